@@ -1,0 +1,3 @@
+export * from "./kind.ts";
+export * from "./refs.ts";
+export type * from "./types.gen.ts";

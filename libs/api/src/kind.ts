@@ -1,0 +1,112 @@
+// What a kind is. A kind is data and pure functions in one folder; it never has request handlers of its own. The generic
+// registry of the api-server does the rest.
+import type { FieldError, KubeObject } from "@coxswain/apimachinery";
+
+export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
+export const ALL_VERBS: readonly Verb[] = [
+  "create",
+  "delete",
+  "deletecollection",
+  "get",
+  "list",
+  "patch",
+  "update",
+  "watch",
+];
+
+/** A column of the Table form (meta/v1 Table). priority 0 columns show always, others with `-o wide`. */
+export interface ColumnDefinition {
+  readonly name: string;
+  readonly type: "string" | "integer" | "boolean" | "date" | "number";
+  readonly format?: "name" | "";
+  readonly description: string;
+  readonly priority: number;
+}
+
+export interface PrintContext {
+  /** ms since the epoch, for ages. */
+  readonly nowMs: number;
+}
+
+export interface StrategyContext {
+  readonly nowMs: number;
+}
+
+/** What graceful deletion does to an object: see `Strategy.gracefulDelete`. */
+export interface GracefulDeletion {
+  /** 0 deletes at once. */
+  readonly gracePeriodSeconds: number;
+}
+
+export interface Strategy<T> {
+  /** Clears what a creator must not set (status), sets generation 1 where the kind has one. */
+  prepareForCreate(object: T, context: StrategyContext): void;
+  /** Keeps status from `old`, bumps metadata.generation where the spec changed. */
+  prepareForUpdate(object: T, old: T, context: StrategyContext): void;
+  /** For the status subresource: keeps everything but status (and what the kind allows besides). */
+  prepareForStatusUpdate?(object: T, old: T, context: StrategyContext): void;
+  /** PUT of an absent object creates it (upstream: Lease, Event and a few more). */
+  readonly allowCreateOnUpdate: boolean;
+  /** PUT without a resourceVersion is allowed. */
+  readonly allowUnconditionalUpdate: boolean;
+  /** Absent: the kind is deleted at once. */
+  gracefulDelete?(object: T, requestedSeconds: number | undefined): GracefulDeletion;
+  /** What DELETE without a propagationPolicy means. */
+  readonly defaultPropagation: "Background" | "Orphan";
+  /** Upstream's warnings, sent as Warning headers. */
+  warnings?(object: T, old: T | undefined): string[];
+}
+
+export interface ScaleAccess<T> {
+  replicas(object: T): number;
+  setReplicas(object: T, replicas: number): void;
+  statusReplicas(object: T): number;
+  /** The label selector in string form. */
+  selector(object: T): string;
+}
+
+export interface KindDefinition<T extends KubeObject = KubeObject> {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  /** As in "PodList". */
+  readonly listKind: string;
+  /** Plural, as in "pods". */
+  readonly resource: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly namespaced: boolean;
+  readonly verbs: readonly Verb[];
+  /** The key in the schema table, as in "io.k8s.api.core.v1.Pod". */
+  readonly schemaName: string;
+  /** False for review kinds (SubjectAccessReview, …), which are answered and never stored. */
+  readonly stored: boolean;
+  /** Fills in defaults, in place. Idempotent. */
+  defaults(object: T): void;
+  /** Everything but metadata, which the registry validates for all kinds. */
+  validateCreate(object: T): FieldError[];
+  validateUpdate(object: T, old: T): FieldError[];
+  validateStatusUpdate?(object: T, old: T): FieldError[];
+  /** Validates metadata.name; absent: a DNS-1123 subdomain. */
+  validateName?(name: string, prefix: boolean): string[];
+  readonly strategy: Strategy<T>;
+  readonly hasStatus: boolean;
+  readonly scale?: ScaleAccess<T>;
+  /** Further subresources that the api-server serves generically by name: binding, eviction, token, log, exec, … */
+  readonly subresources: readonly SubresourceDefinition[];
+  readonly columns: readonly ColumnDefinition[];
+  /** The cells of a Table row, in order of `columns`. */
+  row(object: T, context: PrintContext): unknown[];
+  /** Field-selector values besides metadata.name and metadata.namespace. */
+  selectableFields(object: T): Record<string, string>;
+}
+
+export interface SubresourceDefinition {
+  readonly name: string;
+  readonly verbs: readonly string[];
+  /** The kind of the body, for discovery. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+}

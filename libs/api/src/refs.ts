@@ -1,0 +1,23 @@
+// The resources that components speak of, by name.
+import type { ResourceRef } from "@coxswain/apimachinery";
+
+const core = (resource: string): ResourceRef => ({ group: "", version: "v1", resource });
+const apps = (resource: string): ResourceRef => ({ group: "apps", version: "v1", resource });
+const rbac = (resource: string): ResourceRef => ({ group: "rbac.authorization.k8s.io", version: "v1", resource });
+
+export const NAMESPACES = core("namespaces");
+export const NODES = core("nodes");
+export const PODS = core("pods");
+export const SERVICES = core("services");
+export const CONFIG_MAPS = core("configmaps");
+export const SECRETS = core("secrets");
+export const SERVICE_ACCOUNTS = core("serviceaccounts");
+export const EVENTS = core("events");
+export const DEPLOYMENTS = apps("deployments");
+export const REPLICA_SETS = apps("replicasets");
+export const ENDPOINT_SLICES: ResourceRef = { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" };
+export const LEASES: ResourceRef = { group: "coordination.k8s.io", version: "v1", resource: "leases" };
+export const ROLES = rbac("roles");
+export const ROLE_BINDINGS = rbac("rolebindings");
+export const CLUSTER_ROLES = rbac("clusterroles");
+export const CLUSTER_ROLE_BINDINGS = rbac("clusterrolebindings");

@@ -1,0 +1,3 @@
+export * from "./runtime-contract.ts";
+export * from "./informer-contract.ts";
+export * from "./resource-client.ts";

@@ -1,0 +1,132 @@
+// The one request pipeline behind REST, gRPC and the in-process client:
+// (authenticated by the front) → authorize → decode → mutate → default → validate → admit → store → result.
+// Fronts translate wire forms; they take no decisions.
+import type { KubeObject, Status } from "@coxswain/apimachinery";
+import type { KindDefinition } from "@coxswain/api";
+import type { UserInfo } from "@coxswain/component-base";
+import type { Fence } from "@coxswain/client";
+
+export type RequestVerb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
+
+/** Query parameters, still as text where validation of them belongs to the pipeline. Absent means not given. */
+export interface RequestOptions {
+  readonly dryRun?: readonly string[];
+  readonly fieldManager?: string;
+  readonly fieldValidation?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly resourceVersion?: string;
+  readonly resourceVersionMatch?: string;
+  readonly limit?: string;
+  readonly continue?: string;
+  readonly allowWatchBookmarks?: boolean;
+  readonly sendInitialEvents?: string;
+  readonly timeoutSeconds?: string;
+  readonly gracePeriodSeconds?: string;
+  readonly propagationPolicy?: string;
+}
+
+export interface ApiRequest {
+  readonly user: UserInfo;
+  readonly verb: RequestVerb;
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** The object, patch or DeleteOptions, as sent. */
+  readonly body?: Buffer;
+  /** Media type of `body` without parameters: JSON, YAML, Kubernetes protobuf or a patch type. */
+  readonly contentType?: string;
+  readonly options: RequestOptions;
+  readonly fence?: Fence;
+  readonly userAgent?: string;
+  readonly signal: AbortSignal;
+}
+
+/** An object at one version, as bytes first: parsed only when somebody asks. */
+export interface VersionedObject {
+  readonly namespace: string;
+  readonly name: string;
+  readonly rv: bigint;
+  /** JSON of the served version with metadata.resourceVersion in place. Made once, shared: never change it. */
+  readonly json: Buffer;
+  /** Parsed once, shared and frozen by convention. */
+  readonly object: KubeObject;
+}
+
+export type ApiResult =
+  | {
+      readonly type: "object";
+      readonly code: 200 | 201 | 202;
+      readonly kind: KindDefinition;
+      readonly object: VersionedObject;
+      readonly warnings: readonly string[];
+    }
+  /** An answer that is not a stored object: reviews, token requests, bindings, scales. */
+  | {
+      readonly type: "document";
+      readonly code: 200 | 201;
+      readonly document: KubeObject;
+      readonly kind?: KindDefinition;
+      readonly warnings: readonly string[];
+    }
+  | { readonly type: "status"; readonly code: number; readonly status: Status; readonly warnings: readonly string[] }
+  | {
+      readonly type: "list";
+      readonly kind: KindDefinition;
+      readonly items: readonly VersionedObject[];
+      readonly resourceVersion: string;
+      readonly continue: string;
+      readonly remainingItemCount: number | undefined;
+    };
+
+export interface PipelineWatchEvent {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
+  /** For BOOKMARK: an object with only kind, apiVersion and metadata.resourceVersion (and annotations). */
+  readonly object: VersionedObject;
+}
+
+export interface WatchSink {
+  /** The events of one tick, in order. Returns false where the reader is so slow that it should be dropped. */
+  send(events: readonly PipelineWatchEvent[]): boolean;
+  /** The stream is over: quietly (undefined), or with the Status to send as an ERROR event first. */
+  end(error: Status | undefined): void;
+}
+
+export interface Pipeline {
+  /** Everything but watch. Rejects with StatusError. */
+  handle(request: ApiRequest): Promise<ApiResult>;
+  /** Rejects with StatusError before the first event, else streams into `sink` until it ends or `request.signal` aborts. */
+  watch(request: ApiRequest, sink: WatchSink): Promise<{ readonly kind: KindDefinition }>;
+}
+
+/** https://kubernetes.io/docs/reference/access-authn-authz/authorization/#review-your-request-attributes */
+export interface AuthorizationAttributes {
+  readonly user: UserInfo;
+  readonly verb: string;
+  readonly group: string;
+  readonly version?: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Set for non-resource requests; the resource fields are then empty. */
+  readonly path?: string;
+}
+
+export interface Authorizer {
+  authorize(attributes: AuthorizationAttributes): { readonly allowed: boolean; readonly reason: string };
+}
+
+export interface Credentials {
+  /** DER of a client certificate that TLS has verified against the cluster CA. */
+  readonly certificate?: Buffer;
+  readonly bearerToken?: string;
+}
+
+export interface Authenticator {
+  /** Rejects with StatusError Unauthorized for credentials that are present and bad; system:anonymous for none. */
+  authenticate(credentials: Credentials): Promise<UserInfo>;
+}
