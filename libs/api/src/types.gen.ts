@@ -64,6 +64,7 @@ export interface CSIVolumeSource {
   fsType?: string;
   nodePublishSecretRef?: LocalObjectReference;
   readOnly?: boolean;
+  volumeAttributes?: Record<string, string>;
 }
 
 export interface Capabilities {
@@ -126,6 +127,8 @@ export interface Condition {
 
 export interface ConfigMap {
   apiVersion?: string;
+  binaryData?: Record<string, string>;
+  data?: Record<string, string>;
   immutable?: boolean;
   kind?: string;
   metadata?: ObjectMeta;
@@ -251,6 +254,7 @@ export interface ContainerStateWaiting {
 }
 
 export interface ContainerStatus {
+  allocatedResources?: Record<string, string>;
   allocatedResourcesStatus?: ResourceStatus[];
   containerID?: string;
   image: string;
@@ -370,6 +374,7 @@ export interface EmptyDirVolumeSource {
 export interface Endpoint {
   addresses: string[];
   conditions?: EndpointConditions;
+  deprecatedTopology?: Record<string, string>;
   hints?: EndpointHints;
   hostname?: string;
   nodeName?: string;
@@ -572,6 +577,7 @@ export interface FileKeySelector {
 export interface FlexVolumeSource {
   driver: string;
   fsType?: string;
+  options?: Record<string, string>;
   readOnly?: boolean;
   secretRef?: LocalObjectReference;
 }
@@ -667,6 +673,7 @@ export interface KeyToPath {
 
 export interface LabelSelector {
   matchExpressions?: LabelSelectorRequirement[];
+  matchLabels?: Record<string, string>;
 }
 
 export interface LabelSelectorAttributes {
@@ -853,6 +860,8 @@ export interface NodeSpec {
 
 export interface NodeStatus {
   addresses?: NodeAddress[];
+  allocatable?: Record<string, string>;
+  capacity?: Record<string, string>;
   conditions?: NodeCondition[];
   config?: NodeConfigStatus;
   daemonEndpoints?: NodeDaemonEndpoints;
@@ -1059,7 +1068,9 @@ export interface PodSpec {
   imagePullSecrets?: LocalObjectReference[];
   initContainers?: Container[];
   nodeName?: string;
+  nodeSelector?: Record<string, string>;
   os?: PodOS;
+  overhead?: Record<string, string>;
   preemptionPolicy?: string;
   priority?: number;
   priorityClassName?: string;
@@ -1246,6 +1257,8 @@ export interface ResourceHealth {
 
 export interface ResourceRequirements {
   claims?: ResourceClaim[];
+  limits?: Record<string, string>;
+  requests?: Record<string, string>;
 }
 
 export interface ResourceRule {
@@ -1330,9 +1343,11 @@ export interface SeccompProfile {
 
 export interface Secret {
   apiVersion?: string;
+  data?: Record<string, string>;
   immutable?: boolean;
   kind?: string;
   metadata?: ObjectMeta;
+  stringData?: Record<string, string>;
   type?: string;
 }
 
@@ -1459,6 +1474,7 @@ export interface ServiceSpec {
   loadBalancerSourceRanges?: string[];
   ports?: ServicePort[];
   publishNotReadyAddresses?: boolean;
+  selector?: Record<string, string>;
   sessionAffinity?: string;
   sessionAffinityConfig?: SessionAffinityConfig;
   trafficDistribution?: string;
@@ -1495,6 +1511,7 @@ export interface SubjectAccessReview {
 }
 
 export interface SubjectAccessReviewSpec {
+  extra?: Record<string, string[]>;
   groups?: string[];
   nonResourceAttributes?: NonResourceAttributes;
   resourceAttributes?: ResourceAttributes;
@@ -1605,6 +1622,7 @@ export interface TypedObjectReference {
 }
 
 export interface UserInfo {
+  extra?: Record<string, string[]>;
   groups?: string[];
   uid?: string;
   username?: string;
@@ -1676,7 +1694,8 @@ export interface VolumeProjection {
 }
 
 export interface VolumeResourceRequirements {
-
+  limits?: Record<string, string>;
+  requests?: Record<string, string>;
 }
 
 export interface VsphereVirtualDiskVolumeSource {
