@@ -1,0 +1,64 @@
+// Bundles each service's main.ts and the command line into dist/NAME.mjs. A bundle loads no file of node_modules, so a
+// process starts in milliseconds, with Node's compile cache on top.
+import { existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { build, type Metafile } from "esbuild";
+
+const root = path.resolve(import.meta.dirname, "..");
+
+/** Bundle name → entry file. */
+const entries: Record<string, string> = {
+  cli: "bin/src/main.ts",
+  supervisor: "libs/cluster/src/supervisor-main.ts",
+  pki: "libs/cluster/src/pki-main.ts",
+  "api-server": "services/api-server/src/main.ts",
+  scheduler: "services/scheduler/src/main.ts",
+  "controller-manager": "services/controller-manager/src/main.ts",
+  kubelet: "services/kubelet/src/main.ts",
+  "kube-proxy": "services/kube-proxy/src/main.ts",
+  sim: "test/sim/src/main.ts",
+};
+
+// Bundled CommonJS packages call require() for Node's own modules; an ES module has none of its own.
+const banner = `import { createRequire as __createRequire } from "node:module";
+const require = __createRequire(import.meta.url); const __filename = import.meta.filename; const __dirname = import.meta.dirname;`;
+
+/** Builds all entries that exist and returns esbuild's metafile. */
+async function buildAll(started: Date): Promise<Metafile> {
+  const entryPoints = Object.fromEntries(
+    Object.entries(entries)
+      .map(([name, file]) => [name, path.join(root, file)] as const)
+      .filter(([, file]) => existsSync(file)),
+  );
+  const out = path.join(root, "dist");
+  mkdirSync(out, { recursive: true });
+  const result = await build({
+    entryPoints,
+    outdir: out,
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "esm",
+    outExtension: { ".js": ".mjs" },
+    banner: { js: banner },
+    sourcemap: "linked",
+    legalComments: "none",
+    metafile: true,
+    logLevel: "warning",
+    minifySyntax: true,
+    keepNames: true,
+  });
+  const stamp = path.join(out, "stamp");
+  writeFileSync(stamp, "");
+  // A source that changes while the build runs must count as newer.
+  utimesSync(stamp, started, started);
+  return result.metafile;
+}
+
+if (process.argv.includes("--clean")) rmSync(path.join(root, "dist"), { recursive: true, force: true });
+const metafile = await buildAll(new Date());
+if (process.argv.includes("--sizes")) {
+  for (const [file, output] of Object.entries(metafile.outputs)) {
+    if (file.endsWith(".mjs")) console.log(`${(output.bytes / 1024).toFixed(0).padStart(6)} KiB  ${file}`);
+  }
+}

@@ -1,0 +1,51 @@
+// Unit suites sit beside their package and run in parallel; suites that start real processes run one file at a time.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: [
+            "libs/*/test/**/*.test.ts",
+            "services/*/test/**/*.test.ts",
+            "tools/test/**/*.test.ts",
+            "bin/test/**/*.test.ts",
+            "test/sim/test/**/*.test.ts",
+          ],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: [
+            "test/integration/**/*.test.ts",
+            "test/scenarios/**/*.test.ts",
+            "test/chaos/**/*.test.ts",
+            "test/conformance/**/*.test.ts",
+          ],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "compose",
+          include: ["test/compose/**/*.test.ts"],
+          testTimeout: 600_000,
+          hookTimeout: 900_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
