@@ -1,0 +1,328 @@
+// Generated from the .proto files by protos/generate.ts; do not edit.
+
+import type * as apiV1 from "./api-v1.gen.ts";
+import type * as chaosV1 from "./chaos-v1.gen.ts";
+import type * as componentV1 from "./component-v1.gen.ts";
+import type * as controllerV1 from "./controller-v1.gen.ts";
+import type * as grpcHealthV1 from "./grpc-health-v1.gen.ts";
+import type * as grpcReflectionV1 from "./grpc-reflection-v1.gen.ts";
+import type * as grpcReflectionV1alpha from "./grpc-reflection-v1alpha.gen.ts";
+import type * as kubeletV1 from "./kubelet-v1.gen.ts";
+import type * as proxyV1 from "./proxy-v1.gen.ts";
+import type * as schedulerV1 from "./scheduler-v1.gen.ts";
+
+/** Messages of each method: `request` and `response` as received, `…Input` as sent. */
+export interface ServiceTypes {
+  "coxswain.api.v1.Discovery": {
+    listResources: {
+      request: apiV1.ListResourcesRequest;
+      requestInput: apiV1.ListResourcesRequestInput;
+      response: apiV1.ListResourcesResponse;
+      responseInput: apiV1.ListResourcesResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    getSchema: {
+      request: apiV1.GetSchemaRequest;
+      requestInput: apiV1.GetSchemaRequestInput;
+      response: apiV1.GetSchemaResponse;
+      responseInput: apiV1.GetSchemaResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "coxswain.api.v1.Resources": {
+    get: {
+      request: apiV1.GetRequest;
+      requestInput: apiV1.GetRequestInput;
+      response: apiV1.GetResponse;
+      responseInput: apiV1.GetResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    list: {
+      request: apiV1.ListRequest;
+      requestInput: apiV1.ListRequestInput;
+      response: apiV1.ListResponse;
+      responseInput: apiV1.ListResponseInput;
+      requestStream: false;
+      responseStream: true;
+    };
+    watch: {
+      request: apiV1.WatchRequest;
+      requestInput: apiV1.WatchRequestInput;
+      response: apiV1.WatchResponse;
+      responseInput: apiV1.WatchResponseInput;
+      requestStream: false;
+      responseStream: true;
+    };
+    create: {
+      request: apiV1.CreateRequest;
+      requestInput: apiV1.CreateRequestInput;
+      response: apiV1.CreateResponse;
+      responseInput: apiV1.CreateResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    update: {
+      request: apiV1.UpdateRequest;
+      requestInput: apiV1.UpdateRequestInput;
+      response: apiV1.UpdateResponse;
+      responseInput: apiV1.UpdateResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    patch: {
+      request: apiV1.PatchRequest;
+      requestInput: apiV1.PatchRequestInput;
+      response: apiV1.PatchResponse;
+      responseInput: apiV1.PatchResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    delete: {
+      request: apiV1.DeleteRequest;
+      requestInput: apiV1.DeleteRequestInput;
+      response: apiV1.DeleteResponse;
+      responseInput: apiV1.DeleteResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    deleteCollection: {
+      request: apiV1.DeleteCollectionRequest;
+      requestInput: apiV1.DeleteCollectionRequestInput;
+      response: apiV1.DeleteCollectionResponse;
+      responseInput: apiV1.DeleteCollectionResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    batch: {
+      request: apiV1.BatchRequest;
+      requestInput: apiV1.BatchRequestInput;
+      response: apiV1.BatchResponse;
+      responseInput: apiV1.BatchResponseInput;
+      requestStream: true;
+      responseStream: true;
+    };
+  };
+  "coxswain.chaos.v1.Faults": {
+    inject: {
+      request: chaosV1.InjectRequest;
+      requestInput: chaosV1.InjectRequestInput;
+      response: chaosV1.InjectResponse;
+      responseInput: chaosV1.InjectResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    list: {
+      request: chaosV1.ListRequest;
+      requestInput: chaosV1.ListRequestInput;
+      response: chaosV1.ListResponse;
+      responseInput: chaosV1.ListResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    heal: {
+      request: chaosV1.HealRequest;
+      requestInput: chaosV1.HealRequestInput;
+      response: chaosV1.HealResponse;
+      responseInput: chaosV1.HealResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "coxswain.component.v1.Component": {
+    getInfo: {
+      request: componentV1.GetInfoRequest;
+      requestInput: componentV1.GetInfoRequestInput;
+      response: componentV1.GetInfoResponse;
+      responseInput: componentV1.GetInfoResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    getMetrics: {
+      request: componentV1.GetMetricsRequest;
+      requestInput: componentV1.GetMetricsRequestInput;
+      response: componentV1.GetMetricsResponse;
+      responseInput: componentV1.GetMetricsResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    setLogLevel: {
+      request: componentV1.SetLogLevelRequest;
+      requestInput: componentV1.SetLogLevelRequestInput;
+      response: componentV1.SetLogLevelResponse;
+      responseInput: componentV1.SetLogLevelResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "coxswain.controller.v1.Controllers": {
+    list: {
+      request: controllerV1.ListRequest;
+      requestInput: controllerV1.ListRequestInput;
+      response: controllerV1.ListResponse;
+      responseInput: controllerV1.ListResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    pause: {
+      request: controllerV1.PauseRequest;
+      requestInput: controllerV1.PauseRequestInput;
+      response: controllerV1.PauseResponse;
+      responseInput: controllerV1.PauseResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    resume: {
+      request: controllerV1.ResumeRequest;
+      requestInput: controllerV1.ResumeRequestInput;
+      response: controllerV1.ResumeResponse;
+      responseInput: controllerV1.ResumeResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    step: {
+      request: controllerV1.StepRequest;
+      requestInput: controllerV1.StepRequestInput;
+      response: controllerV1.StepResponse;
+      responseInput: controllerV1.StepResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    getQueue: {
+      request: controllerV1.GetQueueRequest;
+      requestInput: controllerV1.GetQueueRequestInput;
+      response: controllerV1.GetQueueResponse;
+      responseInput: controllerV1.GetQueueResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "coxswain.kubelet.v1.Kubelet": {
+    listPods: {
+      request: kubeletV1.ListPodsRequest;
+      requestInput: kubeletV1.ListPodsRequestInput;
+      response: kubeletV1.ListPodsResponse;
+      responseInput: kubeletV1.ListPodsResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    getLogs: {
+      request: kubeletV1.GetLogsRequest;
+      requestInput: kubeletV1.GetLogsRequestInput;
+      response: kubeletV1.GetLogsResponse;
+      responseInput: kubeletV1.GetLogsResponseInput;
+      requestStream: false;
+      responseStream: true;
+    };
+    exec: {
+      request: kubeletV1.ExecRequest;
+      requestInput: kubeletV1.ExecRequestInput;
+      response: kubeletV1.ExecResponse;
+      responseInput: kubeletV1.ExecResponseInput;
+      requestStream: true;
+      responseStream: true;
+    };
+    getStats: {
+      request: kubeletV1.GetStatsRequest;
+      requestInput: kubeletV1.GetStatsRequestInput;
+      response: kubeletV1.GetStatsResponse;
+      responseInput: kubeletV1.GetStatsResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "coxswain.proxy.v1.Proxy": {
+    listRules: {
+      request: proxyV1.ListRulesRequest;
+      requestInput: proxyV1.ListRulesRequestInput;
+      response: proxyV1.ListRulesResponse;
+      responseInput: proxyV1.ListRulesResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    resolve: {
+      request: proxyV1.ResolveRequest;
+      requestInput: proxyV1.ResolveRequestInput;
+      response: proxyV1.ResolveResponse;
+      responseInput: proxyV1.ResolveResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    sync: {
+      request: proxyV1.SyncRequest;
+      requestInput: proxyV1.SyncRequestInput;
+      response: proxyV1.SyncResponse;
+      responseInput: proxyV1.SyncResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "coxswain.scheduler.v1.Scheduler": {
+    explain: {
+      request: schedulerV1.ExplainRequest;
+      requestInput: schedulerV1.ExplainRequestInput;
+      response: schedulerV1.ExplainResponse;
+      responseInput: schedulerV1.ExplainResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    simulate: {
+      request: schedulerV1.SimulateRequest;
+      requestInput: schedulerV1.SimulateRequestInput;
+      response: schedulerV1.SimulateResponse;
+      responseInput: schedulerV1.SimulateResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    getQueue: {
+      request: schedulerV1.GetQueueRequest;
+      requestInput: schedulerV1.GetQueueRequestInput;
+      response: schedulerV1.GetQueueResponse;
+      responseInput: schedulerV1.GetQueueResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "grpc.health.v1.Health": {
+    check: {
+      request: grpcHealthV1.HealthCheckRequest;
+      requestInput: grpcHealthV1.HealthCheckRequestInput;
+      response: grpcHealthV1.HealthCheckResponse;
+      responseInput: grpcHealthV1.HealthCheckResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    watch: {
+      request: grpcHealthV1.HealthCheckRequest;
+      requestInput: grpcHealthV1.HealthCheckRequestInput;
+      response: grpcHealthV1.HealthCheckResponse;
+      responseInput: grpcHealthV1.HealthCheckResponseInput;
+      requestStream: false;
+      responseStream: true;
+    };
+  };
+  "grpc.reflection.v1.ServerReflection": {
+    serverReflectionInfo: {
+      request: grpcReflectionV1.ServerReflectionRequest;
+      requestInput: grpcReflectionV1.ServerReflectionRequestInput;
+      response: grpcReflectionV1.ServerReflectionResponse;
+      responseInput: grpcReflectionV1.ServerReflectionResponseInput;
+      requestStream: true;
+      responseStream: true;
+    };
+  };
+  "grpc.reflection.v1alpha.ServerReflection": {
+    serverReflectionInfo: {
+      request: grpcReflectionV1alpha.ServerReflectionRequest;
+      requestInput: grpcReflectionV1alpha.ServerReflectionRequestInput;
+      response: grpcReflectionV1alpha.ServerReflectionResponse;
+      responseInput: grpcReflectionV1alpha.ServerReflectionResponseInput;
+      requestStream: true;
+      responseStream: true;
+    };
+  };
+}
+
+export type ServiceName = keyof ServiceTypes;
