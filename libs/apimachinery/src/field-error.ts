@@ -1,4 +1,6 @@
 // Field errors: what validation returns. Wording and order follow upstream's field package, because users read them.
+// Paths are plain strings: spec.containers[0].image, metadata.labels[app].
+import { quote } from "./quote.ts";
 
 export type FieldErrorType =
   | "FieldValueRequired"
@@ -18,4 +20,93 @@ export interface FieldError {
   readonly field: string;
   /** All that follows the field, as in `Required value` or `Invalid value: "x": must be …`. */
   readonly detail: string;
+}
+
+/** `parent.name`; just `name` at the root (parent ""). */
+export function childPath(parent: string, ...names: string[]): string {
+  const tail = names.join(".");
+  return parent === "" ? tail : `${parent}.${tail}`;
+}
+
+/** `parent[3]`. */
+export function indexPath(parent: string, index: number): string {
+  return `${parent}[${index}]`;
+}
+
+/** `parent[key]`. */
+export function keyPath(parent: string, key: string): string {
+  return `${parent}[${key}]`;
+}
+
+export function fieldRequired(field: string, detail = ""): FieldError {
+  return { type: "FieldValueRequired", field, detail: body("Required value", detail) };
+}
+
+export function fieldInvalid(field: string, value: unknown, detail: string): FieldError {
+  return { type: "FieldValueInvalid", field, detail: body(`Invalid value: ${renderValue(value)}`, detail) };
+}
+
+/** The value has the wrong JSON type. */
+export function fieldTypeInvalid(field: string, value: unknown, detail: string): FieldError {
+  return { type: "FieldValueTypeInvalid", field, detail: body(`Invalid value: ${renderValue(value)}`, detail) };
+}
+
+/** `supported` is shown in the order given; upstream mostly sorts it. */
+export function fieldNotSupported(field: string, value: unknown, supported: readonly string[]): FieldError {
+  const values = supported.map((each) => quote(each)).join(", ");
+  const detail = supported.length === 0 ? "" : `supported values: ${values}`;
+  return { type: "FieldValueNotSupported", field, detail: body(`Unsupported value: ${renderValue(value)}`, detail) };
+}
+
+export function fieldDuplicate(field: string, value: unknown): FieldError {
+  return { type: "FieldValueDuplicate", field, detail: `Duplicate value: ${renderValue(value)}` };
+}
+
+export function fieldForbidden(field: string, detail: string): FieldError {
+  return { type: "FieldValueForbidden", field, detail: body("Forbidden", detail) };
+}
+
+export function fieldNotFound(field: string, value: unknown): FieldError {
+  return { type: "FieldValueNotFound", field, detail: `Not found: ${renderValue(value)}` };
+}
+
+/** The value, which is not shown, exceeds `maxBytes` bytes; negative: no limit is named. */
+export function fieldTooLong(field: string, maxBytes: number): FieldError {
+  const detail =
+    maxBytes < 0 ? "value is too long" : `may not be more than ${maxBytes} ${maxBytes === 1 ? "byte" : "bytes"}`;
+  return { type: "FieldValueTooLong", field, detail: body("Too long", detail) };
+}
+
+/** A list has `actual` items (negative: not shown) where at most `max` (negative: not named) may be. */
+export function fieldTooMany(field: string, actual: number, max: number): FieldError {
+  const detail = max < 0 ? "has too many items" : `must have at most ${max} ${max === 1 ? "item" : "items"}`;
+  return { type: "FieldValueTooMany", field, detail: body(actual < 0 ? "Too many" : `Too many: ${actual}`, detail) };
+}
+
+export function fieldInternal(field: string, error: unknown): FieldError {
+  const text = error instanceof Error ? error.message : String(error);
+  return { type: "InternalError", field, detail: body("Internal error", text) };
+}
+
+/** `field: detail`, as users see it. */
+export function fieldErrorText(error: FieldError): string {
+  return `${error.field}: ${error.detail}`;
+}
+
+/** All distinct errors in upstream's aggregate form: one as it is, several as `[a, b]`; "" for none. */
+export function fieldErrorsText(errors: readonly FieldError[]): string {
+  const texts = [...new Set(errors.map((error) => fieldErrorText(error)))];
+  return texts.length === 1 ? (texts[0] as string) : texts.length === 0 ? "" : `[${texts.join(", ")}]`;
+}
+
+function body(head: string, detail: string): string {
+  return detail === "" ? head : `${head}: ${detail}`;
+}
+
+/** Strings quoted, numbers and booleans bare, objects as JSON, absent as "null". */
+function renderValue(value: unknown): string {
+  if (value === undefined || value === null) return '"null"';
+  if (typeof value === "string") return quote(value);
+  if (typeof value === "bigint") return value.toString();
+  return JSON.stringify(value);
 }

@@ -1,0 +1,60 @@
+// Times and durations as the API writes them. Milliseconds since the epoch inside, RFC 3339 in UTC on the wire.
+
+const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/;
+
+/** Whole seconds, as in 2026-01-31T08:15:30Z; fractions are cut. */
+export function formatTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+/** Six digits of a second, as in 2026-01-31T08:15:30.123000Z: meta/v1 MicroTime. */
+export function formatMicroTime(ms: number): string {
+  const whole = Math.floor(ms);
+  const micros = Math.floor((ms - whole) * 1000);
+  return `${new Date(whole).toISOString().slice(0, 23)}${String(micros).padStart(3, "0")}Z`;
+}
+
+/** Milliseconds since the epoch (with fractions where given); undefined where the text is not RFC 3339. */
+export function parseTime(text: string | null | undefined): number | undefined {
+  const match = typeof text === "string" ? RFC3339.exec(text) : null;
+  if (match === null) return undefined;
+  const [, year, month, day, hour, minute, second, fraction = "", zone = "Z"] = match;
+  const ms = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
+  const back = new Date(ms);
+  // Date.UTC carries an impossible date over into the next month; such text is refused instead.
+  const exact = back.getUTCDate() === Number(day) && back.getUTCMonth() + 1 === Number(month);
+  if (!exact || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined;
+  const offset = zone === "Z" ? 0 : offsetMinutes(zone);
+  if (offset === undefined) return undefined;
+  return ms - offset * 60_000 + Number(fraction.padEnd(9, "0")) / 1e6;
+}
+
+function offsetMinutes(zone: string): number | undefined {
+  const hours = Number(zone.slice(1, 3));
+  const minutes = Number(zone.slice(4, 6));
+  if (hours > 23 || minutes > 59) return undefined;
+  return (zone.startsWith("-") ? -1 : 1) * (hours * 60 + minutes);
+}
+
+/** Two or three significant figures of a duration, as kubectl shows ages: 45s, 5m30s, 3h, 2d4h, 1y30d. */
+export function humanDuration(ms: number): string {
+  const seconds = Math.trunc(ms / 1000);
+  if (seconds < -1) return "<invalid>";
+  if (seconds < 0) return "0s";
+  if (seconds < 120) return `${seconds}s`;
+  const minutes = Math.trunc(seconds / 60);
+  if (minutes < 10) return withRest(minutes, "m", seconds % 60, "s");
+  if (minutes < 180) return `${minutes}m`;
+  const hours = Math.trunc(minutes / 60);
+  if (hours < 8) return withRest(hours, "h", minutes % 60, "m");
+  if (hours < 48) return `${hours}h`;
+  const days = Math.trunc(hours / 24);
+  if (hours < 192) return withRest(days, "d", hours % 24, "h");
+  if (days < 730) return `${days}d`;
+  const years = Math.trunc(days / 365);
+  return years < 8 ? withRest(years, "y", days % 365, "d") : `${years}y`;
+}
+
+function withRest(value: number, unit: string, rest: number, restUnit: string): string {
+  return rest === 0 ? `${value}${unit}` : `${value}${unit}${rest}${restUnit}`;
+}
