@@ -38,9 +38,9 @@ export function regexMessage(message: string, pattern: string, ...examples: stri
   return `${message} (e.g. ${shown}regex used for validation is '${pattern}')`;
 }
 
-/** Upstream speaks of bytes in its newer checks. */
-export function maxLengthMessage(bytes: number): string {
-  return `must be no more than ${bytes} bytes`;
+/** Upstream's newer checks (label keys and values) say bytes, its older ones (names) characters. */
+export function maxLengthMessage(length: number, unit: "bytes" | "characters" = "characters"): string {
+  return `must be no more than ${length} ${unit}`;
 }
 
 export function rangeMessage(low: number, high: number): string {
@@ -107,7 +107,7 @@ export function validateQualifiedName(value: string): string[] {
     else errors.push(...validateDns1123Subdomain(prefix).map((message) => `prefix part ${message}`));
   }
   if (name === "") errors.push("name part must be non-empty");
-  else if (tooLong(name, 63)) errors.push(`name part ${maxLengthMessage(63)}`);
+  else if (tooLong(name, 63)) errors.push(`name part ${maxLengthMessage(63, "bytes")}`);
   if (!KEY_NAME_PATTERN.test(name)) {
     errors.push(`name part ${regexMessage(KEY_NAME_MESSAGE, KEY_NAME, "MyName", "my.name", "123-abc")}`);
   }
@@ -118,7 +118,7 @@ export function validateQualifiedName(value: string): string[] {
 export const validateLabelKey = validateQualifiedName;
 
 export function validateLabelValue(value: string): string[] {
-  const errors = tooLong(value, 63) ? [maxLengthMessage(63)] : [];
+  const errors = tooLong(value, 63) ? [maxLengthMessage(63, "bytes")] : [];
   if (!LABEL_VALUE_PATTERN.test(value)) {
     errors.push(regexMessage(LABEL_VALUE_MESSAGE, LABEL_VALUE, "MyValue", "my_value", "12345"));
   }
@@ -127,7 +127,7 @@ export function validateLabelValue(value: string): string[] {
 
 /** The IANA service names that container ports may have. */
 export function validatePortName(value: string): string[] {
-  const errors = value.length > 15 ? ["must be no more than 15 characters"] : [];
+  const errors = value.length > 15 ? [maxLengthMessage(15)] : [];
   if (!/^[-a-z0-9]+$/.test(value)) {
     errors.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
   }
@@ -154,7 +154,7 @@ export function validatePercent(value: string): string[] {
 
 /** Keys of ConfigMaps and Secrets. */
 export function validateConfigMapKey(value: string): string[] {
-  const errors = tooLong(value, 253) ? ["must be no more than 253 characters"] : [];
+  const errors = tooLong(value, 253) ? [maxLengthMessage(253)] : [];
   if (!whole(CONFIG_KEY).test(value)) {
     const message = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
     errors.push(regexMessage(message, CONFIG_KEY, "key.name", "KEY_NAME", "key-name"));
