@@ -1,0 +1,61 @@
+// An object at one version: bytes first. The JSON is made once; the parsed form on demand, and kept for the most recently
+// parsed few thousand objects only, so that a large cluster's cache stays off the heap.
+import type { KindDefinition } from "@coxswain/api";
+import type { KubeObject } from "@coxswain/apimachinery";
+import type { VersionedObject } from "../pipeline/contract.ts";
+import { respliceVersion, spliceVersion } from "./stored-form.ts";
+
+const RETAINED = 8192;
+
+/** The last objects that were parsed, oldest overwritten first. */
+const ring: (CachedObject | undefined)[] = Array.from({ length: RETAINED });
+let ringAt = 0;
+
+export class CachedObject implements VersionedObject {
+  readonly kind: KindDefinition;
+  readonly namespace: string;
+  readonly name: string;
+  readonly rv: bigint;
+  readonly json: Buffer;
+  #object: KubeObject | undefined;
+
+  constructor(kind: KindDefinition, namespace: string, name: string, rv: bigint, json: Buffer) {
+    this.kind = kind;
+    this.namespace = namespace;
+    this.name = name;
+    this.rv = rv;
+    this.json = json;
+  }
+
+  static fromStored(kind: KindDefinition, namespace: string, name: string, rv: bigint, stored: Buffer): CachedObject {
+    return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, stored, rv));
+  }
+
+  /** Shared: copy before you change it. */
+  get object(): KubeObject {
+    let object = this.#object;
+    if (object === undefined) {
+      object = JSON.parse(this.json.toString()) as KubeObject;
+      this.#retain(object);
+    }
+    return object;
+  }
+
+  /** A copy of one's own. */
+  copy(): KubeObject {
+    return JSON.parse(this.json.toString()) as KubeObject;
+  }
+
+  /** The same state under the version of its deletion. */
+  atVersion(rv: bigint): CachedObject {
+    return new CachedObject(this.kind, this.namespace, this.name, rv, respliceVersion(this.kind, this.json, rv));
+  }
+
+  #retain(object: KubeObject): void {
+    this.#object = object;
+    const evicted = ring[ringAt];
+    if (evicted !== undefined) evicted.#object = undefined;
+    ring[ringAt] = this;
+    ringAt = (ringAt + 1) % RETAINED;
+  }
+}

@@ -1,0 +1,191 @@
+// GET and LIST from the watch cache, and from storage for pages that are older than the cache remembers.
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+import type { KindDefinition } from "@coxswain/api";
+import {
+  fieldForbidden,
+  fieldNotSupported,
+  newBadRequest,
+  newExpired,
+  newInvalid,
+  newNotFound,
+  parseResourceVersion,
+  type FieldError,
+} from "@coxswain/apimachinery";
+import { CompactedError, type Storage } from "@coxswain/storage";
+import type { ApiResult, RequestOptions } from "../pipeline/contract.ts";
+import { CachedObject } from "./cached-object.ts";
+import { decodeContinue, encodeContinue } from "./continue-token.ts";
+import { namespacePrefix, parseStorageKey, resourcePrefix, storageKey } from "./stored-form.ts";
+import type { WatchCache } from "./watch-cache.ts";
+import { selects, type ObjectSelection } from "./watcher.ts";
+
+const CONTINUE_EXPIRED =
+  "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.";
+const VERSION_EXPIRED = "The resourceVersion for the provided list is too old.";
+
+export interface ReadDeps {
+  readonly cache: WatchCache;
+  readonly storage: Storage;
+}
+
+/** @throws StatusError BadRequest where the text is not a version */
+export function requireVersion(text: string): bigint {
+  const rv = parseResourceVersion(text);
+  if (rv === undefined) {
+    throw newBadRequest(
+      `invalid resource version ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
+  }
+  return rv;
+}
+
+/** Waits as long as the version that a request names demands: "" the present, "0" anything, else at least that one. */
+export async function awaitVersion(cache: WatchCache, resourceVersion: string | undefined): Promise<void> {
+  if (resourceVersion === undefined || resourceVersion === "") await cache.consistent();
+  else if (resourceVersion === "0") await cache.caughtUp();
+  else {
+    const rv = requireVersion(resourceVersion);
+    await cache.caughtUp();
+    await cache.reach(rv);
+  }
+}
+
+export async function readObject(
+  { cache }: ReadDeps,
+  kind: KindDefinition,
+  namespace: string,
+  name: string,
+  resourceVersion: string | undefined,
+): Promise<CachedObject> {
+  await awaitVersion(cache, resourceVersion);
+  const object = cache.resource(kind).get(namespace, name);
+  if (object === undefined) throw newNotFound(kind, name);
+  return object;
+}
+
+export interface ListRequest {
+  readonly kind: KindDefinition;
+  readonly selection: ObjectSelection;
+  /** False where a label or field selector is given: what remains is then unknown. */
+  readonly countable: boolean;
+  readonly options: RequestOptions;
+}
+
+type ListResult = Extract<ApiResult, { type: "list" }>;
+
+export async function readList(deps: ReadDeps, request: ListRequest): Promise<ListResult> {
+  const { options } = request;
+  validateListOptions(options);
+  const limit = parseLimit(options.limit);
+  if (options.continue !== undefined && options.continue !== "") {
+    if (options.resourceVersion !== undefined && options.resourceVersion !== "" && options.resourceVersion !== "0") {
+      throw newBadRequest("specifying resource version is not allowed when using continue");
+    }
+    const token = decodeContinue(options.continue);
+    return await listAt(deps, request, { rv: token.rv, limit, after: token.after, expired: CONTINUE_EXPIRED });
+  }
+  const text = options.resourceVersion ?? "";
+  const exact =
+    options.resourceVersionMatch === "Exact" ||
+    (limit > 0 && text !== "" && text !== "0" && !options.resourceVersionMatch);
+  if (exact) {
+    return await listAt(deps, request, { rv: requireVersion(text), limit, after: undefined, expired: VERSION_EXPIRED });
+  }
+  await awaitVersion(deps.cache, text);
+  const { kind, selection } = request;
+  const present = deps.cache.resource(kind).list(selection.namespace);
+  return page(request, { rv: deps.cache.throughRv, limit }, present);
+}
+
+interface PageAt {
+  readonly rv: bigint;
+  readonly limit: number;
+  readonly after: { readonly namespace: string; readonly name: string } | undefined;
+  readonly expired: string;
+}
+
+async function listAt(deps: ReadDeps, request: ListRequest, at: PageAt): Promise<ListResult> {
+  const { kind, selection } = request;
+  await deps.cache.caughtUp();
+  await deps.cache.reach(at.rv);
+  const resource = deps.cache.resource(kind);
+  const startAfter = at.after === undefined ? "" : storageKey(kind, at.after.namespace, at.after.name);
+  if (at.rv >= resource.floor) {
+    const all = resource.listAt(at.rv, selection.namespace);
+    const from = startAfter === "" ? 0 : all.findIndex((item) => keyOf(kind, item) > startAfter);
+    return page(request, at, from < 0 ? [] : from === 0 ? all : all.slice(from));
+  }
+  const prefix = selection.namespace === undefined ? resourcePrefix(kind) : namespacePrefix(kind, selection.namespace);
+  try {
+    const read = await deps.storage.list({ prefix, startAfter: startAfter === "" ? undefined : startAfter, rv: at.rv });
+    const items = read.items.map(({ key, rv, value }) => {
+      const { namespace, name } = parseStorageKey(key)!;
+      return CachedObject.fromStored(kind, namespace, name, rv, value);
+    });
+    return page(request, at, items);
+  } catch (error) {
+    if (error instanceof CompactedError) throw newExpired(at.expired);
+    throw error;
+  }
+}
+
+function keyOf(kind: KindDefinition, item: CachedObject): string {
+  return storageKey(kind, item.namespace, item.name);
+}
+
+/** Cuts a page from the candidates that follow its start. */
+function page(
+  request: ListRequest,
+  at: { readonly rv: bigint; readonly limit: number },
+  candidates: readonly CachedObject[],
+): ListResult {
+  const { kind, selection, countable } = request;
+  const items: CachedObject[] = [];
+  let next = 0;
+  for (; next < candidates.length; next++) {
+    const item = candidates[next]!;
+    if (!selects(selection, item)) continue;
+    if (at.limit > 0 && items.length === at.limit) break;
+    items.push(item);
+  }
+  const last = items.at(-1);
+  const more = next < candidates.length && last !== undefined;
+  return {
+    type: "list",
+    kind,
+    items,
+    resourceVersion: at.rv.toString(),
+    continue: more ? encodeContinue({ rv: at.rv, after: { namespace: last.namespace, name: last.name } }) : "",
+    remainingItemCount: more && countable ? candidates.length - next : undefined,
+  };
+}
+
+function parseLimit(text: string | undefined): number {
+  if (text === undefined || text === "") return 0;
+  if (!/^-?\d{1,18}$/.test(text)) throw newBadRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  return Math.max(0, Number(text));
+}
+
+function validateListOptions(options: RequestOptions): void {
+  const errors: FieldError[] = [];
+  const match = options.resourceVersionMatch ?? "";
+  const field = "resourceVersionMatch";
+  if (match !== "") {
+    if ((options.resourceVersion ?? "") === "") {
+      errors.push(fieldForbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+    }
+    if ((options.continue ?? "") !== "") {
+      errors.push(fieldForbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
+    }
+    if (match !== "Exact" && match !== "NotOlderThan") {
+      errors.push(fieldNotSupported(field, match, ["Exact", "NotOlderThan", ""]));
+    }
+    if (match === "Exact" && options.resourceVersion === "0") {
+      errors.push(fieldForbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));
+    }
+  }
+  if (options.sendInitialEvents !== undefined) {
+    errors.push(fieldForbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  }
+  if (errors.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
+}

@@ -1,0 +1,100 @@
+// Where objects lie in storage, and in what form.
+// Guarantee: the stored JSON of a kind always opens with the same bytes, `{"kind":…,"apiVersion":…,"metadata":{`, and never
+// holds a resourceVersion, so that putting one in is a single concatenation.
+import type { KindDefinition } from "@coxswain/api";
+import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
+
+const ROOT = "/registry/";
+const RV_OPEN = '"resourceVersion":"';
+
+type KindIdentity = Pick<KindDefinition, "group" | "version" | "kind">;
+type ResourceIdentity = { readonly group: string; readonly resource: string };
+
+/** All objects of a resource lie under it; ends with a slash. */
+export function resourcePrefix(ref: ResourceIdentity): string {
+  return `${ROOT}${ref.group === "" ? "core" : ref.group}/${ref.resource}/`;
+}
+
+/** All objects of a namespace ("" for cluster-scoped ones) lie under it; ends with a slash. */
+export function namespacePrefix(ref: ResourceIdentity, namespace: string): string {
+  return `${resourcePrefix(ref)}${namespace === "" ? "_" : namespace}/`;
+}
+
+export function storageKey(ref: ResourceIdentity, namespace: string, name: string): string {
+  return namespacePrefix(ref, namespace) + name;
+}
+
+export interface ParsedKey extends ResourceIdentity {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Undefined where the key is not an object's: allocations, fences. */
+export function parseStorageKey(key: string): ParsedKey | undefined {
+  if (!key.startsWith(ROOT)) return undefined;
+  const [group, resource, namespace, ...name] = key.slice(ROOT.length).split("/");
+  if (group === undefined || resource === undefined || namespace === undefined || name.length === 0) return undefined;
+  return {
+    group: group === "core" ? "" : group,
+    resource,
+    namespace: namespace === "_" ? "" : namespace,
+    name: name.join("/"),
+  };
+}
+
+export const REGISTRY_ROOT = ROOT;
+
+function headOf(kind: KindIdentity): string {
+  return `{"kind":"${kind.kind}","apiVersion":"${apiVersionOf(kind)}","metadata":{`;
+}
+
+const heads = new Map<string, Buffer>();
+
+/** The constant opening of a kind's stored JSON. */
+export function storedHead(kind: KindIdentity): Buffer {
+  const id = `${kind.group}/${kind.version}/${kind.kind}`;
+  let head = heads.get(id);
+  if (head === undefined) {
+    head = Buffer.from(headOf(kind));
+    heads.set(id, head);
+  }
+  return head;
+}
+
+/** The bytes to store: constant opening first, no resourceVersion. */
+export function encodeStored(kind: KindIdentity, object: KubeObject): Buffer {
+  const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object;
+  const { resourceVersion: _version, selfLink: _link, ...meta } = metadata ?? {};
+  const restJson = JSON.stringify(rest);
+  const tail = restJson === "{}" ? "}" : `,${restJson.slice(1)}`;
+  return Buffer.from(headOf(kind) + JSON.stringify(meta).slice(1) + tail);
+}
+
+/** The JSON to serve: `stored` with metadata.resourceVersion in place. */
+export function spliceVersion(kind: KindIdentity, stored: Buffer, rv: bigint): Buffer {
+  const head = storedHead(kind);
+  if (stored.length <= head.length || stored.compare(head, 0, head.length, 0, head.length) !== 0) {
+    const object = JSON.parse(stored.toString()) as KubeObject;
+    return spliceVersion(kind, encodeStored(kind, object), rv);
+  }
+  const empty = stored[head.length] === 0x7d;
+  const version = `${RV_OPEN}${rv}"${empty ? "" : ","}`;
+  const out = Buffer.allocUnsafe(stored.length + version.length);
+  head.copy(out, 0);
+  out.latin1Write(version, head.length);
+  stored.copy(out, head.length + version.length, head.length);
+  return out;
+}
+
+/** `json` as spliceVersion made it, at another version: what a deleted object carries. */
+export function respliceVersion(kind: KindIdentity, json: Buffer, rv: bigint): Buffer {
+  return spliceVersion(kind, stripVersion(kind, json), rv);
+}
+
+/** `json` as spliceVersion made it, back in the form to store. */
+export function stripVersion(kind: KindIdentity, json: Buffer): Buffer {
+  const head = storedHead(kind);
+  let end = json.indexOf(0x22, head.length + RV_OPEN.length) + 1;
+  if (json[end] === 0x2c) end++;
+  return Buffer.concat([head, json.subarray(end)]);
+}

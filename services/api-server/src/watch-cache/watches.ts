@@ -1,0 +1,135 @@
+// WATCH from the watch cache: where it starts, its bookmarks, its end.
+// https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+import type { KindDefinition } from "@coxswain/api";
+import {
+  apiVersionOf,
+  fieldForbidden,
+  fieldNotSupported,
+  newBadRequest,
+  newExpired,
+  newInvalid,
+  type FieldError,
+  type Status,
+} from "@coxswain/apimachinery";
+import type { Env } from "@coxswain/env";
+import type { PipelineWatchEvent, RequestOptions, WatchSink } from "../pipeline/contract.ts";
+import { CachedObject } from "./cached-object.ts";
+import { awaitVersion, requireVersion } from "./reads.ts";
+import { encodeStored } from "./stored-form.ts";
+import { BOOKMARK_EVERY_MS, type WatchCache } from "./watch-cache.ts";
+import { selects, Watcher, type ObjectSelection } from "./watcher.ts";
+
+export interface WatchRequest {
+  readonly kind: KindDefinition;
+  readonly selection: ObjectSelection;
+  readonly options: RequestOptions;
+  readonly signal: AbortSignal;
+}
+
+interface WatchDeps {
+  readonly env: Env;
+  readonly cache: WatchCache;
+}
+
+/** Streams into `sink` until the time-out, the reader's abort or its slowness end it. Rejects before the first event. */
+export async function startWatch(deps: WatchDeps, request: WatchRequest, sink: WatchSink): Promise<void> {
+  const { cache, env } = deps;
+  const { options, kind, selection } = request;
+  const initial = validateWatchOptions(options);
+  const timeoutMs = watchTimeoutMs(options.timeoutSeconds, env);
+  const text = options.resourceVersion ?? "";
+  const bookmarks = options.allowWatchBookmarks === true;
+  const fromPresent = initial ?? (text === "" || text === "0");
+  if (fromPresent || text === "" || text === "0") await awaitVersion(cache, text);
+  else await cache.caughtUp();
+  const resource = cache.resource(kind);
+  const since = fromPresent || text === "" || text === "0" ? cache.throughRv : requireVersion(text);
+  if (since < resource.floor) {
+    throw newExpired(`too old resource version: ${since} (${resource.floor})`);
+  }
+  // Nothing may await from here on: the start and the registration see the same state.
+  const watcher = new Watcher(selection, since, endingSink(sink, () => stop()), bookmarks);
+  const missed = fromPresent ? [] : resource.eventsAfter(since);
+  for (const event of missed) watcher.offer(event);
+  if (fromPresent) {
+    for (const object of resource.list(selection.namespace)) {
+      if (selects(selection, object)) watcher.enqueue({ type: "ADDED", object });
+    }
+    if (initial === true && bookmarks) watcher.enqueue(bookmark(kind, cache.throughRv, true));
+  }
+  const remove = cache.addWatcher(kind, watcher);
+  const mark = (): void => {
+    watcher.enqueue(bookmark(kind, maxVersion(cache.throughRv, since), false));
+    if (!watcher.flush()) watcher.end(undefined);
+  };
+  const timer = env.timers.setTimeout(() => {
+    if (bookmarks) mark();
+    watcher.flush();
+    watcher.end(undefined);
+  }, timeoutMs);
+  const interval = bookmarks ? env.timers.setInterval(mark, BOOKMARK_EVERY_MS) : undefined;
+  const onAbort = (): void => watcher.end(undefined);
+  request.signal.addEventListener("abort", onAbort, { once: true });
+  function stop(): void {
+    remove();
+    env.timers.clear(timer);
+    env.timers.clear(interval);
+    request.signal.removeEventListener("abort", onAbort);
+  }
+  if (request.signal.aborted) onAbort();
+  else cache.schedule(watcher);
+}
+
+function endingSink(sink: WatchSink, stop: () => void): WatchSink {
+  return {
+    send: (events) => sink.send(events),
+    end(error: Status | undefined) {
+      stop();
+      sink.end(error);
+    },
+  };
+}
+
+function maxVersion(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+/** An object of the kind with nothing but a version: everything up to it has been sent. */
+function bookmark(kind: KindDefinition, rv: bigint, initialEventsEnd: boolean): PipelineWatchEvent {
+  const annotations = initialEventsEnd ? { "k8s.io/initial-events-end": "true" } : undefined;
+  const object = { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: { annotations } };
+  return { type: "BOOKMARK", object: CachedObject.fromStored(kind, "", "", rv, encodeStored(kind, object)) };
+}
+
+function watchTimeoutMs(text: string | undefined, env: Env): number {
+  if (text !== undefined && text !== "") {
+    if (!/^-?\d{1,18}$/.test(text)) {
+      throw newBadRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+    }
+    // Timers hold 31 bits of milliseconds.
+    if (Number(text) > 0) return Math.min(Number(text) * 1000, 2_000_000_000);
+  }
+  // Spread, so that readers do not all come back at once.
+  return Math.floor(1_800_000 * (1 + env.random.float()));
+}
+
+/** Says whether the present objects were asked for as initial events; undefined where nothing was said. */
+function validateWatchOptions(options: RequestOptions): boolean | undefined {
+  const errors: FieldError[] = [];
+  const match = options.resourceVersionMatch ?? "";
+  const send = options.sendInitialEvents;
+  const field = "resourceVersionMatch";
+  if (send === undefined) {
+    if (match !== "") {
+      errors.push(
+        fieldForbidden(field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
+      );
+    }
+  } else if (match === "") {
+    errors.push(fieldForbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+  } else if (match !== "NotOlderThan") {
+    errors.push(fieldNotSupported(field, match, ["NotOlderThan"]));
+  }
+  if (errors.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
+  return send === undefined ? undefined : send === "true" || send === "1" || send === "";
+}
