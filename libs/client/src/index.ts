@@ -1,3 +1,4 @@
 export * from "./runtime-contract.ts";
 export * from "./informer-contract.ts";
 export * from "./resource-client.ts";
+export * from "./work-queue.ts";

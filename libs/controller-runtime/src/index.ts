@@ -1,1 +1,5 @@
 export * from "./contract.ts";
+export * from "./controller.ts";
+export * from "./expectations.ts";
+export * from "./manager.ts";
+export * from "./settle-all.ts";
