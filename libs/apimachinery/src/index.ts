@@ -11,3 +11,7 @@ export * from "./resource-version.ts";
 export * from "./status-error.ts";
 export * from "./status-factories.ts";
 export * from "./time.ts";
+export * from "./patch/json-patch.ts";
+export * from "./patch/merge-patch.ts";
+export * from "./patch/patch-schema.ts";
+export { applyStrategicMergePatch } from "./patch/strategic-merge-patch.ts";

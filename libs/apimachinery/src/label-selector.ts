@@ -134,44 +134,23 @@ function makeSelector(unsorted: readonly LabelRequirement[]): Selector {
 function requirementMatches(requirement: LabelRequirement, labels: Labels): boolean {
   const { key, operator, values } = requirement;
   const value = labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined;
-  switch (operator) {
-    case "in":
-    case "=":
-    case "==":
-      return value !== undefined && values.includes(value);
-    case "notin":
-    case "!=":
-      return value === undefined || !values.includes(value);
-    case "exists":
-      return value !== undefined;
-    case "!":
-      return value === undefined;
-    case "gt":
-    case "lt": {
-      const actual = value === undefined ? undefined : parseInt64(value);
-      const limit = parseInt64(values[0] ?? "");
-      if (actual === undefined || limit === undefined) return false;
-      return operator === "gt" ? actual > limit : actual < limit;
-    }
-  }
+  if (operator === "exists") return value !== undefined;
+  if (operator === "!") return value === undefined;
+  if (operator === "notin" || operator === "!=") return value === undefined || !values.includes(value);
+  if (value === undefined) return false;
+  if (operator !== "gt" && operator !== "lt") return values.includes(value);
+  const actual = parseInt64(value);
+  const limit = parseInt64(values[0] ?? "");
+  if (actual === undefined || limit === undefined) return false;
+  return operator === "gt" ? actual > limit : actual < limit;
 }
 
 function requirementText({ key, operator, values }: LabelRequirement): string {
-  switch (operator) {
-    case "exists":
-      return key;
-    case "!":
-      return `!${key}`;
-    case "in":
-    case "notin":
-      return `${key} ${operator} (${values.toSorted().join(",")})`;
-    case "gt":
-      return `${key}>${values.join(",")}`;
-    case "lt":
-      return `${key}<${values.join(",")}`;
-    default:
-      return `${key}${operator}${values.join(",")}`;
-  }
+  if (operator === "exists") return key;
+  if (operator === "!") return `!${key}`;
+  if (operator === "in" || operator === "notin") return `${key} ${operator} (${values.toSorted().join(",")})`;
+  const sign = operator === "gt" ? ">" : operator === "lt" ? "<" : operator;
+  return `${key}${sign}${values.join(",")}`;
 }
 
 /** Go's ParseInt(text, 10, 64). */
@@ -200,19 +179,16 @@ function checkedRequirement(key: string, operator: LabelOperator, values: string
 }
 
 function countProblem(operator: LabelOperator, count: number): string | undefined {
-  switch (operator) {
-    case "in":
-    case "notin":
-      return count === 0 ? "for 'in', 'notin' operators, values set can't be empty" : undefined;
-    case "exists":
-    case "!":
-      return count === 0 ? undefined : "values set must be empty for exists and does not exist";
-    case "gt":
-    case "lt":
-      return count === 1 ? undefined : "for 'Gt', 'Lt' operators, exactly one value is required";
-    default:
-      return count === 1 ? undefined : "exact-match compatibility requires one single value";
+  if (operator === "in" || operator === "notin") {
+    return count === 0 ? "for 'in', 'notin' operators, values set can't be empty" : undefined;
   }
+  if (operator === "exists" || operator === "!") {
+    return count === 0 ? undefined : "values set must be empty for exists and does not exist";
+  }
+  if (count === 1) return undefined;
+  return operator === "gt" || operator === "lt"
+    ? "for 'Gt', 'Lt' operators, exactly one value is required"
+    : "exact-match compatibility requires one single value";
 }
 
 const OPERATORS: ReadonlyMap<string, LabelOperator> = new Map([

@@ -1,0 +1,120 @@
+// Strategic merge patch: like a merge patch, but lists merge by key where the schema says so, and directives in the patch
+// ($patch, $retainKeys, $setElementOrder/x, $deleteFromPrimitiveList/x) say what a plain value cannot.
+// Neither the document nor the patch is changed.
+import { deepClone, getOwn, isJsonObject, setOwn } from "../deep.ts";
+import { newBadRequest } from "../status-factories.ts";
+import { mergeLists } from "./list-merge.ts";
+import { type PatchField, type PatchSchema, UNKNOWN_PATCH_SCHEMA } from "./patch-schema.ts";
+import {
+  DELETE_FROM_PRIMITIVE_LIST,
+  DIRECTIVE,
+  ELEMENT_ORDER,
+  RETAIN_KEYS,
+  withoutDirectives,
+  withoutNulls,
+} from "./directives.ts";
+import { normalizeOrder } from "./element-order.ts";
+
+type JsonObject = Record<string, unknown>;
+
+/** Returns the patched copy. Throws a BadRequest StatusError where the patch is malformed. */
+export function applyStrategicMergePatch(original: unknown, patch: unknown, schema: PatchSchema): unknown {
+  if (!isJsonObject(patch)) throw newBadRequest("the patch is not an object");
+  return mergeObjects(isJsonObject(original) ? original : {}, patch, schema);
+}
+
+/** `patch` merged into a copy of `original`. */
+function mergeObjects(original: JsonObject, patch: JsonObject, schema: PatchSchema): JsonObject {
+  const directive = getOwn(patch, DIRECTIVE);
+  if (directive === "delete") return {};
+  if (directive === "replace") return withoutDirectives(patch) as JsonObject;
+  if (directive !== undefined && directive !== "merge") {
+    throw newBadRequest(`Unknown patch type: ${JSON.stringify(directive)}`);
+  }
+  const result = retained(original, patch);
+  const ordered = applyElementOrders(result, patch, schema);
+  for (const key of Object.keys(patch)) {
+    if (key === DIRECTIVE || key === RETAIN_KEYS || key.startsWith(ELEMENT_ORDER) || ordered.has(key)) continue;
+    if (key.startsWith(DELETE_FROM_PRIMITIVE_LIST)) {
+      deleteFromPrimitiveList(result, key.slice(DELETE_FROM_PRIMITIVE_LIST.length), patch[key]);
+    } else {
+      mergeMember(result, key, patch[key], schema.lookup(key));
+    }
+  }
+  return result;
+}
+
+/** A copy of `original`, with just the members that $retainKeys names where the patch has it. */
+function retained(original: JsonObject, patch: JsonObject): JsonObject {
+  const copy = deepClone(original);
+  const keep = getOwn(patch, RETAIN_KEYS);
+  if (keep === undefined) return copy;
+  if (!Array.isArray(keep)) throw newBadRequest(`${RETAIN_KEYS} directive is not a list`);
+  for (const key of Object.keys(patch)) {
+    if (key !== RETAIN_KEYS && key !== DIRECTIVE && !keep.includes(key) && !key.startsWith("$")) {
+      throw newBadRequest(`${RETAIN_KEYS} directive doesn't name the field ${JSON.stringify(key)} of the patch`);
+    }
+  }
+  for (const key of Object.keys(copy)) if (!keep.includes(key)) delete copy[key];
+  return copy;
+}
+
+function mergeMember(result: JsonObject, key: string, value: unknown, field: PatchField | undefined): void {
+  if (value === null) {
+    delete result[key];
+    return;
+  }
+  const current = getOwn(result, key);
+  if (isJsonObject(value) && isJsonObject(current)) {
+    const replace = field?.strategies.includes("replace") === true;
+    const merged = replace
+      ? withoutDirectives(value)
+      : mergeObjects(current, value, field?.schema ?? UNKNOWN_PATCH_SCHEMA);
+    setOwn(result, key, merged);
+  } else if (Array.isArray(value) && Array.isArray(current) && field?.strategies.includes("merge")) {
+    setOwn(result, key, mergeLists(current, value, field, mergeObjects));
+  } else {
+    setOwn(result, key, withoutDirectives(withoutNulls(value)));
+  }
+}
+
+function deleteFromPrimitiveList(result: JsonObject, key: string, values: unknown): void {
+  const current = getOwn(result, key);
+  if (!Array.isArray(values)) throw newBadRequest(`${DELETE_FROM_PRIMITIVE_LIST}${key} is not a list`);
+  if (Array.isArray(current)) {
+    setOwn(
+      result,
+      key,
+      current.filter((each) => !values.includes(each)),
+    );
+  }
+}
+
+/** Handles the lists that $setElementOrder orders; returns their names, which are then done. */
+function applyElementOrders(result: JsonObject, patch: JsonObject, schema: PatchSchema): Set<string> {
+  const done = new Set<string>();
+  for (const directive of Object.keys(patch)) {
+    if (!directive.startsWith(ELEMENT_ORDER)) continue;
+    const name = directive.slice(ELEMENT_ORDER.length);
+    const order = patch[directive];
+    if (!Array.isArray(order)) throw newBadRequest(`${directive} is not a list`);
+    const field = schema.lookup(name);
+    const current = getOwn(result, name);
+    const change = getOwn(patch, name);
+    if (current === undefined && change === undefined) continue;
+    if (change === null || (change !== undefined && !Array.isArray(change))) continue;
+    if (current !== undefined && !Array.isArray(current)) continue;
+    const key = field?.mergeKey;
+    const removed = getOwn(patch, DELETE_FROM_PRIMITIVE_LIST + name);
+    const before = Array.isArray(current) ? current : [];
+    const merged =
+      current === undefined
+        ? (withoutDirectives(withoutNulls(change)) as unknown[])
+        : mergeLists(before, change ?? [], field ?? { strategies: [], schema: undefined }, mergeObjects);
+    const kept = Array.isArray(removed) ? merged.filter((each) => !removed.includes(each)) : merged;
+    setOwn(result, name, normalizeOrder(kept, order, before, key));
+    done.add(name);
+    done.add(DELETE_FROM_PRIMITIVE_LIST + name);
+  }
+  return done;
+}
