@@ -1,0 +1,57 @@
+// Who a peer claims to be, and the rule that turns a verified certificate into a user: common name and organizations are
+// user name and groups. A certificate that did not verify against the cluster's CA never gets here.
+import { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import type { UserInfo } from "./contract.ts";
+
+export interface Credentials {
+  /** DER of a client certificate that TLS has verified. */
+  readonly certificate?: Buffer;
+  readonly bearerToken?: string;
+}
+
+/** Returns the user, undefined where the credentials prove none; throws a StatusError to refuse with other words. */
+export type Authenticate = (credentials: Credentials) => Promise<UserInfo | undefined> | UserInfo | undefined;
+
+/** May this user call a path with a verb? `reason` explains a refusal. */
+export type Authorize = (
+  user: UserInfo,
+  request: { readonly verb: string; readonly path: string },
+) => Promise<{ readonly allowed: boolean; readonly reason?: string }>;
+
+const users = new WeakMap<Buffer, UserInfo>();
+
+function list(value: string | string[] | undefined): readonly string[] {
+  return value === undefined ? [] : Array.isArray(value) ? value : [value];
+}
+
+/** The user of a verified client certificate; undefined where it names nobody. Parsed once for each Buffer. */
+export function certificateUser(der: Buffer): UserInfo | undefined {
+  const known = users.get(der);
+  if (known !== undefined) return known;
+  const certificate = new X509Certificate(der);
+  const subject = certificate.toLegacyObject().subject as { CN?: string | string[]; O?: string | string[] };
+  const [username] = list(subject.CN);
+  if (username === undefined || username === "") return undefined;
+  const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
+  const user: UserInfo = {
+    username,
+    groups: [...list(subject.O), "system:authenticated"],
+    extra: { "authentication.kubernetes.io/credential-id": [`X509SHA256=${fingerprint}`] },
+  };
+  users.set(der, user);
+  return user;
+}
+
+/** The certificate of a connection whose TLS asks for one without requiring it; undefined unless it verified. */
+export function verifiedCertificate(socket: TLSSocket): Buffer | undefined {
+  // A resumed session without a certificate also counts as authorized, so both must hold.
+  if (!socket.authorized) return undefined;
+  return socket.getPeerX509Certificate()?.raw;
+}
+
+/** The token of an Authorization header; the scheme's case does not matter. */
+export function bearerToken(header: string | undefined): string | undefined {
+  const match = header === undefined ? null : /^bearer +(\S+)\s*$/i.exec(header);
+  return match?.[1];
+}

@@ -1,0 +1,32 @@
+// What the server knows of a call that it let in: the peer's credentials, and the user they proved.
+import type { UserInfo } from "./contract.ts";
+import type { Credentials } from "./credentials.ts";
+
+export interface Admission {
+  readonly credentials: Credentials;
+  /** Absent only on services that are open to all. */
+  readonly user?: UserInfo;
+}
+
+const admissions = new WeakMap<object, Admission>();
+
+export function recordAdmission(call: object, admission: Admission): void {
+  admissions.set(call, admission);
+}
+
+/** Throws where the call did not come through createGrpcServer. */
+export function admissionOf(call: object): Admission {
+  const admission = admissions.get(call);
+  if (admission === undefined) throw new Error("this call did not come through createGrpcServer");
+  return admission;
+}
+
+/** What the peer proved or presented: a certificate only where it verified. */
+export function peerCredentials(call: object): Credentials {
+  return admissionOf(call).credentials;
+}
+
+/** The authenticated user of a call; undefined only on services that are open to all. */
+export function peerUser(call: object): UserInfo | undefined {
+  return admissionOf(call).user;
+}

@@ -1,0 +1,45 @@
+// grpc.health.v1 over one question, "is this process ready?". A watcher hears of a change within a second.
+import type { Timers } from "@coxswain/env";
+import { StatusError } from "@coxswain/apimachinery";
+import type { GrpcService } from "./contract.ts";
+import { implementService } from "./grpc-service.ts";
+
+export interface HealthOptions {
+  /** Fully qualified names that may be asked for; "" (the process) always may. */
+  readonly services: readonly string[];
+  readonly ready: () => boolean;
+  readonly timers: Timers;
+  /** Ends all watches. */
+  readonly signal: AbortSignal;
+}
+
+const POLL_MS = 500;
+
+/** An unknown service is NOT_FOUND for Check and SERVICE_UNKNOWN for Watch, as the protocol has it. */
+export function createHealthService(options: HealthOptions): GrpcService {
+  const known = new Set(["", ...options.services]);
+  const statusOf = (service: string): "SERVING" | "NOT_SERVING" | undefined =>
+    known.has(service) ? (options.ready() ? "SERVING" : "NOT_SERVING") : undefined;
+
+  return implementService("grpc.health.v1.Health", {
+    check: async ({ service }) => {
+      const status = statusOf(service);
+      if (status === undefined) throw unknownService(service);
+      return { status };
+    },
+    watch: async ({ service }, responses, { signal }) => {
+      const ended = AbortSignal.any([signal, options.signal]);
+      let last: string | undefined;
+      while (!ended.aborted) {
+        const status = statusOf(service) ?? "SERVICE_UNKNOWN";
+        if (status !== last) await responses.send({ status });
+        last = status;
+        await options.timers.sleep(POLL_MS, ended);
+      }
+    },
+  });
+}
+
+function unknownService(service: string): Error {
+  return new StatusError("NotFound", 404, `unknown service ${service}`);
+}

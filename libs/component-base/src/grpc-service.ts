@@ -1,0 +1,148 @@
+// Typed gRPC services: handlers are async functions, a rejection reaches the client as a Status, and a call's signal aborts
+// when its client goes away.
+import type { EventEmitter } from "node:events";
+import type {
+  Metadata,
+  ServerDuplexStream,
+  ServerReadableStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { AbortError } from "@coxswain/env";
+import { serviceDefinition, type ServiceName, type ServiceTypes } from "@coxswain/protos";
+import type { GrpcService, UserInfo } from "./contract.ts";
+import { admissionOf } from "./grpc-admission.ts";
+import { statusToServiceError } from "./grpc-status.ts";
+
+type AnyCall =
+  | ServerUnaryCall<unknown, unknown>
+  | ServerReadableStream<unknown, unknown>
+  | ServerWritableStream<unknown, unknown>
+  | ServerDuplexStream<unknown, unknown>;
+
+export interface CallContext {
+  /** Throws (a broken invariant) where the server let the call in without a user. */
+  readonly user: UserInfo;
+  readonly metadata: Metadata;
+  /** Aborts when the client cancels, its deadline passes or its connection ends. */
+  readonly signal: AbortSignal;
+}
+
+export interface ResponseStream<T> {
+  /** Resolves when the stream can take more; rejects with AbortError when the client has gone. */
+  send(message: T): Promise<void>;
+}
+
+interface MethodTypes {
+  request: unknown;
+  requestInput: unknown;
+  response: unknown;
+  responseInput: unknown;
+  requestStream: boolean;
+  responseStream: boolean;
+}
+
+type Handler<M extends MethodTypes> = M["requestStream"] extends true
+  ? M["responseStream"] extends true
+    ? (
+        requests: AsyncIterable<M["request"]>,
+        responses: ResponseStream<M["responseInput"]>,
+        context: CallContext,
+      ) => Promise<void>
+    : (requests: AsyncIterable<M["request"]>, context: CallContext) => Promise<M["responseInput"]>
+  : M["responseStream"] extends true
+    ? (request: M["request"], responses: ResponseStream<M["responseInput"]>, context: CallContext) => Promise<void>
+    : (request: M["request"], context: CallContext) => Promise<M["responseInput"]>;
+
+/** One async function for each method, named as in `getQueue`. */
+export type ServiceHandlers<S extends ServiceName> = {
+  [M in keyof ServiceTypes[S]]: ServiceTypes[S][M] extends MethodTypes ? Handler<ServiceTypes[S][M]> : never;
+};
+
+function signalOf(call: AnyCall): AbortSignal {
+  const controller = new AbortController();
+  if (call.cancelled) controller.abort(new AbortError("the call was cancelled"));
+  else (call as EventEmitter).once("cancelled", () => controller.abort(new AbortError("the call was cancelled")));
+  return controller.signal;
+}
+
+function contextOf(call: AnyCall): CallContext {
+  let signal: AbortSignal | undefined;
+  return {
+    get user() {
+      const { user } = admissionOf(call);
+      if (user === undefined) throw new Error("a handler asked for the user of a call that needs none");
+      return user;
+    },
+    metadata: call.metadata,
+    get signal() {
+      signal ??= signalOf(call);
+      return signal;
+    },
+  };
+}
+
+type WritableCall = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
+
+function responseStream(call: WritableCall, context: CallContext): ResponseStream<unknown> {
+  return {
+    send: async (message) => {
+      if (call.cancelled) throw new AbortError("the call was cancelled");
+      if (call.write(message)) return;
+      const { signal } = context;
+      await new Promise<void>((resolve, reject) => {
+        const settle = (): void => {
+          call.off("drain", settle);
+          signal.removeEventListener("abort", settle);
+          if (signal.aborted) reject(new AbortError("the call was cancelled"));
+          else resolve();
+        };
+        call.once("drain", settle);
+        signal.addEventListener("abort", settle, { once: true });
+      });
+    },
+  };
+}
+
+type Loose = (...args: unknown[]) => Promise<unknown>;
+
+function wrap(handler: Loose, requestStream: boolean, streaming: boolean): UntypedServiceImplementation[string] {
+  if (!streaming) {
+    return (call: AnyCall, callback: (error: Error | null, value?: unknown) => void) => {
+      const run = async (): Promise<void> => {
+        const request = requestStream ? call : (call as ServerUnaryCall<unknown, unknown>).request;
+        try {
+          callback(null, await handler(request, contextOf(call)));
+        } catch (error) {
+          callback(statusToServiceError(error));
+        }
+      };
+      void run();
+    };
+  }
+  return (call: WritableCall) => {
+    const context = contextOf(call);
+    const request = requestStream ? call : (call as ServerWritableStream<unknown, unknown>).request;
+    handler(request, responseStream(call, context), context).then(
+      () => call.end(),
+      (error: unknown) => call.emit("error", statusToServiceError(error)),
+    );
+  };
+}
+
+/** Makes the service that ComponentApp.grpcServices takes. */
+export function implementService<S extends ServiceName>(service: S, handlers: ServiceHandlers<S>): GrpcService {
+  const implementation: UntypedServiceImplementation = {};
+  for (const method of Object.values(serviceDefinition(service))) {
+    const name = method.originalName ?? "";
+    const handler = (handlers as Record<string, Loose | undefined>)[name];
+    if (handler === undefined) throw new Error(`${service}: no handler for ${name}`);
+    implementation[name] = wrap(
+      async (...args) => handler.apply(handlers, args),
+      method.requestStream,
+      method.responseStream,
+    );
+  }
+  return { service, implementation };
+}
