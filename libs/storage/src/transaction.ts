@@ -87,18 +87,22 @@ export class GroupPlan<T extends { readonly transaction: Transaction; readonly b
 
 /**
  * Takes the next group off the front of `queue`. A transaction that cannot join waits, and so does every later one that
- * touches a key of one that waits: writes of a key keep the order in which they came.
+ * touches a key of one that waits, or a key in `writing`: writes of a key keep the order in which they came.
  */
-export function takeGroup<T extends { readonly transaction: Transaction; readonly bytes: number }>(queue: T[]): T[] {
+export function takeGroup<T extends { readonly transaction: Transaction; readonly bytes: number }>(
+  queue: T[],
+  writing: ReadonlySet<string> = new Set(),
+  maxMembers = MAX_MUTATIONS,
+): T[] {
   const group = new GroupPlan<T>();
   const waiting: T[] = [];
-  const held = new Set<string>();
+  const held = new Set(writing);
   const touches = (member: T): boolean =>
     held.size > 0 &&
     (member.transaction.mutations.some(({ key }) => held.has(key)) ||
       member.transaction.conditions.some(({ key }) => held.has(key)));
   let at = 0;
-  for (; at < queue.length && group.members.length < MAX_MUTATIONS; at++) {
+  for (; at < queue.length && group.members.length < maxMembers; at++) {
     const member = queue[at]!;
     if (!touches(member) && group.tryJoin(member)) continue;
     waiting.push(member);
