@@ -7,7 +7,7 @@ import type { TlsMaterial } from "./tls-files.ts";
 export interface ChannelTarget {
   /** host:port. Several must all be IPv4 addresses or all IPv6 ones; a single host name may stand for several addresses. */
   readonly addresses: readonly string[];
-  /** The name that the server's certificate must carry. Defaults to the host of the first address; give it for several. */
+  /** The name that the server's certificate must carry. Defaults to the host name, or localhost for addresses. */
   readonly serverName?: string;
   readonly tls: Pick<TlsMaterial, "ca"> & Partial<TlsMaterial>;
   /** Defaults to 3 s: a frozen peer is given up after `keepaliveMs` + 2 s. */
@@ -40,7 +40,9 @@ export function createCredentials(tls: ChannelTarget["tls"]): ChannelCredentials
 }
 
 export function channelOptions(target: ChannelTarget): ChannelOptions {
-  const { serverName } = target;
+  // Every certificate of a cluster carries localhost; TLS has no server names that are addresses.
+  const byAddress = target.addresses.every((address) => isIPv4(hostOf(address)) || isIPv6(hostOf(address)));
+  const serverName = target.serverName ?? (byAddress ? "localhost" : undefined);
   return {
     ...(serverName !== undefined && {
       "grpc.ssl_target_name_override": serverName,
