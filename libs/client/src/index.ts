@@ -2,3 +2,5 @@ export * from "./runtime-contract.ts";
 export * from "./informer-contract.ts";
 export * from "./resource-client.ts";
 export * from "./work-queue.ts";
+export * from "./informer-factory.ts";
+export * from "./selection.ts";

@@ -25,7 +25,7 @@ import {
   type WriteContext,
 } from "./memory-writes.ts";
 import { applyPatch } from "./patch.ts";
-import { selectionTest } from "./selection.ts";
+import { selectionTest } from "../selection.ts";
 
 export interface MemoryClientDeps extends WriteContext, WatchDeps {
   /** Notes the call and gives the fault that strikes it. */

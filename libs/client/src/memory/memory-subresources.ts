@@ -5,7 +5,7 @@ import { StatusError } from "@coxswain/apimachinery";
 import { memoryKind } from "./memory-kinds.ts";
 import { cloneJson } from "./memory-store.ts";
 import { deleteObject, mustGet, updateObject, type Loose, type WriteContext } from "./memory-writes.ts";
-import { matchesLabelSelector } from "./selection.ts";
+import { matchesLabelSelector } from "../selection.ts";
 
 interface Target {
   readonly namespace: string;

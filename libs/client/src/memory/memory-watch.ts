@@ -12,7 +12,7 @@ import type { WatchEvent, WatchOptions } from "../resource-client.ts";
 import { expired } from "./api-errors.ts";
 import { memoryKind } from "./memory-kinds.ts";
 import { cloneJson, type MemoryChange, type MemoryStore } from "./memory-store.ts";
-import { selectionTest } from "./selection.ts";
+import { selectionTest } from "../selection.ts";
 
 const BOOKMARK_EVERY_MS = 60_000;
 

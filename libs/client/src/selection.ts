@@ -1,7 +1,7 @@
-// Label and field selectors for the in-memory double. A field selector may name any dotted path.
+// Label and field selectors in their string form, tested against an object. A field selector may name any dotted path.
 import type { KubeObject } from "@coxswain/apimachinery";
-import type { Selection } from "../resource-client.ts";
-import { badRequest } from "./api-errors.ts";
+import type { Selection } from "./resource-client.ts";
+import { newBadRequest } from "@coxswain/apimachinery";
 
 type Test = (object: KubeObject) => boolean;
 
@@ -33,12 +33,13 @@ function labelTest(requirement: string): Test {
     const key = presence[2]!;
     return presence[1] === "!" ? (o) => label(o, key) === undefined : (o) => label(o, key) !== undefined;
   }
-  throw badRequest(`unable to parse requirement: found '${requirement}'`);
+  throw newBadRequest(`unable to parse requirement: found '${requirement}'`);
 }
 
 function fieldTest(requirement: string): Test {
   const match = /^([^!=]+?)\s*(!=|==|=)\s*(.*)$/.exec(requirement);
-  if (match === null) throw badRequest(`invalid field selector: "${requirement}"; can't understand "${requirement}"`);
+  if (match === null)
+    throw newBadRequest(`invalid field selector: "${requirement}"; can't understand "${requirement}"`);
   const [, path, operator, wanted] = match as unknown as [string, string, string, string];
   const steps = path.split(".");
   const read = (object: KubeObject): string => {
