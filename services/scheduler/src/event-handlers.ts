@@ -1,0 +1,121 @@
+// From informers into snapshot and queue: every change of a node or pod reaches both, in order.
+import type { Node, Pod } from "@coxswain/api";
+import type { SharedInformer } from "@coxswain/client";
+import type { Env } from "@coxswain/env";
+import type { SchedulerParts } from "./app.ts";
+import type { Framework } from "./framework/plan-schedule.ts";
+import { isTerminal, makePodInfo } from "./pod-info.ts";
+import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
+import { SchedulingQueue } from "./queue/scheduling-queue.ts";
+
+/** The queue of all profiles; plugins of one name must register the same events in all of them. */
+export function createQueue(env: Env, frameworks: ReadonlyMap<string, Framework>): SchedulingQueue {
+  const plugins = [...frameworks.values()].flatMap((framework) => framework.plugins);
+  const registrations = new Map(plugins.map((plugin) => [plugin.name, plugin.events?.() ?? []]));
+  const less = plugins.find((plugin) => plugin.less !== undefined)!;
+  return new SchedulingQueue({
+    clock: env.clock,
+    less: (a, b) => less.less!(a, b),
+    heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info)?.reason,
+    registrations: (name) => registrations.get(name) ?? [],
+  });
+}
+
+const only = (action: EventAction): ReadonlySet<EventAction> => new Set([action]);
+
+export function followNodes(informer: SharedInformer<Node>, parts: SchedulerParts, wake: () => void): void {
+  const { snapshot, queue } = parts;
+  informer.addHandler({
+    add(node) {
+      snapshot.upsertNode(node);
+      queue.moveOn({ resource: "Node", actions: only("Add"), node });
+      wake();
+    },
+    update(node, old) {
+      // Most updates are heartbeats, which change nothing that counts here.
+      const event = nodeUpdateEvent(old, node);
+      if (event === undefined) return;
+      snapshot.upsertNode(node);
+      if (queue.moveOn(event) > 0) wake();
+    },
+    delete(node) {
+      snapshot.removeNode(node.metadata?.name ?? "");
+      if (queue.moveOn({ resource: "Node", actions: only("Delete"), oldNode: node }) > 0) wake();
+    },
+  });
+}
+
+function isAssigned(pod: Pod): boolean {
+  return (pod.spec?.nodeName ?? "") !== "";
+}
+
+export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts, wake: () => void): void {
+  const { snapshot, queue, frameworks } = parts;
+  const ours = (pod: Pod): boolean => frameworks.has(pod.spec?.schedulerName ?? "");
+
+  function assigned(pod: Pod, old: Pod | undefined): void {
+    const key = podKey(pod);
+    const counted = old !== undefined && isAssigned(old) && !isTerminal(old);
+    snapshot.upsertPod(pod);
+    queue.delete(key);
+    if (isTerminal(pod)) {
+      if (counted) left(old);
+      return;
+    }
+    const event = counted
+      ? podUpdateEvent("AssignedPod", old, pod)
+      : { resource: "AssignedPod" as const, actions: only("Add"), pod };
+    if (queue.moveOn(event) > 0) wake();
+  }
+
+  function left(pod: Pod): void {
+    if (queue.moveOn({ resource: "AssignedPod", actions: only("Delete"), oldPod: pod }) > 0) wake();
+  }
+
+  function waiting(pod: Pod, old: Pod | undefined): void {
+    const key = podKey(pod);
+    if (!ours(pod) || isTerminal(pod)) {
+      queue.delete(key);
+      return;
+    }
+    if (old !== undefined && !changed(old, pod)) return;
+    const info = makePodInfo(pod);
+    if (old === undefined) queue.add(info);
+    else queue.update(info, podUpdateEvent("TargetPod", old, pod));
+    wake();
+  }
+
+  informer.addHandler({
+    add: (pod) => (isAssigned(pod) ? assigned(pod, undefined) : waiting(pod, undefined)),
+    update(pod, old) {
+      if (pod.metadata?.uid !== old.metadata?.uid) gone(old);
+      const before = pod.metadata?.uid === old.metadata?.uid ? old : undefined;
+      if (isAssigned(pod)) assigned(pod, before);
+      else waiting(pod, before);
+    },
+    delete: (pod) => gone(pod),
+  });
+
+  function gone(pod: Pod): void {
+    const key = podKey(pod);
+    const counted = snapshot.nodeOfPod(key) !== undefined;
+    snapshot.removePod(key);
+    queue.delete(key);
+    if (counted) left(pod);
+  }
+}
+
+function podKey(pod: Pod): string {
+  return `${pod.metadata?.namespace ?? ""}/${pod.metadata?.name ?? ""}`;
+}
+
+/** Our own writes of status must not bring a pod back to life in the queue. */
+function changed(old: Pod, pod: Pod): boolean {
+  const view = (one: Pod): unknown => [
+    one.spec,
+    one.metadata?.labels,
+    one.metadata?.annotations,
+    one.metadata?.deletionTimestamp,
+  ];
+  return JSON.stringify(view(old)) !== JSON.stringify(view(pod));
+}

@@ -1,0 +1,97 @@
+// The plugin interface: upstream's extension points, on columns instead of one node at a time.
+// https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
+//
+// A plugin is an object with a name and the methods of the extension points that it takes part in. Filter, Score and
+// everything before Reserve run synchronously and must only read. Filter gets a range of rows and rejects those that do
+// not fit; rows that an earlier plugin rejected must be left alone (`column.open(row)`). Score writes one number a row.
+import type { PodInfo } from "../pod-info.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import type { EventRegistration } from "../queue/cluster-event.ts";
+
+export type Code = "Success" | "Unschedulable" | "UnschedulableAndUnresolvable" | "Error";
+
+/** Why a pod, or a node for a pod, was turned down. */
+export interface Rejection {
+  readonly code: Exclude<Code, "Success">;
+  readonly reasons: readonly string[];
+}
+
+/** What one attempt to schedule one pod shares among plugins. `state` is keyed by plugin name. */
+export interface CycleState {
+  readonly info: PodInfo;
+  readonly snapshot: ClusterSnapshot;
+  readonly state: Map<string, unknown>;
+}
+
+export type PreFilterOutcome =
+  | { readonly kind: "success"; readonly nodeNames?: ReadonlySet<string> }
+  /** The plugin's Filter need not run. */
+  | { readonly kind: "skip" }
+  | { readonly kind: "reject"; readonly rejection: Rejection };
+
+/** The verdicts of one attempt, by row. */
+export interface VerdictColumn {
+  /** True where no plugin has rejected the row yet. */
+  open(row: number): boolean;
+  /** Rejects a row; `rejection` should be one shared object per distinct reason. */
+  reject(row: number, rejection: Rejection): void;
+}
+
+export interface Plugin {
+  readonly name: string;
+  /** PreEnqueue: a reason keeps the pod out of the active queue. */
+  preEnqueue?(info: PodInfo): string | undefined;
+  /** QueueSort: negative where `a` goes first. One plugin of a profile has it. */
+  less?(a: QueueOrder, b: QueueOrder): number;
+  preFilter?(cycle: CycleState): PreFilterOutcome;
+  /** Rows `from` to `to`, exclusive. */
+  filter?(cycle: CycleState, column: VerdictColumn, from: number, to: number): void;
+  /** Runs when no node fits; a message is appended to the pod's, and may name a node that will fit. */
+  postFilter?(cycle: CycleState, verdicts: NodeVerdicts): { readonly message: string; readonly nominated?: string };
+  /** "skip" leaves the plugin out of scoring. */
+  preScore?(cycle: CycleState, rows: Int32Array, count: number): "skip" | undefined;
+  /** Writes `scores[i]` for `rows[i]`; whole numbers. */
+  score?(cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): void;
+  /** Brings the scores into 0..100, in place. */
+  normalizeScore?(cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): void;
+  /** A rejection undoes the reservations made so far. */
+  reserve?(cycle: CycleState, node: string): Rejection | undefined;
+  unreserve?(cycle: CycleState, node: string): void;
+  /** May take its time; aborts with `signal`. */
+  permit?(cycle: CycleState, node: string, signal: AbortSignal): Promise<Rejection | undefined>;
+  preBind?(cycle: CycleState, node: string, signal: AbortSignal): Promise<Rejection | undefined>;
+  /** Binds the pod itself; where no plugin has it, the scheduler binds in batches. */
+  bind?(cycle: CycleState, node: string, signal: AbortSignal): Promise<"bound" | "skip" | Rejection>;
+  postBind?(cycle: CycleState, node: string): void;
+  /** The events that may make a pod schedulable that this plugin rejected. */
+  events?(): readonly EventRegistration[];
+}
+
+export interface QueueOrder {
+  readonly info: PodInfo;
+  /** When the pod was added to the queue, ms. */
+  readonly addedMs: number;
+  /** Order of arrival, to break ties. */
+  readonly order: number;
+}
+
+/** What filtering found, row by row. */
+export interface NodeVerdicts {
+  readonly rows: number;
+  rejectionOf(row: number): Rejection | undefined;
+  pluginOf(row: number): string;
+}
+
+export interface WeightedPlugin {
+  readonly plugin: Plugin;
+  /** Of its score; 0 leaves it out of scoring. */
+  readonly weight: number;
+}
+
+/** A named set of plugins, in the order in which they run. A pod picks one with spec.schedulerName. */
+export interface Profile {
+  readonly schedulerName: string;
+  readonly plugins: readonly WeightedPlugin[];
+}
+
+export const MAX_NODE_SCORE = 100;

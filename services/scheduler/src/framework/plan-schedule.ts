@@ -1,0 +1,234 @@
+// One scheduling decision: which node a pod goes to, or why to none. Pure: reads the snapshot, draws ties from the given
+// randomness, changes nothing else.
+import type { Random } from "@coxswain/env";
+import type { PodInfo } from "../pod-info.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { MAX_NODE_SCORE, type CycleState, type Plugin, type Profile, type Rejection } from "./contract.ts";
+import { fitMessage, NO_NODES_AVAILABLE, preFilterMessage } from "./fit-error.ts";
+import { Verdicts } from "./verdicts.ts";
+
+export interface ScheduleOptions {
+  readonly random: Random;
+  /** 0: adaptive, as upstream: 50% less 1% for each 125 nodes, at least 5%. */
+  readonly percentageOfNodesToScore: number;
+}
+
+export type SchedulePlan =
+  | { readonly kind: "node"; readonly node: string; readonly cycle: CycleState; readonly feasible: number }
+  | {
+      readonly kind: "unschedulable";
+      readonly message: string;
+      readonly plugins: ReadonlySet<string>;
+      readonly cycle: CycleState;
+    };
+
+/** Fewer nodes than this are always all looked at. */
+const MIN_FEASIBLE_NODES = 100;
+/** Rows that plugins get at once. */
+const RANGE = 256;
+
+/** How many fitting nodes suffice for a good choice. */
+export function nodesToFind(nodes: number, percentage: number): number {
+  if (nodes < MIN_FEASIBLE_NODES || percentage >= 100) return nodes;
+  const adaptive = percentage > 0 ? percentage : Math.max(5, Math.trunc(50 - nodes / 125));
+  return Math.max(MIN_FEASIBLE_NODES, Math.trunc((nodes * adaptive) / 100));
+}
+
+interface PreFiltered {
+  readonly rejection?: { readonly plugin: string; readonly rejection: Rejection };
+  readonly nodeNames?: ReadonlySet<string>;
+  /** The plugins that narrowed `nodeNames`. */
+  readonly narrowedBy: readonly string[];
+}
+
+/** The framework of one profile. Keeps scratch columns between decisions, nothing else but where the last one stopped. */
+export class Framework {
+  readonly profile: Profile;
+  readonly #plugins: readonly Plugin[];
+  readonly #verdicts: Verdicts;
+  readonly #scoring: readonly { plugin: Plugin; weight: number }[];
+  #feasible = new Int32Array(64);
+  #totals = new Float64Array(64);
+  #scores = new Float64Array(64);
+  #nextStart = 0;
+
+  constructor(profile: Profile) {
+    this.profile = profile;
+    this.#plugins = profile.plugins.map((one) => one.plugin);
+    this.#verdicts = new Verdicts(this.#plugins.map((plugin) => plugin.name));
+    this.#scoring = profile.plugins.filter((one) => one.plugin.score !== undefined && one.weight > 0);
+  }
+
+  get plugins(): readonly Plugin[] {
+    return this.#plugins;
+  }
+
+  /** The first PreEnqueue plugin that holds the pod back, with its reason. */
+  heldBack(info: PodInfo): { plugin: string; reason: string } | undefined {
+    for (const plugin of this.#plugins) {
+      const reason = plugin.preEnqueue?.(info);
+      if (reason !== undefined) return { plugin: plugin.name, reason };
+    }
+    return undefined;
+  }
+
+  /** Decides for one pod. */
+  planSchedule(info: PodInfo, snapshot: ClusterSnapshot, options: ScheduleOptions): SchedulePlan {
+    const cycle: CycleState = { info, snapshot, state: new Map() };
+    if (snapshot.size === 0) {
+      return { kind: "unschedulable", message: NO_NODES_AVAILABLE, plugins: new Set(), cycle };
+    }
+    const skipped = new Set<string>();
+    const pre = this.runPreFilter(cycle, skipped);
+    if (pre.rejection !== undefined) return this.#rejectedByPreFilter(cycle, pre.rejection);
+    const wanted = nodesToFind(snapshot.size, options.percentageOfNodesToScore);
+    const feasible = this.#findFeasible(cycle, pre, skipped, wanted);
+    if (feasible === 0) return this.#unschedulable(cycle);
+    if (feasible === 1) {
+      return { kind: "node", node: snapshot.names[this.#feasible[0]!]!, cycle, feasible };
+    }
+    this.#scoreAll(cycle, feasible);
+    return { kind: "node", node: snapshot.names[this.#pick(feasible, options.random)]!, cycle, feasible };
+  }
+
+  runPreFilter(cycle: CycleState, skipped: Set<string>): PreFiltered {
+    let nodeNames: ReadonlySet<string> | undefined;
+    const narrowedBy: string[] = [];
+    for (const plugin of this.#plugins) {
+      const outcome = plugin.preFilter?.(cycle);
+      if (outcome === undefined) continue;
+      if (outcome.kind === "skip") skipped.add(plugin.name);
+      if (outcome.kind === "reject") {
+        return { rejection: { plugin: plugin.name, rejection: outcome.rejection }, narrowedBy };
+      }
+      if (outcome.kind === "success" && outcome.nodeNames !== undefined) {
+        const names = outcome.nodeNames;
+        nodeNames = nodeNames === undefined ? names : new Set([...nodeNames].filter((name) => names.has(name)));
+        narrowedBy.push(plugin.name);
+      }
+    }
+    return nodeNames === undefined ? { narrowedBy } : { nodeNames, narrowedBy };
+  }
+
+  /** Filters from where the last decision stopped, until enough nodes fit; fills #feasible and returns how many. */
+  #findFeasible(cycle: CycleState, pre: PreFiltered, skipped: ReadonlySet<string>, wanted: number): number {
+    const total = cycle.snapshot.size;
+    this.#verdicts.reset(total);
+    this.#reserveScratch(total);
+    if (pre.nodeNames !== undefined) this.#narrow(cycle, pre.nodeNames, pre.narrowedBy);
+    const start = this.#nextStart % total;
+    let found = 0;
+    let looked = 0;
+    while (looked < total && found < wanted) {
+      const from = (start + looked) % total;
+      const to = Math.min(total, from + RANGE, from + (total - looked));
+      this.filterRange(cycle, this.#verdicts, skipped, from, to);
+      looked += to - from;
+      for (let row = from; row < to; row++) {
+        if (!this.#verdicts.open(row)) continue;
+        if (found === wanted) {
+          looked -= to - row;
+          break;
+        }
+        this.#feasible[found++] = row;
+      }
+    }
+    this.#nextStart = (start + looked) % total;
+    return found;
+  }
+
+  filterRange(cycle: CycleState, verdicts: Verdicts, skipped: ReadonlySet<string>, from: number, to: number): void {
+    for (let at = 0; at < this.#plugins.length; at++) {
+      const plugin = this.#plugins[at]!;
+      if (plugin.filter === undefined || skipped.has(plugin.name)) continue;
+      verdicts.plugin = at;
+      plugin.filter(cycle, verdicts, from, to);
+    }
+  }
+
+  #narrow(cycle: CycleState, nodeNames: ReadonlySet<string>, by: readonly string[]): void {
+    const rejection: Rejection = {
+      code: "UnschedulableAndUnresolvable",
+      reasons: [`node(s) didn't satisfy plugin(s) [${by.join(" ")}]`],
+    };
+    this.#verdicts.plugin = this.#plugins.findIndex((plugin) => plugin.name === by[0]);
+    for (let row = 0; row < cycle.snapshot.size; row++) {
+      if (!nodeNames.has(cycle.snapshot.names[row]!)) this.#verdicts.reject(row, rejection);
+    }
+  }
+
+  #reserveScratch(rows: number): void {
+    if (this.#feasible.length >= rows) return;
+    this.#feasible = new Int32Array(rows * 2);
+    this.#totals = new Float64Array(rows * 2);
+    this.#scores = new Float64Array(rows * 2);
+  }
+
+  #scoreAll(cycle: CycleState, count: number): void {
+    this.#totals.fill(0, 0, count);
+    for (const { plugin, weight } of this.#scoring) {
+      if (!this.scoreWith(plugin, cycle, this.#feasible, count, this.#scores)) continue;
+      for (let at = 0; at < count; at++) this.#totals[at]! += weight * this.#scores[at]!;
+    }
+  }
+
+  /** One plugin's normalized scores; false where it has none to give. */
+  scoreWith(plugin: Plugin, cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): boolean {
+    if (plugin.preScore?.(cycle, rows, count) === "skip") return false;
+    plugin.score!(cycle, rows, count, scores);
+    plugin.normalizeScore?.(cycle, rows, count, scores);
+    return true;
+  }
+
+  /** The row with the highest total; among equals each is as likely. */
+  #pick(count: number, random: Random): number {
+    let best = 0;
+    let ties = 1;
+    for (let at = 1; at < count; at++) {
+      const difference = this.#totals[at]! - this.#totals[best]!;
+      if (difference > 0) {
+        best = at;
+        ties = 1;
+      } else if (difference === 0) ties++;
+    }
+    if (ties === 1) return this.#feasible[best]!;
+    let skip = random.int(ties);
+    for (let at = best; ; at++) {
+      if (this.#totals[at] === this.#totals[best] && skip-- === 0) return this.#feasible[at]!;
+    }
+  }
+
+  #rejectedByPreFilter(cycle: CycleState, by: { plugin: string; rejection: Rejection }): SchedulePlan {
+    this.#verdicts.reset(cycle.snapshot.size);
+    this.#verdicts.plugin = this.#plugins.findIndex((plugin) => plugin.name === by.plugin);
+    for (let row = 0; row < cycle.snapshot.size; row++) this.#verdicts.reject(row, by.rejection);
+    const message = preFilterMessage(cycle.snapshot.size, by.rejection, this.#postFilter(cycle));
+    return { kind: "unschedulable", message, plugins: new Set([by.plugin]), cycle };
+  }
+
+  #unschedulable(cycle: CycleState): SchedulePlan {
+    const plugins = new Set<string>();
+    for (let row = 0; row < cycle.snapshot.size; row++) plugins.add(this.#verdicts.pluginOf(row));
+    return {
+      kind: "unschedulable",
+      message: fitMessage(this.#verdicts, this.#postFilter(cycle)),
+      plugins,
+      cycle,
+    };
+  }
+
+  #postFilter(cycle: CycleState): string {
+    const messages = this.#plugins.flatMap((plugin) => plugin.postFilter?.(cycle, this.#verdicts).message ?? []);
+    return messages.join(", ");
+  }
+}
+
+/** Scales scores so that the largest is 100; `reverse` turns them round, so that the smallest raw score wins. */
+export function defaultNormalize(count: number, scores: Float64Array, reverse: boolean): void {
+  let max = 0;
+  for (let at = 0; at < count; at++) max = Math.max(max, scores[at]!);
+  for (let at = 0; at < count; at++) {
+    const scaled = max === 0 ? 0 : Math.trunc((MAX_NODE_SCORE * scores[at]!) / max);
+    scores[at] = reverse ? MAX_NODE_SCORE - scaled : scaled;
+  }
+}

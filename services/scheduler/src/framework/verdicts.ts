@@ -1,0 +1,43 @@
+// The verdict column of one attempt: by row, which plugin rejected the node and why. Reused from attempt to attempt, so
+// that an attempt allocates nothing per node.
+import type { NodeVerdicts, Rejection, VerdictColumn } from "./contract.ts";
+
+const OPEN = 0;
+
+export class Verdicts implements VerdictColumn, NodeVerdicts {
+  rows = 0;
+  /** Index of the plugin that runs now; set by the framework. */
+  plugin = 0;
+  #plugins = new Uint8Array(64);
+  #rejections: (Rejection | undefined)[] = [];
+  readonly #names: readonly string[];
+
+  /** `names`: plugin names by index. */
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
+  reset(rows: number): void {
+    this.rows = rows;
+    if (this.#plugins.length < rows) this.#plugins = new Uint8Array(rows * 2);
+    else this.#plugins.fill(OPEN, 0, rows);
+    this.#rejections.length = 0;
+  }
+
+  open(row: number): boolean {
+    return this.#plugins[row] === OPEN;
+  }
+
+  reject(row: number, rejection: Rejection): void {
+    this.#plugins[row] = this.plugin + 1;
+    this.#rejections[row] = rejection;
+  }
+
+  rejectionOf(row: number): Rejection | undefined {
+    return this.#plugins[row] === OPEN ? undefined : this.#rejections[row];
+  }
+
+  pluginOf(row: number): string {
+    return this.#names[this.#plugins[row]! - 1] ?? "";
+  }
+}

@@ -1,0 +1,3 @@
+export { createScheduler, type SchedulerDeps, type SchedulerOptions } from "./app.ts";
+export type * from "./framework/contract.ts";
+export { DEFAULT_PLUGINS, DEFAULT_PROFILES } from "./framework/registry.ts";

@@ -1,0 +1,28 @@
+// Filter: a cordoned node takes no pods but those that tolerate it.
+import type { Taint } from "@coxswain/api";
+import type { Plugin, Rejection } from "../framework/contract.ts";
+import { tolerates } from "./tolerations.ts";
+
+const REJECTION: Rejection = { code: "UnschedulableAndUnresolvable", reasons: ["node(s) were unschedulable"] };
+const CORDON: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
+
+export const nodeUnschedulable: Plugin = {
+  name: "NodeUnschedulable",
+  filter(cycle, column, from, to) {
+    const cordoned = cycle.snapshot.unschedulable.values;
+    let tolerated: boolean | undefined;
+    for (let row = from; row < to; row++) {
+      if (cordoned[row] === 0 || !column.open(row)) continue;
+      tolerated ??= (cycle.info.pod.spec?.tolerations ?? []).some((one) => tolerates(one, CORDON));
+      if (!tolerated) column.reject(row, REJECTION);
+    }
+  },
+  events: () => [
+    {
+      resource: "Node",
+      actions: ["Add", "UpdateNodeTaint"],
+      hint: (_waiting, event) => event.node?.spec?.unschedulable !== true,
+    },
+    { resource: "TargetPod", actions: ["UpdatePodToleration"] },
+  ],
+};

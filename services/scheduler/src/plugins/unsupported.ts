@@ -1,0 +1,58 @@
+// What a pod may ask for and this scheduler cannot honour yet. Such a pod is refused by name and stays Pending: to ignore
+// a constraint would place the pod where its author forbade it. The plugins carry the names of upstream's that do the work.
+import type { Pod, Volume } from "@coxswain/api";
+import type { Plugin, PreFilterOutcome } from "../framework/contract.ts";
+
+function refusal(name: string, asks: (pod: Pod) => string | undefined): Plugin {
+  return {
+    name,
+    preFilter(cycle): PreFilterOutcome {
+      const what = asks(cycle.info.pod);
+      if (what === undefined) return { kind: "skip" };
+      const reasons = [`pod uses ${what}, which this scheduler does not support yet`];
+      return { kind: "reject", rejection: { code: "UnschedulableAndUnresolvable", reasons } };
+    },
+  };
+}
+
+export const interPodAffinity = refusal("InterPodAffinity", (pod) => {
+  const affinity = pod.spec?.affinity;
+  for (const kind of ["podAffinity", "podAntiAffinity"] as const) {
+    const terms = affinity?.[kind];
+    for (const when of [
+      "requiredDuringSchedulingIgnoredDuringExecution",
+      "preferredDuringSchedulingIgnoredDuringExecution",
+    ] as const) {
+      if ((terms?.[when] ?? []).length > 0) return `spec.affinity.${kind}.${when}`;
+    }
+  }
+  return undefined;
+});
+
+/** Volumes whose place depends on where their data can be. */
+const PLACED_VOLUMES = [
+  "persistentVolumeClaim",
+  "ephemeral",
+  "awsElasticBlockStore",
+  "gcePersistentDisk",
+  "azureDisk",
+  "cinder",
+  "iscsi",
+  "rbd",
+] as const satisfies readonly (keyof Volume)[];
+
+export const volumeBinding = refusal("VolumeBinding", (pod) => {
+  for (const [at, volume] of (pod.spec?.volumes ?? []).entries()) {
+    const kind = PLACED_VOLUMES.find((one) => volume[one] !== undefined);
+    if (kind !== undefined) return `spec.volumes[${at}].${kind}`;
+  }
+  return undefined;
+});
+
+/** Also says what upstream's plugin says of every pod without claims that fits nowhere. */
+export const dynamicResources: Plugin = {
+  ...refusal("DynamicResources", (pod) =>
+    (pod.spec?.resourceClaims ?? []).length > 0 ? "spec.resourceClaims" : undefined,
+  ),
+  postFilter: () => ({ message: "no new claims to deallocate" }),
+};

@@ -1,0 +1,139 @@
+// What the scheduler knows of a pod, computed once per version of the pod: its requests as numbers, its ports, its labels.
+import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
+import type { Container, Pod } from "@coxswain/api";
+
+/** cpu in millicores, memory and ephemeral-storage in bytes, everything else as a count. */
+export type ResourceAmounts = ReadonlyMap<string, number>;
+
+/** What scoring assumes for a container that requests nothing, so that such pods do not all land on one node. */
+const DEFAULT_CPU_MILLIS = 100;
+const DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024;
+
+export interface HostPort {
+  readonly ip: string;
+  readonly protocol: string;
+  readonly port: number;
+}
+
+export interface PodInfo {
+  readonly pod: Pod;
+  /** namespace/name */
+  readonly key: string;
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly priority: number;
+  readonly requests: ResourceAmounts;
+  /** The requests with defaults for containers that name none; what LeastAllocated counts. */
+  readonly nonZeroCpu: number;
+  readonly nonZeroMemory: number;
+  readonly hostPorts: readonly HostPort[];
+  /** Being deleted: no longer counts for topology spreading. */
+  readonly terminating: boolean;
+}
+
+/** One amount in the unit of its resource. Throws on text that is no quantity. */
+export function parseAmount(resource: string, quantity: string | number): number {
+  return resource === "cpu" ? parseCpuMillis(String(quantity)) : parseBytes(String(quantity));
+}
+
+type Quantities = Readonly<Record<string, string | number>>;
+
+function addAll(into: Map<string, number>, amounts: ResourceAmounts): void {
+  for (const [resource, amount] of amounts) into.set(resource, (into.get(resource) ?? 0) + amount);
+}
+
+function raiseTo(into: Map<string, number>, amounts: ResourceAmounts): void {
+  for (const [resource, amount] of amounts) {
+    if (amount > (into.get(resource) ?? 0)) into.set(resource, amount);
+  }
+}
+
+function containerRequests(container: Container, defaults: ResourceAmounts): Map<string, number> {
+  const out = new Map<string, number>(defaults);
+  const requests = (container.resources?.requests ?? {}) as Quantities;
+  for (const [resource, quantity] of Object.entries(requests)) out.set(resource, parseAmount(resource, quantity));
+  return out;
+}
+
+const NO_DEFAULTS: ResourceAmounts = new Map();
+const NON_ZERO_DEFAULTS: ResourceAmounts = new Map([
+  ["cpu", DEFAULT_CPU_MILLIS],
+  ["memory", DEFAULT_MEMORY_BYTES],
+]);
+
+/** Pod-level resources hold for these alone. */
+function podLevel(resource: string): boolean {
+  return resource === "cpu" || resource === "memory" || resource.startsWith("hugepages-");
+}
+
+/**
+ * What a pod needs of a node: the containers and sidecars together, or the largest init container with the sidecars
+ * that were started before it, whichever is more; pod-level requests in their place; and the overhead on top.
+ */
+export function podRequests(pod: Pod, defaults: ResourceAmounts = NO_DEFAULTS): Map<string, number> {
+  const spec = pod.spec;
+  const total = new Map<string, number>();
+  const sidecars = new Map<string, number>();
+  const initPeak = new Map<string, number>();
+  for (const container of spec?.containers ?? []) addAll(total, containerRequests(container, defaults));
+  for (const container of spec?.initContainers ?? []) {
+    const own = containerRequests(container, defaults);
+    if (container.restartPolicy === "Always") {
+      addAll(total, own);
+      addAll(sidecars, own);
+      raiseTo(initPeak, sidecars);
+    } else {
+      addAll(own, sidecars);
+      raiseTo(initPeak, own);
+    }
+  }
+  raiseTo(total, initPeak);
+  for (const [resource, quantity] of Object.entries((spec?.resources?.requests ?? {}) as Quantities)) {
+    if (podLevel(resource)) total.set(resource, parseAmount(resource, quantity));
+  }
+  for (const [resource, quantity] of Object.entries((spec?.overhead ?? {}) as Quantities)) {
+    total.set(resource, (total.get(resource) ?? 0) + parseAmount(resource, quantity));
+  }
+  return total;
+}
+
+function hostPortsOf(pod: Pod): HostPort[] {
+  const out: HostPort[] = [];
+  const sidecars = (pod.spec?.initContainers ?? []).filter((container) => container.restartPolicy === "Always");
+  for (const container of [...(pod.spec?.containers ?? []), ...sidecars]) {
+    for (const port of container.ports ?? []) {
+      if (port.hostPort === undefined || port.hostPort <= 0) continue;
+      out.push({ ip: port.hostIP || "0.0.0.0", protocol: port.protocol || "TCP", port: port.hostPort });
+    }
+  }
+  return out;
+}
+
+/** Throws where a request is no quantity; the api-server lets none such through. */
+export function makePodInfo(pod: Pod): PodInfo {
+  const meta = pod.metadata ?? {};
+  const namespace = meta.namespace ?? "";
+  const name = meta.name ?? "";
+  const nonZero = podRequests(pod, NON_ZERO_DEFAULTS);
+  return {
+    pod,
+    key: `${namespace}/${name}`,
+    uid: meta.uid ?? "",
+    namespace,
+    name,
+    labels: meta.labels ?? {},
+    priority: pod.spec?.priority ?? 0,
+    requests: podRequests(pod),
+    nonZeroCpu: nonZero.get("cpu") ?? 0,
+    nonZeroMemory: nonZero.get("memory") ?? 0,
+    hostPorts: hostPortsOf(pod),
+    terminating: meta.deletionTimestamp !== undefined,
+  };
+}
+
+/** A pod that has ended holds nothing on its node any more. */
+export function isTerminal(pod: Pod): boolean {
+  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+}

@@ -1,0 +1,42 @@
+// The PodScheduled condition of a pod that could not be placed.
+import { formatTime } from "@coxswain/apimachinery";
+import { PODS, type Pod, type PodCondition } from "@coxswain/api";
+import type { ResourceClient } from "@coxswain/client";
+
+export interface Unplaced {
+  readonly pod: Pod;
+  readonly reason: "Unschedulable" | "SchedulerError";
+  readonly message: string;
+  readonly nowMs: number;
+}
+
+/** The condition to write; undefined where the pod has it already. */
+export function planCondition(unplaced: Unplaced): PodCondition | undefined {
+  const { pod, reason, message, nowMs } = unplaced;
+  const old = pod.status?.conditions?.find((condition) => condition.type === "PodScheduled");
+  if (old?.status === "False" && old.reason === reason && old.message === message) return undefined;
+  const condition: PodCondition = {
+    type: "PodScheduled",
+    status: "False",
+    reason,
+    message,
+    lastTransitionTime:
+      old?.status === "False" && old.lastTransitionTime !== undefined ? old.lastTransitionTime : formatTime(nowMs),
+  };
+  if (pod.metadata?.generation !== undefined) condition.observedGeneration = pod.metadata.generation;
+  return condition;
+}
+
+/** Rejects as the client does. */
+export async function patchUnschedulable(unplaced: Unplaced & { client: ResourceClient }): Promise<void> {
+  const condition = planCondition(unplaced);
+  if (condition === undefined) return;
+  const { namespace, name } = unplaced.pod.metadata ?? {};
+  await unplaced.client.patch<Pod>(
+    PODS,
+    { ...(namespace === undefined ? {} : { namespace }), name: name ?? "" },
+    "application/strategic-merge-patch+json",
+    { status: { conditions: [condition] } },
+    { subresource: "status" },
+  );
+}

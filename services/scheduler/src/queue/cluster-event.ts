@@ -1,0 +1,70 @@
+// What happens in the cluster, as far as it may make a waiting pod schedulable; and what a plugin says about that.
+import type { Node, Pod } from "@coxswain/api";
+import type { PodInfo } from "../pod-info.ts";
+
+export type EventResource = "Node" | "AssignedPod" | "TargetPod" | "WildCard";
+
+export type EventAction =
+  | "Add"
+  | "Delete"
+  | "UpdateNodeAllocatable"
+  | "UpdateNodeLabel"
+  | "UpdateNodeTaint"
+  | "UpdatePodLabel"
+  | "UpdatePodScaleDown"
+  | "UpdatePodToleration"
+  | "UpdatePodSchedulingGatesEliminated"
+  | "Update";
+
+export interface ClusterEvent {
+  readonly resource: EventResource;
+  readonly actions: ReadonlySet<EventAction>;
+  /** Before and after; absent for additions and deletions. */
+  readonly oldNode?: Node;
+  readonly node?: Node;
+  readonly oldPod?: Pod;
+  readonly pod?: Pod;
+}
+
+export interface EventRegistration {
+  readonly resource: EventResource;
+  readonly actions: readonly EventAction[];
+  /** The queueing hint: false where this event cannot help this pod. Absent: it may help. */
+  hint?(waiting: PodInfo, event: ClusterEvent): boolean;
+}
+
+function matches(registration: EventRegistration, event: ClusterEvent): boolean {
+  return registration.resource === event.resource && registration.actions.some((action) => event.actions.has(action));
+}
+
+/** Whether an event may help a pod that the plugin with these registrations rejected. */
+export function mayHelp(registrations: readonly EventRegistration[], waiting: PodInfo, event: ClusterEvent): boolean {
+  if (event.resource === "WildCard") return true;
+  return registrations.some((one) => matches(one, event) && (one.hint === undefined || one.hint(waiting, event)));
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+}
+
+/** What changed of a node; undefined where nothing did that scheduling looks at. */
+export function nodeUpdateEvent(old: Node, node: Node): ClusterEvent | undefined {
+  const actions = new Set<EventAction>();
+  if (!same(old.status?.allocatable, node.status?.allocatable)) actions.add("UpdateNodeAllocatable");
+  if (!same(old.metadata?.labels, node.metadata?.labels)) actions.add("UpdateNodeLabel");
+  const taints = (one: Node): unknown => [one.spec?.taints ?? [], one.spec?.unschedulable === true];
+  if (!same(taints(old), taints(node))) actions.add("UpdateNodeTaint");
+  return actions.size === 0 ? undefined : { resource: "Node", actions, oldNode: old, node };
+}
+
+/** What changed of a pod, assigned or waiting. */
+export function podUpdateEvent(resource: EventResource, old: Pod, pod: Pod): ClusterEvent {
+  const actions = new Set<EventAction>(["Update"]);
+  if (!same(old.metadata?.labels, pod.metadata?.labels)) actions.add("UpdatePodLabel");
+  const requests = (one: Pod): unknown => (one.spec?.containers ?? []).map((container) => container.resources);
+  if (!same(requests(old), requests(pod))) actions.add("UpdatePodScaleDown");
+  if (!same(old.spec?.tolerations, pod.spec?.tolerations)) actions.add("UpdatePodToleration");
+  const gates = (one: Pod): number => one.spec?.schedulingGates?.length ?? 0;
+  if (gates(old) > 0 && gates(pod) === 0) actions.add("UpdatePodSchedulingGatesEliminated");
+  return { resource, actions, oldPod: old, pod };
+}

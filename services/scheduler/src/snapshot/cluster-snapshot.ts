@@ -1,0 +1,281 @@
+// The scheduler's view of nodes and of the pods on them, in columns. Guarantees:
+// - Updated incrementally, it equals at any time what a snapshot built afresh from the same nodes and pods would be.
+// - A pod counts once: as assumed from the decision on, as confirmed once the informer shows it bound.
+// - Pods of a node that is not known yet are kept aside, and count as soon as the node appears.
+import type { Node, Pod, Taint } from "@coxswain/api";
+import { isTerminal, makePodInfo, parseAmount, type PodInfo } from "../pod-info.ts";
+import { FloatColumn, IntColumn } from "./columns.ts";
+import { Interner } from "./interner.ts";
+import { SpreadCounters, type PodMatcher } from "./spread-counters.ts";
+
+/** Value of a label column where the node has no such label. */
+export const NO_LABEL = -1;
+
+interface ResourceColumns {
+  readonly allocatable: FloatColumn;
+  readonly requested: FloatColumn;
+}
+
+interface PodPlace {
+  readonly info: PodInfo;
+  readonly node: string;
+  readonly assumed: boolean;
+}
+
+const FIRST_CAPACITY = 64;
+
+export class ClusterSnapshot {
+  /** Allocatable pods, and pods that are there. */
+  readonly allowedPods: IntColumn;
+  readonly podCount: IntColumn;
+  readonly nonZeroCpu: FloatColumn;
+  readonly nonZeroMemory: FloatColumn;
+  /** 1 where spec.unschedulable. */
+  readonly unschedulable: IntColumn;
+  /** Which list of taints the node has: an index for `taintSet`. */
+  readonly taintSets: IntColumn;
+  readonly nodes: Node[] = [];
+  readonly names: string[] = [];
+  /** Label values, topology domains and names share one table. */
+  readonly strings = new Interner();
+  /** Pods on each node, by key. */
+  readonly pods: Map<string, PodInfo>[] = [];
+  readonly spread: SpreadCounters;
+
+  readonly #capacityColumns: (FloatColumn | IntColumn)[];
+  readonly #resources = new Map<string, ResourceColumns>();
+  readonly #labels = new Map<string, IntColumn>();
+  readonly #rows = new Map<string, number>();
+  readonly #places = new Map<string, PodPlace>();
+  readonly #waiting = new Map<string, Set<string>>();
+  readonly #taintKeys = new Interner();
+  readonly #taintLists: Taint[][] = [];
+  #capacity = FIRST_CAPACITY;
+  #assumedCount = 0;
+  /** Grows with each change of a node; pods do not count. */
+  nodeGeneration = 0;
+
+  constructor() {
+    this.allowedPods = new IntColumn(FIRST_CAPACITY);
+    this.podCount = new IntColumn(FIRST_CAPACITY);
+    this.nonZeroCpu = new FloatColumn(FIRST_CAPACITY);
+    this.nonZeroMemory = new FloatColumn(FIRST_CAPACITY);
+    this.unschedulable = new IntColumn(FIRST_CAPACITY);
+    this.taintSets = new IntColumn(FIRST_CAPACITY);
+    this.#capacityColumns = [
+      this.allowedPods,
+      this.podCount,
+      this.nonZeroCpu,
+      this.nonZeroMemory,
+      this.unschedulable,
+      this.taintSets,
+    ];
+    this.spread = new SpreadCounters(() => this.pods);
+  }
+
+  get size(): number {
+    return this.nodes.length;
+  }
+  get assumedCount(): number {
+    return this.#assumedCount;
+  }
+
+  rowOf(node: string): number {
+    return this.#rows.get(node) ?? -1;
+  }
+  taintList(set: number): readonly Taint[] {
+    return this.#taintLists[set] ?? [];
+  }
+  get taintSetCount(): number {
+    return this.#taintLists.length;
+  }
+
+  /** What the nodes have and what is taken of a resource; undefined where no node and no pod has named it. */
+  resource(name: string): { allocatable: Float64Array; requested: Float64Array } | undefined {
+    const found = this.#resources.get(name);
+    return found && { allocatable: found.allocatable.values, requested: found.requested.values };
+  }
+
+  /** Value ids of a label by node (`strings.text`), NO_LABEL where absent. Kept up to date from the first call on. */
+  labelColumn(key: string): Int32Array {
+    let column = this.#labels.get(key);
+    if (column === undefined) {
+      column = new IntColumn(this.#capacity, NO_LABEL);
+      for (let row = 0; row < this.size; row++) column.values[row] = this.#labelId(this.nodes[row]!, key);
+      this.#labels.set(key, column);
+      this.#capacityColumns.push(column);
+    }
+    return column.values;
+  }
+
+  /** How many pods of `namespace` that `matcher` selects are on each node; maintained from the first call on. */
+  matchingPods(namespace: string, selectorKey: string, matcher: PodMatcher): Int32Array {
+    return this.spread.counts(namespace, selectorKey, matcher, this.#capacity);
+  }
+
+  upsertNode(node: Node): void {
+    const name = node.metadata?.name ?? "";
+    this.nodeGeneration++;
+    let row = this.#rows.get(name);
+    if (row === undefined) {
+      row = this.nodes.length;
+      if (row >= this.#capacity) this.#grow();
+      this.#rows.set(name, row);
+      this.nodes.push(node);
+      this.names.push(name);
+      this.pods.push(new Map());
+      this.#fillRow(row, node);
+      for (const key of this.#waiting.get(name) ?? []) this.#count(row, this.#places.get(key)!.info, 1);
+      this.#waiting.delete(name);
+      return;
+    }
+    this.nodes[row] = node;
+    this.#fillRow(row, node);
+  }
+
+  removeNode(name: string): void {
+    const row = this.#rows.get(name);
+    if (row === undefined) return;
+    this.nodeGeneration++;
+    const stranded = [...this.pods[row]!.values()];
+    for (const info of stranded) this.#count(row, info, -1);
+    if (stranded.length > 0) this.#waiting.set(name, new Set(stranded.map((info) => info.key)));
+    this.#clearRow(row);
+    const last = this.nodes.length - 1;
+    if (row !== last) this.#moveRow(last, row);
+    this.nodes.pop();
+    this.names.pop();
+    this.pods.pop();
+    this.#rows.delete(name);
+  }
+
+  /** Follows a pod as the informer shows it: bound pods count, ended ones do not. */
+  upsertPod(pod: Pod): void {
+    const node = pod.spec?.nodeName ?? "";
+    if (node === "" || isTerminal(pod)) {
+      const key = `${pod.metadata?.namespace ?? ""}/${pod.metadata?.name ?? ""}`;
+      const place = this.#places.get(key);
+      // A pod that is assumed stays so while the informer still shows it unbound.
+      if (place !== undefined && (node !== "" || !place.assumed)) this.#remove(key);
+      return;
+    }
+    this.#place(makePodInfo(pod), node, false);
+  }
+
+  removePod(key: string): void {
+    this.#remove(key);
+  }
+
+  /** Counts a pod on `node` before its binding is known to have happened. */
+  assume(info: PodInfo, node: string): void {
+    this.#place(info, node, true);
+  }
+
+  /** Takes an assumption back; a pod that the informer has confirmed, or another of the same name, stays. */
+  forget(key: string, uid: string): void {
+    const place = this.#places.get(key);
+    if (place?.assumed === true && place.info.uid === uid) this.#remove(key);
+  }
+
+  isAssumed(key: string): boolean {
+    return this.#places.get(key)?.assumed === true;
+  }
+
+  nodeOfPod(key: string): string | undefined {
+    return this.#places.get(key)?.node;
+  }
+
+  #place(info: PodInfo, node: string, assumed: boolean): void {
+    this.#remove(info.key);
+    this.#places.set(info.key, { info, node, assumed });
+    if (assumed) this.#assumedCount++;
+    const row = this.#rows.get(node);
+    if (row !== undefined) {
+      this.#count(row, info, 1);
+      return;
+    }
+    const waiting = this.#waiting.get(node) ?? new Set<string>();
+    waiting.add(info.key);
+    this.#waiting.set(node, waiting);
+  }
+
+  #remove(key: string): void {
+    const place = this.#places.get(key);
+    if (place === undefined) return;
+    this.#places.delete(key);
+    if (place.assumed) this.#assumedCount--;
+    const row = this.#rows.get(place.node);
+    if (row !== undefined) {
+      this.#count(row, place.info, -1);
+      return;
+    }
+    const waiting = this.#waiting.get(place.node);
+    waiting?.delete(key);
+    if (waiting?.size === 0) this.#waiting.delete(place.node);
+  }
+
+  #count(row: number, info: PodInfo, sign: 1 | -1): void {
+    for (const [resource, amount] of info.requests) this.#columns(resource).requested.values[row]! += sign * amount;
+    this.nonZeroCpu.values[row]! += sign * info.nonZeroCpu;
+    this.nonZeroMemory.values[row]! += sign * info.nonZeroMemory;
+    this.podCount.values[row]! += sign;
+    if (sign === 1) this.pods[row]!.set(info.key, info);
+    else this.pods[row]!.delete(info.key);
+    this.spread.pod(row, info, sign);
+  }
+
+  #fillRow(row: number, node: Node): void {
+    const allocatable = node.status?.allocatable ?? {};
+    for (const columns of this.#resources.values()) columns.allocatable.values[row] = 0;
+    this.allowedPods.values[row] = 0;
+    for (const [resource, quantity] of Object.entries(allocatable)) {
+      const amount = parseAmount(resource, quantity);
+      if (resource === "pods") this.allowedPods.values[row] = amount;
+      else this.#columns(resource).allocatable.values[row] = amount;
+    }
+    this.unschedulable.values[row] = node.spec?.unschedulable === true ? 1 : 0;
+    this.taintSets.values[row] = this.#taintSet(node.spec?.taints ?? []);
+    for (const [key, column] of this.#labels) column.values[row] = this.#labelId(node, key);
+  }
+
+  #taintSet(taints: readonly Taint[]): number {
+    const id = this.#taintKeys.id(JSON.stringify(taints.map((taint) => [taint.key, taint.value ?? "", taint.effect])));
+    this.#taintLists[id] ??= [...taints];
+    return id;
+  }
+
+  #labelId(node: Node, key: string): number {
+    const value = node.metadata?.labels?.[key];
+    return value === undefined ? NO_LABEL : this.strings.id(value);
+  }
+
+  #columns(resource: string): ResourceColumns {
+    let columns = this.#resources.get(resource);
+    if (columns === undefined) {
+      columns = { allocatable: new FloatColumn(this.#capacity), requested: new FloatColumn(this.#capacity) };
+      this.#resources.set(resource, columns);
+      this.#capacityColumns.push(columns.allocatable, columns.requested);
+    }
+    return columns;
+  }
+
+  #grow(): void {
+    this.#capacity *= 2;
+    for (const column of this.#capacityColumns) column.grow(this.#capacity);
+    this.spread.grow(this.#capacity);
+  }
+
+  #clearRow(row: number): void {
+    for (const column of this.#capacityColumns) column.move(row, row);
+    this.spread.clearRow(row);
+  }
+
+  #moveRow(from: number, to: number): void {
+    for (const column of this.#capacityColumns) column.move(from, to);
+    this.spread.moveRow(from, to);
+    this.nodes[to] = this.nodes[from]!;
+    this.names[to] = this.names[from]!;
+    this.pods[to] = this.pods[from]!;
+    this.#rows.set(this.names[to], to);
+  }
+}
