@@ -136,6 +136,31 @@ describe("a component process", { timeout: 20_000 }, () => {
     expect(JSON.stringify(stray.lines)).toContain("unhandled error");
   });
 
+  test("of two, one that freezes is given up within seconds, and calls go to the other", async () => {
+    const [one, two] = [start("--instance", "one"), start("--instance", "two")];
+    const ports = await Promise.all([one.serving(), two.serving()]);
+    const addresses = ports.map(({ grpcPort }) => `127.0.0.1:${grpcPort}`);
+    const tls = loadTlsMaterial(certificateFiles(dir, "admin"));
+    const options = channelOptions({ addresses, tls, keepaliveMs: 300 });
+    const client = new Client(channelTarget(addresses), createCredentials(tls), options);
+    const { path, requestSerialize, responseDeserialize } = serviceDefinition("coxswain.component.v1.Component")[
+      "GetInfo"
+    ]!;
+    const instance = (): Promise<string> =>
+      new Promise((resolve) => {
+        client.makeUnaryRequest(path, requestSerialize, responseDeserialize, {}, (error, value) => {
+          resolve(error === null ? (value as { instance: string }).instance : "failed");
+        });
+      });
+    const seen = new Set<string>();
+    await expect.poll(async () => seen.add(await instance()).size).toBe(2);
+    one.child.kill("SIGSTOP");
+    const answers = await Promise.all([instance(), instance()]);
+    expect(answers.toSorted()).toEqual(["failed", "two"]);
+    expect([await instance(), await instance(), await instance()]).toEqual(["two", "two", "two"]);
+    client.close();
+  });
+
   test("a second signal ends a stubborn one at once", async () => {
     const running = start("--mode", "stubborn");
     await running.serving();
