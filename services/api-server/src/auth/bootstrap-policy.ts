@@ -1,0 +1,304 @@
+// The roles and bindings that every cluster starts with, as data. Names and powers match upstream's, so that charts and
+// people find what they expect. One row a rule: "verbs | API groups | resources | resource names"; a core group is "core".
+// Rows that start with "url" grant paths. Where upstream decides by the Node authorizer, the role system:node is bound
+// to the group system:nodes here.
+import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject } from "@coxswain/api";
+
+const READ = "get,list,watch";
+const WRITE = "create,update,patch,delete,deletecollection";
+const ALL = `${WRITE},${READ}`;
+const EVENTS = "create,patch,update | core,events.k8s.io | events";
+const REVIEWS = [
+  "create | authentication.k8s.io | tokenreviews",
+  "create | authorization.k8s.io | subjectaccessreviews",
+] as const;
+const HEALTH = "/livez,/readyz,/healthz";
+
+const split = (text: string): string[] => text.split(",").map((part) => part.trim());
+
+function ruleOf(row: string): PolicyRule {
+  const [verbs = "", groups = "", resources = "", names = ""] = row.split("|").map((cell) => cell.trim());
+  if (groups === "url") return { verbs: split(verbs), nonResourceURLs: split(resources) };
+  const rule: PolicyRule = {
+    verbs: split(verbs),
+    apiGroups: split(groups).map((group) => (group === "core" ? "" : group)),
+    resources: split(resources),
+  };
+  if (names !== "") rule.resourceNames = split(names);
+  return rule;
+}
+
+const VIEW: readonly string[] = [
+  `${READ} | core | configmaps,endpoints,persistentvolumeclaims,persistentvolumeclaims/status,pods,replicationcontrollers,replicationcontrollers/scale,serviceaccounts,services,services/status`,
+  `${READ} | core | bindings,limitranges,namespaces/status,pods/log,pods/status,replicationcontrollers/status,resourcequotas,resourcequotas/status`,
+  `${READ} | core | namespaces`,
+  `${READ} | core,events.k8s.io | events`,
+  `${READ} | discovery.k8s.io | endpointslices`,
+  `${READ} | apps | controllerrevisions,daemonsets,daemonsets/status,deployments,deployments/scale,deployments/status,replicasets,replicasets/scale,replicasets/status,statefulsets,statefulsets/scale,statefulsets/status`,
+  `${READ} | autoscaling | horizontalpodautoscalers,horizontalpodautoscalers/status`,
+  `${READ} | batch | cronjobs,cronjobs/status,jobs,jobs/status`,
+  `${READ} | policy | poddisruptionbudgets,poddisruptionbudgets/status`,
+  `${READ} | networking.k8s.io | ingresses,ingresses/status,networkpolicies`,
+  `${READ} | resource.k8s.io | resourceclaims,resourceclaims/status,resourceclaimtemplates`,
+];
+
+const EDIT: readonly string[] = [
+  `${READ} | core | pods/attach,pods/exec,pods/portforward,pods/proxy,secrets,services/proxy`,
+  "impersonate | core | serviceaccounts",
+  `${WRITE} | core | pods,pods/attach,pods/exec,pods/portforward,pods/proxy`,
+  "create | core | pods/eviction",
+  `${WRITE} | core | configmaps,persistentvolumeclaims,replicationcontrollers,replicationcontrollers/scale,secrets,serviceaccounts,services,services/proxy`,
+  "create | core | serviceaccounts/token",
+  `${WRITE} | core,events.k8s.io | events`,
+  `${WRITE} | apps | daemonsets,deployments,deployments/rollback,deployments/scale,replicasets,replicasets/scale,statefulsets,statefulsets/scale`,
+  `${WRITE} | autoscaling | horizontalpodautoscalers`,
+  `${WRITE} | batch | cronjobs,jobs`,
+  `${WRITE} | policy | poddisruptionbudgets`,
+  `${WRITE} | networking.k8s.io | ingresses,networkpolicies`,
+  `${ALL} | coordination.k8s.io | leases`,
+  `${WRITE} | resource.k8s.io | resourceclaims,resourceclaimtemplates`,
+];
+
+const ADMIN: readonly string[] = [
+  "create | authorization.k8s.io | localsubjectaccessreviews",
+  `${ALL} | rbac.authorization.k8s.io | rolebindings,roles`,
+];
+
+const NODE: readonly string[] = [
+  "create | authentication.k8s.io | tokenreviews",
+  "create | authorization.k8s.io | localsubjectaccessreviews,subjectaccessreviews",
+  `${READ} | core | services`,
+  `create,${READ} | core | nodes`,
+  "patch,update | core | nodes,nodes/status",
+  "create,patch,update | core,events.k8s.io | events",
+  `${READ},create,delete | core | pods`,
+  "patch,update | core | pods/status",
+  "create | core | pods/eviction",
+  `${READ} | core | configmaps,secrets`,
+  "get | core | endpoints,persistentvolumeclaims,persistentvolumes,serviceaccounts",
+  "get,patch,update | core | persistentvolumeclaims/status",
+  `create,${READ} | certificates.k8s.io | certificatesigningrequests,podcertificaterequests`,
+  `${READ} | certificates.k8s.io | clustertrustbundles`,
+  "create,delete,get,patch,update | coordination.k8s.io | leases",
+  "create | core | serviceaccounts/token",
+  "get | storage.k8s.io | volumeattachments",
+  `${READ} | storage.k8s.io | csidrivers`,
+  "create,delete,get,patch,update | storage.k8s.io | csinodes",
+  `${READ} | node.k8s.io | runtimeclasses`,
+  "get | resource.k8s.io | resourceclaims",
+  "deletecollection | resource.k8s.io | resourceslices",
+];
+
+const SCHEDULER: readonly string[] = [
+  EVENTS,
+  "create | coordination.k8s.io | leases",
+  `${READ},update | coordination.k8s.io | leases | kube-scheduler`,
+  `${ALL} | coordination.k8s.io | leasecandidates`,
+  `${READ} | core | namespaces,nodes,persistentvolumeclaims,persistentvolumes,replicationcontrollers,services`,
+  `${READ},delete | core | pods`,
+  "create | core | bindings,pods/binding",
+  "patch,update | core | pods/status",
+  "update | core | pods/finalizers",
+  `${READ} | apps | replicasets,statefulsets`,
+  `${READ} | policy | poddisruptionbudgets`,
+  ...REVIEWS,
+  `${READ} | storage.k8s.io | csidrivers,csinodes,csistoragecapacities,volumeattachments`,
+  `${READ} | resource.k8s.io | deviceclasses,resourceslices`,
+  `${READ},patch,update | resource.k8s.io | resourceclaims,resourceclaims/status`,
+];
+
+const CONTROLLER_MANAGER: readonly string[] = [
+  EVENTS,
+  "create | coordination.k8s.io | leases",
+  "get,update | coordination.k8s.io | leases | kube-controller-manager",
+  "create,delete,get,update | core | secrets",
+  "create,get,update | core | serviceaccounts",
+  "get | core | configmaps,namespaces",
+  ...REVIEWS,
+  "list,watch | * | *",
+  "create | core | serviceaccounts/token",
+];
+
+const ROLES: Readonly<Record<string, readonly string[]>> = {
+  "cluster-admin": ["* | * | *", "* | url | *"],
+  "system:discovery": [`get | url | ${HEALTH},/version,/version/,/openapi,/openapi/*,/api,/api/*,/apis,/apis/*`],
+  "system:monitoring": [
+    `get | url | /metrics,/metrics/slis,${HEALTH},/livez/*,/readyz/*,/healthz/*`,
+    "get | core | nodes/metrics",
+  ],
+  "system:basic-user": [
+    "create | authorization.k8s.io | selfsubjectaccessreviews,selfsubjectrulesreviews",
+    "create | authentication.k8s.io | selfsubjectreviews",
+  ],
+  "system:public-info-viewer": [`get | url | ${HEALTH},/version,/version/`],
+  "system:aggregate-to-admin": ADMIN,
+  "system:aggregate-to-edit": EDIT,
+  "system:aggregate-to-view": VIEW,
+  "system:auth-delegator": REVIEWS,
+  "system:node": NODE,
+  "system:node-pack": NODE,
+  "system:node-proxier": [
+    "list,watch | core | endpoints,services",
+    `${READ} | core | nodes`,
+    EVENTS,
+    "list,watch | networking.k8s.io | servicecidrs",
+    // `get` besides upstream's verbs: changes too large for the change feed are fetched one by one.
+    `${READ} | discovery.k8s.io | endpointslices`,
+    "get | core | services",
+  ],
+  "system:kube-scheduler": SCHEDULER,
+  "system:kube-controller-manager": CONTROLLER_MANAGER,
+  "system:kube-dns": ["list,watch | core | endpoints,services", "get,list,watch | discovery.k8s.io | endpointslices"],
+  "system:kubelet-api-admin": [
+    `${READ},proxy | core | nodes`,
+    "* | core | nodes/configz,nodes/healthz,nodes/log,nodes/metrics,nodes/pods,nodes/proxy,nodes/stats",
+  ],
+  "system:service-account-issuer-discovery": [
+    "get | url | /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/",
+  ],
+};
+
+/** Roles system:controller:NAME, each bound to its service account and to the controller-manager's own identity. */
+const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
+  "deployment-controller": [
+    `${READ},update | apps | deployments`,
+    "update | apps | deployments/finalizers,deployments/status",
+    `${READ},create,delete,patch,update | apps | replicasets`,
+    `${READ},update | core | pods`,
+    EVENTS,
+  ],
+  "replicaset-controller": [
+    `${READ},update | apps | replicasets`,
+    "update | apps | replicasets/finalizers,replicasets/status",
+    "create,delete,list,patch,watch | core | pods",
+    EVENTS,
+  ],
+  "endpointslice-controller": [
+    `${READ} | core | nodes,pods,services`,
+    "update | core | services/finalizers",
+    `${READ},create,delete,update | discovery.k8s.io | endpointslices`,
+    EVENTS,
+  ],
+  "namespace-controller": [
+    `${READ},delete | core | namespaces`,
+    "update | core | namespaces/finalize,namespaces/status",
+    `${READ},delete,deletecollection | * | *`,
+  ],
+  "service-account-controller": ["create | core | serviceaccounts", EVENTS],
+  "root-ca-cert-publisher": ["create,update | core | configmaps", EVENTS],
+  "node-controller": [
+    `${READ},delete,patch,update | core | nodes`,
+    "patch,update | core | nodes/status,pods/status",
+    `${READ},delete | core | pods`,
+    EVENTS,
+  ],
+  "generic-garbage-collector": [`${READ},delete,patch,update | * | *`, EVENTS],
+  "pod-garbage-collector": ["delete,list,watch | core | pods", `${READ} | core | nodes`, "patch | core | pods/status"],
+  "clusterrole-aggregation-controller": [`escalate,${READ},patch,update | rbac.authorization.k8s.io | clusterroles`],
+  "daemon-set-controller": [
+    `${READ} | apps | daemonsets`,
+    "update | apps | daemonsets/finalizers,daemonsets/status",
+    "list,watch | core | nodes",
+    "create,delete,list,patch,watch | core | pods",
+    "create | core | pods/binding",
+    `${READ},create,delete,patch,update | apps | controllerrevisions`,
+    EVENTS,
+  ],
+  "statefulset-controller": [
+    `${READ},create,delete,patch,update | core | pods`,
+    `${READ} | apps | statefulsets`,
+    "update | apps | statefulsets/finalizers,statefulsets/status",
+    `${READ},create,delete,patch,update | apps | controllerrevisions`,
+    `${READ},create,delete,update | core | persistentvolumeclaims`,
+    "update | core | pods/finalizers",
+    EVENTS,
+  ],
+  "job-controller": [
+    `${READ},patch,update | batch | jobs`,
+    "update | batch | jobs/finalizers,jobs/status",
+    "create,delete,list,patch,watch | core | pods",
+    EVENTS,
+  ],
+  "cronjob-controller": [
+    `${READ},update | batch | cronjobs`,
+    `${READ},create,delete,patch,update | batch | jobs`,
+    "update | batch | cronjobs/finalizers,cronjobs/status",
+    "delete,list,watch | core | pods",
+    EVENTS,
+  ],
+};
+
+const group = (name: string): RbacSubject => ({ kind: "Group", apiGroup: "rbac.authorization.k8s.io", name });
+const user = (name: string): RbacSubject => ({ kind: "User", apiGroup: "rbac.authorization.k8s.io", name });
+const serviceAccount = (name: string): RbacSubject => ({ kind: "ServiceAccount", namespace: "kube-system", name });
+
+const BINDINGS: Readonly<Record<string, readonly RbacSubject[]>> = {
+  "cluster-admin": [group("system:masters")],
+  "system:monitoring": [group("system:monitoring")],
+  "system:discovery": [group("system:authenticated")],
+  "system:basic-user": [group("system:authenticated")],
+  "system:public-info-viewer": [group("system:authenticated"), group("system:unauthenticated")],
+  "system:node-proxier": [user("system:kube-proxy")],
+  "system:kube-controller-manager": [user("system:kube-controller-manager")],
+  "system:kube-dns": [serviceAccount("kube-dns"), user("system:cluster-dns")],
+  "system:kube-scheduler": [user("system:kube-scheduler")],
+  "system:node": [group("system:nodes")],
+  "system:node-pack": [group("system:node-packs")],
+  "system:service-account-issuer-discovery": [group("system:serviceaccounts")],
+};
+
+const LABELS = { "kubernetes.io/bootstrapping": "rbac-defaults" };
+const ANNOTATIONS = { "rbac.authorization.kubernetes.io/autoupdate": "true" };
+const aggregateTo = (name: string): string => `rbac.authorization.k8s.io/aggregate-to-${name}`;
+
+function clusterRole(name: string, rules: readonly string[], labels: Record<string, string> = {}): ClusterRole {
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRole",
+    metadata: { name, labels: { ...LABELS, ...labels }, annotations: { ...ANNOTATIONS } },
+    rules: rules.map(ruleOf),
+  };
+}
+
+function aggregatedRole(name: string, rules: readonly string[], labels: Record<string, string>): ClusterRole {
+  return {
+    ...clusterRole(name, rules, labels),
+    aggregationRule: { clusterRoleSelectors: [{ matchLabels: { [aggregateTo(name)]: "true" } }] },
+  };
+}
+
+function clusterRoleBinding(name: string, subjects: readonly RbacSubject[]): ClusterRoleBinding {
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    kind: "ClusterRoleBinding",
+    metadata: { name, labels: { ...LABELS }, annotations: { ...ANNOTATIONS } },
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name },
+    subjects: [...subjects],
+  };
+}
+
+/** The ClusterRoles of a fresh cluster. */
+export function defaultClusterRoles(): ClusterRole[] {
+  const labelled = (name: string): Record<string, string> => {
+    const target = /^system:aggregate-to-(.*)$/.exec(name)?.[1];
+    return target === undefined ? {} : { [aggregateTo(target)]: "true" };
+  };
+  return [
+    ...Object.entries(ROLES).map(([name, rules]) => clusterRole(name, rules, labelled(name))),
+    aggregatedRole("admin", [...ADMIN, ...EDIT, ...VIEW], {}),
+    aggregatedRole("edit", [...EDIT, ...VIEW], { [aggregateTo("admin")]: "true" }),
+    aggregatedRole("view", VIEW, { [aggregateTo("edit")]: "true" }),
+    ...Object.entries(CONTROLLERS).map(([name, rules]) => clusterRole(`system:controller:${name}`, rules)),
+  ];
+}
+
+/** The ClusterRoleBindings of a fresh cluster. */
+export function defaultClusterRoleBindings(): ClusterRoleBinding[] {
+  const manager = user("system:kube-controller-manager");
+  return [
+    ...Object.entries(BINDINGS).map(([name, subjects]) => clusterRoleBinding(name, subjects)),
+    ...Object.keys(CONTROLLERS).map((name) =>
+      clusterRoleBinding(`system:controller:${name}`, [serviceAccount(name), manager]),
+    ),
+  ];
+}

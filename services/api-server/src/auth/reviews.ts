@@ -1,0 +1,168 @@
+// Answers the review kinds: may this user do that, who am I, whose token is this. Nothing is stored; answers come from the
+// same authorizer and authenticator that guard every request, so they cannot differ from what a request would meet.
+import type {
+  PolicyRule,
+  ResourceAttributes,
+  SelfSubjectAccessReview,
+  SelfSubjectReview,
+  SelfSubjectRulesReview,
+  SubjectAccessReview,
+  TokenReview,
+} from "@coxswain/api";
+import { StatusError, fieldInvalid, newBadRequest, newInvalid } from "@coxswain/apimachinery";
+import type { KubeObject } from "@coxswain/apimachinery";
+import type { UserInfo } from "@coxswain/component-base";
+import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
+import type { AuthorizationAttributes } from "../pipeline/contract.ts";
+import type { DocumentRequest, ObjectSource } from "../pipeline/extension.ts";
+import type { RbacAuthorizer } from "./rbac-authorizer.ts";
+import { userOfClaims } from "./service-account-tokens.ts";
+
+export interface ReviewDeps {
+  readonly authorizer: () => RbacAuthorizer;
+  readonly source: () => ObjectSource;
+  readonly keys: TokenSigner;
+}
+
+interface AccessSpec {
+  resourceAttributes?: ResourceAttributes;
+  nonResourceAttributes?: { path?: string; verb?: string };
+}
+
+const GROUP = "authorization.k8s.io";
+
+function attributesOf(kind: string, user: UserInfo, spec: AccessSpec): AuthorizationAttributes {
+  const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
+  if ((resource === undefined) === (path === undefined)) {
+    const error =
+      resource === undefined
+        ? fieldInvalid(
+            "spec.resourceAttributes",
+            null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+          )
+        : fieldInvalid(
+            "spec.nonResourceAttributes",
+            path,
+            "cannot be specified in combination with resourceAttributes",
+          );
+    throw newInvalid({ group: GROUP, kind }, "", [error]);
+  }
+  const base = { user, group: "", resource: "", subresource: "", namespace: "", name: "" };
+  if (path !== undefined) return { ...base, verb: path.verb ?? "", path: path.path ?? "" };
+  return {
+    ...base,
+    verb: resource?.verb ?? "",
+    group: resource?.group ?? "",
+    version: resource?.version ?? "",
+    resource: resource?.resource ?? "",
+    subresource: resource?.subresource ?? "",
+    namespace: resource?.namespace ?? "",
+    name: resource?.name ?? "",
+  };
+}
+
+function accessStatus(deps: ReviewDeps, attributes: AuthorizationAttributes) {
+  const decision = deps.authorizer().authorize(attributes);
+  // A denial by RBAC has no reason of its own: the sentence is for 403 messages.
+  const missing = /: (RBAC: .*)$/s.exec(decision.reason)?.[1];
+  if (decision.allowed) return { allowed: true, ...(decision.reason === "" ? {} : { reason: decision.reason }) };
+  return { allowed: false, ...(missing === undefined ? {} : { reason: missing }) };
+}
+
+function subjectOf(kind: string, spec: NonNullable<SubjectAccessReview["spec"]>): UserInfo {
+  if ((spec.user ?? "") === "" && (spec.groups ?? []).length === 0) {
+    const error = fieldInvalid("spec.user", "", "at least one of user or group must be specified");
+    throw newInvalid({ group: GROUP, kind }, "", [error]);
+  }
+  return { username: spec.user ?? "", groups: spec.groups ?? [], ...(spec.uid ? { uid: spec.uid } : {}) };
+}
+
+function rulesStatus(rules: readonly PolicyRule[]): SelfSubjectRulesReview["status"] {
+  const orStar = (list: string[] | undefined): Record<"apiGroups", string[]> | object =>
+    list === undefined ? {} : { apiGroups: list };
+  return {
+    resourceRules: rules
+      .filter((rule) => (rule.resources ?? []).length > 0)
+      .map((rule) => ({
+        verbs: rule.verbs,
+        ...orStar(rule.apiGroups),
+        resources: rule.resources ?? [],
+        ...(rule.resourceNames === undefined ? {} : { resourceNames: rule.resourceNames }),
+      })),
+    nonResourceRules: rules
+      .filter((rule) => (rule.nonResourceURLs ?? []).length > 0)
+      .map((rule) => ({ verbs: rule.verbs, nonResourceURLs: rule.nonResourceURLs ?? [] })),
+    incomplete: false,
+  };
+}
+
+function plainUser(user: UserInfo): NonNullable<NonNullable<SelfSubjectReview["status"]>["userInfo"]> {
+  const extra = Object.fromEntries(Object.entries(user.extra ?? {}).map(([key, values]) => [key, [...values]]));
+  return {
+    username: user.username,
+    ...(user.uid === undefined ? {} : { uid: user.uid }),
+    groups: [...user.groups],
+    ...(Object.keys(extra).length === 0 ? {} : { extra }),
+  };
+}
+
+async function tokenReview(deps: ReviewDeps, review: TokenReview): Promise<TokenReview> {
+  const token = review.spec.token ?? "";
+  if (token === "") {
+    throw newBadRequest("token is required for TokenReview in authentication");
+  }
+  const audiences = review.spec.audiences?.length ? review.spec.audiences : [deps.keys.issuer];
+  try {
+    const claims = await deps.keys.verify(token, { audiences });
+    const user = userOfClaims(claims, deps.source());
+    return {
+      ...review,
+      status: { authenticated: true, user: plainUser(user), audiences: [...claims.matchedAudiences] },
+    };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : "token is not valid";
+    return { ...review, status: { authenticated: false, user: {}, error: message } };
+  }
+}
+
+/** Answers a create of any review kind with the review and its status filled in. */
+export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Promise<KubeObject> {
+  return async ({ body, kind, request }) => {
+    switch (kind.kind) {
+      case "SelfSubjectAccessReview": {
+        const review = body as SelfSubjectAccessReview;
+        return {
+          ...review,
+          status: accessStatus(deps, attributesOf(kind.kind, request.user, review.spec)),
+        } as KubeObject;
+      }
+      case "LocalSubjectAccessReview":
+      case "SubjectAccessReview": {
+        const review = body as SubjectAccessReview;
+        const subject = subjectOf(kind.kind, review.spec);
+        if (kind.kind === "LocalSubjectAccessReview") checkLocal(review, request.namespace);
+        return { ...review, status: accessStatus(deps, attributesOf(kind.kind, subject, review.spec)) } as KubeObject;
+      }
+      case "SelfSubjectRulesReview": {
+        const review = body as SelfSubjectRulesReview;
+        const namespace = review.spec.namespace ?? "";
+        if (namespace === "") throw newBadRequest("no namespace on request");
+        return { ...review, status: rulesStatus(deps.authorizer().rulesFor(request.user, namespace)) } as KubeObject;
+      }
+      case "SelfSubjectReview":
+        return { ...(body as SelfSubjectReview), status: { userInfo: plainUser(request.user) } } as KubeObject;
+      case "TokenReview":
+        return tokenReview(deps, body as TokenReview);
+      default:
+        throw new StatusError("MethodNotAllowed", 405, `${kind.kind} cannot be answered`);
+    }
+  };
+}
+
+function checkLocal(review: SubjectAccessReview, namespace: string): void {
+  const asked = review.spec.resourceAttributes?.namespace ?? "";
+  if (asked === namespace) return;
+  const error = fieldInvalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace");
+  throw newInvalid({ group: GROUP, kind: "LocalSubjectAccessReview" }, "", [error]);
+}

@@ -1,0 +1,67 @@
+// What the REST front is made of; the pipeline decides, the front translates.
+import type { KindDefinition } from "@coxswain/api";
+import type { Env } from "@coxswain/env";
+import type { Logger, Metrics, UserInfo } from "@coxswain/component-base";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
+import type { ProtobufEncoder } from "./encode.ts";
+import type { ResourceInfo } from "./request-info.ts";
+
+/** A call that was let in. */
+export interface RestCall {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly user: UserInfo;
+  readonly auditId: string;
+  /** Aborts when the client goes away, the time is over or the server drains. */
+  readonly signal: AbortSignal;
+}
+
+/** An answer of a path outside the resource API. */
+export interface PathAnswer {
+  readonly code: number;
+  readonly contentType: string;
+  readonly body: Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface PathRequest {
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly accept: string | undefined;
+  readonly ifNoneMatch: string | undefined;
+}
+
+/** Discovery, OpenAPI, health, version, metrics and keys. Undefined for an unknown path. */
+export type PathHandler = (request: PathRequest) => Promise<PathAnswer | undefined> | PathAnswer | undefined;
+
+/** Streaming subresources that are served by the node: log, exec, attach. */
+export interface ConnectHandler {
+  handles(info: ResourceInfo): boolean;
+  /** Writes the whole answer; rejects with StatusError before the first byte. */
+  serve(info: ResourceInfo, call: RestCall): Promise<void>;
+  /** Takes over the socket of a WebSocket handshake; rejects with StatusError before it is accepted. */
+  upgrade(info: ResourceInfo, call: UpgradeCall): Promise<void>;
+}
+
+export interface UpgradeCall {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly user: UserInfo;
+  readonly signal: AbortSignal;
+}
+
+export interface RestDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly pipeline: Pipeline;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  kindFor(group: string, version: string, resource: string): KindDefinition | undefined;
+  readonly paths: PathHandler;
+  readonly protobuf: ProtobufEncoder;
+  readonly connect?: ConnectHandler;
+}

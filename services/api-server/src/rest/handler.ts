@@ -1,0 +1,238 @@
+// One REST request, from who is asking to the last byte. Guarantees: every request gets one answer; no input makes the
+// process fail; what takes longer than the limit is answered 504 and told to stop.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
+import { bearerToken, verifiedCertificate } from "@coxswain/component-base/credentials";
+import type { UserInfo } from "@coxswain/component-base";
+import { newTooManyRequests } from "@coxswain/apimachinery";
+import { impersonate, readImpersonation } from "../auth/impersonation.ts";
+import { forbidden } from "../auth/rbac-authorizer.ts";
+import type { ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
+import { readBody } from "./body.ts";
+import type { RestCall, RestDeps } from "./deps.ts";
+import { encodeResult } from "./encode.ts";
+import type { Negotiated } from "./negotiate.ts";
+import { bodyType, negotiate } from "./negotiate.ts";
+import type { PathInfo, ResourceInfo } from "./request-info.ts";
+import { methodNotAllowed, parseRequest, queryFlag, readOptions, resourceNotFound } from "./request-info.ts";
+import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
+import type { IncludeObject } from "./table.ts";
+import { createWatchSink } from "./watch-response.ts";
+
+/** How long a request that is not a watch may take, ms. */
+export const REQUEST_TIMEOUT_MS = 60_000;
+const MAX_IN_FLIGHT = 4_000;
+const SWEEP_MS = 1_000;
+
+interface Flight {
+  readonly startedMs: number;
+  readonly controller: AbortController;
+  readonly call: RestCall;
+  long: boolean;
+}
+
+export interface RestHandler {
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
+  /** Who a request without a response (a WebSocket handshake) comes from, impersonation included. Rejects with StatusError. */
+  identify(request: IncomingMessage): Promise<UserInfo>;
+  /** Ends all watches quietly and lets no new one start. */
+  drain(): void;
+  readonly inFlight: number;
+}
+
+export function attributesOf(user: UserInfo, info: ResourceInfo, verb: string = info.verb): AuthorizationAttributes {
+  const { group, version, resource, subresource, namespace, name } = info;
+  return { user, verb, group, version, resource, subresource, namespace, name };
+}
+
+/** Throws Forbidden. */
+export function authorize(deps: Pick<RestDeps, "authorizer">, attributes: AuthorizationAttributes): void {
+  const decision = deps.authorizer.authorize(attributes);
+  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+}
+
+async function identify(deps: RestDeps, request: IncomingMessage): Promise<UserInfo> {
+  const certificate = verifiedCertificate(request.socket as TLSSocket);
+  const token = bearerToken(request.headers.authorization);
+  const user = await deps.authenticator.authenticate({
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(token === undefined ? {} : { bearerToken: token }),
+  });
+  const wanted = readImpersonation(request.rawHeaders);
+  return wanted === undefined ? user : impersonate(user, wanted, deps.authorizer);
+}
+
+async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promise<void> {
+  const base = { group: "", resource: "", subresource: "", namespace: "", name: "" };
+  authorize(deps, { ...base, user: call.user, verb: info.verb, path: info.path });
+  const { request, response } = call;
+  const answer = await deps.paths({
+    path: info.path,
+    query: info.query,
+    accept: request.headers.accept,
+    ifNoneMatch: request.headers["if-none-match"],
+  });
+  if (answer === undefined) throw resourceNotFound();
+  if (info.verb !== "get") throw methodNotAllowed();
+  for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
+  const { contentType, body } = answer;
+  await sendEncoded(request, response, answer.code, { contentType, parts: [body], length: body.length });
+}
+
+function includeOf(query: URLSearchParams): IncludeObject {
+  const value = query.get("includeObject");
+  return value === "None" || value === "Object" ? value : "Metadata";
+}
+
+function wantsPretty(request: IncomingMessage, query: URLSearchParams): boolean {
+  if (query.has("pretty")) return queryFlag(query, "pretty");
+  return /^(curl|Wget)\//.test(request.headers["user-agent"] ?? "");
+}
+
+async function apiRequest(info: ResourceInfo, call: RestCall): Promise<ApiRequest> {
+  const { request } = call;
+  const takesBody = info.verb !== "get" && info.verb !== "list" && info.verb !== "watch";
+  const contentType = takesBody ? bodyType(request.headers["content-type"], info.verb) : undefined;
+  const body = takesBody ? await readBody(request) : undefined;
+  const { verb, group, version, resource, subresource, namespace, name } = info;
+  return {
+    user: call.user,
+    verb,
+    group,
+    version,
+    resource,
+    subresource,
+    namespace,
+    name,
+    ...(body === undefined || body.length === 0 ? {} : { body }),
+    ...(contentType === undefined ? {} : { contentType }),
+    options: readOptions(info.query),
+    ...(request.headers["user-agent"] === undefined ? {} : { userAgent: request.headers["user-agent"] }),
+    signal: call.signal,
+  };
+}
+
+async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, call: RestCall): Promise<void> {
+  const kind = deps.kindFor(info.group, info.version, info.resource);
+  if (kind === undefined) throw resourceNotFound();
+  const ended = Promise.withResolvers<void>();
+  const include = includeOf(info.query);
+  const options = { form, kind, include, now: () => deps.env.clock.now(), protobuf: deps.protobuf };
+  const sink = createWatchSink(call.response, options, () => ended.resolve());
+  const end = (): void => sink.end(undefined);
+  call.signal.addEventListener("abort", end, { once: true });
+  await deps.pipeline.watch(await apiRequest(info, call), sink);
+  sink.open();
+  await ended.promise;
+}
+
+async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall): Promise<void> {
+  if (deps.kindFor(info.group, info.version, info.resource) === undefined) {
+    authorize(deps, attributesOf(call.user, info));
+    throw resourceNotFound();
+  }
+  if (deps.connect?.handles(info) === true) {
+    await deps.connect.serve(info, call);
+    return;
+  }
+  const { request, response } = call;
+  const watch = info.verb === "watch";
+  const form = negotiate(request.headers.accept, { stream: watch, transform: true });
+  if (watch) {
+    await serveWatch(deps, info, form, call);
+    return;
+  }
+  const result = await deps.pipeline.handle(await apiRequest(info, call));
+  const options = {
+    pretty: wantsPretty(request, info.query),
+    include: includeOf(info.query),
+    nowMs: deps.env.clock.now(),
+    protobuf: deps.protobuf,
+  };
+  const encoded = encodeResult(result, form, options);
+  commonHeaders(response, call.auditId, "warnings" in result ? result.warnings : []);
+  await sendEncoded(request, response, "code" in result ? result.code : 200, encoded);
+}
+
+/** Long-running requests are not bound by the time limit. */
+function isLongRunning(info: PathInfo | ResourceInfo): boolean {
+  if (info.type === "path") return false;
+  return info.verb === "watch" || ["log", "exec", "attach", "portforward", "proxy"].includes(info.subresource);
+}
+
+export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHandler {
+  const flights = new Set<Flight>();
+  let draining = false;
+  const requests = deps.metrics.counter("apiserver_request_total", "Requests answered, by verb and code.", [
+    "verb",
+    "code",
+  ]);
+
+  const fail = async (flight: Flight, error: unknown): Promise<void> => {
+    const status = toStatusError(error);
+    const { request, response } = flight.call;
+    if (status.code === 500) {
+      deps.logger.error({ url: request.url, error: String(error), stack: (error as Error).stack }, "request failed");
+    }
+    try {
+      await sendFailure(request, response, status);
+    } catch (cause) {
+      deps.logger.debug({ error: String(cause) }, "an answer could not be written");
+      response.destroy();
+    }
+  };
+
+  const sweep = deps.env.timers.setInterval(() => {
+    const oldest = deps.env.clock.monotonic() - REQUEST_TIMEOUT_MS;
+    for (const flight of flights) {
+      if (flight.long || flight.startedMs > oldest) continue;
+      flight.controller.abort();
+      void fail(flight, flight.controller.signal.reason);
+    }
+  }, SWEEP_MS);
+  signal.addEventListener("abort", () => deps.env.timers.clear(sweep), { once: true });
+
+  const serve = async (flight: Flight): Promise<string> => {
+    const { request } = flight.call;
+    if (flights.size > MAX_IN_FLIGHT) throw newTooManyRequests("too many requests, please try again later", 1);
+    const user = await identify(deps, request);
+    const info = parseRequest(request.method ?? "GET", request.url ?? "/");
+    const call = { ...flight.call, user };
+    flight.long = isLongRunning(info);
+    if (info.type === "path") await servePath(deps, info, call);
+    else await serveResource(deps, info, call);
+    return info.verb;
+  };
+
+  return {
+    async handle(request, response) {
+      const auditId = deps.env.random.uuid();
+      const controller = new AbortController();
+      const anonymous: UserInfo = { username: "", groups: [] };
+      const call: RestCall = { request, response, user: anonymous, auditId, signal: controller.signal };
+      const flight: Flight = { startedMs: deps.env.clock.monotonic(), controller, call, long: false };
+      flights.add(flight);
+      response.on("error", (error) => deps.logger.debug({ error: error.message }, "connection failed"));
+      response.on("close", () => controller.abort());
+      commonHeaders(response, auditId, []);
+      if (draining) response.setHeader("Connection", "close");
+      let verb = "unknown";
+      try {
+        verb = await serve(flight);
+      } catch (error) {
+        await fail(flight, error);
+      } finally {
+        flights.delete(flight);
+        requests.inc({ verb, code: String(response.statusCode) });
+      }
+    },
+    identify: (request) => identify(deps, request),
+    drain() {
+      draining = true;
+      for (const flight of flights) if (flight.long) flight.controller.abort();
+    },
+    get inFlight() {
+      return flights.size;
+    },
+  };
+}

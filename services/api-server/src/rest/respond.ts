@@ -1,0 +1,114 @@
+// Writes answers. Guarantees: one answer a request; a failure is always a Status object; nothing is written to a
+// connection that is gone; large answers wait for the reader and are compressed where the client takes gzip.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline as streamPipeline } from "node:stream/promises";
+import { Readable } from "node:stream";
+import { constants, createGzip, gzip } from "node:zlib";
+import { StatusError, newInternalError, newTimeout } from "@coxswain/apimachinery";
+import { isAbort } from "@coxswain/env";
+import type { Encoded } from "./encode.ts";
+import { encodeDocument } from "./encode.ts";
+import { acceptsGzip } from "./negotiate.ts";
+
+const GZIP_FROM_BYTES = 128 * 1024;
+const STREAM_FROM_BYTES = 1024 * 1024;
+
+/** As upstream's warning header: 299 - "text". Line breaks and quotes cannot break out. */
+export function warningHeader(text: string): string {
+  return `299 - "${sanitize(text)}"`;
+}
+
+function sanitize(text: string): string {
+  let out = "";
+  for (const character of text.slice(0, 4096)) {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === '"' || character === "\\") out += `\\${character}`;
+    else out += code < 0x20 || code > 0x7e ? (code > 0xff ? "?" : " ") : character;
+  }
+  return out;
+}
+
+export function commonHeaders(response: ServerResponse, auditId: string, warnings: readonly string[]): void {
+  response.setHeader("Audit-Id", auditId);
+  response.setHeader("Cache-Control", "no-cache, private");
+  if (warnings.length > 0) response.setHeader("Warning", warnings.map(warningHeader));
+}
+
+/** Writes the encoded answer; resolves when it has been handed to the connection. */
+export async function sendEncoded(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  encoded: Encoded,
+): Promise<void> {
+  if (response.writableEnded || response.destroyed || response.headersSent) return;
+  response.statusCode = code;
+  response.setHeader("Content-Type", encoded.contentType);
+  const compress = encoded.length >= GZIP_FROM_BYTES && acceptsGzip(request.headers["accept-encoding"]);
+  if (compress) {
+    response.setHeader("Content-Encoding", "gzip");
+    response.setHeader("Vary", "Accept-Encoding");
+  }
+  if (!compress) response.setHeader("Content-Length", encoded.length);
+  if (encoded.length >= STREAM_FROM_BYTES) {
+    const source = Readable.from(encoded.parts, { objectMode: false });
+    if (compress) await streamPipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), response);
+    else await streamPipeline(source, response);
+    return;
+  }
+  const [first] = encoded.parts;
+  const body = encoded.parts.length === 1 && first !== undefined ? first : Buffer.concat(encoded.parts);
+  response.end(compress ? await gzipped(body) : body);
+}
+
+function gzipped(body: Buffer): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    gzip(body, { level: constants.Z_BEST_SPEED }, (error, bytes) => {
+      if (error === null) resolve(bytes);
+      else reject(error);
+    });
+  });
+}
+
+/** Any failure as a StatusError; what is not one is our own mistake and becomes InternalError. */
+export function toStatusError(error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
+  if (isAbort(error)) {
+    return newTimeout("request did not complete within requested timeout - context deadline exceeded");
+  }
+  return newInternalError(error);
+}
+
+/** Sends a failure as a Status object; closes the connection where its body was left unread. */
+export async function sendFailure(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: StatusError,
+): Promise<void> {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const retry = error.details.retryAfterSeconds;
+  if (retry !== undefined) response.setHeader("Retry-After", retry);
+  if (error.code === 405) response.setHeader("Allow", "GET, POST, PUT, PATCH, DELETE");
+  if (!request.complete) response.setHeader("Connection", "close");
+  await sendEncoded(
+    request,
+    response,
+    error.code,
+    encodeDocument(error.toStatus(), "json", { pretty: false, protobuf: () => undefined }),
+  );
+}
+
+export async function sendText(
+  request: IncomingMessage,
+  response: ServerResponse,
+  code: number,
+  text: string,
+  contentType = "text/plain; charset=utf-8",
+): Promise<void> {
+  const bytes = Buffer.from(text);
+  response.setHeader("X-Content-Type-Options", "nosniff");
+  await sendEncoded(request, response, code, { contentType, parts: [bytes], length: bytes.length });
+}

@@ -1,0 +1,110 @@
+// A watch as a chunked response. Guarantees: the events of one tick are one write; a reader that falls too far behind is
+// dropped instead of filling memory; a failure in the middle is an ERROR event with a Status, then the end.
+import type { ServerResponse } from "node:http";
+import type { KindDefinition } from "@coxswain/api";
+import type { Status } from "@coxswain/apimachinery";
+import type { PipelineWatchEvent, VersionedObject, WatchSink } from "../pipeline/contract.ts";
+import type { ProtobufEncoder } from "./encode.ts";
+import type { Negotiated } from "./negotiate.ts";
+import { JSON_TYPE, PROTOBUF_TYPE } from "./negotiate.ts";
+import type { IncludeObject } from "./table.ts";
+import { partialMetadata, tableOf } from "./table.ts";
+
+const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
+const END = Buffer.from("}\n");
+const PREFIX = {
+  ADDED: Buffer.from('{"type":"ADDED","object":'),
+  MODIFIED: Buffer.from('{"type":"MODIFIED","object":'),
+  DELETED: Buffer.from('{"type":"DELETED","object":'),
+  BOOKMARK: Buffer.from('{"type":"BOOKMARK","object":'),
+  ERROR: Buffer.from('{"type":"ERROR","object":'),
+} as const;
+
+export interface WatchResponseOptions {
+  readonly form: Negotiated;
+  readonly kind: KindDefinition;
+  readonly include: IncludeObject;
+  readonly now: () => number;
+  readonly protobuf: ProtobufEncoder;
+}
+
+type FrameWriter = (type: keyof typeof PREFIX, object: VersionedObject | Status, out: Buffer[]) => void;
+
+const isStatus = (object: VersionedObject | Status): object is Status => "kind" in object && "code" in object;
+
+function jsonFrames(options: WatchResponseOptions): FrameWriter {
+  let first = true;
+  const transform = (type: keyof typeof PREFIX, object: VersionedObject): Buffer => {
+    if (options.form.as === undefined) return object.json;
+    if (options.form.as !== "Table") return Buffer.from(JSON.stringify(partialMetadata(object.object.metadata)));
+    const rows = type === "BOOKMARK" ? [] : [object];
+    const settings = { nowMs: options.now(), include: options.include, withColumns: first };
+    first = false;
+    return Buffer.from(JSON.stringify(tableOf(options.kind, rows, { resourceVersion: String(object.rv) }, settings)));
+  };
+  return (type, object, out) => {
+    const bytes = isStatus(object) ? Buffer.from(JSON.stringify(object)) : transform(type, object);
+    out.push(PREFIX[type], bytes, END);
+  };
+}
+
+/** Each frame: four bytes of length, big endian, then a meta/v1 WatchEvent whose object is itself in protobuf. */
+const protobufFrames =
+  (encode: ProtobufEncoder): FrameWriter =>
+  (type, object, out) => {
+    const bytes = encode(isStatus(object) ? object : object.object);
+    if (bytes === undefined) return;
+    const name = Buffer.from(type);
+    const raw = field(1, bytes);
+    const event = Buffer.concat([field(1, name), field(2, raw)]);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(event.length);
+    out.push(length, event);
+  };
+
+/** A length-delimited protobuf field. */
+function field(id: number, bytes: Buffer): Buffer {
+  const head = [(id << 3) | 2];
+  let rest = bytes.length;
+  for (; rest >= 0x80; rest >>>= 7) head.push((rest & 0x7f) | 0x80);
+  head.push(rest);
+  return Buffer.concat([Buffer.from(head), bytes]);
+}
+
+/** Opens the response and returns the sink to stream into. `onEnd` is called once, when nothing more will be written. */
+export function createWatchSink(
+  response: ServerResponse,
+  options: WatchResponseOptions,
+  onEnd: () => void,
+): WatchSink & { open(): void } {
+  const protobuf = options.form.encoding === "protobuf";
+  const frame = protobuf ? protobufFrames(options.protobuf) : jsonFrames(options);
+  let ended = false;
+  const open = (): void => {
+    if (response.headersSent || response.destroyed) return;
+    response.writeHead(200, { "Content-Type": protobuf ? `${PROTOBUF_TYPE};stream=watch` : JSON_TYPE });
+    response.flushHeaders();
+  };
+  return {
+    open,
+    send(events: readonly PipelineWatchEvent[]) {
+      if (ended || response.destroyed) return false;
+      open();
+      const out: Buffer[] = [];
+      for (const event of events) frame(event.type, event.object, out);
+      response.write(Buffer.concat(out));
+      return response.writableLength <= MAX_BUFFERED_BYTES;
+    },
+    end(error) {
+      if (ended) return;
+      ended = true;
+      if (!response.destroyed) {
+        open();
+        const out: Buffer[] = [];
+        if (error !== undefined) frame("ERROR", error, out);
+        response.end(Buffer.concat(out));
+      }
+      onEnd();
+    },
+  };
+}
