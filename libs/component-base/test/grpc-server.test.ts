@@ -1,3 +1,4 @@
+// Who may call a gRPC server, how errors and limits reach clients, reflection for real tools, and an end without leftovers.
 import { execFile } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,3 +1,4 @@
+// A cluster's certificates stand up to openssl and to Node's TLS, name the right users, and are renewed in time.
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";

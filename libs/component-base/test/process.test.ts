@@ -1,3 +1,4 @@
+// Real processes: ports, checks, faults, signals, and what becomes of calls to a frozen one.
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:https";

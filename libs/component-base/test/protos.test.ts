@@ -1,3 +1,4 @@
+// The contracts pass their checks, and messages come off the wire as their types say.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkProtos } from "../../../protos/check.ts";

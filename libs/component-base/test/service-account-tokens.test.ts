@@ -1,3 +1,4 @@
+// Service-account tokens carry upstream's claims and hold for their time, audience, issuer and key only.
 import { generateKeyPairSync } from "node:crypto";
 import { createLocalJWKSet, decodeJwt, jwtVerify } from "jose";
 import { describe, expect, test } from "vitest";

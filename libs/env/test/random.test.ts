@@ -1,3 +1,4 @@
+// Randomness is uniform, keeps to its bounds, and repeats under a seed.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createRealEnv, createSeededRandom, isAbort } from "../src/index.ts";

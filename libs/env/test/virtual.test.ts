@@ -1,3 +1,4 @@
+// Virtual time fires timers in order, repeats under a seed, and failpoints do what was armed.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AbortError, FailpointError, isAbort, VirtualEnv } from "../src/index.ts";
