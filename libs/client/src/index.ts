@@ -4,3 +4,5 @@ export * from "./resource-client.ts";
 export * from "./work-queue.ts";
 export * from "./informer-factory.ts";
 export * from "./selection.ts";
+export * from "./leader-election.ts";
+export * from "./event-recorder.ts";

@@ -1,0 +1,105 @@
+import { expect, test } from "vitest";
+import { EVENTS, type Event } from "@coxswain/api";
+import type { KubeObject } from "@coxswain/apimachinery";
+import { VirtualEnv } from "@coxswain/env";
+import { createEventRecorder } from "../src/event-recorder.ts";
+import { createMemoryCluster, timeoutError } from "../src/memory/memory-cluster.ts";
+
+const about: KubeObject = {
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "web", namespace: "ns", uid: "u", resourceVersion: "7" },
+};
+
+function make() {
+  const env = new VirtualEnv({ seed: 1 });
+  const cluster = createMemoryCluster({ env });
+  const recorder = createEventRecorder({ env, client: cluster.client(), component: "kubelet", host: "n1" });
+  const events = (): Event[] => cluster.objects<Event>(EVENTS);
+  return { env, cluster, recorder, events };
+}
+
+test("an event has upstream's shape", async () => {
+  const { recorder, events } = make();
+  recorder.event(about, "Normal", "Started", "Started container c");
+  await recorder.flush();
+  const [event] = events();
+  expect(event?.metadata.name).toMatch(/^web\.[0-9a-f]{16}$/);
+  expect(event).toMatchObject({
+    involvedObject: { kind: "Pod", namespace: "ns", name: "web", uid: "u", apiVersion: "v1", resourceVersion: "7" },
+    type: "Normal",
+    reason: "Started",
+    message: "Started container c",
+    count: 1,
+    source: { component: "kubelet", host: "n1" },
+    reportingComponent: "kubelet",
+    reportingInstance: "n1",
+    firstTimestamp: "2026-01-01T00:00:00Z",
+  });
+});
+
+test("the same event again raises the count, also within one turn", async () => {
+  const { env, recorder, events } = make();
+  recorder.event(about, "Warning", "BackOff", "again");
+  recorder.event(about, "Warning", "BackOff", "again");
+  await recorder.flush();
+  await env.advance(5_000);
+  recorder.event(about, "Warning", "BackOff", "again");
+  await recorder.flush();
+  expect(events()).toHaveLength(1);
+  expect(events()[0]).toMatchObject({
+    count: 3,
+    firstTimestamp: "2026-01-01T00:00:00Z",
+    lastTimestamp: "2026-01-01T00:00:05Z",
+  });
+});
+
+test("similar events are combined from the tenth on", async () => {
+  const { recorder, events } = make();
+  for (let n = 1; n <= 12; n++) recorder.event(about, "Warning", "Failed", `attempt ${n}`);
+  await recorder.flush();
+  expect(events()).toHaveLength(10);
+  expect(events().at(-1)).toMatchObject({ message: "(combined from similar events): attempt 12", count: 3 });
+});
+
+test("a source may say 25 things about an object, then one in five minutes", async () => {
+  const { env, recorder, events } = make();
+  const total = (): number => events().reduce((sum, event) => sum + (event.count ?? 0), 0);
+  for (let n = 0; n < 40; n++) recorder.event(about, "Normal", "R", "m");
+  await recorder.flush();
+  expect(total()).toBe(25);
+  await env.advance(300_000);
+  for (let n = 0; n < 3; n++) recorder.event(about, "Normal", "R", "m");
+  await recorder.flush();
+  expect(total()).toBe(26);
+});
+
+test("an event about a cluster-scoped object goes to the default namespace", async () => {
+  const { recorder, events } = make();
+  recorder.event({ apiVersion: "v1", kind: "Node", metadata: { name: "n1", uid: "n1" } }, "Normal", "Starting", "x");
+  await recorder.flush();
+  expect(events()[0]?.metadata.namespace).toBe("default");
+});
+
+test("time-outs are tried again, refusals dropped, an expired event is made anew", async () => {
+  const { env, cluster, recorder, events } = make();
+  cluster.inject({ verb: "create", resource: "events", error: timeoutError(), lands: true, times: 1 });
+  recorder.event(about, "Normal", "A", "m");
+  await env.advance(11_000);
+  await recorder.flush();
+  expect(events()).toHaveLength(1);
+  const { namespace = "", name = "" } = events()[0]!.metadata;
+  await cluster.client().delete(EVENTS, { namespace, name });
+  recorder.event(about, "Normal", "A", "m");
+  await env.advance(11_000);
+  await recorder.flush();
+  expect(events()).toHaveLength(1);
+  cluster.inject({
+    resource: "events",
+    when: (call) => call.verb === "create",
+    error: Object.assign(timeoutError(), { reason: "Forbidden" }),
+  });
+  recorder.event(about, "Normal", "B", "m");
+  await recorder.flush();
+  expect(events()).toHaveLength(1);
+});
