@@ -1,0 +1,134 @@
+// Everything in front of the pipeline, put together: the REST server with discovery, OpenAPI, health and the pods' streams,
+// and the gRPC services. main.ts makes one with real parts, tests with doubles.
+import { allKinds, kindFor } from "@coxswain/api";
+import type { KindDefinition } from "@coxswain/api";
+import type { GrpcService, Logger, Metrics } from "@coxswain/component-base";
+import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
+import type { TlsMaterial } from "@coxswain/component-base/tls-files";
+import type { Env } from "@coxswain/env";
+import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
+import { createDiscovery } from "../discovery/discovery-documents.ts";
+import { createDiscoveryPaths } from "../discovery/discovery-paths.ts";
+import { createProcessPaths } from "../discovery/process-paths.ts";
+import type { Checks, VersionInfo } from "../discovery/process-paths.ts";
+import { createDiscoveryService } from "../grpc/discovery-service.ts";
+import { createResourcesService } from "../grpc/resources-service.ts";
+import { createOpenApi } from "../openapi/openapi-documents.ts";
+import type { SchemaTable } from "../openapi/openapi-documents.ts";
+import { createOpenApiPaths } from "../openapi/openapi-paths.ts";
+import type { PathHandler } from "./deps.ts";
+import type { ProtobufEncoder } from "./encode.ts";
+import { createKubeletDialer } from "./kubelet-dialer.ts";
+import { createPodConnect } from "./pod-connect.ts";
+import type { RestServer } from "./server.ts";
+import { createRestServer } from "./server.ts";
+
+export interface FrontDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly metricsText: () => Promise<string>;
+  readonly pipeline: Pipeline;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly keys: TokenSigner;
+  readonly checks: () => Checks;
+  readonly schemas: SchemaTable;
+  readonly protobuf: ProtobufEncoder;
+  /** host:port under which clients reach this server. */
+  readonly advertiseAddress: string;
+  readonly servingTls: TlsMaterial;
+  /** The api-server as a client of kubelets. */
+  readonly clientTls: TlsMaterial;
+}
+
+export interface Front {
+  readonly rest: RestServer;
+  readonly grpcServices: readonly GrpcService[];
+  /** Ends watches, lets requests finish, frees channels. */
+  close(): Promise<void>;
+}
+
+export const GIT_VERSION = "v1.35.2+coxswain.0.1.0";
+
+const VERSION: VersionInfo = {
+  major: "1",
+  minor: "35",
+  emulationMajor: "1",
+  emulationMinor: "35",
+  minCompatibilityMajor: "1",
+  minCompatibilityMinor: "34",
+  gitVersion: GIT_VERSION,
+  gitCommit: "0000000000000000000000000000000000000000",
+  gitTreeState: "clean",
+  buildDate: "2026-11-23T00:00:00Z",
+  goVersion: `none; Node.js ${process.version}`,
+  compiler: "v8",
+  platform: `${process.platform}/${process.arch === "x64" ? "amd64" : process.arch}`,
+};
+
+function firstOf(...handlers: readonly PathHandler[]): PathHandler {
+  return async (request) => {
+    for (const handler of handlers) {
+      const answer = await handler(request);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
+  };
+}
+
+/** Nothing listens until `rest.listen`; the gRPC services go into the process's gRPC server. */
+export function createFront(deps: FrontDeps): Front {
+  const kinds: readonly KindDefinition[] = allKinds();
+  let closing = false;
+  const dialer = createKubeletDialer(deps.clientTls);
+  const connect = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
+  const openApi = createOpenApi(kinds, deps.schemas, GIT_VERSION);
+  const paths = firstOf(
+    createProcessPaths({
+      version: VERSION,
+      checks: deps.checks,
+      shuttingDown: () => closing,
+      metricsText: deps.metricsText,
+      openIdConfiguration: () => deps.keys.openIdConfiguration(`https://${deps.advertiseAddress}/openid/v1/jwks`),
+      jwks: () => deps.keys.publicJwks(),
+    }),
+    createDiscoveryPaths(createDiscovery(kinds, deps.advertiseAddress)),
+    createOpenApiPaths(openApi),
+  );
+  const { env, logger, metrics, pipeline, authenticator, authorizer, protobuf } = deps;
+  const rest = createRestServer(
+    {
+      env,
+      logger,
+      metrics,
+      pipeline,
+      authenticator,
+      authorizer,
+      protobuf,
+      paths,
+      connect,
+      kindFor: (group, version, resource) => kindFor({ group, version, resource }),
+    },
+    deps.servingTls,
+  );
+  const schemas = {
+    schemaOf: (group: string, version: string, kind: string): object | undefined => {
+      const found = kinds.find((one) => one.group === group && one.version === version && one.kind === kind);
+      if (found === undefined) return undefined;
+      return {
+        $ref: `#/components/schemas/${found.schemaName}`,
+        components: { schemas: deps.schemas.closure([found.schemaName]) },
+      };
+    },
+  };
+  return {
+    rest,
+    grpcServices: [createResourcesService(pipeline), createDiscoveryService(kinds, schemas)],
+    async close() {
+      closing = true;
+      await rest.close();
+      connect.close();
+    },
+  };
+}

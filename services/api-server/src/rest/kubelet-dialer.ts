@@ -1,0 +1,74 @@
+// Finds and calls the kubelet of a node. Guarantees: one channel an address, made on demand with the api-server's client
+// certificate, closed with the process.
+import { Client } from "@grpc/grpc-js";
+import type { ClientDuplexStream, ClientReadableStream } from "@grpc/grpc-js";
+import type { Node } from "@coxswain/api";
+import { newServiceUnavailable } from "@coxswain/apimachinery";
+import { createChannel, createCredentials } from "@coxswain/component-base/grpc-channel";
+import type { TlsMaterial } from "@coxswain/component-base/tls-files";
+import { serviceDefinition } from "@coxswain/protos";
+import type { ServiceTypes } from "@coxswain/protos";
+
+type Methods = ServiceTypes["coxswain.kubelet.v1.Kubelet"];
+export type LogsRequest = Methods["getLogs"]["requestInput"];
+export type LogsStream = ClientReadableStream<Methods["getLogs"]["response"]>;
+export type ExecStream = ClientDuplexStream<Methods["exec"]["requestInput"], Methods["exec"]["response"]>;
+
+/** host:port of the kubelet's gRPC service, which the kubelet writes on its Node. */
+export const KUBELET_GRPC_ANNOTATION = "coxswain.dev/kubelet-grpc";
+const DEFAULT_GRPC_PORT = 10260;
+
+export interface KubeletDialer {
+  logs(node: Node, request: LogsRequest): LogsStream;
+  exec(node: Node): ExecStream;
+  close(): void;
+}
+
+/** Throws ServiceUnavailable where the Node tells no address. */
+export function kubeletAddress(node: Node): string {
+  const told = node.metadata?.annotations?.[KUBELET_GRPC_ANNOTATION];
+  if (told !== undefined && told !== "") return told;
+  const internal = (node.status?.addresses ?? []).find((address) => address.type === "InternalIP");
+  if (internal === undefined) {
+    throw newServiceUnavailable(`no preferred addresses found; known addresses: []`);
+  }
+  return `${internal.address}:${DEFAULT_GRPC_PORT}`;
+}
+
+export function createKubeletDialer(tls: TlsMaterial): KubeletDialer {
+  const clients = new Map<string, Client>();
+  const service = serviceDefinition("coxswain.kubelet.v1.Kubelet");
+  const getLogs = service["GetLogs"];
+  const exec = service["Exec"];
+  if (getLogs === undefined || exec === undefined) throw new Error("the kubelet's contract has no GetLogs or Exec");
+
+  const clientFor = (node: Node): Client => {
+    const address = kubeletAddress(node);
+    const known = clients.get(address);
+    if (known !== undefined) return known;
+    const channel = createChannel({ addresses: [address], tls });
+    const client = new Client(address, createCredentials(tls), { channelOverride: channel });
+    clients.set(address, client);
+    return client;
+  };
+
+  return {
+    logs: (node, request) =>
+      clientFor(node).makeServerStreamRequest(
+        getLogs.path,
+        getLogs.requestSerialize,
+        getLogs.responseDeserialize as (bytes: Buffer) => Methods["getLogs"]["response"],
+        request,
+      ),
+    exec: (node) =>
+      clientFor(node).makeBidiStreamRequest(
+        exec.path,
+        exec.requestSerialize as (message: Methods["exec"]["requestInput"]) => Buffer,
+        exec.responseDeserialize as (bytes: Buffer) => Methods["exec"]["response"],
+      ),
+    close() {
+      for (const client of clients.values()) client.close();
+      clients.clear();
+    },
+  };
+}
