@@ -1,0 +1,61 @@
+// Security contexts: identities in range, and options that do not contradict each other.
+import type { FieldError } from "@coxswain/apimachinery";
+import { childPath, fieldInvalid, fieldRequired, indexPath, validateUserOrGroupId } from "@coxswain/apimachinery";
+import type { PodSecurityContext, SeccompProfile, SecurityContext } from "../../types.gen.ts";
+import { validateEnum } from "../../validation/enums.ts";
+
+function validateId(id: number | undefined, path: string): FieldError[] {
+  return id === undefined ? [] : validateUserOrGroupId(id).map((message) => fieldInvalid(path, id, message));
+}
+
+function validateSeccomp(profile: SeccompProfile | undefined, path: string): FieldError[] {
+  if (!profile) return [];
+  const at = childPath(path, "localhostProfile");
+  const errors = validateEnum(profile.type, ["Localhost", "RuntimeDefault", "Unconfined"], childPath(path, "type"));
+  if (profile.type === "Localhost" && !profile.localhostProfile) {
+    errors.push(fieldRequired(at, "must be set when seccomp type is Localhost"));
+  }
+  if (profile.type !== "Localhost" && profile.localhostProfile) {
+    errors.push(fieldInvalid(at, profile.localhostProfile, "can only be set when seccomp type is Localhost"));
+  }
+  return errors;
+}
+
+export function validateContainerSecurity(context: SecurityContext | undefined, path: string): FieldError[] {
+  if (!context) return [];
+  const errors = [
+    ...validateId(context.runAsUser, childPath(path, "runAsUser")),
+    ...validateId(context.runAsGroup, childPath(path, "runAsGroup")),
+    ...validateSeccomp(context.seccompProfile, childPath(path, "seccompProfile")),
+  ];
+  if (context.allowPrivilegeEscalation === false) {
+    if (context.privileged) {
+      errors.push(
+        fieldInvalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"),
+      );
+    }
+    if (context.capabilities?.add?.some((name) => name === "CAP_SYS_ADMIN" || name === "SYS_ADMIN")) {
+      const detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+      errors.push(fieldInvalid(path, context, detail));
+    }
+  }
+  return errors;
+}
+
+export function validatePodSecurity(context: PodSecurityContext | undefined, path: string): FieldError[] {
+  if (!context) return [];
+  const errors = [
+    ...validateId(context.fsGroup, childPath(path, "fsGroup")),
+    ...validateId(context.runAsUser, childPath(path, "runAsUser")),
+    ...validateId(context.runAsGroup, childPath(path, "runAsGroup")),
+    ...(context.supplementalGroups ?? []).flatMap((id, index) =>
+      validateId(id, indexPath(childPath(path, "supplementalGroups"), index)),
+    ),
+    ...validateSeccomp(context.seccompProfile, childPath(path, "seccompProfile")),
+  ];
+  if (context.fsGroupChangePolicy !== undefined) {
+    const at = childPath(path, "fsGroupChangePolicy");
+    errors.push(...validateEnum(context.fsGroupChangePolicy, ["Always", "OnRootMismatch"], at));
+  }
+  return errors;
+}

@@ -1,0 +1,138 @@
+// The validation of a pod spec, wherever one stands: in a pod or in a template.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldInvalid,
+  fieldRequired,
+  indexPath,
+  rangeMessage,
+  validateDns1123Label,
+  validateDns1123Subdomain,
+  validateQualifiedName,
+} from "@coxswain/apimachinery";
+import type { PodDNSConfig, PodSpec, PodTemplateSpec } from "../../types.gen.ts";
+import { validateEnum, validateOptionalEnum, validateWith } from "../../validation/enums.ts";
+import { validateIp } from "../../validation/ip.ts";
+import { validateAnnotations, validateLabels } from "../../validation/labels.ts";
+import { validateResourceList } from "../../validation/resources.ts";
+import { validateContainers, validateEphemeralContainers, validateInitContainers } from "./containers.ts";
+import { validateAffinity, validateTolerations, validateTopologySpread } from "./scheduling.ts";
+import { validatePodSecurity } from "./security.ts";
+import { validateVolumes } from "./volumes.ts";
+
+const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
+const DNS_POLICIES = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+const MAX_INT32 = 2 ** 31 - 1;
+const MAX_NAMESERVERS = 3;
+
+function validateDnsConfig(config: PodDNSConfig | undefined, policy: string | undefined, path: string): FieldError[] {
+  const servers = config?.nameservers ?? [];
+  const at = childPath(path, "nameservers");
+  if (policy === "None" && servers.length === 0) {
+    return [fieldRequired(config ? at : path, `must provide at least one DNS nameserver when \`dnsPolicy\` is None`)];
+  }
+  const errors = servers.flatMap((server, index) => validateIp(server, indexPath(at, index)));
+  if (servers.length > MAX_NAMESERVERS) {
+    errors.push(fieldInvalid(at, servers, `must not have more than ${MAX_NAMESERVERS} nameservers`));
+  }
+  for (const [index, option] of (config?.options ?? []).entries()) {
+    if (!option.name) errors.push(fieldRequired(indexPath(childPath(path, "options"), index), "must not be empty"));
+  }
+  return errors;
+}
+
+/** Fields that hold the name of something else, each with its rule. */
+function validateNames(spec: PodSpec, path: string): FieldError[] {
+  const rules = [
+    ["serviceAccountName", validateDns1123Subdomain],
+    ["nodeName", validateDns1123Subdomain],
+    ["hostname", validateDns1123Label],
+    ["subdomain", validateDns1123Label],
+    ["priorityClassName", validateDns1123Subdomain],
+    ["runtimeClassName", validateDns1123Subdomain],
+  ] as const;
+  return rules.flatMap(([name, check]) => {
+    const value = spec[name];
+    return value ? validateWith(check, value, childPath(path, name)) : [];
+  });
+}
+
+function validateLists(spec: PodSpec, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const [index, secret] of (spec.imagePullSecrets ?? []).entries()) {
+    const at = indexPath(childPath(path, "imagePullSecrets"), index);
+    if (!secret.name) errors.push(fieldRequired(childPath(at, "name"), ""));
+  }
+  for (const [index, gate] of (spec.readinessGates ?? []).entries()) {
+    const at = childPath(indexPath(childPath(path, "readinessGates"), index), "conditionType");
+    errors.push(...validateWith(validateQualifiedName, gate.conditionType, at));
+  }
+  for (const [index, gate] of (spec.schedulingGates ?? []).entries()) {
+    const at = childPath(indexPath(childPath(path, "schedulingGates"), index), "name");
+    errors.push(...validateWith(validateQualifiedName, gate.name, at));
+  }
+  for (const [index, alias] of (spec.hostAliases ?? []).entries()) {
+    const at = indexPath(childPath(path, "hostAliases"), index);
+    errors.push(...validateIp(alias.ip, childPath(at, "ip")));
+    for (const [place, name] of (alias.hostnames ?? []).entries()) {
+      errors.push(...validateWith(validateDns1123Subdomain, name, indexPath(childPath(at, "hostnames"), place)));
+    }
+  }
+  return errors;
+}
+
+function validateHostNetwork(spec: PodSpec, path: string): FieldError[] {
+  if (!spec.hostNetwork) return [];
+  return (["containers", "initContainers"] as const).flatMap((list) =>
+    (spec[list] ?? []).flatMap((container, i) =>
+      (container.ports ?? []).flatMap((port, j) => {
+        if (!port.hostPort || port.hostPort === port.containerPort) return [];
+        const at = childPath(indexPath(childPath(path, list), i), indexPath("ports", j), "hostPort");
+        return [fieldInvalid(at, port.hostPort, "must match `containerPort` when `hostNetwork` is true")];
+      }),
+    ),
+  );
+}
+
+function validateDeadline(seconds: number | undefined, path: string): FieldError[] {
+  if (seconds === undefined || (seconds >= 1 && seconds <= MAX_INT32)) return [];
+  return [fieldInvalid(path, seconds, rangeMessage(1, MAX_INT32))];
+}
+
+/** Errors of a pod spec that stands under `path`. */
+export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
+  const at = (name: string) => childPath(path, name);
+  const volumes = validateVolumes(spec.volumes, at("volumes"));
+  return [
+    ...volumes.errors,
+    ...validateContainers(spec, volumes.names, at("containers")),
+    ...validateInitContainers(spec, volumes.names, at("initContainers")),
+    ...validateEphemeralContainers(spec, volumes.names, at("ephemeralContainers")),
+    ...validateHostNetwork(spec, path),
+    ...validateEnum(spec.restartPolicy, RESTART_POLICIES, at("restartPolicy")),
+    ...validateEnum(spec.dnsPolicy, DNS_POLICIES, at("dnsPolicy")),
+    ...validateLabels(spec.nodeSelector, at("nodeSelector")),
+    ...validatePodSecurity(spec.securityContext, at("securityContext")),
+    ...validateAffinity(spec.affinity, at("affinity")),
+    ...validateDnsConfig(spec.dnsConfig, spec.dnsPolicy, at("dnsConfig")),
+    ...validateLists(spec, path),
+    ...validateTopologySpread(spec.topologySpreadConstraints, at("topologySpreadConstraints")),
+    ...validateNames(spec, path),
+    ...validateDeadline(spec.activeDeadlineSeconds, at("activeDeadlineSeconds")),
+    ...validateTolerations(spec.tolerations, at("tolerations")),
+    ...validateOptionalEnum(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], at("preemptionPolicy")),
+    ...validateResourceList(spec.overhead, at("overhead")),
+    ...validateOptionalEnum(spec.os?.name, ["linux", "windows"], childPath(path, "os", "name")),
+  ];
+}
+
+/** Errors of a template under `path`: its labels and annotations, and its spec. */
+export function validatePodTemplate(template: PodTemplateSpec, path: string): FieldError[] {
+  return [
+    ...validateLabels(template.metadata?.labels, childPath(path, "labels")),
+    ...validateAnnotations(template.metadata?.annotations, childPath(path, "annotations")),
+    ...(template.spec
+      ? validatePodSpec(template.spec, childPath(path, "spec"))
+      : [fieldRequired(childPath(path, "spec", "containers"), "")]),
+  ];
+}

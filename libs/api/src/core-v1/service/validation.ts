@@ -1,0 +1,246 @@
+// What a Service must be: ports that fit its type, addresses that never change once given, and options that its type
+// can honour.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  indexPath,
+  validateDns1035Label,
+  validateDns1123Label,
+  validateDns1123Subdomain,
+  validateQualifiedName,
+} from "@coxswain/apimachinery";
+import type { Service, ServicePort, ServiceSpec } from "../../types.gen.ts";
+import { validateEnum, validateOptionalEnum, validateWith } from "../../validation/enums.ts";
+import { ipFamily, validateCidr, validateEndpointIp, validateIp } from "../../validation/ip.ts";
+import { validateLabels } from "../../validation/labels.ts";
+import { validatePort, validatePortNumberOrName } from "../../validation/numbers.ts";
+import { externallyAccessible } from "./defaults.ts";
+import { needsHealthCheckNodePort } from "./type-change.ts";
+
+const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const PROTOCOLS = ["SCTP", "TCP", "UDP"];
+const POLICIES = ["Cluster", "Local"];
+const DISTRIBUTIONS = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+const MAX_AFFINITY_SECONDS = 86_400;
+
+/** A service name is a DNS label that starts with a letter. */
+export const validateServiceName = validateDns1035Label;
+
+const isHeadless = (spec: ServiceSpec) => spec.clusterIPs?.[0] === "None" || spec.clusterIP === "None";
+
+function validateServicePort(port: ServicePort, index: number, spec: ServiceSpec): FieldError[] {
+  const path = indexPath("spec.ports", index);
+  const all = spec.ports ?? [];
+  const at = childPath(path, "name");
+  const errors: FieldError[] = [];
+  if (!port.name && all.length > 1) errors.push(fieldRequired(at, ""));
+  else if (port.name) {
+    errors.push(...validateWith(validateDns1123Label, port.name, at));
+    if (all.slice(0, index).some((other) => other.name === port.name)) errors.push(fieldDuplicate(at, port.name));
+  }
+  errors.push(...validatePort(port.port, childPath(path, "port")));
+  errors.push(...validateEnum(port.protocol, PROTOCOLS, childPath(path, "protocol")));
+  errors.push(...validatePortNumberOrName(port.targetPort, childPath(path, "targetPort")));
+  if (port.appProtocol !== undefined) {
+    errors.push(...validateWith(validateQualifiedName, port.appProtocol, childPath(path, "appProtocol")));
+  }
+  return errors;
+}
+
+function validatePortSet(spec: ServiceSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const nodePorts = new Set<string>();
+  const ports = new Set<string>();
+  for (const [index, port] of (spec.ports ?? []).entries()) {
+    const path = indexPath("spec.ports", index);
+    if (port.nodePort) {
+      const at = childPath(path, "nodePort");
+      if (spec.type === "ClusterIP") errors.push(fieldForbidden(at, "may not be used when `type` is 'ClusterIP'"));
+      const key = `${port.protocol}/${port.nodePort}`;
+      if (nodePorts.has(key)) errors.push(fieldDuplicate(at, port.nodePort));
+      nodePorts.add(key);
+    }
+    const key = `${port.protocol}/${port.port}`;
+    if (ports.has(key)) errors.push(fieldDuplicate(path, { protocol: port.protocol, port: port.port }));
+    ports.add(key);
+  }
+  return errors;
+}
+
+function validateType(spec: ServiceSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  if ((spec.ports?.length ?? 0) === 0 && !isHeadless(spec) && spec.type !== "ExternalName") {
+    errors.push(fieldRequired("spec.ports", ""));
+  }
+  if ((spec.type === "LoadBalancer" || spec.type === "NodePort") && isHeadless(spec)) {
+    errors.push(fieldInvalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${spec.type} services`));
+  }
+  if (spec.type === "ExternalName") {
+    for (const name of ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] as const) {
+      const value = spec[name];
+      if (value !== undefined && value.length > 0) {
+        errors.push(fieldForbidden(`spec.${name}`, "may not be set for ExternalName services"));
+      }
+    }
+    const target = (spec.externalName ?? "").replace(/\.$/, "");
+    if (target === "") errors.push(fieldRequired("spec.externalName", ""));
+    else errors.push(...validateWith(validateDns1123Subdomain, target, "spec.externalName"));
+  }
+  return [...errors, ...validateEnum(spec.type, TYPES, "spec.type")];
+}
+
+function validateClusterIps(spec: ServiceSpec): FieldError[] {
+  const at = "spec.clusterIPs";
+  const ips = spec.clusterIPs ?? [];
+  const errors: FieldError[] = [];
+  if (ips.length > 0 && spec.clusterIP !== ips[0]) {
+    errors.push(fieldInvalid(at, ips, "first value must match `clusterIP`"));
+  }
+  if (spec.clusterIP && ips.length === 0) errors.push(fieldRequired(at, ""));
+  if (ips.includes("None") && ips.length > 1) {
+    errors.push(fieldInvalid(indexPath(at, 0), "None", "'None' must be the first and only value"));
+    return errors;
+  }
+  for (const [index, ip] of ips.entries()) if (ip !== "None") errors.push(...validateIp(ip, indexPath(at, index)));
+  if (ips.length > 2) errors.push(fieldInvalid(at, ips, "may only hold up to 2 values"));
+  else if (ips.length === 2 && ipFamily(ips[0] ?? "") === ipFamily(ips[1] ?? "")) {
+    errors.push(fieldInvalid(at, ips, "may specify no more than one IP for each IP family"));
+  }
+  const families = spec.ipFamilies ?? [];
+  for (const [index, family] of families.entries()) {
+    const here = indexPath("spec.ipFamilies", index);
+    if (family !== "IPv4" && family !== "IPv6") {
+      errors.push(fieldInvalid(here, family, "must be 'IPv4' or 'IPv6'"));
+    } else if (ips[index] && ips[index] !== "None" && ipFamily(ips[index]) !== family) {
+      const detail = `expected an ${family} value as indicated by \`ipFamilies[${index}]\``;
+      errors.push(fieldInvalid(indexPath(at, index), ips[index], detail));
+    }
+  }
+  const familyPolicies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+  return [...errors, ...validateOptionalEnum(spec.ipFamilyPolicy, familyPolicies, "spec.ipFamilyPolicy")];
+}
+
+function validateAffinity(spec: ServiceSpec): FieldError[] {
+  const errors = validateEnum(spec.sessionAffinity, ["ClientIP", "None"], "spec.sessionAffinity");
+  const at = "spec.sessionAffinityConfig";
+  if (spec.sessionAffinity === "ClientIP") {
+    const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
+    const here = `${at}.clientIP.timeoutSeconds`;
+    if (seconds === undefined) errors.push(fieldRequired(here, "when session affinity type is ClientIP"));
+    else if (seconds <= 0 || seconds > MAX_AFFINITY_SECONDS) {
+      const detail = `must be greater than 0 and less than ${MAX_AFFINITY_SECONDS}`;
+      errors.push(fieldInvalid(here, seconds, detail));
+    }
+  } else if (spec.sessionAffinity === "None" && spec.sessionAffinityConfig) {
+    errors.push(fieldForbidden(at, "must not be set when session affinity is None"));
+  }
+  return errors;
+}
+
+function validateTraffic(service: Service, spec: ServiceSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const policy = spec.externalTrafficPolicy;
+  if (externallyAccessible(service)) errors.push(...validateEnum(policy, POLICIES, "spec.externalTrafficPolicy"));
+  else if (policy) {
+    const detail = "may only be set for externally-accessible services";
+    errors.push(fieldInvalid("spec.externalTrafficPolicy", policy, detail));
+  }
+  if (spec.healthCheckNodePort && !needsHealthCheckNodePort(spec)) {
+    const detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+    errors.push(fieldInvalid("spec.healthCheckNodePort", spec.healthCheckNodePort, detail));
+  }
+  errors.push(
+    ...validateOptionalEnum(spec.internalTrafficPolicy, POLICIES, "spec.internalTrafficPolicy"),
+    ...validateOptionalEnum(spec.trafficDistribution, DISTRIBUTIONS, "spec.trafficDistribution"),
+  );
+  return errors;
+}
+
+function validateBalancer(spec: ServiceSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const ranges = spec.loadBalancerSourceRanges ?? [];
+  const at = "spec.LoadBalancerSourceRanges";
+  const only = "may only be used when `type` is 'LoadBalancer'";
+  if (spec.type !== "LoadBalancer") {
+    if (ranges.length > 0) errors.push(fieldForbidden(at, only));
+    if (spec.allocateLoadBalancerNodePorts !== undefined) {
+      errors.push(fieldForbidden("spec.allocateLoadBalancerNodePorts", only));
+    }
+    if (spec.loadBalancerClass !== undefined) errors.push(fieldForbidden("spec.loadBalancerClass", only));
+  }
+  for (const [index, range] of ranges.entries()) errors.push(...validateCidr(range.trim(), indexPath(at, index)));
+  return errors;
+}
+
+export function validateService(service: Service): FieldError[] {
+  const spec = service.spec ?? {};
+  const external = (spec.externalIPs ?? []).flatMap((ip, index) => {
+    const at = indexPath("spec.externalIPs", index);
+    const errors = validateIp(ip, at);
+    return errors.length > 0 ? errors : validateEndpointIp(ip, at);
+  });
+  return [
+    ...validateType(spec),
+    ...(spec.ports ?? []).flatMap((port, index) => validateServicePort(port, index, spec)),
+    ...validateLabels(spec.selector, "spec.selector"),
+    ...validateAffinity(spec),
+    ...validateClusterIps(spec),
+    ...external,
+    ...validatePortSet(spec),
+    ...validateBalancer(spec),
+    ...validateTraffic(service, spec),
+  ];
+}
+
+function validateIpChange(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
+  if (spec.type === "ExternalName" || old.type === "ExternalName") return [];
+  const after = spec.clusterIPs ?? [];
+  const before = old.clusterIPs ?? [];
+  if (before.length === 0) return [];
+  if (after.length === 0) return [fieldInvalid("spec.clusterIPs[0]", after, "primary clusterIP can not be unset")];
+  const kept = Math.min(after.length, before.length);
+  return before
+    .slice(0, kept)
+    .flatMap((ip, index) =>
+      ip === after[index] ? [] : [fieldInvalid(indexPath("spec.clusterIPs", index), after, "may not change once set")],
+    );
+}
+
+export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
+  const spec = service.spec ?? {};
+  const before = old.spec ?? {};
+  const errors = validateIpChange(spec, before);
+  const stays = spec.type === "LoadBalancer" && before.type === "LoadBalancer";
+  if (stays && before.loadBalancerClass !== spec.loadBalancerClass) {
+    errors.push(fieldInvalid("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set"));
+  }
+  const port = before.healthCheckNodePort;
+  if (port && needsHealthCheckNodePort(before) && needsHealthCheckNodePort(spec) && port !== spec.healthCheckNodePort) {
+    errors.push(fieldForbidden("spec.healthCheckNodePort", "field is immutable"));
+  }
+  return [...errors, ...validateService(service)];
+}
+
+export function validateServiceStatus(service: Service): FieldError[] {
+  const ingress = service.status?.loadBalancer?.ingress ?? [];
+  if (service.spec?.type !== "LoadBalancer" && ingress.length > 0) {
+    const detail = "may only be used when `spec.type` is LoadBalancer";
+    return [fieldForbidden("status.loadBalancer.ingress", detail)];
+  }
+  return ingress.flatMap((item, index) => {
+    const at = indexPath("status.loadBalancer.ingress", index);
+    const errors = item.ip ? validateIp(item.ip, childPath(at, "ip")) : [];
+    if (item.ip && !item.ipMode)
+      errors.push(fieldRequired(childPath(at, "ipMode"), "must be specified when `ip` is set"));
+    if (item.ipMode && item.ipMode !== "VIP" && item.ipMode !== "Proxy") {
+      errors.push(fieldNotSupported(childPath(at, "ipMode"), item.ipMode, ["Proxy", "VIP"]));
+    }
+    if (item.hostname) errors.push(...validateWith(validateDns1123Subdomain, item.hostname, childPath(at, "hostname")));
+    return errors;
+  });
+}

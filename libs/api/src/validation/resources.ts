@@ -1,0 +1,95 @@
+// Resource lists: names, quantities, and requests against limits.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldInvalid,
+  fieldRequired,
+  isQuantity,
+  keyPath,
+  parseQuantity,
+  Quantity,
+  validateQualifiedName,
+} from "@coxswain/apimachinery";
+import type { ResourceRequirements } from "../types.gen.ts";
+
+const NANOS_IN_MILLI = 1_000_000n;
+const STANDARD = new Set(["cpu", "memory", "ephemeral-storage"]);
+const QUANTITY_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+
+type ResourceList = Record<string, string>;
+
+/** Writes quantities as text in their canonical form, never finer than a thousandth. Leaves what does not parse. */
+export function roundUpToMilli(list: ResourceList | undefined): void {
+  for (const [name, value] of Object.entries(list ?? {})) {
+    if (!list || !isQuantity(value)) continue;
+    const quantity = parseQuantity(value);
+    const exact = quantity.nanos % NANOS_IN_MILLI === 0n;
+    const nanos = exact ? quantity.nanos : (quantity.nanos / NANOS_IN_MILLI + 1n) * NANOS_IN_MILLI;
+    list[name] = (exact ? quantity : new Quantity(nanos, quantity.format)).toString();
+  }
+}
+
+const isNative = (name: string) => !name.includes("/") || name.split("/")[0]?.endsWith("kubernetes.io") === true;
+const isHugePages = (name: string) => name.startsWith("hugepages-");
+/** cpu, memory and the like may be promised beyond what there is; devices and huge pages may not. */
+const mayOvercommit = (name: string) => isNative(name) && !isHugePages(name);
+const isWhole = (name: string) => !isNative(name);
+
+function validateName(name: string, path: string): FieldError[] {
+  const errors = validateQualifiedName(name).map((message) => fieldInvalid(path, name, message));
+  if (errors.length > 0 || name.includes("/")) return errors;
+  if (STANDARD.has(name) || isHugePages(name)) return [];
+  return [
+    fieldInvalid(path, name, "must be a standard resource type or fully qualified"),
+    fieldInvalid(path, name, "must be a standard resource for containers"),
+  ];
+}
+
+/** A quantity that is not negative, and whole for extended resources. */
+export function validateQuantityValue(name: string, value: string, path: string): FieldError[] {
+  if (!isQuantity(value)) return [fieldInvalid(path, value, QUANTITY_ERROR)];
+  const quantity = parseQuantity(value);
+  const errors: FieldError[] = [];
+  if (quantity.compare(parseQuantity("0")) < 0) {
+    errors.push(fieldInvalid(path, quantity.toString(), "must be greater than or equal to 0"));
+  }
+  if (isWhole(name) && quantity.toString().endsWith("m")) {
+    errors.push(fieldInvalid(path, quantity.toString(), "must be an integer"));
+  }
+  return errors;
+}
+
+/** Names and quantities of a list. */
+export function validateResourceList(list: ResourceList | undefined, path: string): FieldError[] {
+  return Object.entries(list ?? {}).flatMap(([name, value]) => [
+    ...validateName(name, keyPath(path, name)),
+    ...validateQuantityValue(name, value, keyPath(path, name)),
+  ]);
+}
+
+function validateAgainstLimit(name: string, request: string, limit: string | undefined, path: string): FieldError[] {
+  if (limit === undefined) {
+    return mayOvercommit(name)
+      ? []
+      : [fieldRequired(childPath(path, "limits"), "Limit must be set for non overcommitable resources")];
+  }
+  if (!isQuantity(request) || !isQuantity(limit)) return [];
+  const asked = parseQuantity(request);
+  const most = parseQuantity(limit);
+  const order = asked.compare(most);
+  if (order === 0 || (order < 0 && mayOvercommit(name))) return [];
+  const relation = mayOvercommit(name) ? "less than or equal to" : "equal to";
+  const detail = `must be ${relation} ${name} limit of ${most.toString()}`;
+  return [fieldInvalid(childPath(path, "requests"), asked.toString(), detail)];
+}
+
+export function validateResourceRequirements(resources: ResourceRequirements | undefined, path: string): FieldError[] {
+  const { limits, requests } = resources ?? {};
+  return [
+    ...validateResourceList(limits, childPath(path, "limits")),
+    ...validateResourceList(requests, childPath(path, "requests")),
+    ...Object.entries(requests ?? {}).flatMap(([name, value]) =>
+      validateAgainstLimit(name, value, limits?.[name], path),
+    ),
+  ];
+}
