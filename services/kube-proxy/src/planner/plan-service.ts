@@ -1,0 +1,139 @@
+// From one Service and its EndpointSlices to the rules of one node. Pure. Guarantees:
+// - Packets go to ready endpoints; to terminating ones that still serve only where none is ready.
+// - A policy of Local never leaves the node.
+// https://kubernetes.io/docs/reference/networking/virtual-ips/
+import type { EndpointSlice, Service, ServicePort } from "@coxswain/api";
+import { isIPv6 } from "node:net";
+import { ruleKey, type Family, type Protocol, type ProxyEndpoint, type ProxyRule, type RuleType } from "./rule.ts";
+
+const DEFAULT_AFFINITY_SECONDS = 10_800;
+/** Another proxy takes care of a Service with this label. */
+const OTHER_PROXY = "service.kubernetes.io/service-proxy-name";
+const HEADLESS = "service.kubernetes.io/headless";
+
+export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
+
+function familyOf(ip: string): Family {
+  return isIPv6(ip) ? "IPv6" : "IPv4";
+}
+
+/** Whether the proxy has anything to do for a Service at all. */
+export function isProxied(service: Service): boolean {
+  const labels = service.metadata?.labels ?? {};
+  if (OTHER_PROXY in labels || HEADLESS in labels) return false;
+  const ip = service.spec?.clusterIP ?? "";
+  return service.spec?.type !== "ExternalName" && ip !== "" && ip !== "None";
+}
+
+/** The endpoints of one port in one family, by address and port, without doubles. */
+function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort, family: Family): ProxyEndpoint[] {
+  const found = new Map<string, ProxyEndpoint>();
+  for (const slice of slices) {
+    if (slice.addressType !== family) continue;
+    for (const offered of slice.ports ?? []) {
+      if ((offered.name ?? "") !== (port.name ?? "") || (offered.protocol ?? "TCP") !== (port.protocol ?? "TCP"))
+        continue;
+      if (offered.port === undefined) continue;
+      for (const endpoint of slice.endpoints) {
+        const ip = endpoint.addresses[0];
+        if (ip === undefined) continue;
+        const ready = endpoint.conditions?.ready ?? true;
+        const one: ProxyEndpoint = {
+          ip,
+          port: offered.port,
+          node: endpoint.nodeName ?? "",
+          ready,
+          serving: endpoint.conditions?.serving ?? ready,
+          terminating: endpoint.conditions?.terminating ?? false,
+        };
+        const key = `${ip} ${offered.port}`;
+        const known = found.get(key);
+        if (known === undefined || (!known.ready && ready)) found.set(key, one);
+      }
+    }
+  }
+  return [...found.values()].toSorted((a, b) => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : a.port - b.port));
+}
+
+/** Ready endpoints, or else those that are on their way out but still serve. */
+function usable(endpoints: readonly ProxyEndpoint[]): readonly ProxyEndpoint[] {
+  const ready = endpoints.filter((one) => one.ready);
+  return ready.length > 0 ? ready : endpoints.filter((one) => one.serving && one.terminating);
+}
+
+interface PortEndpoints {
+  readonly cluster: readonly ProxyEndpoint[];
+  readonly local: readonly ProxyEndpoint[];
+}
+
+interface Target {
+  readonly type: RuleType;
+  readonly ip: string;
+  readonly port: number;
+  readonly family: Family;
+}
+
+function makeRule(service: Service, port: ServicePort, target: Target, to: PortEndpoints): ProxyRule {
+  const spec = service.spec ?? {};
+  const external = target.type !== "ClusterIP";
+  const policy = external ? spec.externalTrafficPolicy : spec.internalTrafficPolicy;
+  const local = policy === "Local";
+  const protocol = (port.protocol ?? "TCP") as Protocol;
+  const affinity = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS;
+  return {
+    key: ruleKey(target.family, target.ip, protocol, target.port),
+    type: target.type,
+    namespace: service.metadata?.namespace ?? "",
+    service: service.metadata?.name ?? "",
+    portName: port.name ?? "",
+    protocol,
+    family: target.family,
+    ip: target.ip,
+    port: target.port,
+    affinitySeconds: spec.sessionAffinity === "ClientIP" ? affinity : 0,
+    endpoints: local ? to.local : to.cluster,
+    ...(external && local ? { clusterEndpoints: to.cluster } : {}),
+    otherwise: local && to.local.length === 0 && to.cluster.length > 0 ? "DROP" : "REJECT",
+    masquerade: external && !local,
+    sourceRanges: target.type === "LoadBalancer" ? (spec.loadBalancerSourceRanges ?? []) : [],
+  };
+}
+
+/** The addresses that a port of the Service is reached at. */
+function targetsOf(service: Service, port: ServicePort): Target[] {
+  const spec = service.spec ?? {};
+  const at = (type: RuleType, ip: string): Target => ({ type, ip, port: port.port, family: familyOf(ip) });
+  const clusterIPs = spec.clusterIPs ?? [spec.clusterIP ?? ""];
+  const targets = clusterIPs.filter((ip) => ip !== "" && ip !== "None").map((ip) => at("ClusterIP", ip));
+  const families = [...new Set(targets.map((target) => target.family))];
+  for (const ip of spec.externalIPs ?? []) targets.push(at("ExternalIP", ip));
+  if (spec.type === "LoadBalancer") {
+    for (const ingress of service.status?.loadBalancer?.ingress ?? []) {
+      // In Proxy mode the load balancer itself delivers to the node; packets must not be caught on their way to it.
+      if (ingress.ip && ingress.ipMode !== "Proxy") targets.push(at("LoadBalancer", ingress.ip));
+    }
+  }
+  if ((spec.type === "NodePort" || spec.type === "LoadBalancer") && port.nodePort) {
+    for (const family of families) targets.push({ type: "NodePort", ip: "", port: port.nodePort, family });
+  }
+  return targets.filter((target) => families.includes(target.family));
+}
+
+/** The rules of one Service on `node`; none for headless, external-name and foreign ones. */
+export function planService(service: Service, slices: readonly EndpointSlice[], node: string): ProxyRule[] {
+  if (!isProxied(service)) return [];
+  const rules: ProxyRule[] = [];
+  for (const port of service.spec?.ports ?? []) {
+    const byFamily = new Map<Family, PortEndpoints>();
+    for (const target of targetsOf(service, port)) {
+      let to = byFamily.get(target.family);
+      if (to === undefined) {
+        const all = endpointsOf(slices, port, target.family);
+        to = { cluster: usable(all), local: usable(all.filter((one) => one.node === node)) };
+        byFamily.set(target.family, to);
+      }
+      rules.push(makeRule(service, port, target, to));
+    }
+  }
+  return rules;
+}

@@ -1,0 +1,112 @@
+// The whole proxy on the in-memory cluster: follows changes, resolves to ready endpoints only, survives failed writes.
+import { ENDPOINT_SLICES, NODES, SERVICES, type EndpointSlice, type Service } from "@coxswain/api";
+import { createInformerFactory } from "@coxswain/client";
+import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
+import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { createSeededRandom, VirtualEnv } from "@coxswain/env";
+import { expect, test } from "vitest";
+import { createKubeProxy } from "../src/app.ts";
+import { createSimulatedBackend } from "../src/backend/simulated.ts";
+
+const IP = "10.96.0.10";
+
+function slice(ready: readonly string[], notReady: readonly string[]): EndpointSlice {
+  const make = (ip: string, isReady: boolean) => ({ addresses: [ip], nodeName: "a", conditions: { ready: isReady } });
+  return {
+    metadata: { name: "web-1", namespace: "default", labels: { "kubernetes.io/service-name": "web" } },
+    addressType: "IPv4",
+    ports: [{ name: "", port: 8080, protocol: "TCP" }],
+    endpoints: [...ready.map((ip) => make(ip, true)), ...notReady.map((ip) => make(ip, false))],
+  };
+}
+
+const web: Service = {
+  metadata: { name: "web", namespace: "default" },
+  spec: { type: "NodePort", clusterIP: IP, ports: [{ port: 80, protocol: "TCP", nodePort: 30080 }] },
+};
+
+function start() {
+  const env = new VirtualEnv({ seed: 3 });
+  const cluster = createMemoryCluster({ env });
+  const client = cluster.client("system:kube-proxy");
+  const informers = createInformerFactory({ env, client, logger: silentLogger });
+  const backend = createSimulatedBackend({ env });
+  const stop = new AbortController();
+  const app = createKubeProxy({
+    env,
+    logger: silentLogger,
+    metrics: noMetrics,
+    client,
+    informers,
+    nodeNames: ["a"],
+    createBackend: () => backend,
+  });
+  const running = app.run(stop.signal);
+  const end = async (): Promise<void> => {
+    stop.abort();
+    await env.advance(1000);
+    await running;
+  };
+  return { env, cluster, client, backend, app, end };
+}
+
+const packet = { sourceIp: "10.244.0.9", destinationIp: IP, protocol: "TCP", port: 80 } as const;
+
+test("follows Services, endpoints and node addresses", async () => {
+  const { env, cluster, client, backend, app, end } = start();
+  cluster.seed(NODES, {
+    metadata: { name: "a" },
+    status: { addresses: [{ type: "InternalIP", address: "198.18.0.5" }] },
+  } as never);
+  cluster.seed(SERVICES, web);
+  expect(app.checks["proxy-sync"]!()).toContain("not been written");
+  await env.advance(2000);
+  expect(app.checks["proxy-sync"]!()).toBeUndefined();
+  expect((await backend.resolve(packet)).verdict).toBe("REJECT");
+  cluster.seed(ENDPOINT_SLICES, slice(["10.244.0.1"], ["10.244.0.2"]));
+  await env.advance(2000);
+  expect(await backend.resolve(packet)).toMatchObject({ verdict: "DNAT", endpoint: { ip: "10.244.0.1", port: 8080 } });
+  expect((await backend.resolve({ ...packet, destinationIp: "198.18.0.5", port: 30080 })).verdict).toBe("DNAT");
+  await client.delete(SERVICES, { namespace: "default", name: "web" });
+  await env.advance(2000);
+  expect((await backend.resolve(packet)).verdict).toBe("PASS");
+  await end();
+});
+
+test("a failed write is made good, and the health check tells when it takes too long", async () => {
+  const { env, cluster, backend, app, end } = start();
+  cluster.seed(SERVICES, web);
+  await env.advance(2000);
+  const fault = { id: "f", action: "error", delayMs: 0, probability: 1, count: 0 } as const;
+  env.failpoints.inject({ ...fault, failpoint: "proxy.apply" });
+  env.failpoints.inject({ ...fault, failpoint: "proxy.sync" });
+  cluster.seed(ENDPOINT_SLICES, slice(["10.244.0.1"], []));
+  await env.advance(120_000);
+  expect(app.checks["proxy-sync"]!()).toMatch(/has waited/);
+  env.failpoints.heal();
+  await env.advance(60_000);
+  expect(app.checks["proxy-sync"]!()).toBeUndefined();
+  expect((await backend.resolve(packet)).endpoint?.ip).toBe("10.244.0.1");
+  await end();
+});
+
+test("under a random history only ready endpoints are ever chosen once changes have settled", async () => {
+  const { env, cluster, client, backend, end } = start();
+  cluster.seed(SERVICES, web);
+  await client.create(ENDPOINT_SLICES, slice([], []));
+  const random = createSeededRandom(11);
+  for (let round = 0; round < 30; round++) {
+    const all = Array.from({ length: 8 }, (_, at) => `10.244.0.${at + 1}`);
+    const ready = all.filter(() => random.float() < 0.5);
+    const rest = all.filter((ip) => !ready.includes(ip));
+    const now = await client.get<EndpointSlice>(ENDPOINT_SLICES, { namespace: "default", name: "web-1" });
+    await client.update(ENDPOINT_SLICES, { ...slice(ready, rest), metadata: now.metadata! });
+    await env.advance(1000);
+    for (let at = 0; at < 20; at++) {
+      const found = await backend.resolve(packet);
+      if (ready.length === 0) expect(found.verdict).toBe("REJECT");
+      else expect(ready).toContain(found.endpoint?.ip);
+    }
+  }
+  await end();
+});
