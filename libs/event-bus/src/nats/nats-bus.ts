@@ -1,12 +1,14 @@
 // The event bus on NATS. Guarantees: start-up never waits for the server; it connects in the background and reconnects
 // for ever with jitter; what is published while disconnected is dropped, never sent late.
-import { connect, type NatsConnection, type Subscription } from "@nats-io/transport-node";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { connect, type NatsConnection, type Subscription, type TlsOptions } from "@nats-io/transport-node";
 import { headers as natsHeaders } from "@nats-io/nats-core";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { BusMessage, BusSubscription, EventBus } from "../contract.ts";
 import { isSubject } from "../subject.ts";
 
+const SCHEME = /^(nats|tls):\/\//;
 const RETRY_MS = 250;
 const CONNECT_TIMEOUT_MS = 3_000;
 const PING_INTERVAL_MS = 5_000;
@@ -25,6 +27,26 @@ export interface NatsBusOptions {
 /** Returns at once; `connected` and `onConnection` tell when it is of use. */
 export function createNatsBus(options: NatsBusOptions): EventBus {
   return new NatsBus(options);
+}
+
+/**
+ * The NATS library gives Node no name to verify where a server is named by address, and Node then expects "localhost".
+ * So the certificate has to name one of the servers that were asked for, by name or by address.
+ */
+function tlsOptions(tls: NonNullable<NatsBusOptions["tls"]>, servers: readonly string[]): TlsOptions {
+  const hosts = servers.map((server) =>
+    new URL(`tls://${server.replace(SCHEME, "")}`).hostname.replace(/^\[|\]$/g, ""),
+  );
+  const options = {
+    ca: String(tls.ca),
+    cert: String(tls.cert),
+    key: String(tls.key),
+    checkServerIdentity: (_host: string, certificate: PeerCertificate): Error | undefined => {
+      const failures = hosts.map((host) => checkServerIdentity(host, certificate));
+      return failures.includes(undefined) ? undefined : failures[0];
+    },
+  };
+  return options;
 }
 
 interface Registration {
@@ -70,8 +92,8 @@ class NatsBus implements EventBus {
     const { name, servers, tls } = this.#options;
     return connect({
       name,
-      servers: servers.map((server) => server.replace(/^(nats|tls):\/\//, "")),
-      tls: tls === undefined ? undefined : { ca: String(tls.ca), cert: String(tls.cert), key: String(tls.key) },
+      servers: servers.map((server) => server.replace(SCHEME, "")),
+      tls: tls === undefined ? undefined : tlsOptions(tls, servers),
       timeout: CONNECT_TIMEOUT_MS,
       maxReconnectAttempts: -1,
       reconnectTimeWait: RETRY_MS,
