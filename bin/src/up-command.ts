@@ -1,0 +1,128 @@
+// up: starts a cluster, shows how far it is, and says where to look. In the foreground it stays, and Ctrl-C takes all down.
+import type { Command } from "commander";
+import { Listr } from "listr2";
+import { startCluster, type Cluster, type StartOptions } from "@coxswain/cluster";
+import { createRealEnv } from "@coxswain/env";
+import { runDemo } from "./demo.ts";
+import { toNumber } from "./option-values.ts";
+
+interface UpOptions {
+  readonly name: string;
+  readonly nodes: number;
+  readonly runtime?: string;
+  readonly apiServers: number;
+  readonly schedulers: number;
+  readonly controllerManagers: number;
+  readonly egress?: string;
+  readonly demo?: boolean;
+  readonly detach?: boolean;
+  readonly output?: string;
+  readonly enableChaos?: boolean;
+  readonly freePorts?: boolean;
+  readonly logLevel: string;
+  readonly timeout: number;
+}
+
+export function addUp(program: Command): void {
+  program
+    .command("up")
+    .description("start a cluster")
+    .option("--name <name>", "name of the cluster", "default")
+    .option("--nodes <count>", "how many nodes", toNumber, 2)
+    .option("--runtime <runtime>", "simulated (containerd comes later)")
+    .option("--api-servers <count>", "how many api-servers", toNumber, 1)
+    .option("--schedulers <count>", "how many schedulers, one of which leads", toNumber, 1)
+    .option("--controller-managers <count>", "how many controller-managers, one of which leads", toNumber, 1)
+    .option("--egress <mode>", "what pods may reach outside: none")
+    .option("--demo", "deploy the demo and show what to try")
+    .option("--detach", "return when the cluster is ready; `coxswain down` ends it")
+    .option("--output <format>", "json prints one object about the cluster")
+    .option("--enable-chaos", "let processes take injected faults over gRPC")
+    .option("--free-ports", "use free ports, not the well-known ones")
+    .option("--log-level <level>", "trace, debug, info, warn or error", "info")
+    .option("--timeout <seconds>", "give up after this long", toNumber, 120)
+    .action(up);
+}
+
+async function up(options: UpOptions): Promise<void> {
+  const quiet = options.output === "json";
+  const began = process.uptime();
+  if (options.runtime === undefined && !quiet)
+    console.error(
+      "coxswain: simulated containers (this version runs no real ones); --runtime simulated says so by name",
+    );
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => interrupted.abort(new Error("interrupted"));
+  process.once("SIGINT", onInterrupt);
+  process.once("SIGTERM", onInterrupt);
+  const cluster = await start(options, quiet, interrupted.signal);
+  if (quiet) console.log(JSON.stringify(cluster.info));
+  else describe(cluster, process.uptime() - began);
+  if (options.demo) await runDemo(cluster, quiet ? () => {} : (line) => console.log(line));
+  if (options.detach) return;
+  if (!quiet) console.log("\nCtrl-C takes everything down.");
+  await ended(cluster, interrupted.signal);
+  await cluster.down();
+}
+
+async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): Promise<Cluster> {
+  const wish: StartOptions = {
+    name: options.name,
+    nodes: options.nodes,
+    runtime: options.runtime as StartOptions["runtime"],
+    apiServers: options.apiServers,
+    schedulers: options.schedulers,
+    controllerManagers: options.controllerManagers,
+    egress: options.egress as StartOptions["egress"],
+    enableChaos: options.enableChaos,
+    freePorts: options.freePorts,
+    logLevel: options.logLevel,
+    detached: options.detach === true,
+    timeoutMs: options.timeout * 1000,
+    signal,
+  };
+  if (quiet) return startCluster(wish);
+  let cluster: Cluster | undefined;
+  const task = {
+    title: `cluster "${options.name}"`,
+    task: async (_context: unknown, view: { output: string; title: string }) => {
+      cluster = await startCluster({ ...wish, onProgress: (line) => (view.output = line) });
+      view.title = `cluster "${options.name}" is ready`;
+    },
+  };
+  await new Listr([task], { fallbackRenderer: "simple", rendererOptions: { collapseErrors: false } }).run();
+  if (cluster === undefined) throw new Error("the cluster did not start");
+  return cluster;
+}
+
+function describe(cluster: Cluster, seconds: number): void {
+  const suffix = cluster.name === "default" ? "" : ` --name ${cluster.name}`;
+  console.log(`
+Ready in ${seconds.toFixed(1)} s.
+  API      ${cluster.info.apiServer}
+  gRPC     ${cluster.info.grpc}
+  data     ${cluster.info.dataDir}
+
+Try:
+  bin/coxswain kubectl${suffix} get nodes
+  bin/coxswain status${suffix}
+  bin/coxswain chaos${suffix} kill scheduler
+  export KUBECONFIG=${cluster.info.kubeconfig}`);
+}
+
+/** Resolves when the user has had enough, or the cluster is gone. */
+function ended(cluster: Cluster, signal: AbortSignal): Promise<void> {
+  const { timers } = createRealEnv();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      timers.clear(timer);
+      resolve();
+    };
+    const look = (): void => {
+      cluster.status().then(() => {}, done);
+    };
+    const timer = timers.setInterval(look, 1_000);
+    if (signal.aborted) done();
+    signal.addEventListener("abort", done, { once: true });
+  });
+}

@@ -1,0 +1,72 @@
+// What `up --output json` and `status` tell about a running cluster (docs: INTERFACE). Pure.
+import type { ClusterPaths } from "./cluster-spec.ts";
+import { COMPONENTS, type ProcessSpec } from "./process-plan.ts";
+import type { ProcessRecord } from "./supervisor.ts";
+
+export interface ProcessInfo {
+  readonly component: string;
+  readonly instance: string;
+  readonly node: string;
+  readonly pid: number;
+  /** host:port, or "" where the process serves no gRPC of ours. */
+  readonly grpc: string;
+  /** URL of the metrics. */
+  readonly metrics: string;
+  readonly log: string;
+}
+
+export interface ClusterInfo {
+  readonly name: string;
+  readonly kubeconfig: string;
+  readonly apiServer: string;
+  readonly grpc: string;
+  readonly nats: string;
+  readonly etcd: string;
+  readonly dashboard: string;
+  readonly dataDir: string;
+  readonly processes: readonly ProcessInfo[];
+}
+
+const HOST = "127.0.0.1";
+
+function firstOf(records: readonly ProcessRecord[], component: string): ProcessSpec | undefined {
+  return records.find((record) => record.spec.component === component)?.spec;
+}
+
+function processInfo({ spec, pid }: ProcessRecord): ProcessInfo {
+  const ours = spec.component !== "etcd" && spec.component !== "nats";
+  return {
+    component: spec.component,
+    instance: spec.instance,
+    node: spec.node,
+    pid,
+    grpc: ours ? `${HOST}:${spec.ports.grpc}` : "",
+    metrics: spec.component === "nats" ? "" : `https://${HOST}:${spec.ports.main}/metrics`,
+    log: spec.log,
+  };
+}
+
+/** The object that `up --output json` prints. */
+export function clusterInfo(name: string, paths: ClusterPaths, records: readonly ProcessRecord[]): ClusterInfo {
+  const api = firstOf(records, "api-server");
+  return {
+    name,
+    kubeconfig: paths.kubeconfig,
+    apiServer: `https://${HOST}:${api?.ports.main ?? 0}`,
+    grpc: `${HOST}:${api?.ports.grpc ?? 0}`,
+    nats: `tls://${HOST}:${firstOf(records, "nats")?.ports.main ?? 0}`,
+    etcd: `https://${HOST}:${firstOf(records, "etcd")?.ports.main ?? 0}`,
+    dashboard: "",
+    dataDir: paths.dataDir,
+    processes: records.map(processInfo),
+  };
+}
+
+/** One line about what is still missing, or undefined where all processes are ready. */
+export function missingPart(records: readonly ProcessRecord[]): string | undefined {
+  for (const component of COMPONENTS) {
+    const missing = records.find((record) => record.spec.component === component && record.state !== "ready");
+    if (missing !== undefined) return `${component}/${missing.spec.instance}: ${missing.state} (${missing.message})`;
+  }
+  return undefined;
+}

@@ -1,0 +1,100 @@
+// What a user asks for, checked: a bad value gets an error with the option's name, before anything is made.
+import { homedir } from "node:os";
+import path from "node:path";
+
+export type Runtime = "simulated" | "containerd";
+export type Egress = "none" | "images" | "nat";
+
+export interface ClusterSpec {
+  readonly name: string;
+  readonly nodes: number;
+  readonly runtime: Runtime;
+  readonly apiServers: number;
+  readonly schedulers: number;
+  readonly controllerManagers: number;
+  readonly egress: Egress;
+  readonly enableChaos: boolean;
+  readonly logLevel: string;
+}
+
+export class SpecError extends Error {
+  override readonly name = "SpecError";
+}
+
+const NAME = /^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$/;
+
+function count(option: string, value: number, max: number, min = 1): number {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new SpecError(`--${option}: Invalid value: "${value}": must be a whole number in ${min}..${max}`);
+  }
+  return value;
+}
+
+/** Fills in defaults and checks every value. Throws SpecError. */
+export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
+  const name = wish.name ?? "default";
+  if (!NAME.test(name)) {
+    throw new SpecError(
+      `--name: Invalid value: "${name}": must be lower case letters, digits and '-', at most 32, starting with a letter`,
+    );
+  }
+  const runtime = wish.runtime ?? "simulated";
+  if (runtime === "containerd") {
+    throw new SpecError(
+      `--runtime: Unsupported value: "containerd": this version runs simulated containers only: use --runtime simulated`,
+    );
+  }
+  if (runtime !== "simulated")
+    throw new SpecError(`--runtime: Unsupported value: "${String(runtime)}": supported values: "simulated"`);
+  const egress = wish.egress ?? "none";
+  if (egress !== "none") {
+    throw new SpecError(
+      `--egress: Unsupported value: "${egress}": simulated containers send no packets: only "none" is supported`,
+    );
+  }
+  return {
+    name,
+    nodes: count("nodes", wish.nodes ?? 2, 10_000, 0),
+    runtime,
+    apiServers: count("api-servers", wish.apiServers ?? 1, 9),
+    schedulers: count("schedulers", wish.schedulers ?? 1, 9),
+    controllerManagers: count("controller-managers", wish.controllerManagers ?? 1, 9),
+    egress,
+    enableChaos: wish.enableChaos ?? false,
+    logLevel: wish.logLevel ?? "info",
+  };
+}
+
+/** Where clusters keep their data: $COXSWAIN_HOME, else ~/.coxswain. */
+export function homeDir(env: NodeJS.ProcessEnv = process.env): string {
+  return path.resolve(env["COXSWAIN_HOME"] ?? path.join(homedir(), ".coxswain"));
+}
+
+export interface ClusterPaths {
+  readonly dataDir: string;
+  readonly spec: string;
+  readonly state: string;
+  readonly socket: string;
+  readonly pki: string;
+  readonly etcd: string;
+  readonly logs: string;
+  readonly kubeconfig: string;
+  readonly natsConfig: string;
+}
+
+/** The files of one cluster. */
+export function clusterPaths(name: string, home: string = homeDir()): ClusterPaths {
+  const dataDir = path.join(home, name);
+  const at = (file: string): string => path.join(dataDir, file);
+  return {
+    dataDir,
+    spec: at("cluster.json"),
+    state: at("state.json"),
+    socket: at("supervisor.sock"),
+    pki: at("pki"),
+    etcd: at("etcd"),
+    logs: at("logs"),
+    kubeconfig: at("kubeconfig"),
+    natsConfig: at("nats.conf"),
+  };
+}

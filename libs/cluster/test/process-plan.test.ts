@@ -1,0 +1,70 @@
+// The plan names every process once, gives each its own ports and certificates, and packs many nodes into few processes.
+import { describe, expect, test } from "vitest";
+import { clusterPaths, clusterSpec, SpecError } from "../src/cluster-spec.ts";
+import { nodeGroups, planProcesses, planSlots, slotKey, type ProcessPorts } from "../src/process-plan.ts";
+
+function plan(wish: Parameters<typeof clusterSpec>[0]): ReturnType<typeof planProcesses> {
+  const spec = clusterSpec(wish);
+  let port = 20_000;
+  const ports = new Map<string, ProcessPorts>(
+    planSlots(spec).map((slot) => [slotKey(slot.component, slot.instance), { main: port++, grpc: port++ }]),
+  );
+  return planProcesses({
+    spec,
+    paths: clusterPaths(spec.name, "/x"),
+    ports,
+    binaries: { node: "node", dist: "/dist", etcd: "etcd", natsServer: "nats-server" },
+  });
+}
+
+describe("planProcesses", () => {
+  test("a small cluster has a kubelet and a kube-proxy a node", () => {
+    const names = plan({ nodes: 2, apiServers: 2 }).map((one) => slotKey(one.component, one.instance));
+    expect(names).toEqual([
+      "etcd/0",
+      "nats/0",
+      "api-server/0",
+      "api-server/1",
+      "scheduler/0",
+      "controller-manager/0",
+      "kubelet/node-1",
+      "kubelet/node-2",
+      "kube-proxy/node-1",
+      "kube-proxy/node-2",
+    ]);
+  });
+
+  test("every component but the api-server knows all api-servers", () => {
+    const scheduler = plan({ apiServers: 3 }).find((one) => one.component === "scheduler");
+    expect(scheduler?.args.filter((arg) => arg.startsWith("--api-server=")).length).toBe(3);
+  });
+
+  test("a node's kubelet shows the node's own certificate", () => {
+    const kubelet = plan({ nodes: 1 }).find((one) => one.component === "kubelet");
+    expect(kubelet?.args).toContain("--cert-file=/x/default/pki/kubelet-node-1.crt");
+    const packed = plan({ nodes: 50 }).find((one) => one.component === "kubelet");
+    expect(packed?.args).toContain("--cert-file=/x/default/pki/kubelet-pack-node-1-50.crt");
+    expect(packed?.args).toContain("--nodes=node-[1-50]");
+  });
+
+  test("many nodes share processes", () => {
+    expect(nodeGroups(5)).toHaveLength(5);
+    expect(nodeGroups(6)).toEqual(["node-[1-6]"]);
+    expect(nodeGroups(5001)).toEqual(["node-[1-5000]", "node-[5001-5001]"]);
+    expect(nodeGroups(0)).toEqual([]);
+  });
+});
+
+describe("clusterSpec", () => {
+  test.each([
+    [{ name: "Bad" }, "--name"],
+    [{ nodes: -1 }, "--nodes"],
+    [{ nodes: 1.5 }, "--nodes"],
+    [{ apiServers: 0 }, "--api-servers"],
+    [{ runtime: "containerd" as const }, "--runtime"],
+    [{ egress: "nat" as const }, "--egress"],
+  ])("refuses %o by the option's name", (wish, option) => {
+    expect(() => clusterSpec(wish)).toThrow(SpecError);
+    expect(() => clusterSpec(wish)).toThrow(option);
+  });
+});
