@@ -119,7 +119,7 @@ function ended(cluster: Cluster, signal: AbortSignal): Promise<void> {
       resolve();
     };
     const look = (): void => {
-      cluster.status().then(() => {}, done);
+      void cluster.status().catch(() => done());
     };
     const timer = timers.setInterval(look, 1_000);
     if (signal.aborted) done();
