@@ -62,13 +62,15 @@ function validateOwners(owners: readonly OwnerReference[] | undefined, path: str
 }
 
 function validateFinalizers(finalizers: readonly string[] | undefined, path: string): FieldError[] {
-  const errors = (finalizers ?? []).flatMap((finalizer, index) => {
-    const messages = validateQualifiedName(finalizer);
-    if (messages.length === 0 && !finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)) {
-      messages.push("name is neither a standard finalizer name nor is it fully qualified");
+  const errors: FieldError[] = [];
+  for (const [index, finalizer] of (finalizers ?? []).entries()) {
+    // Upstream names the whole list for a malformed name, and the place for an unknown one.
+    errors.push(...validateQualifiedName(finalizer).map((message) => fieldInvalid(path, finalizer, message)));
+    if (!finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)) {
+      const detail = "name is neither a standard finalizer name nor is it fully qualified";
+      errors.push(fieldInvalid(indexPath(path, index), finalizer, detail));
     }
-    return messages.map((message) => fieldInvalid(indexPath(path, index), finalizer, message));
-  });
+  }
   if (finalizers?.includes("orphan") && finalizers.includes("foregroundDeletion")) {
     const detail = "finalizer orphan and foregroundDeletion cannot be both set";
     errors.push(fieldInvalid(path, finalizers, detail));
@@ -128,10 +130,7 @@ const IMMUTABLE = [
 
 /** Errors of a change of metadata: what identifies an object and its deletion stays as it is. */
 export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path = "metadata"): FieldError[] {
-  const errors = validateLabels(meta.labels, childPath(path, "labels"));
-  errors.push(...validateAnnotations(meta.annotations, childPath(path, "annotations")));
-  errors.push(...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")));
-  errors.push(...validateFinalizers(meta.finalizers, childPath(path, "finalizers")));
+  const errors: FieldError[] = [];
   if (old.deletionTimestamp) {
     const added = (meta.finalizers ?? []).filter((finalizer) => !old.finalizers?.includes(finalizer));
     if (added.length > 0) {
@@ -141,9 +140,6 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path
       errors.push(fieldForbidden(childPath(path, "finalizers"), detail));
     }
   }
-  for (const name of IMMUTABLE) {
-    errors.push(...validateImmutableField(meta[name], old[name], childPath(path, name)));
-  }
   if (!meta.resourceVersion) {
     const detail = "must be specified for an update";
     errors.push(fieldInvalid(childPath(path, "resourceVersion"), meta.resourceVersion ?? "", detail));
@@ -151,5 +147,14 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path
   if ((meta.generation ?? 0) < (old.generation ?? 0)) {
     errors.push(fieldInvalid(childPath(path, "generation"), meta.generation ?? 0, "must not be decremented"));
   }
-  return errors;
+  for (const name of IMMUTABLE) {
+    errors.push(...validateImmutableField(meta[name], old[name], childPath(path, name)));
+  }
+  return [
+    ...errors,
+    ...validateLabels(meta.labels, childPath(path, "labels")),
+    ...validateAnnotations(meta.annotations, childPath(path, "annotations")),
+    ...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")),
+    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers")),
+  ];
 }

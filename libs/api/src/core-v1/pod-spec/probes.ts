@@ -21,7 +21,7 @@ function validateHttpGet(action: HTTPGetAction, path: string): FieldError[] {
 
 function validateSleep(seconds: number, graceSeconds: number, path: string): FieldError[] {
   if (seconds >= 0 && seconds <= graceSeconds) return [];
-  const detail = `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds}). Enable AllowPodLifecycleSleepActionZeroValue feature gate for zero sleep.`;
+  const detail = `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds})`;
   return [fieldInvalid(path, seconds, detail)];
 }
 
