@@ -165,7 +165,7 @@ export function validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, 
     }
     own.push(...validateLiveParts(container, spec.terminationGracePeriodSeconds ?? 0, at));
     if (container.restartPolicy !== undefined) {
-      const policies = ["Always", "OnFailure", "Never"];
+      const policies = ["Always", "Never", "OnFailure"];
       own.push(...validateEnum(container.restartPolicy, policies, childPath(at, "restartPolicy")));
     }
     return own;
