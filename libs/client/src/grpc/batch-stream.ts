@@ -1,0 +1,186 @@
+// Writes over one long-lived Batch stream: a message on a stream costs a sixteenth of a unary call. Guarantees:
+// - An operation is sent at most once; one that was not sent yet when a stream breaks goes out on the next.
+// - One that was sent and not answered rejects with ServiceUnavailable or Timeout: it may have landed.
+// - A server without Batch answers Unimplemented, has done nothing, and gets everything as unary calls from then on.
+import { connectivityState, status, type Channel, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
+import { StatusError, type Status } from "@coxswain/apimachinery";
+import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
+import type { Env, TimerHandle } from "@coxswain/env";
+import type { ServiceTypes } from "@coxswain/protos";
+
+type Batch = ServiceTypes["coxswain.api.v1.Resources"]["batch"];
+export type BatchRequest = Batch["requestInput"];
+export type BatchResponse = Batch["response"];
+type Call = ClientDuplexStream<BatchRequest, BatchResponse>;
+
+const CONNECT_WAIT_MS = 1_000;
+const REOPEN_MS = 50;
+
+interface Item {
+  readonly id: string;
+  readonly request: BatchRequest;
+  readonly dueMs: number;
+  readonly resolve: (response: BatchResponse) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export interface BatchStreamDeps {
+  readonly env: Env;
+  readonly channel: Channel;
+  readonly timeoutMs: number;
+  readonly open: () => Call;
+  readonly unary: (request: BatchRequest) => Promise<BatchResponse>;
+}
+
+export class BatchStream {
+  readonly #deps: BatchStreamDeps;
+  /** Accepted, not sent. */
+  #queue: Item[] = [];
+  readonly #sent = new Map<string, Item>();
+  #call: Call | undefined;
+  #nextId = 1;
+  #waiting = false;
+  #flushing = false;
+  #unavailable = false;
+  #closed = false;
+  #timer: TimerHandle | undefined;
+
+  constructor(deps: BatchStreamDeps) {
+    this.#deps = deps;
+  }
+
+  submit(request: BatchRequest): Promise<BatchResponse> {
+    if (this.#closed) return Promise.reject(new StatusError("ServiceUnavailable", 503, "the client is closed"));
+    if (this.#unavailable) return this.#deps.unary(request);
+    return new Promise((resolve, reject) => {
+      const id = String(this.#nextId++);
+      const dueMs = this.#deps.env.clock.monotonic() + this.#deps.timeoutMs;
+      this.#queue.push({ id, request: { ...request, id }, dueMs, resolve, reject });
+      this.#arm();
+      this.#flushSoon();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#deps.env.timers.clear(this.#timer);
+    this.#call?.cancel();
+    this.#call = undefined;
+    const error = new StatusError("ServiceUnavailable", 503, "the client was closed before the server answered");
+    for (const item of [...this.#queue.splice(0), ...this.#sent.values()]) item.reject(error);
+    this.#sent.clear();
+  }
+
+  /** One flush a turn: what is submitted together leaves together. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#queue.length === 0 || this.#closed) return;
+    // Only a connection that stands gets operations: before that, nothing counts as sent.
+    const state = this.#deps.channel.getConnectivityState(true);
+    if (this.#call === undefined && state !== connectivityState.READY) {
+      this.#awaitConnection(state);
+      return;
+    }
+    const call = (this.#call ??= this.#open());
+    for (const item of this.#queue.splice(0)) {
+      this.#sent.set(item.id, item);
+      call.write(item.request);
+    }
+  }
+
+  #awaitConnection(state: connectivityState): void {
+    if (this.#waiting || state === connectivityState.SHUTDOWN) return;
+    this.#waiting = true;
+    const { channel, env } = this.#deps;
+    channel.watchConnectivityState(state, env.clock.now() + CONNECT_WAIT_MS, () => {
+      this.#waiting = false;
+      this.#flush();
+    });
+  }
+
+  #open(): Call {
+    const call = this.#deps.open();
+    call.on("data", (response: BatchResponse) => {
+      const item = this.#sent.get(response.id);
+      this.#sent.delete(response.id);
+      item?.resolve(response);
+    });
+    call.on("error", (error: ServiceError) => this.#broken(call, error));
+    call.on("end", () => this.#broken(call, undefined));
+    return call;
+  }
+
+  #broken(call: Call, error: ServiceError | undefined): void {
+    if (this.#call !== call) return;
+    this.#call = undefined;
+    const items = [...this.#sent.values()];
+    this.#sent.clear();
+    const unserved = error?.code === status.UNIMPLEMENTED;
+    if (unserved) {
+      this.#unavailable = true;
+      for (const item of [...items, ...this.#queue.splice(0)]) {
+        this.#deps.unary(item.request).then(item.resolve, item.reject);
+      }
+      return;
+    }
+    const lost =
+      error === undefined
+        ? new StatusError("ServiceUnavailable", 503, "the server ended the stream before it answered")
+        : statusFromServiceError(error);
+    for (const item of items) item.reject(lost);
+    // A server that refuses the stream again and again must not be asked in a tight loop.
+    if (this.#queue.length > 0) this.#deps.env.timers.setTimeout(() => this.#flush(), REOPEN_MS);
+  }
+
+  /** All operations have the same time to live, so the oldest is the next that is due. */
+  #arm(): void {
+    if (this.#timer !== undefined) return;
+    const oldest = this.#oldest();
+    if (oldest === undefined) return;
+    const { clock, timers } = this.#deps.env;
+    this.#timer = timers.setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#expire();
+        this.#arm();
+      },
+      Math.max(1, oldest.dueMs - clock.monotonic()),
+    );
+  }
+
+  #oldest(): Item | undefined {
+    const [sent] = this.#sent.values();
+    return sent ?? this.#queue[0];
+  }
+
+  #expire(): void {
+    const now = this.#deps.env.clock.monotonic();
+    for (const item of this.#sent.values()) {
+      if (item.dueMs > now) break;
+      this.#sent.delete(item.id);
+      item.reject(
+        new StatusError("Timeout", 504, "Timeout: the server did not answer in time; the write may have landed"),
+      );
+    }
+    while (this.#queue[0] !== undefined && this.#queue[0].dueMs <= now) {
+      this.#queue.shift()?.reject(new StatusError("ServiceUnavailable", 503, "no api-server could be reached"));
+    }
+  }
+}
+
+/** The answer's object as JSON, or undefined where it has none; throws the StatusError that it carries. */
+export function batchAnswer(response: BatchResponse): unknown {
+  if (response.status.length > 0) {
+    throw StatusError.fromStatus(JSON.parse(response.status.toString("utf8")) as Partial<Status>);
+  }
+  const json = response.object?.json;
+  return json === undefined || json.length === 0 ? undefined : JSON.parse(json.toString("utf8"));
+}
