@@ -1,0 +1,142 @@
+// The queue: order, backoff, what events move, and that no event is lost while a pod is in flight.
+import type { Node, Pod } from "@coxswain/api";
+import { VirtualEnv } from "@coxswain/env";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { createQueue } from "../src/event-handlers.ts";
+import { Framework } from "../src/framework/plan-schedule.ts";
+import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
+import { makePodInfo, type PodInfo } from "../src/pod-info.ts";
+import { nodeUpdateEvent, type ClusterEvent } from "../src/queue/cluster-event.ts";
+import { KeyedHeap } from "../src/queue/heap.ts";
+
+function pod(name: string, priority = 0, spec: Partial<NonNullable<Pod["spec"]>> = {}): PodInfo {
+  return makePodInfo({
+    metadata: { name, namespace: "default", uid: name },
+    spec: {
+      schedulerName: "default-scheduler",
+      priority,
+      containers: [{ name: "c", resources: { requests: { cpu: "1" } } }],
+      ...spec,
+    },
+  });
+}
+
+function node(cpu: string, taints: NonNullable<Node["spec"]>["taints"] = []): Node {
+  return { metadata: { name: "n" }, spec: { taints }, status: { allocatable: { cpu, pods: "10" } } };
+}
+
+function setup() {
+  const env = new VirtualEnv({ seed: 1 });
+  const frameworks = new Map([["default-scheduler", new Framework(DEFAULT_PROFILES[0]!)]]);
+  return { env, queue: createQueue(env, frameworks) };
+}
+
+const added = (one: Node): ClusterEvent => ({ resource: "Node", actions: new Set(["Add"]), node: one });
+const FIT = new Set(["NodeResourcesFit"]);
+
+describe("scheduling queue", () => {
+  test("higher priority first, then who came first", async () => {
+    const { env, queue } = setup();
+    queue.add(pod("a"));
+    await env.advance(5);
+    queue.add(pod("b"));
+    queue.add(pod("c", 10));
+    expect([queue.pop(), queue.pop(), queue.pop()].map((one) => one?.info.name)).toEqual(["c", "a", "b"]);
+    expect(queue.pop()).toBeUndefined();
+  });
+
+  test("backoff doubles from 1 s to 10 s", async () => {
+    const { env, queue } = setup();
+    queue.add(pod("a"));
+    const waits: number[] = [];
+    for (let attempt = 0; attempt < 6; attempt++) {
+      expect(queue.pop()).toBeDefined();
+      queue.returnFailed("default/a");
+      waits.push(queue.nextFlushMs()! - env.clock.now());
+      await env.advance(waits.at(-1)! - 1);
+      expect(queue.pop()).toBeUndefined();
+      await env.advance(1);
+    }
+    expect(waits).toEqual([1000, 2000, 4000, 8000, 10_000, 10_000]);
+  });
+
+  test("an event brings back only the pods that it may help", async () => {
+    const { env, queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    queue.returnUnschedulable("default/a", FIT);
+    await env.advance(2000);
+    expect(queue.moveOn(added(node("500m")))).toBe(0);
+    expect(queue.moveOn(nodeUpdateEvent(node("1"), node("1", [{ key: "k", effect: "NoSchedule" }]))!)).toBe(0);
+    expect(nodeUpdateEvent(node("1"), node("1"))).toBeUndefined();
+    expect(queue.get("default/a")?.queue).toBe("unschedulable");
+    expect(queue.moveOn(nodeUpdateEvent(node("500m"), node("2"))!)).toBe(1);
+    expect(queue.get("default/a")?.queue).toBe("active");
+  });
+
+  test("an event while the pod is in flight counts when it returns", () => {
+    const { queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    queue.moveOn(added(node("4")));
+    queue.returnUnschedulable("default/a", FIT);
+    expect(queue.get("default/a")?.queue).toBe("backoff");
+  });
+
+  test("unschedulable pods are tried again after five minutes", async () => {
+    const { env, queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    queue.returnUnschedulable("default/a", FIT);
+    await env.advance(299_000);
+    expect(queue.pop()).toBeUndefined();
+    await env.advance(1000);
+    expect(queue.pop()?.attempts).toBe(2);
+  });
+
+  test("gates hold a pod back until they are gone", () => {
+    const { queue } = setup();
+    queue.add(pod("a", 0, { schedulingGates: [{ name: "wait" }] }));
+    expect(queue.pop()).toBeUndefined();
+    expect(queue.counts()).toEqual({ active: 0, backoff: 0, unschedulable: 0, gated: 1 });
+    queue.update(pod("a"), { resource: "TargetPod", actions: new Set(["UpdatePodSchedulingGatesEliminated"]) });
+    expect(queue.pop()?.info.name).toBe("a");
+  });
+
+  test("a pod that was deleted in flight stays away", () => {
+    const { queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    queue.delete("default/a");
+    queue.returnFailed("default/a");
+    expect(queue.list()).toEqual([]);
+  });
+});
+
+test("property: the heap gives up its items in order, whatever was taken out before", () => {
+  const items = fc.array(fc.tuple(fc.integer({ min: 0, max: 30 }), fc.integer({ min: 0, max: 9 }), fc.boolean()), {
+    maxLength: 80,
+  });
+  fc.assert(
+    fc.property(items, (steps) => {
+      const heap = new KeyedHeap<{ key: string; rank: number }>(
+        (one) => one.key,
+        (a, b) => a.rank - b.rank,
+      );
+      const model = new Map<string, number>();
+      for (const [key, rank, remove] of steps) {
+        if (remove) {
+          heap.delete(String(key));
+          model.delete(String(key));
+        } else {
+          heap.push({ key: String(key), rank });
+          model.set(String(key), rank);
+        }
+      }
+      const ranks: number[] = [];
+      for (let top = heap.pop(); top !== undefined; top = heap.pop()) ranks.push(top.rank);
+      expect(ranks).toEqual([...model.values()].toSorted((a, b) => a - b));
+    }),
+  );
+});
