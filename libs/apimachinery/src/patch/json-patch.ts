@@ -46,7 +46,10 @@ function testOne(document: unknown, path: string, value: unknown): unknown {
 
 /** True where the container that `pointer` speaks of exists and, with `last`, the member itself too. */
 function resolves(document: unknown, pointer: string, last: boolean): boolean {
-  const tokens = pointer.split("/").slice(1).map(jsonPatch.unescapePathComponent);
+  const tokens = pointer
+    .split("/")
+    .slice(1)
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
   let current = document;
   for (const [index, token] of tokens.entries()) {
     if (typeof current !== "object" || current === null) return false;

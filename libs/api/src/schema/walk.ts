@@ -1,0 +1,198 @@
+// Walks an object along its schema: finds unknown fields, takes them out, and finds values of the wrong JSON type.
+import { isJsonObject, parseQuantity, parseTime, QuantityError, quote } from "@coxswain/apimachinery";
+import { type ModelField, type ModelType, modelType, referenceOf } from "./model.ts";
+
+const child = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
+
+/** Upstream's strict errors, as in `unknown field "spec.foo"`, in the order of the object. */
+export function walkUnknownFields(object: unknown, schemaName: string): string[] {
+  const found: string[] = [];
+  eachUnknown(object, modelType(schemaName), "", (_parent, _key, path) => found.push(`unknown field ${quote(path)}`));
+  return found;
+}
+
+/** Takes out, in place, what the schema doesn't know, and known fields that are null: both mean absent. */
+export function pruneUnknown(object: unknown, schemaName: string): void {
+  eachUnknown(object, modelType(schemaName), undefined, (parent, key) => delete parent[key]);
+}
+
+type Visit = (parent: Record<string, unknown>, key: string, path: string) => void;
+
+/** Without a path (undefined) nothing is spent on making paths, and null members are visited too. */
+function eachUnknown(value: unknown, type: ModelType, path: string | undefined, visit: Visit): void {
+  if (!isJsonObject(value)) return;
+  for (const key of Object.keys(value)) {
+    const field = type.fields.get(key);
+    const at = path === undefined ? undefined : child(path, key);
+    const member = value[key];
+    if (field === undefined || (member === null && path === undefined)) visit(value, key, at ?? "");
+    else if (field.t.startsWith("#")) eachUnknownIn(member, field, at, visit);
+  }
+}
+
+function eachUnknownIn(value: unknown, field: ModelField, path: string | undefined, visit: Visit): void {
+  const type = modelType(field.t.slice(1));
+  if (field.l === "list") {
+    if (!Array.isArray(value)) return;
+    for (let index = 0; index < value.length; index++) {
+      eachUnknown(value[index], type, path === undefined ? undefined : `${path}[${index}]`, visit);
+    }
+  } else if (field.l === "map") {
+    if (!isJsonObject(value)) return;
+    for (const key of Object.keys(value)) {
+      eachUnknown(value[key], type, path === undefined ? undefined : child(path, key), visit);
+    }
+  } else {
+    eachUnknown(value, type, path, visit);
+  }
+}
+
+/**
+ * What is wrong with the types of the values, in the words of upstream's decoder, as in
+ * `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`. Upstream reports just
+ * the first. null is fine everywhere.
+ */
+export function checkTypes(object: unknown, schemaName: string): string[] {
+  const errors: string[] = [];
+  const type = modelType(schemaName);
+  if (!isJsonObject(object)) {
+    return [`json: cannot unmarshal ${jsonKind(object)} into Go value of type ${goName(schemaName)}`];
+  }
+  checkObject(object, type, "", errors);
+  return errors;
+}
+
+function checkObject(object: Record<string, unknown>, type: ModelType, path: string, errors: string[]): void {
+  for (const key of Object.keys(object)) {
+    const field = type.fields.get(key);
+    const value = object[key];
+    if (field === undefined || value === null || value === undefined) continue;
+    checkField(value, field, type, child(path, key), errors);
+  }
+}
+
+function checkField(value: unknown, field: ModelField, owner: ModelType, path: string, errors: string[]): void {
+  if (field.l === "list") {
+    if (!Array.isArray(value)) errors.push(mismatch(jsonKind(value), owner, path, goTypeOf(field)));
+    else for (const each of value) if (each !== null) checkValue(each, field, owner, path, errors);
+  } else if (field.l === "map") {
+    if (!isJsonObject(value)) errors.push(mismatch(jsonKind(value), owner, path, goTypeOf(field)));
+    else
+      for (const key of Object.keys(value)) if (value[key] !== null) checkValue(value[key], field, owner, path, errors);
+  } else {
+    checkValue(value, field, owner, path, errors);
+  }
+}
+
+function checkValue(value: unknown, field: ModelField, owner: ModelType, path: string, errors: string[]): void {
+  const reference = referenceOf(field);
+  if (reference !== undefined) {
+    if (isJsonObject(value)) checkObject(value, modelType(reference), path, errors);
+    else errors.push(mismatch(jsonKind(value), owner, path, goName(reference)));
+    return;
+  }
+  const problem = scalarProblem(value, field.t);
+  if (problem === undefined) return;
+  errors.push(problem.startsWith("!") ? problem.slice(1) : mismatch(problem, owner, path, goScalar(field.t)));
+}
+
+/** The JSON kind where it doesn't fit, or ! and a whole message. */
+function scalarProblem(value: unknown, type: string): string | undefined {
+  switch (type) {
+    case "string":
+      return typeof value === "string" ? undefined : jsonKind(value);
+    case "bool":
+      return typeof value === "boolean" ? undefined : jsonKind(value);
+    case "int32":
+    case "int64":
+      return integerProblem(value, type === "int32" ? 2 ** 31 : 2 ** 63);
+    case "double":
+      return typeof value === "number" ? undefined : jsonKind(value);
+    case "bytes":
+      return bytesProblem(value);
+    case "quantity":
+      return quantityProblem(value);
+    case "int-or-string":
+      return typeof value === "string" ? undefined : integerProblem(value, 2 ** 31);
+    case "time":
+    case "micro-time":
+      return timeProblem(value);
+    case "string-list":
+      return Array.isArray(value) ? undefined : jsonKind(value);
+    default:
+      return undefined;
+  }
+}
+
+function integerProblem(value: unknown, limit: number): string | undefined {
+  if (typeof value !== "number") return jsonKind(value);
+  return Number.isInteger(value) && value >= -limit && value < limit ? undefined : `number ${value}`;
+}
+
+function bytesProblem(value: unknown): string | undefined {
+  if (typeof value !== "string") return jsonKind(value);
+  const compact = value.replace(/[\r\n]/g, "");
+  const bad = /[^A-Za-z0-9+/=]/.exec(compact);
+  if (bad !== null) return `!illegal base64 data at input byte ${bad.index}`;
+  const padding = /=*$/.exec(compact)?.[0].length ?? 0;
+  const inner = compact.length - padding;
+  const fine = compact.length % 4 === 0 && padding <= 2 && !compact.slice(0, inner).includes("=");
+  return fine ? undefined : `!illegal base64 data at input byte ${Math.max(compact.length - (compact.length % 4), 0)}`;
+}
+
+function quantityProblem(value: unknown): string | undefined {
+  if (typeof value !== "string" && typeof value !== "number") {
+    return "!quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+  }
+  try {
+    parseQuantity(value);
+    return undefined;
+  } catch (error) {
+    if (error instanceof QuantityError) return `!${error.message}`;
+    throw error;
+  }
+}
+
+function timeProblem(value: unknown): string | undefined {
+  if (typeof value !== "string") return jsonKind(value);
+  if (parseTime(value) !== undefined) return undefined;
+  return `!parsing time ${quote(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${quote(value)} as "2006"`;
+}
+
+function mismatch(kind: string, owner: ModelType, path: string, goType: string): string {
+  const struct = owner.name.slice(owner.name.lastIndexOf(".") + 1);
+  return `json: cannot unmarshal ${kind} into Go struct field ${struct}.${path} of type ${goType}`;
+}
+
+function jsonKind(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  if (value === null) return "null";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+/** "v1.PodSpec" for io.k8s.api.core.v1.PodSpec. */
+function goName(schemaName: string): string {
+  return schemaName.split(".").slice(-2).join(".");
+}
+
+function goTypeOf(field: ModelField): string {
+  const reference = referenceOf(field);
+  const element = reference === undefined ? goScalar(field.t) : goName(reference);
+  return field.l === "list" ? `[]${element}` : `map[string]${element}`;
+}
+
+const GO_SCALARS: Readonly<Record<string, string>> = {
+  double: "float64",
+  bytes: "[]uint8",
+  quantity: "resource.Quantity",
+  "int-or-string": "int32",
+  time: "string",
+  "micro-time": "string",
+  "string-list": "[]string",
+  raw: "runtime.RawExtension",
+  fields: "v1.FieldsV1",
+};
+
+function goScalar(type: string): string {
+  return GO_SCALARS[type] ?? type;
+}
