@@ -56,9 +56,17 @@ function summarize(missing: readonly string[]): string {
   return missing.length === 1 ? `: RBAC: ${missing[0]}` : `: RBAC: [${missing.join(", ")}]`;
 }
 
+/** A Namespace counts as being in itself, so that a RoleBinding there can let its users read it. */
+function inOwnNamespace(attributes: AuthorizationAttributes): AuthorizationAttributes {
+  const { group, resource, namespace, name } = attributes;
+  if (group !== "" || resource !== "namespaces" || namespace !== "" || name === "") return attributes;
+  return { ...attributes, namespace: name };
+}
+
 export function createRbacAuthorizer(index: RbacIndex): RbacAuthorizer {
   return {
-    authorize(attributes) {
+    authorize(asked) {
+      const attributes = inOwnNamespace(asked);
       if (attributes.user.groups.includes(MASTERS_GROUP)) return { allowed: true, reason: "" };
       const missing = new Set<string>();
       for (const grant of index.grants(attributes.user, attributes.path === undefined ? attributes.namespace : "")) {

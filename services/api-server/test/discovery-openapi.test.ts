@@ -1,0 +1,54 @@
+// The generated OpenAPI and discovery documents: complete, self-contained, and of the shape that clients walk.
+import { expect, test } from "vitest";
+import { allKinds } from "@coxswain/api";
+import { createDiscovery } from "../src/discovery/discovery-documents.ts";
+import { wantsAggregated } from "../src/discovery/discovery-paths.ts";
+import { createOpenApi } from "../src/openapi/openapi-documents.ts";
+import { createSchemaTable } from "../src/openapi/schema-table.ts";
+
+const openApi = createOpenApi(allKinds(), createSchemaTable(), "v1.35.2");
+
+interface Document {
+  paths: Record<string, { patch?: { parameters: { name: string }[] } }>;
+  components: { schemas: Record<string, { properties?: Record<string, unknown> }> };
+}
+
+test("every reference of a document is in it", () => {
+  for (const path of Object.keys((openApi.index() as { paths: object }).paths)) {
+    const text = String(openApi.v3(path)?.body);
+    const document = JSON.parse(text) as Document;
+    for (const [, name = ""] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      expect(document.components.schemas, `${path}: ${name}`).toHaveProperty([name]);
+    }
+  }
+});
+
+test("a patch says that it takes fieldValidation", () => {
+  const { paths } = JSON.parse(String(openApi.v3("apis/apps/v1")?.body)) as Document;
+  const patch = paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]?.patch;
+  expect(patch?.parameters.map((parameter) => parameter.name)).toContain("fieldValidation");
+});
+
+test("discovery lists subresources with the kind they speak", () => {
+  const discovery = createDiscovery(allKinds(), "127.0.0.1:6443");
+  const apps = discovery.legacy("/apis/apps/v1") as { resources: { name: string }[] };
+  expect(apps.resources.find((resource) => resource.name === "deployments/scale")).toEqual({
+    name: "deployments/scale",
+    singularName: "",
+    namespaced: true,
+    group: "autoscaling",
+    version: "v1",
+    kind: "Scale",
+    verbs: ["get", "patch", "update"],
+  });
+  const names = (discovery.legacy("/api/v1") as { resources: { name: string }[] }).resources.map((one) => one.name);
+  expect(names).toEqual(expect.arrayContaining(["pods", "pods/log", "pods/exec", "pods/binding", "bindings"]));
+  expect(discovery.legacy("/apis/autoscaling")).toBeUndefined();
+});
+
+test("aggregated discovery is given to those who ask for v2", () => {
+  const v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+  expect(wantsAggregated(`${v2},application/json`)).toBe(true);
+  expect(wantsAggregated(`${v2.replace("v2", "v2beta1")},application/json`)).toBe(false);
+  expect(wantsAggregated("application/json")).toBe(false);
+});
