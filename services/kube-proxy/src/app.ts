@@ -155,7 +155,7 @@ export class Syncer {
         await this.#pause(signal, options?.minSyncPeriodMs ?? 100);
       } catch (error) {
         if (isAbort(error)) return;
-        logger.warn({ error, retryMs }, "could not write rules");
+        logger.warn({ err: error, retryMs }, "could not write rules");
         await env.timers.sleep(retryMs, signal);
         retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
       }

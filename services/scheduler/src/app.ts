@@ -198,7 +198,7 @@ class SchedulingLoop {
       return this.#decide(info, signal);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      deps.logger.error({ pod: info.key, error }, "could not decide for a pod");
+      deps.logger.error({ pod: info.key, err: error }, "could not decide for a pod");
       this.#attempts.inc({ result: "error" });
       queue.returnFailed(info.key);
       this.#reject(info.pod, message, "SchedulerError", signal);
@@ -241,7 +241,7 @@ class SchedulingLoop {
     patchUnschedulable({ client: this.#fenced, nowMs: deps.env.clock.now(), pod, message, reason }).catch(
       (error: unknown) => {
         if (signal.aborted || isReason(error, "NotFound")) return;
-        deps.logger.warn({ pod: pod.metadata?.name, error }, "could not set the pod's PodScheduled condition");
+        deps.logger.warn({ pod: pod.metadata?.name, err: error }, "could not set the pod's PodScheduled condition");
       },
     );
   }
