@@ -184,7 +184,9 @@ export class Supervisor {
         this.#update(slot, { state, message: missing ?? "" });
       await this.#killWhereHung(slot, process, missing);
     }
-    this.#probeIn(slot, slot.record.state === "starting" ? PROBE_STARTING_MS : PROBE_READY_MS);
+    // It may have died meanwhile; its timer is then the one that starts it again.
+    if (slot.process === process)
+      this.#probeIn(slot, slot.record.state === "starting" ? PROBE_STARTING_MS : PROBE_READY_MS);
   }
 
   /** A process that is alive by pid and has not answered its liveness probe for a minute is hung. */

@@ -1,0 +1,115 @@
+// The supervisor brings back what dies or hangs, leaves frozen processes alone, and ends everything in order.
+import { VirtualEnv } from "@coxswain/env";
+import { expect, test } from "vitest";
+import type { ProcessSpec } from "../src/process-plan.ts";
+import { Supervisor, type ProcessRecord, type SpawnedProcess } from "../src/supervisor.ts";
+
+class FakeProcess implements SpawnedProcess {
+  readonly startTime = "1";
+  readonly exited: Promise<{ code: number | null; signal: string | null }>;
+  readonly signals: string[] = [];
+  readonly pid: number;
+  readonly name: string;
+  readonly #log: string[];
+  #exit: (exit: { code: number | null; signal: string | null }) => void = () => {};
+  constructor(pid: number, name: string, log: string[]) {
+    this.pid = pid;
+    this.name = name;
+    this.#log = log;
+    this.exited = new Promise((resolve) => {
+      this.#exit = resolve;
+    });
+  }
+  signal(name: NodeJS.Signals): boolean {
+    this.signals.push(name);
+    if (name === "SIGTERM" || name === "SIGKILL") this.die(name);
+    return true;
+  }
+  die(signal: string): void {
+    this.#log.push(`${this.name} ${signal}`);
+    this.#exit({ code: null, signal });
+  }
+}
+
+function spec(component: ProcessSpec["component"], instance = "0"): ProcessSpec {
+  return { component, instance, node: "", ports: { main: 1, grpc: 2 }, command: component, args: [], log: "" };
+}
+
+function harness(specs: ProcessSpec[]): {
+  env: VirtualEnv;
+  supervisor: Supervisor;
+  spawned: FakeProcess[];
+  log: string[];
+  silent: Set<string>;
+  record: (component: string) => ProcessRecord | undefined;
+} {
+  const env = new VirtualEnv({ seed: 1 });
+  const spawned: FakeProcess[] = [];
+  const log: string[] = [];
+  const silent = new Set<string>();
+  const supervisor = new Supervisor(specs, {
+    env,
+    spawn: (one) => {
+      const process = new FakeProcess(spawned.length + 100, one.component, log);
+      spawned.push(process);
+      return process;
+    },
+    probe: async (one) => (silent.has(one.component) ? "no answer" : undefined),
+    onChange: () => {},
+  });
+  const record = (component: string): ProcessRecord | undefined =>
+    supervisor.records().find((one) => one.spec.component === component);
+  return { env, supervisor, spawned, log, silent, record };
+}
+
+test("a dead process starts again after a backoff, and its death is on record", async () => {
+  const { env, supervisor, spawned, record } = harness([spec("scheduler")]);
+  supervisor.start(["scheduler"]);
+  await env.advance(100);
+  expect(record("scheduler")).toMatchObject({ state: "ready", restarts: 0 });
+  spawned[0]?.die("SIGKILL");
+  await env.advance(50);
+  expect(record("scheduler")).toMatchObject({ state: "backoff", pid: 0, restarts: 1 });
+  await env.advance(200);
+  expect(record("scheduler")).toMatchObject({ state: "ready", pid: 101, deaths: [{ signal: "SIGKILL" }] });
+});
+
+test("a hung process is killed after a minute; one that was frozen on purpose is not", async () => {
+  const { env, supervisor, spawned, silent } = harness([spec("scheduler"), spec("kubelet")]);
+  supervisor.start(["scheduler", "kubelet"]);
+  await env.advance(1_000);
+  supervisor.chaos("freeze", "kubelet");
+  silent.add("scheduler").add("kubelet");
+  await env.advance(70_000);
+  expect(spawned[0]?.signals).toContain("SIGKILL");
+  expect(spawned[1]?.signals).toEqual(["SIGSTOP"]);
+  silent.clear();
+  supervisor.chaos("thaw", "kubelet");
+  await env.advance(1_000);
+  expect(supervisor.records().map(({ state }) => state)).toEqual(["ready", "ready"]);
+});
+
+test("stop ends followers before api-servers before what they stand on, frozen ones too", async () => {
+  const { env, supervisor, spawned, log } = harness([
+    spec("etcd"),
+    spec("nats"),
+    spec("api-server"),
+    spec("scheduler"),
+    spec("kubelet"),
+  ]);
+  supervisor.start(["etcd", "nats", "api-server", "scheduler", "kubelet"]);
+  await env.advance(1_000);
+  supervisor.chaos("freeze", "scheduler");
+  await supervisor.stop();
+  expect(log.indexOf("api-server SIGTERM")).toBeGreaterThan(log.indexOf("kubelet SIGTERM"));
+  expect(log.slice(-3)).toEqual(["api-server SIGTERM", "nats SIGTERM", "etcd SIGTERM"]);
+  expect(spawned[3]?.signals).toEqual(["SIGSTOP", "SIGCONT", "SIGTERM"]);
+  await env.advance(60_000);
+  expect(spawned).toHaveLength(5);
+});
+
+test("chaos on an unknown name hits nothing", () => {
+  const { supervisor } = harness([spec("etcd")]);
+  expect(supervisor.chaos("kill", "ghost")).toEqual([]);
+  expect(supervisor.chaos("kill", "etcd")).toEqual([]);
+});

@@ -1,0 +1,129 @@
+// A real cluster for a test file: own data directory, free ports, simulated nodes, and the real kubectl.
+import { execFile, spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { ensureKubectl, repositoryRoot, startCluster, type Cluster, type StartOptions } from "@coxswain/cluster";
+
+export interface KubectlResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface TestCluster extends AsyncDisposable {
+  readonly cluster: Cluster;
+  /** Runs kubectl; never rejects for a failing command. */
+  kubectl(args: readonly string[], input?: string): Promise<KubectlResult>;
+  /** Runs kubectl and rejects, with what it printed, unless it succeeds. Resolves with standard output. */
+  ok(args: readonly string[], input?: string): Promise<string>;
+  /** The object as JSON. */
+  get<T>(args: readonly string[]): Promise<T>;
+  apply(manifest: string): Promise<string>;
+  /** kubectl in the background, as for `get -w`. */
+  start(args: readonly string[]): ChildProcessWithoutNullStreams;
+}
+
+/** Starts a cluster that ends, data and all, when it is disposed. */
+export async function testCluster(options: StartOptions = {}): Promise<TestCluster> {
+  const home = mkdtempSync(path.join(tmpdir(), "cox-"));
+  const kubectlProgram = await ensureKubectl(path.join(repositoryRoot(), ".tools"), () => {});
+  const cluster = await startCluster({ home, freePorts: true, nodes: 3, runtime: "simulated", ...options });
+  const env = { ...process.env, KUBECONFIG: cluster.info.kubeconfig, KUBECACHEDIR: path.join(home, "kubectl-cache") };
+
+  const kubectl = (args: readonly string[], input?: string): Promise<KubectlResult> =>
+    new Promise((resolve, reject) => {
+      const child = execFile(
+        kubectlProgram,
+        [...args],
+        { env, maxBuffer: 64 << 20, timeout: 150_000 },
+        (error, stdout, stderr) => {
+          if (error !== null && typeof error.code === "string") reject(error);
+          else resolve({ code: error === null ? 0 : ((error.code as number | null | undefined) ?? 1), stdout, stderr });
+        },
+      );
+      child.stdin?.end(input ?? "");
+    });
+  const ok = async (args: readonly string[], input?: string): Promise<string> => {
+    const result = await kubectl(args, input);
+    if (result.code !== 0)
+      throw new Error(`kubectl ${args.join(" ")} exited with ${result.code}: ${result.stderr}${result.stdout}`);
+    return result.stdout;
+  };
+  return {
+    cluster,
+    kubectl,
+    ok,
+    get: async <T>(args: readonly string[]) => JSON.parse(await ok(["get", ...args, "-o", "json"])) as T,
+    apply: (manifest) => ok(["apply", "-f", "-"], manifest),
+    start: (args) => spawn(kubectlProgram, [...args], { env }),
+    [Symbol.asyncDispose]: async () => {
+      await cluster.down({ purge: true });
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Asks again until `holds` says so; rejects with what was last seen after `timeoutMs`. */
+export async function eventually<T>(
+  ask: () => Promise<T>,
+  holds: (value: T) => boolean,
+  timeoutMs = 60_000,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    let seen: unknown;
+    try {
+      const value = await ask();
+      if (holds(value)) return value;
+      seen = value;
+    } catch (error) {
+      seen = error;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(
+        `still not so after ${timeoutMs} ms: ${seen instanceof Error ? seen.message : JSON.stringify(seen).slice(0, 2000)}`,
+        { cause: seen },
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export interface DeploymentManifest {
+  readonly name: string;
+  readonly replicas: number;
+  readonly image?: string;
+  readonly maxSurge?: number | string;
+  readonly maxUnavailable?: number | string;
+}
+
+/** A Deployment of pods that ask for little. */
+export function deployment(wish: DeploymentManifest): string {
+  return JSON.stringify({
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: { name: wish.name, labels: { app: wish.name } },
+    spec: {
+      replicas: wish.replicas,
+      selector: { matchLabels: { app: wish.name } },
+      strategy: {
+        type: "RollingUpdate",
+        rollingUpdate: { maxSurge: wish.maxSurge ?? "25%", maxUnavailable: wish.maxUnavailable ?? "25%" },
+      },
+      template: {
+        metadata: { labels: { app: wish.name } },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          containers: [
+            {
+              name: "main",
+              image: wish.image ?? "example.test/app:v1",
+              resources: { requests: { cpu: "10m", memory: "16Mi" } },
+            },
+          ],
+        },
+      },
+    },
+  });
+}
