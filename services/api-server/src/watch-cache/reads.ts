@@ -162,7 +162,8 @@ function page(
 
 function parseLimit(text: string | undefined): number {
   if (text === undefined || text === "") return 0;
-  if (!/^-?\d{1,18}$/.test(text)) throw newBadRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  if (!/^-?\d{1,18}$/.test(text))
+    throw newBadRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   return Math.max(0, Number(text));
 }
 

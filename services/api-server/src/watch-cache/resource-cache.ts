@@ -140,16 +140,11 @@ export class ResourceCache {
     const present = this.#sortedKeys();
     const gone = [...before.keys()].filter((key) => !this.#objects.has(key)).toSorted(compareKeys);
     const prefix = namespace === undefined ? this.prefix : namespacePrefix(this.kind, namespace);
-    const at = (key: string): CachedObject | undefined =>
-      before.has(key) ? before.get(key) : this.#objects.get(key);
+    const at = (key: string): CachedObject | undefined => (before.has(key) ? before.get(key) : this.#objects.get(key));
     return this.#collect(gone.length === 0 ? present : mergeSorted(present, gone), prefix, at);
   }
 
-  #collect(
-    keys: readonly string[],
-    prefix: string,
-    at: (key: string) => CachedObject | undefined,
-  ): CachedObject[] {
+  #collect(keys: readonly string[], prefix: string, at: (key: string) => CachedObject | undefined): CachedObject[] {
     const found: CachedObject[] = [];
     for (let i = lowerBound(keys, prefix); i < keys.length; i++) {
       const key = keys[i]!;

@@ -81,7 +81,7 @@ export function spliceVersion(kind: KindIdentity, stored: Buffer, rv: bigint): B
   const version = `${RV_OPEN}${rv}"${empty ? "" : ","}`;
   const out = Buffer.allocUnsafe(stored.length + version.length);
   head.copy(out, 0);
-  out.latin1Write(version, head.length);
+  out.write(version, head.length, "latin1");
   stored.copy(out, head.length + version.length, head.length);
   return out;
 }

@@ -5,7 +5,7 @@
 import type { KindDefinition } from "@coxswain/api";
 import { endOfRevision, groupResource, revisionOf, StatusError, type ResourceRef } from "@coxswain/apimachinery";
 import type { BaseDeps } from "@coxswain/component-base";
-import { isAbort, type TimerHandle } from "@coxswain/env";
+import { AbortError, isAbort, type TimerHandle } from "@coxswain/env";
 import { CompactedError, type Storage, type StorageEvent, type StorageEventBatch } from "@coxswain/storage";
 import type { ObjectSource } from "../pipeline/extension.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
@@ -50,6 +50,7 @@ export class WatchCache implements ObjectSource {
   #primeHead = 0n;
   #headRv = 0n;
   #primed = false;
+  readonly #firstPrime = Promise.withResolvers<void>();
   #connected = true;
 
   constructor(deps: WatchCacheDeps) {
@@ -117,6 +118,19 @@ export class WatchCache implements ObjectSource {
       }, CATCH_UP_MS);
       this.#waiters.push({ revision, resolve, timer });
     });
+  }
+
+  /** Resolves once the cache serves at all; rejects with AbortError. */
+  async whenPrimed(signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = (): void => aborted.reject(new AbortError());
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await Promise.race([this.#firstPrime.promise, aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
   }
 
   /** Resolves when the cache shows the present, be it a moment old. */
@@ -196,6 +210,7 @@ export class WatchCache implements ObjectSource {
     this.#endWatchers();
     this.#resources = resources;
     this.#primed = true;
+    this.#firstPrime.resolve();
     this.#primeHead = head;
     if (head > this.#headRv) this.#headRv = head;
     this.#advance(start);

@@ -48,7 +48,12 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest, sink: W
     throw newExpired(`too old resource version: ${since} (${resource.floor})`);
   }
   // Nothing may await from here on: the start and the registration see the same state.
-  const watcher = new Watcher(selection, since, endingSink(sink, () => stop()), bookmarks);
+  const watcher = new Watcher(
+    selection,
+    since,
+    endingSink(sink, () => stop()),
+    bookmarks,
+  );
   const missed = fromPresent ? [] : resource.eventsAfter(since);
   for (const event of missed) watcher.offer(event);
   if (fromPresent) {

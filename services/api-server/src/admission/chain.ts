@@ -1,0 +1,26 @@
+// The admission chain: plugins in upstream's order, first all that change the object, then all that only look.
+import type { AdmissionAttributes, AdmissionPlugin } from "../pipeline/extension.ts";
+
+export class AdmissionChain {
+  readonly #mutating: readonly AdmissionPlugin[];
+  readonly #validating: readonly AdmissionPlugin[];
+
+  constructor(plugins: readonly AdmissionPlugin[]) {
+    this.#mutating = plugins.filter((plugin) => plugin.admit !== undefined);
+    this.#validating = plugins.filter((plugin) => plugin.validate !== undefined);
+  }
+
+  async admit(attributes: AdmissionAttributes): Promise<void> {
+    for (const plugin of this.#mutating) {
+      const pending = plugin.admit!(attributes);
+      if (pending !== undefined) await pending;
+    }
+  }
+
+  async validate(attributes: AdmissionAttributes): Promise<void> {
+    for (const plugin of this.#validating) {
+      const pending = plugin.validate!(attributes);
+      if (pending !== undefined) await pending;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+// NodeRestriction: a kubelet changes its own Node, the pods bound to it and its own Lease, and nothing of other nodes.
+// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
+import type { Node, Pod } from "@coxswain/api";
+import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+
+const NODE_USER = "system:node:";
+const NODES_GROUP = "system:nodes";
+const MIRROR = "kubernetes.io/config.mirror";
+const LEASE_NAMESPACE = "kube-node-lease";
+
+export function createNodeRestriction(source: ObjectSource): AdmissionPlugin {
+  return {
+    name: "NodeRestriction",
+    validate(attributes) {
+      const { user } = attributes.request;
+      if (!user.groups.includes(NODES_GROUP) || !user.username.startsWith(NODE_USER)) return;
+      const node = user.username.slice(NODE_USER.length);
+      const { group, resource } = attributes.kind;
+      if (group === "" && resource === "nodes") checkNode(attributes, node);
+      if (group === "" && resource === "pods") checkPod(attributes, node);
+      if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
+      if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
+        checkToken(attributes, node, source);
+      }
+    },
+  };
+}
+
+function refuse({ kind, name }: AdmissionAttributes, message: string): never {
+  throw newForbidden(kind, name, message);
+}
+
+function checkNode(attributes: AdmissionAttributes, node: string): void {
+  const { operation, name, object, old } = attributes;
+  const of = name || (object?.metadata?.name ?? "");
+  if (of !== node) refuse(attributes, `node ${quoted(node)} is not allowed to modify node ${quoted(of)}`);
+  if (operation === "DELETE") refuse(attributes, `node ${quoted(node)} is not allowed to delete node ${quoted(of)}`);
+  if (operation !== "UPDATE") return;
+  const before = JSON.stringify((old as Node | undefined)?.spec?.taints ?? []);
+  if (before !== JSON.stringify((object as Node).spec?.taints ?? [])) {
+    refuse(attributes, `node ${quoted(node)} is not allowed to modify taints`);
+  }
+}
+
+function checkPod(attributes: AdmissionAttributes, node: string): void {
+  const { operation, object, old, subresource } = attributes;
+  if (operation === "CREATE") {
+    if (subresource === "eviction") return;
+    if (object?.metadata?.annotations?.[MIRROR] === undefined) {
+      refuse(
+        attributes,
+        `pod does not have ${quoted(MIRROR)} annotation, node ${quoted(node)} can only create mirror pods`,
+      );
+    }
+    if ((object as Pod).spec?.nodeName !== node) {
+      refuse(attributes, `node ${quoted(node)} can only create pods with spec.nodeName set to itself`);
+    }
+    return;
+  }
+  if (boundNode(old) !== node) {
+    const doing = operation === "DELETE" ? "delete" : "update status for";
+    refuse(attributes, `node ${quoted(node)} can only ${doing} pods with spec.nodeName set to itself`);
+  }
+  if (operation === "UPDATE" && subresource !== "status") {
+    refuse(attributes, `node ${quoted(node)} can only update pod status`);
+  }
+}
+
+function boundNode(pod: KubeObject | undefined): string {
+  return (pod as Pod | undefined)?.spec?.nodeName ?? "";
+}
+
+function checkLease(attributes: AdmissionAttributes, node: string): void {
+  const { namespace, name, object } = attributes;
+  if (namespace !== LEASE_NAMESPACE) {
+    refuse(attributes, `can only access leases in the ${quoted(LEASE_NAMESPACE)} system namespace`);
+  }
+  if ((name || object?.metadata?.name) !== node) {
+    refuse(attributes, "can only access node lease with the same name as the requesting node");
+  }
+}
+
+function checkToken(attributes: AdmissionAttributes, node: string, source: ObjectSource): void {
+  const reference = (
+    attributes.object as { spec?: { boundObjectRef?: { kind?: string; name?: string; uid?: string } } }
+  ).spec?.boundObjectRef;
+  if (reference?.kind !== "Pod" || !reference.name) {
+    refuse(attributes, "node requested token not bound to a pod");
+  }
+  const pod = source.get({ group: "", resource: "pods" }, attributes.namespace, reference.name)?.object as
+    | Pod
+    | undefined;
+  if (pod === undefined || pod.metadata?.uid !== reference.uid || boundNode(pod) !== node) {
+    refuse(attributes, "node requested token bound to a pod scheduled on a different node");
+  }
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text);
+}

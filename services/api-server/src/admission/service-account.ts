@@ -1,0 +1,76 @@
+// ServiceAccount: every pod runs as a service account that exists, and gets its token mounted unless somebody opts out.
+import type { Pod, ServiceAccount, Volume } from "@coxswain/api";
+import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import type { Random } from "@coxswain/env";
+import type { AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+
+const SERVICE_ACCOUNTS = { group: "", resource: "serviceaccounts" };
+const MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount";
+const MIRROR = "kubernetes.io/config.mirror";
+const VOLUME_PREFIX = "kube-api-access-";
+
+export function createServiceAccountAdmission(
+  source: ObjectSource,
+  read: (namespace: string, name: string) => Promise<KubeObject | undefined>,
+  random: Random,
+): AdmissionPlugin {
+  return {
+    name: "ServiceAccount",
+    async admit({ operation, kind, object, namespace, name, subresource }) {
+      if (operation !== "CREATE" || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return;
+      const pod = object as Pod;
+      if (pod.metadata?.annotations?.[MIRROR] !== undefined) return;
+      const spec = pod.spec!;
+      spec.serviceAccountName ||= "default";
+      spec.serviceAccount = spec.serviceAccountName;
+      const account = spec.serviceAccountName;
+      const found = source.get(SERVICE_ACCOUNTS, namespace, account)?.object ?? (await read(namespace, account));
+      if (found === undefined) {
+        throw newForbidden(
+          kind,
+          name,
+          `error looking up service account ${namespace}/${account}: serviceaccount ${JSON.stringify(account)} not found`,
+        );
+      }
+      const wanted =
+        spec.automountServiceAccountToken ?? (found as ServiceAccount).automountServiceAccountToken ?? true;
+      if (wanted) mountToken(pod, random);
+      const secrets = (found as ServiceAccount).imagePullSecrets ?? [];
+      if ((spec.imagePullSecrets ?? []).length === 0 && secrets.length > 0) {
+        spec.imagePullSecrets = secrets.map(({ name }) => ({ name }));
+      }
+    },
+  };
+}
+
+function mountToken(pod: Pod, random: Random): void {
+  const spec = pod.spec!;
+  const present = (spec.volumes ?? []).find((volume) => volume.name.startsWith(VOLUME_PREFIX));
+  const name = present?.name ?? VOLUME_PREFIX + random.nameSuffix(5);
+  let mounted = false;
+  for (const container of [...(spec.initContainers ?? []), ...spec.containers]) {
+    if (container.volumeMounts?.some((mount) => mount.mountPath === MOUNT_PATH)) continue;
+    container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath: MOUNT_PATH }];
+    mounted = true;
+  }
+  if (mounted && present === undefined) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
+}
+
+/** Token, cluster CA and namespace, as one projected volume. */
+function tokenVolume(name: string): Volume {
+  return {
+    name,
+    projected: {
+      defaultMode: 420,
+      sources: [
+        { serviceAccountToken: { expirationSeconds: 3607, path: "token" } },
+        { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+        {
+          downwardAPI: {
+            items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }],
+          },
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,185 @@
+// The api-server's core without any wire: storage, watch cache, registry, admission, allocation, change feed, composed around
+// one pipeline. Fronts (REST, gRPC) are put around it by main.ts; the simulator calls the pipeline directly.
+import { allKinds } from "@coxswain/api/scheme";
+import type { ResourceClient } from "@coxswain/client";
+import type { BaseDeps, UserInfo } from "@coxswain/component-base";
+import { isAbort } from "@coxswain/env";
+import type { EventBus } from "@coxswain/event-bus";
+import type { Storage } from "@coxswain/storage";
+import { AdmissionChain } from "./admission/chain.ts";
+import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
+import { createNodeRestriction } from "./admission/node-restriction.ts";
+import { defaultTolerationSeconds, priority } from "./admission/pod-defaults.ts";
+import { createServiceAccountAdmission } from "./admission/service-account.ts";
+import { createAllocationIndex, repairAllocations } from "./allocation/allocation-index.ts";
+import { ipRange, portRange } from "./allocation/ranges.ts";
+import { createServiceAllocator } from "./allocation/service-allocator.ts";
+import { createInProcessClient } from "./client/in-process-client.ts";
+import { runCompactor } from "./feed/compactor.ts";
+import { runPublisher } from "./feed/publisher.ts";
+import type { Authorizer, Pipeline } from "./pipeline/contract.ts";
+import type { AdmissionPlugin, ObjectSource, PipelineExtensions } from "./pipeline/extension.ts";
+import { createPipeline } from "./pipeline/pipeline.ts";
+import { bootstrap, type AdvertisedAddress } from "./registry/bootstrap.ts";
+import { Committer } from "./registry/committer.ts";
+import { Registry } from "./registry/registry.ts";
+import { WatchCache } from "./watch-cache/watch-cache.ts";
+
+const ELECTION_TTL_MS = 5_000;
+const RETRY_MS = 1_000;
+
+export interface ApiServerDeps extends BaseDeps, PipelineExtensions {
+  readonly storage: Storage;
+  readonly bus: EventBus;
+  /** Unique among the api-servers of a cluster. */
+  readonly id: string;
+  /** "10.96.0.0/16" where unset. */
+  readonly serviceCidr?: string;
+  /** "30000-32767" where unset. */
+  readonly nodePortRange?: string;
+  /** Where api-servers are reached from inside the cluster: the endpoints of default/kubernetes. */
+  readonly advertisedAddresses?: readonly AdvertisedAddress[];
+  /** Names of built-in admission plugins to leave out, as in ["ServiceAccount"]. */
+  readonly disabledAdmission?: readonly string[];
+}
+
+export interface ApiServerFacts {
+  /** Revisions that the watch cache is known to be behind storage. */
+  readonly lagRevisions: bigint;
+  readonly storageConnected: boolean;
+  readonly busConnected: boolean;
+  readonly publisher: boolean;
+  readonly resourceVersion: string;
+  readonly watchers: number;
+}
+
+export interface ApiServer {
+  readonly pipeline: Pipeline;
+  readonly source: ObjectSource;
+  readonly authorizer: Authorizer | undefined;
+  /** The api-server's own client: system:apiserver in system:masters, past no admission. */
+  readonly loopback: ResourceClient;
+  /** Works until `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Undefined when requests can be served, else why not. */
+  ready(): string | undefined;
+  facts(): ApiServerFacts;
+}
+
+const LOOPBACK_USER: UserInfo = { username: "system:apiserver", groups: ["system:masters", "system:authenticated"] };
+
+export function createApiServer(deps: ApiServerDeps): ApiServer {
+  const { env, logger, storage, bus } = deps;
+  const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored) });
+  const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");
+  const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
+  const inUse = createAllocationIndex(cache);
+  const allocator = createServiceAllocator({ random: env.random, clusterIps, nodePorts, inUse });
+  const committer = new Committer(storage, [allocator]);
+  const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
+  const admission = new AdmissionChain(plugins(deps, cache, committer));
+  const registry = new Registry({ env, cache, committer, admission });
+  const { review, issueToken } = deps;
+  const pipeline = createPipeline({ env, logger, storage, cache, registry, admission, authorizer, review, issueToken });
+  const loopback = createInProcessClient({ pipeline, env, user: LOOPBACK_USER });
+  let publishing = false;
+  let bootstrapped = false;
+
+  async function start(signal: AbortSignal): Promise<void> {
+    await retrying(deps, signal, "bootstrap", async () => {
+      await cache.whenPrimed(signal);
+      await cache.caughtUp();
+      await bootstrap(loopback, clusterIps.at(0), deps.advertisedAddresses ?? []);
+    });
+    bootstrapped = true;
+  }
+
+  async function lead(signal: AbortSignal): Promise<void> {
+    const candidate = storage.candidate("publisher", deps.id, ELECTION_TTL_MS);
+    while (!signal.aborted) {
+      await retrying(deps, signal, "publisher", async () => {
+        await cache.whenPrimed(signal);
+        const { lost, term, resign } = await candidate.campaign(signal);
+        const leading = AbortSignal.any([signal, lost]);
+        publishing = true;
+        logger.info({ term: term.toString() }, "publishing changes");
+        try {
+          const repair = repairAllocations(cache, storage, logger).catch((error: unknown) => {
+            logger.warn({ error: String(error) }, "could not repair allocations");
+          });
+          const work = [runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading), runCompactor(deps, leading)];
+          await Promise.all([...work, repair]);
+        } finally {
+          publishing = false;
+          await resign();
+        }
+      });
+    }
+  }
+
+  return {
+    pipeline,
+    source: cache,
+    authorizer,
+    loopback,
+    async run(signal) {
+      await Promise.all([cache.run(signal), start(signal), lead(signal)]);
+    },
+    ready: () => cache.unready() ?? (bootstrapped ? undefined : "the cluster is not bootstrapped"),
+    facts: () => {
+      const { revisions, connected } = cache.lag();
+      return {
+        lagRevisions: revisions,
+        storageConnected: connected,
+        busConnected: bus.connected,
+        publisher: publishing,
+        resourceVersion: cache.throughRv.toString(),
+        watchers: cache.watcherCount(),
+      };
+    },
+  };
+}
+
+/** In upstream's order. */
+function plugins(deps: ApiServerDeps, cache: WatchCache, committer: Committer): AdmissionPlugin[] {
+  const kinds = new Map(allKinds().map((kind) => [kind.resource, kind]));
+  const read = async (resource: string, namespace: string, name: string) =>
+    (await committer.read(kinds.get(resource)!, namespace, name))?.object;
+  const extra = typeof deps.admission === "function" ? deps.admission(cache) : (deps.admission ?? []);
+  const all = [
+    createNamespaceLifecycle(cache, (name) => read("namespaces", "", name)),
+    createServiceAccountAdmission(
+      cache,
+      (namespace, name) => read("serviceaccounts", namespace, name),
+      deps.env.random,
+    ),
+    createNodeRestriction(cache),
+    defaultTolerationSeconds,
+    priority,
+    ...extra,
+  ];
+  return all.filter((plugin) => !(deps.disabledAdmission ?? []).includes(plugin.name));
+}
+
+/** Tries until it succeeds or `signal` aborts. */
+async function retrying(
+  { env, logger }: BaseDeps,
+  signal: AbortSignal,
+  what: string,
+  attempt: () => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await attempt();
+      return;
+    } catch (error) {
+      if (signal.aborted || isAbort(error)) return;
+      logger.warn({ what, error: String(error) }, "failed, will try again");
+    }
+    try {
+      await env.timers.sleep(RETRY_MS, signal);
+    } catch (error) {
+      if (!isAbort(error)) throw error;
+    }
+  }
+}

@@ -1,0 +1,360 @@
+// The request pipeline: authorize, then hand the request to reads, watches, the registry or a subresource. Every error that
+// leaves it is a StatusError.
+import type { Binding, Eviction, KindDefinition, Scale } from "@coxswain/api";
+import { kindFor, kindForGvk } from "@coxswain/api/scheme";
+import { patchSchemaFor } from "@coxswain/api/schema/index";
+import { decodeProtobuf } from "@coxswain/api/wire/index";
+import { FailpointError, isAbort, type Env } from "@coxswain/env";
+import {
+  groupResource,
+  newBadRequest,
+  newInternalError,
+  newInvalid,
+  newMethodNotSupported,
+  newNotFound,
+  StatusError,
+  type KubeObject,
+  type Status,
+} from "@coxswain/apimachinery";
+import { prepareNamespaceFinalize, validateNamespaceFinalize } from "@coxswain/api/core-v1/namespace/namespace";
+import type { Logger } from "@coxswain/component-base";
+import type { Storage } from "@coxswain/storage";
+import type { AdmissionChain } from "../admission/chain.ts";
+import { forbidden } from "../auth/rbac-authorizer.ts";
+import { acceptObject, decodeObject, decodeValue } from "../registry/codec.ts";
+import { decodePatch } from "../registry/patch.ts";
+import type { Registry, UpdateRules } from "../registry/registry.ts";
+import { deletionOptions, writeContext, type WriteContext } from "../registry/write-context.ts";
+import { applyBinding } from "../subresources/binding.ts";
+import { applyScale, SCALE_REF, scaleOf } from "../subresources/scale.ts";
+import type { CachedObject } from "../watch-cache/cached-object.ts";
+import { readList, readObject } from "../watch-cache/reads.ts";
+import { startWatch } from "../watch-cache/watches.ts";
+import type { WatchCache } from "../watch-cache/watch-cache.ts";
+import type { ApiRequest, ApiResult, Authorizer, Pipeline, WatchSink } from "./contract.ts";
+import type { PipelineExtensions } from "./extension.ts";
+import { selectionOf } from "./selection.ts";
+
+export interface PipelineDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly storage: Storage;
+  readonly cache: WatchCache;
+  readonly registry: Registry;
+  readonly admission: AdmissionChain;
+  readonly authorizer: Authorizer | undefined;
+  readonly review: PipelineExtensions["review"];
+  readonly issueToken: PipelineExtensions["issueToken"];
+}
+
+const UNKNOWN_RESOURCE = "the server could not find the requested resource";
+
+export function createPipeline(deps: PipelineDeps): Pipeline {
+  const dispatcher = new Dispatcher(deps);
+  return {
+    async handle(request) {
+      try {
+        return await dispatcher.handle(request);
+      } catch (error) {
+        throw asStatusError(deps.logger, request, error);
+      }
+    },
+    async watch(request, sink) {
+      try {
+        return await dispatcher.watch(request, sink);
+      } catch (error) {
+        throw asStatusError(deps.logger, request, error);
+      }
+    },
+  };
+}
+
+/** Errors that are not of the API become InternalError, and are logged, because they are defects or injected. */
+function asStatusError(logger: Logger, request: ApiRequest, error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
+  if (isAbort(error))
+    return new StatusError("Timeout", 504, "Timeout: request did not complete within the allotted time");
+  if (!(error instanceof FailpointError)) {
+    const stack = error instanceof Error ? error.stack : String(error);
+    logger.error({ verb: request.verb, resource: groupResource(request), name: request.name, stack }, "request failed");
+  }
+  return newInternalError(error);
+}
+
+class Dispatcher {
+  readonly #deps: PipelineDeps;
+
+  constructor(deps: PipelineDeps) {
+    this.#deps = deps;
+  }
+
+  async handle(request: ApiRequest): Promise<ApiResult> {
+    const kind = this.#kind(request);
+    this.#authorize(request, request.verb);
+    if (request.subresource !== "" && request.subresource !== "status") return await this.#subresource(request, kind);
+    if (!kind.stored) return await this.#document(request, kind);
+    this.#requireVerb(request, kind);
+    switch (request.verb) {
+      case "get": {
+        const { namespace, name, options } = request;
+        const object = await readObject(
+          this.#deps,
+          kind,
+          kind.namespaced ? namespace : "",
+          name,
+          options.resourceVersion,
+        );
+        return { type: "object", code: 200, kind, object, warnings: [] };
+      }
+      case "list":
+        return await this.#list(request, kind);
+      case "create":
+        return await this.#create(request, kind);
+      case "update":
+        return await this.#update(request, kind);
+      case "patch":
+        return await this.#patch(request, kind);
+      case "delete":
+        return await this.#delete(request, kind);
+      case "deletecollection":
+        return await this.#deleteCollection(request, kind);
+      case "watch":
+        throw newBadRequest("a watch is not a single answer");
+      default:
+        throw newMethodNotSupported(kind, request.verb);
+    }
+  }
+
+  async watch(request: ApiRequest, sink: WatchSink): Promise<{ readonly kind: KindDefinition }> {
+    const kind = this.#kind(request);
+    this.#authorize(request, "watch");
+    if (!kind.stored || request.subresource !== "") throw newMethodNotSupported(kind, "watch");
+    const selection = selectionOf(request, kind);
+    await startWatch(this.#deps, { kind, selection, options: request.options, signal: request.signal }, sink);
+    return { kind };
+  }
+
+  #kind(request: ApiRequest): KindDefinition {
+    const kind = kindFor(request);
+    const known =
+      kind !== undefined &&
+      (request.subresource === "" ||
+        (request.subresource === "status" && kind.hasStatus) ||
+        (request.subresource === "scale" && kind.scale !== undefined) ||
+        kind.subresources.some((each) => each.name === request.subresource));
+    if (!known) throw new StatusError("NotFound", 404, UNKNOWN_RESOURCE);
+    return kind;
+  }
+
+  #requireVerb(request: ApiRequest, kind: KindDefinition): void {
+    const verbs: readonly string[] = request.subresource === "status" ? ["get", "update", "patch"] : kind.verbs;
+    if (!verbs.includes(request.verb)) throw newMethodNotSupported(kind, request.verb);
+  }
+
+  #authorize(request: ApiRequest, verb: string): void {
+    const { user, group, version, resource, subresource, namespace, name } = request;
+    const attributes = { user, verb, group, version, resource, subresource, namespace, name };
+    const verdict = this.#deps.authorizer?.authorize(attributes);
+    if (verdict !== undefined && !verdict.allowed) throw forbidden(attributes, verdict.reason);
+  }
+
+  #list(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const selection = selectionOf(request, kind);
+    const countable = selection.matches === undefined && selection.name === undefined;
+    return readList(this.#deps, { kind, selection, countable, options: request.options });
+  }
+
+  async #create(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const context = writeContext(request, kind);
+    const body = decodeObject(targetOf(context, kind), request.body, request.contentType);
+    const object = await this.#deps.registry.create(context, body);
+    return { type: "object", code: 201, kind, object, warnings: context.warnings };
+  }
+
+  async #update(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const context = writeContext(request, kind);
+    const decode = (): KubeObject => decodeObject(targetOf(context, kind), request.body, request.contentType);
+    let first: KubeObject | undefined = decode();
+    // The body is parsed once; again only where the update is decided again.
+    const produce = (): KubeObject => {
+      const object = first ?? decode();
+      first = undefined;
+      return object;
+    };
+    const createsAbsent = kind.strategy.allowCreateOnUpdate && request.subresource === "";
+    const absent = createsAbsent
+      ? async (): Promise<CachedObject> => {
+          this.#authorize(request, "create");
+          const object = decode();
+          if (object.metadata?.name !== request.name) throw newNotFound(kind, request.name);
+          return await this.#deps.registry.create(context, object);
+        }
+      : undefined;
+    const { object, created } = await this.#deps.registry.update(context, produce, {}, absent);
+    return { type: "object", code: created ? 201 : 200, kind, object, warnings: context.warnings };
+  }
+
+  async #patch(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const context = writeContext(request, kind);
+    const patch = decodePatch(kind, request.contentType, request.body, () => patchSchemaFor(kind.schemaName));
+    const produce = (old: CachedObject): KubeObject =>
+      acceptObject(targetOf(context, kind), patch.apply(old.copy()), patch.duplicates);
+    const { object } = await this.#deps.registry.update(context, produce);
+    return { type: "object", code: 200, kind, object, warnings: context.warnings };
+  }
+
+  async #delete(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const body = deleteBody(request);
+    const options = deletionOptions(request, body);
+    const context = { ...writeContext(request, kind), dryRun: options.dryRun };
+    const { object, removed } = await this.#deps.registry.delete(context, options);
+    if (!removed) return { type: "object", code: 200, kind, object, warnings: context.warnings };
+    const details: Status["details"] = { name: request.name, kind: kind.resource, uid: object.object.metadata?.uid };
+    if (kind.group !== "") details.group = kind.group;
+    const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details, code: 200 };
+    return { type: "status", code: 200, status, warnings: context.warnings };
+  }
+
+  async #deleteCollection(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const options = deletionOptions(request, deleteBody(request));
+    const listed = (await this.#list(request, kind)) as Extract<ApiResult, { type: "list" }>;
+    const context = { ...writeContext(request, kind), dryRun: options.dryRun };
+    for (const item of listed.items) {
+      const one = { ...context, namespace: item.namespace, name: item.name };
+      try {
+        await this.#deps.registry.delete(one, options);
+      } catch (error) {
+        // Somebody else was faster: gone is gone.
+        if (!(error instanceof StatusError && error.reason === "NotFound")) throw error;
+      }
+    }
+    return listed;
+  }
+
+  /** Kinds that are answered and not stored. */
+  async #document(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    if (request.verb !== "create" || !kind.verbs.includes("create")) throw newMethodNotSupported(kind, request.verb);
+    const context = writeContext(request, kind);
+    const body = decodeObject(targetOf(context, kind), request.body, request.contentType);
+    if (kind.group === "" && kind.resource === "bindings") {
+      const name = body.metadata?.name ?? "";
+      const pods = kindFor({ group: "", version: "v1", resource: "pods" })!;
+      return await this.#bind({ ...request, resource: "pods", subresource: "binding", name }, pods, body as Binding);
+    }
+    if (this.#deps.review === undefined) throw newMethodNotSupported(kind, request.verb);
+    const document = await this.#deps.review({ request, kind, body, parent: undefined });
+    return { type: "document", code: 201, document, kind, warnings: context.warnings };
+  }
+
+  async #subresource(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const id = `${groupResource(kind)}/${request.subresource}`;
+    if (request.subresource === "scale") return await this.#scale(request, kind);
+    const definition = kind.subresources.find((each) => each.name === request.subresource)!;
+    if (!definition.verbs.includes(request.verb)) {
+      throw newMethodNotSupported(
+        { group: kind.group, resource: `${kind.resource}/${request.subresource}` },
+        request.verb,
+      );
+    }
+    if (id === "namespaces/finalize") return await this.#finalize(request, kind);
+    const document = kindForGvk(definition);
+    if (document === undefined) throw newMethodNotSupported(kind, request.verb);
+    const context = writeContext(request, document);
+    const body = decodeObject(targetOf(context, document), request.body, request.contentType);
+    if (id === "pods/binding") return await this.#bind(request, kind, body as Binding);
+    if (id === "pods/eviction") return await this.#evict(request, kind, body as Eviction);
+    if (id === "serviceaccounts/token" && this.#deps.issueToken !== undefined) {
+      const parent = await readObject(this.#deps, kind, request.namespace, request.name, undefined);
+      const { namespace, name, subresource } = request;
+      const attributes = { request, kind, namespace, name, subresource, dryRun: context.dryRun, old: undefined };
+      await this.#deps.admission.validate({ ...attributes, operation: "CREATE", object: body });
+      const answer = await this.#deps.issueToken({ request, kind: document, body, parent });
+      return { type: "document", code: 201, document: answer, kind: document, warnings: context.warnings };
+    }
+    throw newMethodNotSupported(
+      { group: kind.group, resource: `${kind.resource}/${request.subresource}` },
+      request.verb,
+    );
+  }
+
+  async #bind(request: ApiRequest, kind: KindDefinition, binding: Binding): Promise<ApiResult> {
+    const context = { ...writeContext(request, kind), name: request.name, subresource: "binding" };
+    const bindings = kindFor({ group: "", version: "v1", resource: "bindings" })!;
+    if (binding.metadata?.name && binding.metadata.name !== request.name) {
+      throw newBadRequest("name in URL does not match name in Binding object");
+    }
+    const errors = bindings.validateCreate(binding);
+    if (errors.length > 0) throw newInvalid(bindings, request.name, errors);
+    const rules: UpdateRules = { prepare: bumpNothing, validate: () => [] };
+    const nowMs = this.#deps.env.clock.now();
+    await this.#deps.registry.update(context, (old) => applyBinding(old, binding, nowMs), rules);
+    return created();
+  }
+
+  async #evict(request: ApiRequest, kind: KindDefinition, eviction: Eviction): Promise<ApiResult> {
+    if (eviction.metadata?.name && eviction.metadata.name !== request.name) {
+      throw newBadRequest("name in URL does not match name in Eviction object");
+    }
+    const options = deletionOptions(request, eviction.deleteOptions);
+    const context = { ...writeContext(request, kind), dryRun: options.dryRun };
+    await this.#deps.registry.delete(context, options);
+    return created();
+  }
+
+  async #finalize(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const context = writeContext(request, kind);
+    const produce = (): KubeObject => decodeObject(targetOf(context, kind), request.body, request.contentType);
+    const rules: UpdateRules = { prepare: prepareNamespaceFinalize, validate: validateNamespaceFinalize };
+    const { object } = await this.#deps.registry.update(context, produce, rules);
+    return { type: "object", code: 200, kind, object, warnings: context.warnings };
+  }
+
+  async #scale(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const scaleKind = kindFor(SCALE_REF)!;
+    const { namespace, name } = request;
+    const answer = (object: CachedObject, warnings: readonly string[]): ApiResult => ({
+      type: "document",
+      code: 200,
+      document: scaleOf(kind, object.object),
+      kind: scaleKind,
+      warnings,
+    });
+    if (request.verb === "get") {
+      return answer(await readObject(this.#deps, kind, namespace, name, request.options.resourceVersion), []);
+    }
+    if (request.verb !== "update" && request.verb !== "patch") throw newMethodNotSupported(kind, request.verb);
+    const context = writeContext({ ...request, subresource: "scale" }, kind);
+    const patch =
+      request.verb === "patch"
+        ? decodePatch(scaleKind, request.contentType, request.body, () => patchSchemaFor(scaleKind.schemaName))
+        : undefined;
+    const target = targetOf(context, scaleKind);
+    const desired = (old: CachedObject): KubeObject =>
+      patch === undefined
+        ? decodeObject(target, request.body, request.contentType)
+        : acceptObject(target, patch.apply(scaleOf(kind, old.object)), patch.duplicates);
+    const { object } = await this.#deps.registry.update(context, (old) => applyScale(kind, old, desired(old) as Scale));
+    return answer(object, context.warnings);
+  }
+}
+
+function targetOf(context: WriteContext, kind: KindDefinition): Parameters<typeof decodeObject>[0] {
+  return { kind, fieldValidation: context.fieldValidation, warnings: context.warnings };
+}
+
+function bumpNothing(): void {
+  // A binding changes what it changes; the kind's own preparation would take the node away again.
+}
+
+function created(): ApiResult {
+  const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
+  return { type: "status", code: 201, status, warnings: [] };
+}
+
+function deleteBody(request: ApiRequest): unknown {
+  if (request.body === undefined || request.body.length === 0) return undefined;
+  if (request.contentType === "application/vnd.kubernetes.protobuf") {
+    return decodeProtobuf(request.body);
+  }
+  return decodeValue(request.body, request.contentType, false).value;
+}

@@ -1,0 +1,116 @@
+// Reads request bodies into objects of a kind. Guarantees:
+// - What comes out is of the kind that the URL names, with defaults filled in and nothing that the kind does not know.
+// - Unknown and duplicate fields are refused (Strict), told (Warn) or dropped in silence (Ignore).
+import type { KindDefinition } from "@coxswain/api";
+import {
+  apiVersionOf,
+  decodeJson,
+  isJsonObject,
+  newBadRequest,
+  newUnsupportedMediaType,
+  parseApiVersion,
+  type KubeObject,
+} from "@coxswain/apimachinery";
+import { checkTypes, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
+import { decodeProtobuf } from "@coxswain/api/wire/index";
+import { parseDocument } from "yaml";
+import type { FieldValidation } from "./write-context.ts";
+
+export const BODY_TYPES: readonly string[] = [
+  "application/json",
+  "application/yaml",
+  "application/vnd.kubernetes.protobuf",
+];
+
+export interface DecodeTarget {
+  readonly kind: KindDefinition;
+  readonly fieldValidation: FieldValidation;
+  readonly warnings: string[];
+}
+
+/** The JSON value of a body, and what was written twice in it. */
+export function decodeValue(
+  body: Buffer,
+  contentType: string | undefined,
+  duplicates: boolean,
+): { value: unknown; duplicates: readonly string[] } {
+  const type = contentType ?? "application/json";
+  if (type === "application/yaml") return decodeYaml(body);
+  return decodeJson(body, { duplicates });
+}
+
+function decodeYaml(body: Buffer): { value: unknown; duplicates: readonly string[] } {
+  const document = parseDocument(body.toString("utf8"), { uniqueKeys: false, maxAliasCount: 100 } as never);
+  const [error] = document.errors;
+  if (error !== undefined) throw newBadRequest(`error converting YAML to JSON: ${error.message}`);
+  // Through JSON, so that what YAML alone can say (dates, non-string keys) takes the form that JSON gives it.
+  return { value: JSON.parse(JSON.stringify(document.toJS() ?? null)) as unknown, duplicates: [] };
+}
+
+/** @throws StatusError BadRequest, UnsupportedMediaType */
+export function decodeObject(
+  target: DecodeTarget,
+  body: Buffer | undefined,
+  contentType: string | undefined,
+): KubeObject {
+  const { kind } = target;
+  if (contentType !== undefined && !BODY_TYPES.includes(contentType)) throw newUnsupportedMediaType(BODY_TYPES);
+  if (contentType === "application/vnd.kubernetes.protobuf") {
+    const object = decodeProtobuf(body ?? Buffer.alloc(0)) as KubeObject;
+    checkKind(kind, object);
+    return finish(kind, object);
+  }
+  if (body === undefined || body.length === 0) throw newBadRequest("the request has no body");
+  const decoded = decodeValue(body, contentType, target.fieldValidation !== "Ignore");
+  return acceptObject(target, decoded.value, decoded.duplicates);
+}
+
+/** Takes a value that was decoded or made by a patch. The value is the caller's own and becomes the object. */
+export function acceptObject(target: DecodeTarget, value: unknown, duplicates: readonly string[]): KubeObject {
+  const { kind, fieldValidation, warnings } = target;
+  if (!isJsonObject(value)) {
+    throw newBadRequest("couldn't get version/kind; json parse error: the body is not a JSON object");
+  }
+  const object = value as KubeObject;
+  checkKind(kind, object);
+  const cannot = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}`;
+  const [wrongType] = checkTypes(object, kind.schemaName);
+  if (wrongType !== undefined) throw newBadRequest(`${cannot}: ${wrongType}`);
+  const unknown = fieldValidation === "Ignore" ? [] : walkUnknownFields(object, kind.schemaName);
+  const complaints = [...unknown, ...duplicates];
+  if (complaints.length > 0 && fieldValidation === "Strict") {
+    throw newBadRequest(`${cannot}: strict decoding error: ${complaints.join(", ")}`);
+  }
+  if (fieldValidation === "Warn") for (const each of complaints) if (!warnings.includes(each)) warnings.push(each);
+  pruneUnknown(object, kind.schemaName);
+  return finish(kind, object);
+}
+
+function finish(kind: KindDefinition, object: KubeObject): KubeObject {
+  object.kind = kind.kind;
+  object.apiVersion = apiVersionOf(kind);
+  object.metadata ??= {};
+  kind.defaults(object);
+  return object;
+}
+
+function checkKind(kind: KindDefinition, object: KubeObject): void {
+  if (object.kind !== undefined && typeof object.kind !== "string") throw newBadRequest("kind must be a string");
+  if (object.apiVersion !== undefined && typeof object.apiVersion !== "string") {
+    throw newBadRequest("apiVersion must be a string");
+  }
+  if (object.metadata !== undefined && !isJsonObject(object.metadata)) {
+    throw newBadRequest("metadata must be an object");
+  }
+  const { group, version } = object.apiVersion ? parseApiVersion(object.apiVersion) : kind;
+  if (object.kind && object.kind !== kind.kind) {
+    throw newBadRequest(
+      `${object.kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind.kind}: converting (${group}/${version}.${object.kind}) to (${kind.group}/${kind.version}.${kind.kind}): unknown conversion`,
+    );
+  }
+  if (object.apiVersion && (group !== kind.group || version !== kind.version)) {
+    throw newBadRequest(
+      `the API version in the data (${object.apiVersion}) does not match the expected API version (${apiVersionOf(kind)})`,
+    );
+  }
+}

@@ -1,0 +1,135 @@
+// Commits one object's change with all that must change with it: allocations, fences. Guarantees:
+// - It is all one transaction, on the condition that the object is at the version that the caller decided on.
+// - A refusal by somebody else's condition is told by that somebody; a refusal by the object's own is the caller's to retry.
+import type { KindDefinition, Lease } from "@coxswain/api";
+import { newRequestEntityTooLarge, type KubeObject } from "@coxswain/apimachinery";
+import type { Condition, Mutation, Storage, StoredValue } from "@coxswain/storage";
+import { CachedObject } from "../watch-cache/cached-object.ts";
+import { encodeStored, storageKey } from "../watch-cache/stored-form.ts";
+import { fenceCondition, fenceHolds, planFence, refuseFenced } from "./fences.ts";
+import type { WriteContext } from "./write-context.ts";
+
+/** etcd's limit on a request. */
+export const MAX_OBJECT_BYTES = 1_572_864 - 16_384;
+
+/** What a plugged-in allocator adds to a write. */
+export interface Contribution {
+  readonly conditions: readonly Condition[];
+  readonly mutations: readonly Mutation[];
+  /** Called with what the keys of `conditions` held when the write was refused; throws where a retry is in vain. */
+  refused(current: readonly (StoredValue | undefined)[]): void;
+}
+
+export interface Contributor {
+  /** Called once the object is decoded, before it is prepared and validated: fills it in. */
+  prepare?(input: {
+    readonly context: WriteContext;
+    readonly next: KubeObject;
+    readonly old: KubeObject | undefined;
+    readonly state: Map<string, unknown>;
+  }): void;
+  /**
+   * Called before each attempt with the object to be stored, which it may fill in, and the one before; `state` lives as
+   * long as the request does.
+   */
+  contribute(input: {
+    readonly context: WriteContext;
+    readonly next: KubeObject | undefined;
+    readonly old: KubeObject | undefined;
+    readonly state: Map<string, unknown>;
+  }): Contribution | undefined;
+}
+
+export interface Change {
+  readonly context: WriteContext;
+  readonly name: string;
+  /** Undefined removes the object. */
+  readonly next: KubeObject | undefined;
+  readonly old: CachedObject | undefined;
+  readonly state: Map<string, unknown>;
+}
+
+export type ChangeOutcome =
+  | { readonly committed: true; readonly object: CachedObject | undefined }
+  /** Somebody was faster; `current` is what is there now. */
+  | { readonly committed: false; readonly current: CachedObject | undefined };
+
+export class Committer {
+  readonly #storage: Storage;
+  readonly #contributors: readonly Contributor[];
+
+  constructor(storage: Storage, contributors: readonly Contributor[]) {
+    this.#storage = storage;
+    this.#contributors = contributors;
+  }
+
+  prepare(input: Parameters<NonNullable<Contributor["prepare"]>>[0]): void {
+    for (const each of this.#contributors) each.prepare?.(input);
+  }
+
+  /** A dry run stops before the commit, after the contributors have filled in the object. */
+  async commit(change: Change): Promise<ChangeOutcome> {
+    const { context, next, old, name } = change;
+    const { kind, namespace } = context;
+    const contributions = this.#contributors
+      .map((each) => each.contribute({ context, next, old: old?.object, state: change.state }))
+      .filter((each) => each !== undefined);
+    const key = storageKey(kind, namespace, name);
+    const stored = next === undefined ? undefined : encodeChecked(kind, next);
+    if (context.dryRun) return { committed: true, object: versioned(change, stored, old?.rv ?? 0n) };
+    const { fence } = context.request;
+    const conditions: Condition[] = [
+      old === undefined ? { key, is: "absent" } : { key, is: "at", rv: old.rv },
+      ...contributions.flatMap((each) => each.conditions),
+    ];
+    if (fence !== undefined) conditions.push(fenceCondition(fence));
+    const own: Mutation = stored === undefined ? { op: "delete", key } : { op: "put", key, value: stored };
+    const mutations = [own, ...leaseFence(change), ...contributions.flatMap((each) => each.mutations)];
+    const result = await this.#storage.commit({ conditions, mutations });
+    if (result.committed) return { committed: true, object: versioned(change, stored, result.rvs[0]!) };
+    if (fence !== undefined && !fenceHolds(fence, result.current.at(-1))) refuseFenced(fence, result.current.at(-1));
+    const current = result.current[0];
+    const moved = current === undefined ? old !== undefined : current.rv !== old?.rv;
+    if (!moved) tellContributors(contributions, result.current.slice(1));
+    return {
+      committed: false,
+      current:
+        current === undefined ? undefined : CachedObject.fromStored(kind, namespace, name, current.rv, current.value),
+    };
+  }
+
+  /** The object as storage has it now. */
+  async read(kind: KindDefinition, namespace: string, name: string): Promise<CachedObject | undefined> {
+    const found = await this.#storage.get(storageKey(kind, namespace, name));
+    return found === undefined ? undefined : CachedObject.fromStored(kind, namespace, name, found.rv, found.value);
+  }
+}
+
+function tellContributors(contributions: readonly Contribution[], current: readonly (StoredValue | undefined)[]): void {
+  let at = 0;
+  for (const contribution of contributions) {
+    contribution.refused(current.slice(at, at + contribution.conditions.length));
+    at += contribution.conditions.length;
+  }
+}
+
+function leaseFence(change: Change): Mutation[] {
+  const { kind, namespace } = change.context;
+  if (kind.group !== "coordination.k8s.io" || kind.resource !== "leases") return [];
+  const lease = `${namespace}/${change.name}`;
+  const mutation = planFence(lease, change.next as Lease | undefined, change.old?.object as Lease | undefined);
+  return mutation === undefined ? [] : [mutation];
+}
+
+function versioned(change: Change, stored: Buffer | undefined, rv: bigint): CachedObject | undefined {
+  const { kind, namespace } = change.context;
+  return stored === undefined ? undefined : CachedObject.fromStored(kind, namespace, change.name, rv, stored);
+}
+
+function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer {
+  const stored = encodeStored(kind, object);
+  if (stored.length > MAX_OBJECT_BYTES) {
+    throw newRequestEntityTooLarge(`limit is ${MAX_OBJECT_BYTES} bytes for an object, this one has ${stored.length}`);
+  }
+  return stored;
+}

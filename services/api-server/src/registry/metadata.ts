@@ -1,0 +1,110 @@
+// The metadata rules that hold for every kind: what the system fills in, what a writer cannot change.
+import type { KindDefinition } from "@coxswain/api";
+import {
+  formatTime,
+  newBadRequest,
+  newConflict,
+  newInvalid,
+  StatusError,
+  type KubeObject,
+  type ObjectMeta,
+} from "@coxswain/apimachinery";
+import type { Env } from "@coxswain/env";
+import type { CachedObject } from "../watch-cache/cached-object.ts";
+import { storageKey } from "../watch-cache/stored-form.ts";
+import type { WriteContext } from "./write-context.ts";
+
+/** Leaves room for the suffix within 63 characters. */
+const MAX_GENERATED_BASE = 58;
+
+export function requireNamespace(context: WriteContext, meta: ObjectMeta): void {
+  if (!context.kind.namespaced) {
+    if (meta.namespace) {
+      throw newBadRequest("the namespace of the provided object does not match the namespace sent on the request");
+    }
+    return;
+  }
+  if (!meta.namespace) meta.namespace = context.namespace;
+  if (meta.namespace !== context.namespace) {
+    throw newBadRequest("the namespace of the provided object does not match the namespace sent on the request");
+  }
+}
+
+/** Fills in what a new object gets from the system; a name from generateName where none was given. */
+export function fillForCreate(env: Env, context: WriteContext, object: KubeObject): void {
+  const meta = (object.metadata ??= {});
+  requireNamespace(context, meta);
+  if (meta.resourceVersion) {
+    throw new StatusError("Unknown", 500, "resourceVersion should not be set on objects to be created");
+  }
+  delete meta.resourceVersion;
+  delete meta.deletionTimestamp;
+  delete meta.deletionGracePeriodSeconds;
+  delete meta.selfLink;
+  meta.uid = env.random.uuid();
+  meta.creationTimestamp = formatTime(env.clock.now());
+  if (!meta.name && meta.generateName) {
+    meta.name = meta.generateName.slice(0, MAX_GENERATED_BASE) + env.random.nameSuffix(5);
+  }
+}
+
+/** Checks identity and version of an update against `old`, and carries over what only the system writes. */
+export function fillForUpdate(context: WriteContext, object: KubeObject, old: CachedObject): void {
+  const { kind, name, namespace } = context;
+  const meta = (object.metadata ??= {});
+  const before = old.object.metadata!;
+  checkIdentity(context, meta);
+  if (meta.uid && meta.uid !== before.uid) {
+    throw newConflict(
+      kind,
+      name,
+      `StorageError: invalid object, Code: 4, Key: ${storageKey(kind, namespace, name)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${before.uid}`,
+    );
+  }
+  const version = meta.resourceVersion ?? "";
+  if (version === "" || version === "0") {
+    if (!kind.strategy.allowUnconditionalUpdate) {
+      throw newInvalid(kind, name, [
+        {
+          type: "FieldValueInvalid",
+          field: "metadata.resourceVersion",
+          detail: "Invalid value: 0x0: must be specified for an update",
+        },
+      ]);
+    }
+  } else if (version !== before.resourceVersion) throw newConflict(kind, name);
+  meta.uid = before.uid;
+  meta.creationTimestamp = before.creationTimestamp;
+  meta.resourceVersion = before.resourceVersion;
+  carry(meta, before, "deletionTimestamp");
+  carry(meta, before, "deletionGracePeriodSeconds");
+  carry(meta, before, "generation");
+  carry(meta, before, "generateName");
+  delete meta.selfLink;
+}
+
+function carry<K extends keyof ObjectMeta>(meta: ObjectMeta, before: ObjectMeta, key: K): void {
+  if (before[key] === undefined) delete meta[key];
+  else meta[key] = before[key];
+}
+
+/** The body of an update speaks of the object that the URL names. */
+export function checkIdentity(context: WriteContext, meta: ObjectMeta): void {
+  const { kind, name, namespace } = context;
+  if (!meta.name) {
+    throw newBadRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
+  }
+  if (meta.name !== name) {
+    throw newBadRequest(`the name of the object (${meta.name}) does not match the name on the URL (${name})`);
+  }
+  if (!kind.namespaced) {
+    delete meta.namespace;
+    return;
+  }
+  if (!meta.namespace) meta.namespace = namespace;
+  if (meta.namespace !== namespace) {
+    throw newBadRequest(
+      `the namespace of the object (${meta.namespace}) does not match the namespace on the request (${namespace})`,
+    );
+  }
+}

@@ -1,0 +1,242 @@
+// The generic store of every kind: create, update, delete. Guarantees:
+// - A change is decided on one version of the object and committed only if that is still the stored one; else it is
+//   decided again. What was decided on a version from the cache is refused only after a look at storage.
+// - A dry run does all but the commit.
+import type { KindDefinition } from "@coxswain/api";
+import {
+  deepClone,
+  deepEqual,
+  isReason,
+  newAlreadyExists,
+  newGenerateNameConflict,
+  newInvalid,
+  newNotFound,
+  newServerTimeout,
+  StatusError,
+  type FieldError,
+  type KubeObject,
+} from "@coxswain/apimachinery";
+import { validateObjectMeta, validateObjectMetaUpdate } from "@coxswain/api/object-meta";
+import type { Env } from "@coxswain/env";
+import type { AdmissionAttributes, AdmissionOperation } from "../pipeline/extension.ts";
+import type { AdmissionChain } from "../admission/chain.ts";
+import type { CachedObject } from "../watch-cache/cached-object.ts";
+import type { WatchCache } from "../watch-cache/watch-cache.ts";
+import type { Committer } from "./committer.ts";
+import { isReleased, planDeletion } from "./deletion-plan.ts";
+import { fillForCreate, fillForUpdate } from "./metadata.ts";
+import type { DeletionOptions, WriteContext } from "./write-context.ts";
+
+const GENERATED_NAME_ATTEMPTS = 8;
+/** Another writer must have won each time; beyond it the client is asked to come back. */
+const MAX_ATTEMPTS = 64;
+
+export interface RegistryDeps {
+  readonly env: Env;
+  readonly cache: WatchCache;
+  readonly committer: Committer;
+  readonly admission: AdmissionChain;
+}
+
+type Decision =
+  | { readonly put: KubeObject }
+  /** The object as it was last. */
+  | { readonly remove: CachedObject }
+  | { readonly keep: CachedObject };
+
+export interface WriteOutcome {
+  readonly object: CachedObject;
+  readonly removed: boolean;
+}
+
+/** Makes the new state from the old one; the result is the registry's to change. */
+export type Produce = (old: CachedObject) => KubeObject | Promise<KubeObject>;
+
+export interface UpdateRules {
+  /** Replaces the kind's own preparation and validation: finalize, binding. */
+  readonly prepare?: (object: KubeObject, old: KubeObject) => void;
+  readonly validate?: (object: KubeObject, old: KubeObject) => readonly FieldError[];
+}
+
+export class Registry {
+  readonly #deps: RegistryDeps;
+
+  constructor(deps: RegistryDeps) {
+    this.#deps = deps;
+  }
+
+  async create(context: WriteContext, object: KubeObject): Promise<CachedObject> {
+    const generated = !object.metadata?.name && !!object.metadata?.generateName;
+    for (let attempt = 1; ; attempt++) {
+      const candidate = generated ? deepClone(object) : object;
+      try {
+        return await this.#createOnce(context, candidate);
+      } catch (error) {
+        if (!generated || !isReason(error, "AlreadyExists")) throw error;
+        if (attempt >= GENERATED_NAME_ATTEMPTS) {
+          throw newGenerateNameConflict(context.kind, candidate.metadata?.name ?? "", 1);
+        }
+      }
+    }
+  }
+
+  async #createOnce(context: WriteContext, object: KubeObject): Promise<CachedObject> {
+    const { kind } = context;
+    const { env, admission } = this.#deps;
+    fillForCreate(env, context, object);
+    const name = object.metadata?.name ?? "";
+    const attributes = this.#attributes(context, "CREATE", name, object, undefined);
+    await admission.admit(attributes);
+    kind.defaults(object);
+    const state = new Map<string, unknown>();
+    this.#deps.committer.prepare({ context, next: object, old: undefined, state });
+    kind.strategy.prepareForCreate(object, { nowMs: env.clock.now() });
+    this.#validateCreate(kind, name, object, context);
+    await admission.validate(attributes);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const outcome = await this.#commit(context, name, object, undefined, state);
+      if (outcome.committed) return outcome.object!;
+      if (outcome.current !== undefined) throw newAlreadyExists(kind, name);
+    }
+    throw newServerTimeout(kind, "create", 1);
+  }
+
+  #validateCreate(kind: KindDefinition, name: string, object: KubeObject, context: WriteContext): void {
+    const errors = [...validateObjectMeta(object.metadata!, kind), ...kind.validateCreate(object)];
+    if (errors.length > 0) throw newInvalid(kind, name || (object.metadata?.generateName ?? ""), errors);
+    context.warnings.push(...(kind.strategy.warnings?.(object, undefined) ?? []));
+  }
+
+  /** Updates what `produce` makes of the stored object; creates it where the kind allows and `absent` is given. */
+  async update(
+    context: WriteContext,
+    produce: Produce,
+    rules: UpdateRules = {},
+    absent?: () => Promise<CachedObject>,
+  ): Promise<WriteOutcome & { readonly created: boolean }> {
+    const { kind, name } = context;
+    try {
+      const outcome = await this.#transact(context, async (old, state) => {
+        if (old === undefined) throw newNotFound(kind, name);
+        return await this.#decideUpdate(context, old, await produce(old), rules, state);
+      });
+      return { ...outcome, created: false };
+    } catch (error) {
+      if (absent === undefined || !isReason(error, "NotFound")) throw error;
+      return { object: await absent(), removed: false, created: true };
+    }
+  }
+
+  async #decideUpdate(
+    context: WriteContext,
+    old: CachedObject,
+    object: KubeObject,
+    rules: UpdateRules,
+    state: Map<string, unknown>,
+  ): Promise<Decision> {
+    const { kind, name, subresource } = context;
+    const { env, admission } = this.#deps;
+    fillForUpdate(context, object, old);
+    const before = old.object;
+    const attributes = this.#attributes(context, "UPDATE", name, object, before);
+    await admission.admit(attributes);
+    kind.defaults(object);
+    this.#deps.committer.prepare({ context, next: object, old: before, state });
+    const now = { nowMs: env.clock.now() };
+    if (rules.prepare !== undefined) rules.prepare(object, before);
+    else if (subresource === "status") kind.strategy.prepareForStatusUpdate?.(object, before, now);
+    else kind.strategy.prepareForUpdate(object, before, now);
+    const specific = rules.validate
+      ? rules.validate(object, before)
+      : subresource === "status"
+        ? (kind.validateStatusUpdate?.(object, before) ?? [])
+        : kind.validateUpdate(object, before);
+    const errors = [...validateObjectMetaUpdate(object.metadata!, before.metadata!), ...specific];
+    if (errors.length > 0) throw newInvalid(kind, name, errors);
+    if (subresource === "") replaceWarnings(context, kind, object, before);
+    await admission.validate(attributes);
+    if (deepEqual(object, before)) return { keep: old };
+    return isReleased(kind, object, before) ? { remove: old } : { put: object };
+  }
+
+  /** Deletes, or marks where grace or finalizers hold the object. */
+  async delete(context: WriteContext, options: DeletionOptions): Promise<WriteOutcome> {
+    const { kind, name } = context;
+    return await this.#transact(context, async (old) => {
+      if (old === undefined) throw newNotFound(kind, name);
+      await this.#deps.admission.validate(this.#attributes(context, "DELETE", name, undefined, old.object));
+      const object = old.copy();
+      const plan = planDeletion(kind, object, options, this.#deps.env.clock.now());
+      if (plan.action === "remove") return { remove: old };
+      return plan.action === "mark" ? { put: object } : { keep: old };
+    });
+  }
+
+  /** Decides on the cached version first; looks into storage before it refuses or leaves things as they are. */
+  async #transact(
+    context: WriteContext,
+    decide: (old: CachedObject | undefined, state: Map<string, unknown>) => Promise<Decision>,
+  ): Promise<WriteOutcome> {
+    const { kind, namespace, name } = context;
+    const { cache, committer } = this.#deps;
+    let old = cache.get(kind, namespace, name);
+    let fresh = false;
+    const state = new Map<string, unknown>();
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      let decision: Decision | undefined;
+      let refusal: StatusError | undefined;
+      try {
+        decision = await decide(old, state);
+      } catch (error) {
+        if (fresh || !(error instanceof StatusError)) throw error;
+        refusal = error;
+      }
+      if (decision === undefined || "keep" in decision) {
+        if (!fresh) {
+          const now = await committer.read(kind, namespace, name);
+          fresh = true;
+          if (now?.rv !== old?.rv) {
+            old = now;
+            continue;
+          }
+        }
+        if (refusal !== undefined) throw refusal;
+        return { object: (decision as { keep: CachedObject }).keep, removed: false };
+      }
+      const next = "put" in decision ? decision.put : undefined;
+      const outcome = await this.#commit(context, name, next, old, state);
+      if (outcome.committed) return { object: outcome.object ?? old!, removed: next === undefined };
+      old = outcome.current;
+      fresh = true;
+    }
+    throw newServerTimeout(kind, context.request.verb, 1);
+  }
+
+  #commit(
+    context: WriteContext,
+    name: string,
+    next: KubeObject | undefined,
+    old: CachedObject | undefined,
+    state: Map<string, unknown>,
+  ): ReturnType<Committer["commit"]> {
+    return this.#deps.committer.commit({ context, name, next, old, state });
+  }
+
+  #attributes(
+    context: WriteContext,
+    operation: AdmissionOperation,
+    name: string,
+    object: KubeObject | undefined,
+    old: KubeObject | undefined,
+  ): AdmissionAttributes {
+    const { request, kind, namespace, subresource, dryRun } = context;
+    return { request, kind, operation, namespace, name, subresource, object, old, dryRun };
+  }
+}
+
+/** A retried decision must not tell its warnings twice. */
+function replaceWarnings(context: WriteContext, kind: KindDefinition, object: KubeObject, old: KubeObject): void {
+  for (const warning of kind.strategy.warnings?.(object, old) ?? []) {
+    if (!context.warnings.includes(warning)) context.warnings.push(warning);
+  }
+}

@@ -1,0 +1,118 @@
+// What every write carries through the registry, and the options that all writes share.
+import type { KindDefinition } from "@coxswain/api";
+import { fieldInvalid, fieldNotSupported, newBadRequest, newInvalid, type FieldError } from "@coxswain/apimachinery";
+import type { ApiRequest } from "../pipeline/contract.ts";
+
+export type FieldValidation = "Strict" | "Warn" | "Ignore";
+
+export interface WriteContext {
+  readonly request: ApiRequest;
+  readonly kind: KindDefinition;
+  readonly namespace: string;
+  /** From the URL; "" for a create. */
+  readonly name: string;
+  readonly subresource: string;
+  readonly dryRun: boolean;
+  readonly fieldValidation: FieldValidation;
+  /** Grows while the request is worked on. */
+  readonly warnings: string[];
+}
+
+const OPTIONS_KIND: Record<string, string> = {
+  create: "CreateOptions",
+  update: "UpdateOptions",
+  patch: "PatchOptions",
+  delete: "DeleteOptions",
+  deletecollection: "DeleteOptions",
+};
+
+/** @throws StatusError Invalid for options that are not to be understood */
+export function writeContext(request: ApiRequest, kind: KindDefinition): WriteContext {
+  const errors: FieldError[] = [];
+  const { options } = request;
+  for (const value of options.dryRun ?? []) {
+    if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
+  }
+  const validation = options.fieldValidation ?? "";
+  if (!["", "Strict", "Warn", "Ignore"].includes(validation)) {
+    errors.push(fieldNotSupported("fieldValidation", validation, ["", "Ignore", "Warn", "Strict"]));
+  }
+  if ((options.fieldManager ?? "").length > 128) {
+    errors.push({
+      type: "FieldValueTooLong",
+      field: "fieldManager",
+      detail: "Too long: may not be more than 128 bytes",
+    });
+  }
+  if (errors.length > 0) {
+    throw newInvalid({ group: "meta.k8s.io", kind: OPTIONS_KIND[request.verb] ?? "Options" }, "", errors);
+  }
+  return {
+    request,
+    kind,
+    namespace: kind.namespaced ? request.namespace : "",
+    name: request.name,
+    subresource: request.subresource,
+    dryRun: (options.dryRun ?? []).length > 0,
+    fieldValidation: validation === "" ? "Warn" : (validation as FieldValidation),
+    warnings: [],
+  };
+}
+
+export type Propagation = "Background" | "Foreground" | "Orphan";
+
+export interface DeletionOptions {
+  readonly gracePeriodSeconds: number | undefined;
+  /** Undefined: as the kind and the object's finalizers have it. */
+  readonly propagation: Propagation | undefined;
+  readonly preconditions: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly dryRun: boolean;
+}
+
+interface DeleteBody {
+  kind?: string;
+  gracePeriodSeconds?: number | null;
+  propagationPolicy?: string | null;
+  orphanDependents?: boolean | null;
+  preconditions?: { uid?: string; resourceVersion?: string } | null;
+  dryRun?: string[] | null;
+}
+
+/** Merges a DeleteOptions body (which wins) with the query. */
+export function deletionOptions(request: ApiRequest, body: unknown): DeletionOptions {
+  const given = (body ?? {}) as DeleteBody;
+  const errors: FieldError[] = [];
+  const grace = given.gracePeriodSeconds ?? parseGrace(request.options.gracePeriodSeconds);
+  if (grace !== undefined && (!Number.isSafeInteger(grace) || grace < 0)) {
+    errors.push(fieldInvalid("gracePeriodSeconds", grace, "must be greater than or equal to 0"));
+  }
+  const policy = given.propagationPolicy ?? request.options.propagationPolicy ?? "";
+  const orphan = given.orphanDependents ?? undefined;
+  if (policy !== "" && orphan !== undefined) {
+    errors.push(
+      fieldInvalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"),
+    );
+  }
+  if (!["", "Background", "Foreground", "Orphan"].includes(policy)) {
+    errors.push(fieldNotSupported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]));
+  }
+  for (const value of given.dryRun ?? []) {
+    if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
+  }
+  if (errors.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
+  const fromOrphan = orphan === undefined ? undefined : orphan ? "Orphan" : "Background";
+  return {
+    gracePeriodSeconds: grace,
+    propagation: policy === "" ? fromOrphan : (policy as Propagation),
+    preconditions: given.preconditions ?? {},
+    dryRun: (given.dryRun ?? []).length > 0 || (request.options.dryRun ?? []).length > 0,
+  };
+}
+
+function parseGrace(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  if (!/^-?\d{1,15}$/.test(text)) {
+    throw newBadRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  return Number(text);
+}
