@@ -135,8 +135,7 @@ describe("a leader that is frozen beyond its lease", () => {
     const holder = await leaseHolder(lease);
     const { records } = await k.cluster.status();
     const leading = records.find(
-      ({ spec, pid }) =>
-        spec.component === component && (holder.endsWith(`_${spec.instance}`) || holder.includes(String(pid))),
+      ({ spec, pid }) => spec.component === component && holder.includes(`_${spec.instance}_`),
     );
     const target = leading === undefined ? undefined : `${component}/${leading.spec.instance}`;
     expect(target, `which ${component} is ${holder}?`).toBeDefined();
