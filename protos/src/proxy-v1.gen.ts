@@ -4,11 +4,13 @@
 export interface ListRulesRequest {
   namespace: string;
   service: string;
+  node: string;
 }
 
 export interface ListRulesRequestInput {
   namespace?: string | null;
   service?: string | null;
+  node?: string | null;
 }
 
 export interface Endpoint {
@@ -68,6 +70,7 @@ export interface ResolveRequest {
   port: number;
   protocol: string;
   clientIp: string;
+  node: string;
 }
 
 export interface ResolveRequestInput {
@@ -75,6 +78,7 @@ export interface ResolveRequestInput {
   port?: number | null;
   protocol?: string | null;
   clientIp?: string | null;
+  node?: string | null;
 }
 
 export interface ResolveResponse {

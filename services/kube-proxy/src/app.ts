@@ -4,13 +4,15 @@
 // - It keeps nothing: after a restart it plans again from what it is told and writes everything once.
 import type { EndpointSlice, Node, Service } from "@coxswain/api";
 import { ENDPOINT_SLICES, NODES, SERVICES } from "@coxswain/api";
-import { objectKey } from "@coxswain/apimachinery";
+import { newNotFound, objectKey } from "@coxswain/apimachinery";
 import type { InformerFactory, Lister, ResourceClient } from "@coxswain/client";
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import { isAbort, type TimerHandle } from "@coxswain/env";
+import { isIP } from "node:net";
 import type { ProxyBackend } from "./backend/contract.ts";
 import { NodeProxier } from "./node-proxier.ts";
 import { planService, SERVICE_NAME_LABEL } from "./planner/plan-service.ts";
+import type { ProxyRule } from "./planner/rule.ts";
 import { proxyService } from "./proxy-service.ts";
 
 export interface KubeProxyOptions {
@@ -18,12 +20,17 @@ export interface KubeProxyOptions {
   readonly minSyncPeriodMs?: number;
   /** Everything is written again this often, ms; 3,600,000 where unset. */
   readonly fullSyncPeriodMs?: number;
+  /**
+   * Plans the rules of a node, but for the first, only from the first question about it on. For backends through which no
+   * packet goes: thousands of packed nodes then cost nothing.
+   */
+  readonly onDemand?: boolean;
 }
 
 export interface KubeProxyDeps extends BaseDeps {
   readonly client: ResourceClient;
   readonly informers: InformerFactory;
-  /** One process may serve many packed nodes; questions over gRPC are answered for the first. */
+  /** One process may serve many packed nodes. */
   readonly nodeNames: readonly string[];
   readonly createBackend: (node: string) => ProxyBackend;
   readonly options?: KubeProxyOptions;
@@ -40,6 +47,10 @@ function serviceOf(slice: EndpointSlice): string | undefined {
   return name === undefined ? undefined : `${slice.metadata?.namespace ?? ""}/${name}`;
 }
 
+function addressesOf(node: Node): string[] {
+  return (node.status?.addresses ?? []).filter((one) => isIP(one.address) !== 0).map((one) => one.address);
+}
+
 /** The proxy of one process. Throws RangeError where it has no node. */
 export function createKubeProxy(deps: KubeProxyDeps): ComponentApp {
   if (deps.nodeNames.length === 0) throw new RangeError("nodeNames: needs at least one node");
@@ -50,7 +61,7 @@ export function createKubeProxy(deps: KubeProxyDeps): ComponentApp {
     const service = serviceOf(slice);
     return service === undefined ? [] : [service];
   });
-  const syncer = new Syncer(deps, services.lister, slices.lister);
+  const syncer = new Syncer(deps, services.lister, slices.lister, nodes.lister);
   services.addHandler({
     add: (service) => syncer.dirty(objectKey(service)),
     update: (service) => syncer.dirty(objectKey(service)),
@@ -97,8 +108,8 @@ export class Syncer {
   readonly #deps: KubeProxyDeps;
   readonly #services: Lister<Service>;
   readonly #slices: Lister<EndpointSlice>;
-  readonly #proxiers: readonly NodeProxier[];
-  readonly #byNode: ReadonlyMap<string, NodeProxier>;
+  readonly #nodes: Lister<Node>;
+  readonly #proxiers = new Map<string, NodeProxier>();
   readonly #dirty = new Set<string>();
   readonly #syncs;
   #oldestMs: number | undefined;
@@ -106,17 +117,37 @@ export class Syncer {
   #wake: (() => void) | undefined;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(deps: KubeProxyDeps, services: Lister<Service>, slices: Lister<EndpointSlice>) {
+  constructor(deps: KubeProxyDeps, services: Lister<Service>, slices: Lister<EndpointSlice>, nodes: Lister<Node>) {
     this.#deps = deps;
     this.#services = services;
     this.#slices = slices;
-    this.#proxiers = deps.nodeNames.map((node) => new NodeProxier(node, deps.createBackend(node)));
-    this.#byNode = new Map(this.#proxiers.map((proxier) => [proxier.node, proxier]));
+    this.#nodes = nodes;
+    for (const node of deps.options?.onDemand === true ? deps.nodeNames.slice(0, 1) : deps.nodeNames) this.#add(node);
     this.#syncs = deps.metrics.counter("kubeproxy_sync_proxy_rules_total", "Writes of rules, by result.", ["result"]);
   }
 
   get first(): NodeProxier {
-    return this.#proxiers[0]!;
+    return this.#proxiers.get(this.#deps.nodeNames[0]!)!;
+  }
+
+  /** The rules of a node ("" is the first), in place. Rejects with NotFound where this process does not serve it. */
+  async proxierOf(node: string): Promise<NodeProxier> {
+    if (node === "") return this.first;
+    const known = this.#proxiers.get(node);
+    if (known !== undefined) return known;
+    if (!this.#deps.nodeNames.includes(node)) throw newNotFound({ group: "", resource: "nodes" }, node);
+    const added = this.#add(node);
+    for (const service of this.#services.list()) added.set(objectKey(service), this.#rulesOf(objectKey(service), node));
+    const object = this.#nodes.get(node);
+    if (object !== undefined) added.setAddresses(addressesOf(object));
+    await this.sync(false);
+    return added;
+  }
+
+  #add(node: string): NodeProxier {
+    const proxier = new NodeProxier(node, this.#deps.createBackend(node));
+    this.#proxiers.set(node, proxier);
+    return proxier;
   }
 
   /** A Service or its endpoints changed. */
@@ -126,9 +157,8 @@ export class Syncer {
   }
 
   addresses(node: Node): void {
-    const proxier = this.#byNode.get(node.metadata?.name ?? "");
-    if (proxier === undefined) return;
-    proxier.setAddresses((node.status?.addresses ?? []).flatMap((one) => (one.type === "Hostname" ? [] : one.address)));
+    const proxier = this.#proxiers.get(node.metadata?.name ?? "");
+    if (proxier?.setAddresses(addressesOf(node)) !== true) return;
     this.#changed();
   }
 
@@ -176,7 +206,7 @@ export class Syncer {
     this.#dirty.clear();
     for (const service of dirty) this.#plan(service);
     try {
-      for (const proxier of this.#proxiers) {
+      for (const proxier of this.#proxiers.values()) {
         if (full) proxier.requireSync();
         await proxier.flush();
       }
@@ -190,11 +220,12 @@ export class Syncer {
   }
 
   #plan(key: string): void {
+    for (const proxier of this.#proxiers.values()) proxier.set(key, this.#rulesOf(key, proxier.node));
+  }
+
+  #rulesOf(key: string, node: string): ProxyRule[] {
     const service = this.#services.get(key);
-    const slices = this.#slices.byIndex(BY_SERVICE, key);
-    for (const proxier of this.#proxiers) {
-      proxier.set(key, service === undefined ? [] : planService(service, slices, proxier.node));
-    }
+    return service === undefined ? [] : planService(service, this.#slices.byIndex(BY_SERVICE, key), node);
   }
 
   /** At least `leastMs`, and then until something changes or the next full write is due. */
@@ -211,7 +242,7 @@ export class Syncer {
         resolve();
       };
       timer = env.timers.setTimeout(() => {
-        for (const proxier of this.#proxiers) proxier.requireSync();
+        for (const proxier of this.#proxiers.values()) proxier.requireSync();
         done();
       }, options?.fullSyncPeriodMs ?? 3_600_000);
       this.#wake = done;

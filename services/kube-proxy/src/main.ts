@@ -6,16 +6,25 @@ import { createNatsBus } from "@coxswain/event-bus";
 import { InvalidArgumentError } from "commander";
 import { createKubeProxy } from "./app.ts";
 import { createSimulatedBackend } from "./backend/simulated.ts";
+import { parseNodeNames } from "./node-names.ts";
 import { parseProxyMode, type ProxyMode } from "./proxy-mode.ts";
 
 interface Flags {
-  readonly nodeName: readonly string[];
+  readonly nodes: readonly string[];
   readonly proxyMode: ProxyMode;
   readonly clusterCidr: readonly string[];
 }
 
 function append(text: string, before: readonly string[]): readonly string[] {
   return [...before, ...text.split(",").filter((item) => item !== "")];
+}
+
+function nodes(text: string, before: readonly string[] = []): readonly string[] {
+  try {
+    return [...before, ...parseNodeNames(text)];
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 function mode(text: string): ProxyMode {
@@ -33,7 +42,7 @@ await runComponent<Flags>({
   defaultGrpcPort: 10_266,
   flags: (command) =>
     void command
-      .requiredOption("--node-name <name>", "node to serve; repeatable", append, [])
+      .requiredOption("--nodes <names>", "nodes to serve, as in node-1,node-2 or node-[1-50]; repeatable", nodes)
       .option("--proxy-mode <mode>", "how rules are put in place", mode, "simulated")
       .option("--cluster-cidr <cidr>", "where pods have their addresses; repeatable", append, []),
   create(deps) {
@@ -54,8 +63,9 @@ await runComponent<Flags>({
       metrics,
       client,
       informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }),
-      nodeNames: flags.nodeName,
+      nodeNames: flags.nodes,
       createBackend: () => createSimulatedBackend({ env, clusterCidrs: flags.clusterCidr }),
+      options: { onDemand: true },
     });
   },
 });

@@ -39,10 +39,12 @@ export class NodeProxier {
     for (const rule of change.upserts) this.#pending.set(rule.key, rule);
   }
 
-  setAddresses(addresses: readonly string[]): void {
-    if (JSON.stringify(addresses) === JSON.stringify(this.#addresses)) return;
+  /** Returns whether that changes anything. */
+  setAddresses(addresses: readonly string[]): boolean {
+    if (JSON.stringify(addresses) === JSON.stringify(this.#addresses)) return false;
     this.#addresses = addresses;
     this.#addressesChanged = true;
+    return true;
   }
 
   /** The next `flush` writes everything. */

@@ -1,4 +1,4 @@
-// coxswain.proxy.v1.Proxy: what a person may ask a proxy about its (first) node.
+// coxswain.proxy.v1.Proxy: what a person may ask a proxy about its nodes.
 import { newBadRequest } from "@coxswain/apimachinery";
 import type { GrpcService } from "@coxswain/component-base";
 import { implementService } from "@coxswain/component-base/grpc-service";
@@ -28,8 +28,9 @@ function toMessage(rule: ProxyRule): RuleInput {
 /** The service over a running proxy. */
 export function proxyService(syncer: Syncer): GrpcService {
   return implementService("coxswain.proxy.v1.Proxy", {
-    listRules: async ({ namespace, service }) => {
-      const rules = await syncer.first.backend.rules();
+    listRules: async ({ namespace, service, node }) => {
+      const proxier = await syncer.proxierOf(node);
+      const rules = await proxier.backend.rules();
       return {
         rules: rules
           .filter(
@@ -37,10 +38,10 @@ export function proxyService(syncer: Syncer): GrpcService {
               (namespace === "" || rule.namespace === namespace) && (service === "" || rule.service === service),
           )
           .map(toMessage),
-        generation: syncer.first.generation,
+        generation: proxier.generation,
       };
     },
-    resolve: async ({ ip, port, protocol, clientIp }) => {
+    resolve: async ({ ip, port, protocol, clientIp, node }) => {
       const wanted = protocol === "" ? "TCP" : protocol.toUpperCase();
       if (isIP(ip) === 0) throw newBadRequest(`ip: Invalid value: "${ip}": must be a valid IP address`);
       if (clientIp !== "" && isIP(clientIp) === 0) {
@@ -49,7 +50,8 @@ export function proxyService(syncer: Syncer): GrpcService {
       if (!isProtocol(wanted)) {
         throw newBadRequest(`protocol: Unsupported value: "${protocol}": supported values: "SCTP", "TCP", "UDP"`);
       }
-      const found = await syncer.first.backend.resolve({
+      const proxier = await syncer.proxierOf(node);
+      const found = await proxier.backend.resolve({
         sourceIp: clientIp,
         destinationIp: ip,
         protocol: wanted,

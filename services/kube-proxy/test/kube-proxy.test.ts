@@ -1,11 +1,11 @@
 // The whole proxy on the in-memory cluster: follows changes, resolves to ready endpoints only, survives failed writes.
-import { ENDPOINT_SLICES, NODES, SERVICES, type EndpointSlice, type Service } from "@coxswain/api";
+import { ENDPOINT_SLICES, NODES, SERVICES, type EndpointSlice, type Node, type Service } from "@coxswain/api";
 import { createInformerFactory } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
 import { expect, test } from "vitest";
-import { createKubeProxy } from "../src/app.ts";
+import { createKubeProxy, Syncer } from "../src/app.ts";
 import { createSimulatedBackend } from "../src/backend/simulated.ts";
 
 const IP = "10.96.0.10";
@@ -109,4 +109,50 @@ test("under a random history only ready endpoints are ever chosen once changes h
     }
   }
   await end();
+});
+
+test("rules of a further packed node are planned when somebody asks, and follow changes from then on", async () => {
+  const env = new VirtualEnv({ seed: 4 });
+  const cluster = createMemoryCluster({ env });
+  const client = cluster.client();
+  const informers = createInformerFactory({ env, client, logger: silentLogger });
+  const services = informers.informer<Service>(SERVICES);
+  const slices = informers.informer<EndpointSlice>(ENDPOINT_SLICES);
+  slices.addIndex("service", () => ["default/web"]);
+  cluster.seed(SERVICES, { ...web, spec: { ...web.spec, internalTrafficPolicy: "Local" } });
+  const stop = new AbortController();
+  const backends: string[] = [];
+  const syncer = new Syncer(
+    {
+      env,
+      logger: silentLogger,
+      metrics: noMetrics,
+      client,
+      informers,
+      nodeNames: ["a", "b"],
+      createBackend: (node) => {
+        backends.push(node);
+        return createSimulatedBackend({ env });
+      },
+      options: { onDemand: true },
+    },
+    services.lister,
+    slices.lister,
+    informers.informer<Node>(NODES).lister,
+  );
+  informers.start(stop.signal);
+  await env.advance(1000);
+  expect(backends).toEqual(["a"]);
+  const proxier = await syncer.proxierOf("b");
+  expect(backends).toEqual(["a", "b"]);
+  expect((await proxier.backend.resolve(packet)).verdict).toBe("REJECT");
+  cluster.seed(ENDPOINT_SLICES, slice(["10.244.0.1"], []));
+  await env.advance(1000);
+  syncer.dirty("default/web");
+  await syncer.sync(false);
+  // The only endpoint is on node a, and the policy keeps packets on their node.
+  expect((await proxier.backend.resolve(packet)).verdict).toBe("DROP");
+  expect((await syncer.first.backend.resolve(packet)).verdict).toBe("DNAT");
+  await expect(syncer.proxierOf("c")).rejects.toMatchObject({ reason: "NotFound" });
+  stop.abort();
 });

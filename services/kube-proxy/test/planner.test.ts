@@ -2,6 +2,7 @@
 import type { Endpoint, EndpointSlice, Service } from "@coxswain/api";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { parseNodeNames } from "../src/node-names.ts";
 import { planService } from "../src/planner/plan-service.ts";
 import { diffRules, type ProxyRule } from "../src/planner/rule.ts";
 import { RuleTable } from "../src/planner/rule-table.ts";
@@ -140,6 +141,11 @@ test("property: updates add up to a full plan, whatever the order, also where ad
       expect(backend.size).toBe(fresh.rules().length);
     }),
   );
+});
+
+test("node names and ranges", () => {
+  expect(parseNodeNames("a,node-[2-4],a")).toEqual(["a", "node-2", "node-3", "node-4"]);
+  for (const wrong of ["", "node-[4-2]", "Node_1", "n[1-2"]) expect(() => parseNodeNames(wrong)).toThrow(RangeError);
 });
 
 test("proxy modes that are not there are refused by name", () => {
