@@ -5,11 +5,14 @@ import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject } from "@
 import { isReason } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
+import type { Env } from "@coxswain/env";
 import type { ApiRequest, Pipeline } from "../pipeline/contract.ts";
 import { defaultClusterRoleBindings, defaultClusterRoles } from "./bootstrap-policy.ts";
 import { API_SERVER_USER } from "./identity.ts";
 import { uncoveredRules } from "./rbac-rules.ts";
 
+const FIRST_RETRY_MS = 50;
+const LAST_RETRY_MS = 2_000;
 const AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate";
 
 const sameSubject = (a: RbacSubject, b: RbacSubject): boolean =>
@@ -95,4 +98,40 @@ export async function reconcileBootstrapPolicy(pipeline: Pipeline, logger: Logge
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   logger.info({ objects: all.length }, "default RBAC roles and bindings are in place");
+}
+
+export interface BootstrapPolicyRun {
+  /** Undefined once the policy is in place. */
+  readonly check: () => string | undefined;
+  /** Tries until it succeeds or `signal` aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export function createBootstrapPolicyRun(deps: {
+  readonly pipeline: Pipeline;
+  readonly logger: Logger;
+  readonly env: Env;
+}): BootstrapPolicyRun {
+  let done = false;
+  return {
+    check: () => (done ? undefined : "the default roles are not in place yet"),
+    async run(signal) {
+      for (let retryMs = FIRST_RETRY_MS; !signal.aborted && !done; retryMs = Math.min(retryMs * 2, LAST_RETRY_MS)) {
+        try {
+          await reconcileBootstrapPolicy(deps.pipeline, deps.logger, signal);
+          done = true;
+        } catch (error) {
+          deps.logger.debug({ error: String(error) }, "default roles could not be reconciled, will try again");
+          await Promise.race([deps.env.timers.sleep(retryMs), aborted(signal)]);
+        }
+      }
+    },
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

@@ -1,0 +1,152 @@
+// The api-server as a component: the core of app.ts with its fronts, health and an orderly end. main.ts gives it the real
+// parts. It serves from the first moment: while etcd is away requests get 503 and readyz says why.
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import type { ComponentApp, Logger, Metrics } from "@coxswain/component-base";
+import type { AuthHook } from "@coxswain/component-base/delegated-auth";
+import type { ListenTarget } from "@coxswain/component-base/grpc-server";
+import { createTokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
+import type { TlsMaterial } from "@coxswain/component-base/tls-files";
+import type { Env } from "@coxswain/env";
+import type { EventBus } from "@coxswain/event-bus";
+import type { Storage } from "@coxswain/storage";
+import { createApiServer } from "./app.ts";
+import type { ApiServer } from "./app.ts";
+import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
+import { createSecurity } from "./auth/security.ts";
+import type { Security } from "./auth/security.ts";
+import { createSchemaTable } from "./openapi/schema-table.ts";
+import { createFront } from "./rest/front.ts";
+import { toKubernetesProtobuf } from "./rest/protobuf.ts";
+
+export const DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local";
+/** Calls that the pipeline authorizes itself, object by object. */
+const PIPELINE_SERVICES = "/coxswain.api.v1.";
+
+export interface ApiServerComponentDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly metricsText: () => Promise<string>;
+  readonly storage: Storage;
+  readonly bus: EventBus;
+  readonly id: string;
+  readonly clientTls: TlsMaterial;
+  readonly servingTls: TlsMaterial;
+  readonly serviceAccountKeyFile: string;
+  readonly serviceAccountIssuer?: string;
+  readonly listen: ListenTarget;
+  /** Host or address under which clients reach this server. */
+  readonly advertiseAddress: string;
+  readonly anonymous: boolean;
+  readonly serviceCidr?: string;
+  readonly nodePortRange?: string;
+}
+
+export interface ApiServerComponent {
+  readonly app: ComponentApp;
+  /** Who may call the gRPC port. */
+  readonly auth: AuthHook;
+  readonly server: ApiServer;
+  /** The REST port, once run() listens. */
+  readonly restPort: Promise<number>;
+}
+
+function grpcAuth(security: Security): AuthHook {
+  return {
+    authenticate: (credentials) => security.authenticator.authenticate(credentials),
+    authorize: async (user, { verb, path }) => {
+      if (path.startsWith(PIPELINE_SERVICES)) return { allowed: true };
+      const base = { group: "", resource: "", subresource: "", namespace: "", name: "" };
+      const { allowed } = security.authorizer.authorize({ ...base, user, verb, path });
+      return { allowed };
+    },
+  };
+}
+
+function isAdvertisable(address: string): boolean {
+  return isIP(address) !== 0 && !address.startsWith("127.") && address !== "::1" && address !== "0.0.0.0";
+}
+
+function factsOf(server: ApiServer): Record<string, string> {
+  return Object.fromEntries(Object.entries(server.facts()).map(([name, value]) => [name, String(value)]));
+}
+
+/** Nothing is opened until app.run(). Throws where the service-account key cannot be read. */
+export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServerComponent {
+  const { env, logger, metrics, storage, bus, listen } = deps;
+  const keys = createTokenSigner({
+    issuer: deps.serviceAccountIssuer ?? DEFAULT_ISSUER,
+    keyPem: readFileSync(deps.serviceAccountKeyFile, "utf8"),
+    clock: env.clock,
+    random: env.random,
+  });
+  const security = createSecurity({ env, keys, anonymous: deps.anonymous });
+  const port = "port" in listen ? listen.port : 6443;
+  const server = createApiServer({
+    env,
+    logger,
+    metrics,
+    storage,
+    bus,
+    id: deps.id,
+    ...security.extensions,
+    ...(deps.serviceCidr === undefined ? {} : { serviceCidr: deps.serviceCidr }),
+    ...(deps.nodePortRange === undefined ? {} : { nodePortRange: deps.nodePortRange }),
+    // Endpoints must not name loopback: pods would reach themselves.
+    ...(isAdvertisable(deps.advertiseAddress) ? { advertisedAddresses: [{ ip: deps.advertiseAddress, port }] } : {}),
+  });
+  const policy = createBootstrapPolicyRun({ pipeline: server.pipeline, logger, env });
+  const checks: ComponentApp["checks"] = {
+    "live-loop": () => undefined,
+    etcd: () => (server.facts().storageConnected ? undefined : "etcd cannot be reached"),
+    "watch-cache": () => server.ready(),
+    "poststarthook/rbac/bootstrap-roles": policy.check,
+  };
+  const front = createFront({
+    env,
+    logger,
+    metrics,
+    metricsText: deps.metricsText,
+    pipeline: server.pipeline,
+    authenticator: security.authenticator,
+    authorizer: security.authorizer,
+    keys,
+    checks: () => checks,
+    schemas: createSchemaTable(),
+    protobuf: toKubernetesProtobuf,
+    advertiseAddress: `${deps.advertiseAddress}:${port}`,
+    servingTls: deps.servingTls,
+    clientTls: deps.clientTls,
+  });
+  const listening = Promise.withResolvers<number>();
+  const run = async (signal: AbortSignal): Promise<void> => {
+    const restPort = await front.rest.listen(listen);
+    listening.resolve(restPort);
+    logger.info({ restPort }, "serving the Kubernetes API");
+    const core = new AbortController();
+    const stopped = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    const working = Promise.all([server.run(core.signal), policy.run(core.signal)]);
+    await Promise.race([working, stopped]);
+    // Requests that are under way still need the core, so the fronts close first.
+    await front.close();
+    core.abort();
+    await working;
+    await Promise.all([storage.close(), bus.close()]);
+  };
+  return {
+    app: {
+      grpcServices: front.grpcServices,
+      checks,
+      leader: () => server.facts().publisher,
+      facts: () => factsOf(server),
+      run,
+    },
+    auth: grpcAuth(security),
+    server,
+    restPort: listening.promise,
+  };
+}

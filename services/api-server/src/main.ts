@@ -1,0 +1,101 @@
+// The api-server's process: reads flags, makes the real parts and runs the component.
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { runComponent } from "@coxswain/component-base/process";
+import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
+import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
+import type { Command } from "commander";
+import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
+
+interface Flags {
+  readonly etcd: readonly string[];
+  readonly etcdCaFile?: string;
+  readonly etcdCertFile?: string;
+  readonly etcdKeyFile?: string;
+  readonly etcdPrefix?: string;
+  readonly storage: string;
+  readonly groupCommit: boolean;
+  readonly serviceAccountKeyFile: string;
+  readonly serviceAccountIssuer: string;
+  readonly advertiseAddress: string;
+  readonly anonymousAuth: boolean;
+  readonly serviceClusterIpRange: string;
+  readonly serviceNodePortRange: string;
+  readonly restFd?: number;
+}
+
+function addFlags(command: Command): void {
+  const list = (text: string, before: readonly string[]): readonly string[] => [...before, ...text.split(",")];
+  command
+    .option("--etcd <host:port>", "address of an etcd member; http:// means plain text; repeatable", list, [])
+    .option("--etcd-ca-file <file>", "CA of etcd (default: --ca-file)")
+    .option("--etcd-cert-file <file>", "certificate for etcd (default: --cert-file)")
+    .option("--etcd-key-file <file>", "its key (default: --key-file)")
+    .option("--etcd-prefix <prefix>", "in front of every key")
+    .option("--storage <kind>", "etcd, or memory for a server that forgets everything", "etcd")
+    .option("--no-group-commit", "one etcd transaction a write, for comparison")
+    .requiredOption("--service-account-key-file <file>", "private key that signs service-account tokens")
+    .option("--service-account-issuer <url>", "issuer of service-account tokens", DEFAULT_ISSUER)
+    .option("--advertise-address <address>", "address under which clients reach this server", "127.0.0.1")
+    .option("--no-anonymous-auth", "refuse callers without credentials")
+    .option("--service-cluster-ip-range <cidr>", "addresses for Services", "10.96.0.0/16")
+    .option("--service-node-port-range <from-to>", "ports for NodePort Services", "30000-32767")
+    .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
+}
+
+await runComponent<Flags>({
+  name: "api-server",
+  version: "0.1.0",
+  defaultPort: 6443,
+  defaultGrpcPort: 6444,
+  servesHttps: false,
+  flags: addFlags,
+  create(deps) {
+    const { env, logger, metrics, flags, clientTls, servingTls } = deps;
+    const id = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
+    const endpoints = flags.etcd.length === 0 ? ["127.0.0.1:2379"] : flags.etcd;
+    const plain = endpoints.some((endpoint) => endpoint.startsWith("http://"));
+    const pem = (file: string | undefined, fallback: string | Buffer): Buffer =>
+      file === undefined ? Buffer.from(fallback) : readFileSync(file);
+    const tls = {
+      ca: pem(flags.etcdCaFile, clientTls.ca),
+      cert: pem(flags.etcdCertFile, clientTls.cert),
+      key: pem(flags.etcdKeyFile, clientTls.key),
+    };
+    const storage =
+      flags.storage === "memory"
+        ? createMemoryStorage({ env })
+        : createEtcdStorage({
+            env,
+            logger,
+            endpoints,
+            groupCommit: flags.groupCommit,
+            ...(plain ? {} : { tls }),
+            ...(flags.etcdPrefix === undefined ? {} : { prefix: flags.etcdPrefix }),
+          });
+    const bus =
+      flags.nats.length === 0
+        ? createMemoryBus({ env })
+        : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
+    const component = createApiServerComponent({
+      env,
+      logger,
+      metrics,
+      metricsText: () => metrics.text(),
+      storage,
+      bus,
+      id,
+      clientTls,
+      servingTls,
+      serviceAccountKeyFile: flags.serviceAccountKeyFile,
+      serviceAccountIssuer: flags.serviceAccountIssuer,
+      listen: flags.restFd === undefined ? { host: flags.listenAddress, port: flags.port } : { fd: flags.restFd },
+      advertiseAddress: flags.advertiseAddress,
+      anonymous: flags.anonymousAuth,
+      serviceCidr: flags.serviceClusterIpRange,
+      nodePortRange: flags.serviceNodePortRange,
+    });
+    deps.setAuth(component.auth);
+    return component.app;
+  },
+});
