@@ -1,0 +1,91 @@
+// Explain names every plugin's verdict on every node, over the service as a client would call it.
+import { NODES, PODS } from "@coxswain/api";
+import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
+import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
+import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { createSeededRandom, VirtualEnv } from "@coxswain/env";
+import { expect, test } from "vitest";
+import { createScheduler } from "../src/app.ts";
+import { explainPod } from "../src/explain.ts";
+import { Framework } from "../src/framework/plan-schedule.ts";
+import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
+import { makePodInfo } from "../src/pod-info.ts";
+import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
+
+const node = (name: string, cpu: string, taints: { key: string; effect: string }[] = []) => ({
+  metadata: { name },
+  spec: { taints },
+  status: { allocatable: { cpu, memory: "1Gi", pods: "10" } },
+});
+const pod = (cpu: string, gates: { name: string }[] = []) => ({
+  metadata: { name: "p", namespace: "default", uid: "u" },
+  spec: {
+    schedulerName: "default-scheduler",
+    schedulingGates: gates,
+    containers: [{ name: "c", resources: { requests: { cpu } } }],
+  },
+});
+
+function explain(nodes: ReturnType<typeof node>[], wanted: ReturnType<typeof pod>) {
+  const snapshot = new ClusterSnapshot();
+  for (const one of nodes) snapshot.upsertNode(one);
+  const options = { random: createSeededRandom(1), percentageOfNodesToScore: 0 };
+  return explainPod(new Framework(DEFAULT_PROFILES[0]!), makePodInfo(wanted), snapshot, options);
+}
+
+test("all that is wrong with a node is listed, and what fits is scored", () => {
+  const nodes = [node("small", "100m", [{ key: "k", effect: "NoSchedule" }]), node("a", "4"), node("b", "2")];
+  const decision = explain(nodes, pod("1"));
+  expect(decision).toMatchObject({ outcome: "Schedulable", node: "a", message: "" });
+  const [small, a, b] = decision.nodes!;
+  const bad = small!.verdicts!.filter((one) => one.code !== "Success").map((one) => [one.plugin, one.reasons]);
+  expect(bad).toEqual([
+    ["TaintToleration", ["node(s) had untolerated taint(s)"]],
+    ["NodeResourcesFit", ["Insufficient cpu"]],
+  ]);
+  expect(small).toMatchObject({ feasible: false, scores: [] });
+  expect(a!.scores!.map((one) => one.plugin)).toEqual([
+    "TaintToleration",
+    "NodeResourcesFit",
+    "NodeResourcesBalancedAllocation",
+  ]);
+  expect(Number(a!.totalScore)).toBeGreaterThan(Number(b!.totalScore));
+});
+
+test("gated and unschedulable pods carry the message of their event", () => {
+  expect(explain([node("a", "1")], pod("1", [{ name: "g" }]))).toMatchObject({
+    outcome: "Gated",
+    message: "waiting for scheduling gates: [g]",
+  });
+  const stuck = explain([node("a", "1")], pod("2"));
+  expect(stuck.outcome).toBe("Unschedulable");
+  expect(stuck.message).toMatch(/^0\/1 nodes are available: 1 Insufficient cpu\. /);
+});
+
+test("a scheduler that does not lead keeps its snapshot and queue, and writes nothing", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const cluster = createMemoryCluster({ env });
+  cluster.seed(NODES, node("a", "1"));
+  cluster.seed(PODS, pod("2"));
+  const lead = { holderIdentity: "other", leaseDurationSeconds: 3600, leaseTransitions: 1 };
+  cluster.seed({ group: "coordination.k8s.io", version: "v1", resource: "leases" }, {
+    metadata: { name: "kube-scheduler", namespace: "kube-system" },
+    spec: lead,
+  } as never);
+  const client = cluster.client();
+  const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
+  const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "me" };
+  const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
+  const informers = createInformerFactory({ env, client, logger: silentLogger });
+  const base = { env, logger: silentLogger, metrics: noMetrics };
+  const app = createScheduler({ ...base, client, recorder, elector, informers, identity: "me" });
+  const stop = new AbortController();
+  const running = app.run(stop.signal);
+  await env.advance(60_000);
+  expect(app.leader!()).toBe(false);
+  expect(app.facts!()).toMatchObject({ nodes: "1", "queue.active": "1" });
+  expect(cluster.writes()).toEqual([]);
+  stop.abort();
+  await env.advance(1000);
+  await running;
+});
