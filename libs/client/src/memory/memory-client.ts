@@ -1,5 +1,15 @@
 // The ResourceClient of the in-memory double: routes each call through fault injection to the store.
-import { objectKey, StatusError, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import {
+  objectKey,
+  StatusError,
+  type KubeObject,
+  type ResourceRef,
+  fieldInvalid,
+  newBadRequest,
+  newConflict,
+  newInvalid,
+  newNotFound,
+} from "@coxswain/apimachinery";
 import type {
   BatchOperation,
   BatchOutcome,
@@ -9,12 +19,11 @@ import type {
   PatchType,
   ResourceClient,
 } from "../resource-client.ts";
-import { badRequest, conflict, expired, invalid, notFound } from "./api-errors.ts";
 import type { FaultRule, MemoryCall, MemoryVerb } from "./faults.ts";
 import { memoryKind } from "./memory-kinds.ts";
 import { cloneJson } from "./memory-store.ts";
 import { checkUpdatable, createSubresource, scaleOf, updateScale } from "./memory-subresources.ts";
-import { openWatch, type WatchDeps } from "./memory-watch.ts";
+import { openWatch, tooOld, type WatchDeps } from "./memory-watch.ts";
 import {
   createObject,
   deleteObject,
@@ -143,7 +152,7 @@ async function perform<T>(deps: MemoryClientDeps, call: MemoryCall, fence: Fence
   const isWrite = WRITES.has(call.verb);
   const proof = isWrite && fence !== undefined ? fence() : undefined;
   if (isWrite && fence !== undefined && proof === undefined) {
-    throw conflict(call.ref, call.name, "this process does not lead, so it does not write");
+    throw newConflict(call.ref, call.name, "this process does not lead, so it does not write");
   }
   const body = call.body === undefined ? undefined : cloneJson(call.body);
   const fault = deps.take({ ...call, body });
@@ -163,7 +172,7 @@ function checkFence(deps: MemoryClientDeps, call: MemoryCall, proof: Fence): voi
   const lease = deps.store.table(LEASES).get(proof.lease);
   const { spec = {} } = (lease ?? {}) as Loose;
   const holds = spec["holderIdentity"] === proof.holder && (spec["leaseTransitions"] ?? 0) === proof.transitions;
-  if (!holds) throw conflict(call.ref, call.name, `the writer no longer holds the lease ${proof.lease}`);
+  if (!holds) throw newConflict(call.ref, call.name, `the writer no longer holds the lease ${proof.lease}`);
 }
 
 interface At {
@@ -173,7 +182,7 @@ interface At {
 }
 
 function read(deps: MemoryClientDeps, ref: ResourceRef, at: At): KubeObject {
-  if (at.name === "") throw badRequest("resource name may not be empty");
+  if (at.name === "") throw newBadRequest("resource name may not be empty");
   if (at.subresource === "scale") return scaleOf(deps, ref, at);
   checkUpdatable(ref, at.subresource);
   return cloneJson(mustGet(deps, ref, at.namespace, at.name));
@@ -184,7 +193,7 @@ function list<T extends KubeObject>(deps: MemoryClientDeps, ref: ResourceRef, op
   const token =
     options.continue === undefined || options.continue === "" ? undefined : decodeContinue(options.continue);
   if (token !== undefined && BigInt(token.rv) < deps.store.compactedRv) {
-    throw expired(token.rv, deps.store.compactedRv.toString());
+    throw tooOld(token.rv, deps.store.compactedRv);
   }
   const all = [...deps.store.table(ref).values()].filter(test);
   all.sort((a, b) => (objectKey(a) < objectKey(b) ? -1 : 1));
@@ -209,7 +218,7 @@ function decodeContinue(token: string): { rv: string; after: string } {
   try {
     return JSON.parse(Buffer.from(token, "base64url").toString()) as { rv: string; after: string };
   } catch {
-    throw badRequest("continue key is not valid");
+    throw newBadRequest("continue key is not valid");
   }
 }
 
@@ -219,7 +228,7 @@ function update(deps: MemoryClientDeps, ref: ResourceRef, at: At, object: KubeOb
   checkUpdatable(ref, subresource);
   const absent = !deps.store.table(ref).has(keyOf(at.namespace, at.name));
   if (absent && memoryKind(ref).createOnUpdate && subresource === "" && at.name !== "") {
-    if ((object.metadata?.resourceVersion ?? "") !== "") throw notFound(ref, at.name);
+    if ((object.metadata?.resourceVersion ?? "") !== "") throw newNotFound(ref, at.name);
     return createObject(deps, ref, object, { namespace: at.namespace, dryRun });
   }
   return updateObject(deps, ref, at, () => cloneJson(object), { subresource, dryRun });
@@ -238,12 +247,8 @@ function patchObject(
   const change = (old: Loose): Loose => {
     const next = applyPatch(old, type, patch);
     if (next.metadata?.name !== undefined && next.metadata.name !== at.name) {
-      const cause = {
-        reason: "FieldValueInvalid",
-        message: `Invalid value: "${next.metadata.name}": field is immutable`,
-        field: "metadata.name",
-      };
-      throw invalid(old.kind ?? "", ref.group, at.name, [cause]);
+      const cause = fieldInvalid("metadata.name", next.metadata.name, "field is immutable");
+      throw newInvalid({ group: ref.group, kind: old.kind ?? "" }, at.name, [cause]);
     }
     return next;
   };

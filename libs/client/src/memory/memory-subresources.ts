@@ -1,11 +1,16 @@
 // The subresources that the in-memory double serves: scale, binding, eviction, finalize and token.
-import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
-import { badRequest, conflict, forbidden, noSuchResource } from "./api-errors.ts";
-import { StatusError } from "@coxswain/apimachinery";
+import {
+  labelSelectorAsSelector,
+  newBadRequest,
+  newConflict,
+  StatusError,
+  type KubeObject,
+  type LabelSelectorObject,
+  type ResourceRef,
+} from "@coxswain/apimachinery";
 import { memoryKind } from "./memory-kinds.ts";
 import { cloneJson } from "./memory-store.ts";
 import { deleteObject, mustGet, updateObject, type Loose, type WriteContext } from "./memory-writes.ts";
-import { matchesLabelSelector } from "../selection.ts";
 
 interface Target {
   readonly namespace: string;
@@ -15,6 +20,10 @@ interface Target {
 const PDBS: ResourceRef = { group: "policy", version: "v1", resource: "poddisruptionbudgets" };
 const isPods = (ref: ResourceRef): boolean => ref.group === "" && ref.resource === "pods";
 const success = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 } as KubeObject;
+
+function noSuchResource(): StatusError {
+  return new StatusError("NotFound", 404, "the server could not find the requested resource");
+}
 
 /** The Scale object of a workload, as autoscaling/v1. */
 export function scaleOf(context: WriteContext, ref: ResourceRef, target: Target): KubeObject {
@@ -59,26 +68,26 @@ function bind(context: WriteContext, ref: ResourceRef, target: Target, body: Loo
   const apply = (pod: Loose): Loose => {
     const { uid, resourceVersion, labels, annotations } = body.metadata ?? {};
     if (uid && uid !== pod.metadata?.uid) {
-      throw conflict(
+      throw newConflict(
         bindingRef,
         target.name,
         `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`,
       );
     }
     if (resourceVersion && resourceVersion !== pod.metadata?.resourceVersion) {
-      throw conflict(
+      throw newConflict(
         bindingRef,
         target.name,
         `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata?.resourceVersion}`,
       );
     }
     if (pod.metadata?.deletionTimestamp !== undefined) {
-      throw conflict(bindingRef, target.name, `pod ${target.name} is being deleted, cannot be assigned to a host`);
+      throw newConflict(bindingRef, target.name, `pod ${target.name} is being deleted, cannot be assigned to a host`);
     }
     const bound = pod.spec?.["nodeName"] as string | undefined;
-    if (bound) throw conflict(bindingRef, target.name, `pod ${target.name} is already assigned to node "${bound}"`);
+    if (bound) throw newConflict(bindingRef, target.name, `pod ${target.name} is already assigned to node "${bound}"`);
     if (((pod.spec?.["schedulingGates"] as unknown[] | undefined) ?? []).length > 0) {
-      throw conflict(bindingRef, target.name, `pod ${target.name} has non-empty .spec.schedulingGates`);
+      throw newConflict(bindingRef, target.name, `pod ${target.name} has non-empty .spec.schedulingGates`);
     }
     return {
       ...pod,
@@ -91,7 +100,7 @@ function bind(context: WriteContext, ref: ResourceRef, target: Target, body: Loo
       },
     };
   };
-  if (node === "") throw badRequest("target.name: Required value");
+  if (node === "") throw newBadRequest("target.name: Required value");
   updateObject(context, ref, target, apply, { subresource: "binding", dryRun });
   return cloneJson(success);
 }
@@ -109,9 +118,8 @@ function evict(context: WriteContext, ref: ResourceRef, target: Target, body: Lo
   const budgets = [...context.store.table(PDBS).values()].filter(
     (budget) =>
       budget.metadata?.namespace === target.namespace &&
-      matchesLabelSelector(
-        (budget as Loose).spec?.["selector"] as { matchLabels?: Record<string, string> },
-        pod.metadata?.labels ?? {},
+      labelSelectorAsSelector((budget as Loose).spec?.["selector"] as LabelSelectorObject).matches(
+        pod.metadata?.labels,
       ),
   ) as Loose[];
   const options = (body as { deleteOptions?: object }).deleteOptions ?? {};
@@ -168,7 +176,7 @@ export function createSubresource(
   body: KubeObject,
   dryRun: boolean,
 ): KubeObject {
-  if (target.name === "") throw badRequest("name must be provided");
+  if (target.name === "") throw newBadRequest("name must be provided");
   const answer = (): KubeObject => {
     if (isPods(ref) && subresource === "binding") return bind(context, ref, target, body, dryRun);
     if (isPods(ref) && subresource === "eviction") return evict(context, ref, target, body, dryRun);
@@ -184,6 +192,5 @@ export function checkUpdatable(ref: ResourceRef, subresource: string): void {
   if (subresource === "" || (subresource === "status" && kind.status)) return;
   if (subresource === "finalize" && ref.resource === "namespaces") return;
   if (isPods(ref) && ["resize", "ephemeralcontainers"].includes(subresource)) return;
-  if (subresource === "approval") throw forbidden(ref, "", "not served by the in-memory double");
   throw noSuchResource();
 }

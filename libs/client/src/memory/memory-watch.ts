@@ -6,10 +6,10 @@ import {
   type KubeObject,
   type ResourceRef,
   groupResource,
+  newExpired,
 } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
 import type { WatchEvent, WatchOptions } from "../resource-client.ts";
-import { expired } from "./api-errors.ts";
 import { memoryKind } from "./memory-kinds.ts";
 import { cloneJson, type MemoryChange, type MemoryStore } from "./memory-store.ts";
 import { selectionTest } from "../selection.ts";
@@ -102,7 +102,7 @@ export function openWatch(
     );
     for (const object of present) stream.push({ type: "ADDED", object });
   } else {
-    if (BigInt(from) < store.compactedRv) throw expired(from, store.compactedRv.toString());
+    if (BigInt(from) < store.compactedRv) throw tooOld(from, store.compactedRv);
     for (const change of store.since(ref, BigInt(from))) push(change);
   }
   const stopListening = store.onChange(push);
@@ -135,6 +135,11 @@ async function* endAfter(events: AsyncGenerator<Event>, end: () => void): AsyncG
   } finally {
     end();
   }
+}
+
+/** A version whose history has been forgotten. */
+export function tooOld(asked: string, oldest: bigint): StatusError {
+  return newExpired(`too old resource version: ${asked} (${oldest})`);
 }
 
 /** What a watcher sees when its connection breaks. */

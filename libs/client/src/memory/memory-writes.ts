@@ -2,10 +2,23 @@
 // - A stale resourceVersion or another uid is a Conflict; an update that changes nothing writes nothing.
 // - The main resource keeps status as stored, the status subresource keeps all else.
 // - An object with finalizers, or a bound pod with a grace period, stays with a deletionTimestamp until both are done.
-import { apiVersionOf, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import {
+  apiVersionOf,
+  type KubeObject,
+  type ResourceRef,
+  fieldForbidden,
+  fieldInvalid,
+  fieldRequired,
+  newAlreadyExists,
+  newBadRequest,
+  newConflict,
+  newForbidden,
+  newInvalid,
+  newNotFound,
+  StatusError,
+} from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
 import type { DeleteOptions } from "../resource-client.ts";
-import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound, STALE } from "./api-errors.ts";
 import { memoryKind, type MemoryKind } from "./memory-kinds.ts";
 import { cloneJson, type MemoryStore } from "./memory-store.ts";
 
@@ -29,47 +42,43 @@ export const keyOf = (namespace: string, name: string): string => (namespace ===
 /** The stored object itself, not a copy; throws NotFound. */
 export function mustGet(context: WriteContext, ref: ResourceRef, namespace: string, name: string): Loose {
   const found = context.store.table(ref).get(keyOf(namespace, name));
-  if (found === undefined) throw notFound(ref, name);
+  if (found === undefined) throw newNotFound(ref, name);
   return found;
 }
 
 function checkNamespace(context: WriteContext, ref: ResourceRef, namespace: string, name: string): void {
   const found = context.store.table(NAMESPACES).get(namespace);
   if (found === undefined) {
-    if (context.requireNamespaces) throw notFound(NAMESPACES, namespace);
+    if (context.requireNamespaces) throw newNotFound(NAMESPACES, namespace);
     return;
   }
   if (found.metadata?.deletionTimestamp === undefined) return;
   const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-  throw forbidden(ref, name, why, [
-    {
-      reason: "NamespaceTerminating",
-      message: `namespace ${namespace} is being terminated`,
-      field: "metadata.namespace",
-    },
-  ]);
+  const cause = {
+    reason: "NamespaceTerminating",
+    message: `namespace ${namespace} is being terminated`,
+    field: "metadata.namespace",
+  };
+  const { message, details } = newForbidden(ref, name, why);
+  throw new StatusError("Forbidden", 403, message, { ...details, causes: [cause] });
 }
 
 function nameNew(context: WriteContext, ref: ResourceRef, object: Loose, namespace: string): void {
   const kind = memoryKind(ref);
   const meta = (object.metadata ??= {});
   if (!kind.namespaced && (meta.namespace ?? "") !== "")
-    throw badRequest("namespace may not be set on a cluster-scoped object");
-  if (kind.namespaced && namespace === "") throw badRequest("an empty namespace may not be set during creation");
+    throw newBadRequest("namespace may not be set on a cluster-scoped object");
+  if (kind.namespaced && namespace === "") throw newBadRequest("an empty namespace may not be set during creation");
   if (kind.namespaced && (meta.namespace ?? namespace) !== namespace) {
-    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
+    throw newBadRequest("the namespace of the provided object does not match the namespace sent on the request");
   }
   if (kind.namespaced) meta.namespace = namespace;
   if ((meta.resourceVersion ?? "") !== "")
-    throw badRequest("resourceVersion should not be set on objects to be created");
+    throw newBadRequest("resourceVersion should not be set on objects to be created");
   if ((meta.name ?? "") === "") {
     if ((meta.generateName ?? "") === "") {
-      const cause = {
-        reason: "FieldValueRequired",
-        message: "Required value: name or generateName is required",
-        field: "metadata.name",
-      };
-      throw invalid(object.kind ?? kind.kind, ref.group, "", [cause]);
+      const cause = fieldRequired("metadata.name", "name or generateName is required");
+      throw newInvalid({ group: ref.group, kind: object.kind ?? kind.kind }, "", [cause]);
     }
     meta.name = `${meta.generateName}${context.env.random.nameSuffix(5)}`;
   }
@@ -100,7 +109,7 @@ export function createObject(
   const name = meta.name ?? "";
   if (namespace !== "") checkNamespace(context, ref, namespace, name);
   const key = keyOf(namespace, name);
-  if (context.store.table(ref).has(key)) throw alreadyExists(ref, name);
+  if (context.store.table(ref).has(key)) throw newAlreadyExists(ref, name);
   object.apiVersion ??= apiVersionOf(ref);
   if (kind.kind !== "") object.kind ??= kind.kind;
   meta.uid = context.env.random.uuid();
@@ -174,10 +183,14 @@ function checkPreconditions(
 ): void {
   const { uid = "", resourceVersion = "" } = old.metadata ?? {};
   if (expected.uid && expected.uid !== uid) {
-    throw conflict(ref, name, `Precondition failed: UID in precondition: ${expected.uid}, UID in object meta: ${uid}`);
+    throw newConflict(
+      ref,
+      name,
+      `Precondition failed: UID in precondition: ${expected.uid}, UID in object meta: ${uid}`,
+    );
   }
   if (expected.resourceVersion && expected.resourceVersion !== resourceVersion) {
-    throw conflict(
+    throw newConflict(
       ref,
       name,
       `Precondition failed: ResourceVersion in precondition: ${expected.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`,
@@ -191,9 +204,9 @@ function checkFinalizers(ref: ResourceRef, next: Loose, old: Loose): void {
   const added = (next.metadata?.finalizers ?? []).filter((finalizer) => !had.has(finalizer));
   if (added.length === 0) return;
   const list = `[]string{${added.map((finalizer) => JSON.stringify(finalizer)).join(", ")}}`;
-  const message = `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers ${list}`;
-  const cause = { reason: "FieldValueForbidden", message, field: "metadata.finalizers" };
-  throw invalid(old.kind ?? "", ref.group, old.metadata.name ?? "", [cause]);
+  const detail = `no new finalizers can be added if the object is being deleted, found new finalizers ${list}`;
+  const cause = fieldForbidden("metadata.finalizers", detail);
+  throw newInvalid({ group: ref.group, kind: old.kind ?? "" }, old.metadata.name ?? "", [cause]);
 }
 
 const finalizersLeft = (object: Loose): boolean =>
@@ -213,15 +226,11 @@ export function updateObject(
   const asked = next.metadata?.resourceVersion ?? "";
   const kind = memoryKind(ref);
   if (asked === "" && !kind.unconditionalUpdate) {
-    const cause = {
-      reason: "FieldValueInvalid",
-      message: "Invalid value: 0: must be specified for an update",
-      field: "metadata.resourceVersion",
-    };
-    throw invalid(old.kind ?? "", ref.group, target.name, [cause]);
+    const cause = fieldInvalid("metadata.resourceVersion", 0, "must be specified for an update");
+    throw newInvalid({ group: ref.group, kind: old.kind ?? "" }, target.name, [cause]);
   }
   if (next.metadata?.uid) checkPreconditions(ref, target.name, old, { uid: next.metadata.uid });
-  if (asked !== "" && asked !== old.metadata?.resourceVersion) throw conflict(ref, target.name, STALE);
+  if (asked !== "" && asked !== old.metadata?.resourceVersion) throw newConflict(ref, target.name);
   const guarded = cloneJson(guardUpdate(next, old, kind, options.subresource ?? ""));
   checkFinalizers(ref, guarded, old);
   if (canonical(guarded) === canonical(old)) return cloneJson(old);
