@@ -4,6 +4,7 @@ import type { ModelType } from "./model.ts";
 
 export type { ModelField, ModelType } from "./model.ts";
 export { patchSchemaFor } from "./patch-schema.ts";
+export { openApiPath, openApiV2, openApiV3, openApiV3Index } from "./open-api.ts";
 export { checkTypes, pruneUnknown, walkUnknownFields } from "./walk.ts";
 
 /** The type of that schema name, as in io.k8s.api.core.v1.Pod; throws where there is none. */

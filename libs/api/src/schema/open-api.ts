@@ -1,0 +1,154 @@
+// OpenAPI documents for kubectl: `explain`, `apply` and the check of field validation read the v3 ones. They describe just
+// the kinds given, with the actions that those allow.
+import type { KindDefinition, Verb } from "../kind.ts";
+import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
+import { modelType } from "./model.ts";
+
+const STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+const DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+const PATCH_TYPES = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+];
+
+const query = (name: string, type: "string" | "integer" | "boolean", description: string): JsonSchema => ({
+  name,
+  in: "query",
+  description,
+  schema: { type, uniqueItems: true },
+});
+const DRY_RUN = query("dryRun", "string", "All: check everything and store nothing.");
+const FIELD_MANAGER = query("fieldManager", "string", "The name that the change is recorded under.");
+const FIELD_VALIDATION = query("fieldValidation", "string", "Ignore, Warn or Strict: what unknown fields mean.");
+const WRITE = [DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
+const DELETE = [
+  DRY_RUN,
+  query("gracePeriodSeconds", "integer", "Seconds to end in; 0 ends at once."),
+  query("propagationPolicy", "string", "Orphan, Background or Foreground: what becomes of dependents."),
+];
+const SELECT = [
+  query("labelSelector", "string", "Chooses objects by labels."),
+  query("fieldSelector", "string", "Chooses objects by fields."),
+  query("limit", "integer", "The most objects a page holds."),
+  query("continue", "string", "The token that the last page ended with."),
+  query("resourceVersion", "string", "The version to read or start at."),
+  query("resourceVersionMatch", "string", "How resourceVersion is meant."),
+  query("timeoutSeconds", "integer", "Ends the call after that time."),
+];
+const LIST = [
+  ...SELECT,
+  query("watch", "boolean", "Follow changes instead of returning a list."),
+  query("allowWatchBookmarks", "boolean", "Send bookmarks in a watch."),
+  query("sendInitialEvents", "boolean", "Begin a watch with what is there."),
+];
+
+/** "api/v1" or "apis/apps/v1": where the document of a group and version lives below /openapi/v3/. */
+export function openApiPath(group: string, version: string): string {
+  return group === "" ? `api/${version}` : `apis/${group}/${version}`;
+}
+
+/** The index at /openapi/v3; `hashOf` tells clients when their copy of a document is out of date. */
+export function openApiV3Index(
+  groupVersions: readonly { group: string; version: string }[],
+  hashOf: (path: string) => string,
+): JsonSchema {
+  const paths: Record<string, { serverRelativeURL: string }> = {};
+  for (const { group, version } of groupVersions) {
+    const path = openApiPath(group, version);
+    paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hashOf(path)}` };
+  }
+  return { paths };
+}
+
+/** The document of one group and version. `kinds` may hold others too; they are passed over. */
+export function openApiV3(group: string, version: string, kinds: readonly KindDefinition[]): JsonSchema {
+  const root = `/${openApiPath(group, version)}`;
+  const paths: Record<string, JsonSchema> = {};
+  const names = new Set([STATUS, DELETE_OPTIONS, ...kindSchemaNames(group, version)]);
+  for (const kind of kinds) {
+    if (kind.group === group && kind.version === version) addPaths(paths, root, kind, names);
+  }
+  return {
+    openapi: "3.0.0",
+    info: { title: "Kubernetes", version: "v1.35.2" },
+    paths,
+    components: { schemas: componentSchemas([...names]) },
+  };
+}
+
+/** A small, valid v2 document: clients of this version read v3. */
+export function openApiV2(): JsonSchema {
+  return { swagger: "2.0", info: { title: "Kubernetes", version: "v1.35.2" }, paths: {}, definitions: {} };
+}
+
+function addPaths(paths: Record<string, JsonSchema>, root: string, kind: KindDefinition, names: Set<string>): void {
+  const scoped = kind.namespaced ? `${root}/namespaces/{namespace}/${kind.resource}` : `${root}/${kind.resource}`;
+  const collection: JsonSchema = {};
+  if (kind.verbs.includes("list")) collection["get"] = operation(kind, "list", listSchemaOf(kind), LIST);
+  if (kind.verbs.includes("create")) collection["post"] = operation(kind, "post", kind.schemaName, WRITE);
+  if (kind.verbs.includes("deletecollection")) {
+    collection["delete"] = operation(kind, "deletecollection", STATUS, [...DELETE, ...SELECT]);
+  }
+  names.add(kind.schemaName);
+  paths[scoped] = { ...collection, parameters: parameters(kind.namespaced, false) };
+  if (kind.namespaced && collection["get"] !== undefined) {
+    paths[`${root}/${kind.resource}`] = { get: collection["get"] };
+  }
+  const single = singleOperations(kind, kind.verbs);
+  if (Object.keys(single).length > 0) {
+    paths[`${scoped}/{name}`] = { ...single, parameters: parameters(kind.namespaced, true) };
+  }
+  if (kind.hasStatus) {
+    const status = singleOperations(kind, ["get", "update", "patch"]);
+    paths[`${scoped}/{name}/status`] = { ...status, parameters: parameters(kind.namespaced, true) };
+  }
+}
+
+function singleOperations(kind: KindDefinition, verbs: readonly Verb[]): JsonSchema {
+  const found: JsonSchema = {};
+  if (verbs.includes("get")) found["get"] = operation(kind, "get", kind.schemaName, []);
+  if (verbs.includes("update")) found["put"] = operation(kind, "put", kind.schemaName, WRITE);
+  if (verbs.includes("patch")) found["patch"] = operation(kind, "patch", kind.schemaName, WRITE);
+  if (verbs.includes("delete")) found["delete"] = operation(kind, "delete", STATUS, DELETE);
+  return found;
+}
+
+function listSchemaOf(kind: KindDefinition): string {
+  const name = `${kind.schemaName}List`;
+  modelType(name);
+  return name;
+}
+
+function operation(kind: KindDefinition, action: string, answer: string, extra: readonly JsonSchema[]): JsonSchema {
+  const made: JsonSchema = {
+    operationId: `${action}${kind.kind}`,
+    "x-kubernetes-action": action,
+    "x-kubernetes-group-version-kind": { group: kind.group, version: kind.version, kind: kind.kind },
+    parameters: extra,
+    responses: { "200": { description: "OK", content: { "application/json": { schema: referenceTo(answer) } } } },
+  };
+  if (action === "patch") {
+    const body = { schema: { type: "object" } };
+    made["requestBody"] = { content: Object.fromEntries(PATCH_TYPES.map((type) => [type, body])), required: true };
+  } else if (action === "post" || action === "put") {
+    made["requestBody"] = { content: { "application/json": { schema: referenceTo(kind.schemaName) } }, required: true };
+  } else if (action === "delete" || action === "deletecollection") {
+    made["requestBody"] = { content: { "application/json": { schema: referenceTo(DELETE_OPTIONS) } } };
+  }
+  return made;
+}
+
+function parameters(namespaced: boolean, named: boolean): JsonSchema[] {
+  const inPath = (name: string, description: string): JsonSchema => ({
+    name,
+    in: "path",
+    description,
+    required: true,
+    schema: { type: "string", uniqueItems: true },
+  });
+  return [
+    ...(named ? [inPath("name", "The object's name.")] : []),
+    ...(namespaced ? [inPath("namespace", "The object's namespace.")] : []),
+  ];
+}
