@@ -1,3 +1,4 @@
+// The object machinery of the API: pure values and functions, no I/O, no clock.
 export * from "./deep.ts";
 export * from "./field-error.ts";
 export * from "./field-selector.ts";

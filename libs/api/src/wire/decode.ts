@@ -1,6 +1,6 @@
 // Decodes messages of the API into their JSON form. Fields that upstream's JSON would leave out because they are empty are
 // left out here too: on the wire every plain (non-pointer) field is present, set or not.
-import { formatMicroTime, formatTime, setOwn } from "@coxswain/apimachinery";
+import { decodeJson, formatMicroTime, formatTime, setOwn } from "@coxswain/apimachinery";
 import { type ModelField, type ModelType, modelType } from "../schema/model.ts";
 import { malformed, WireReader } from "./reader.ts";
 
@@ -148,12 +148,7 @@ function timeOf(bytes: Buffer, type: string): string | undefined {
 }
 
 function jsonOf(bytes: Buffer): unknown {
-  if (bytes.length === 0) return undefined;
-  try {
-    return JSON.parse(bytes.toString("utf8"), (key, value: unknown) => (key === "__proto__" ? undefined : value));
-  } catch {
-    throw malformed("an embedded object is not JSON");
-  }
+  return bytes.length === 0 ? undefined : decodeJson(bytes).value;
 }
 
 interface Parts {

@@ -1,0 +1,48 @@
+// Bytes from outside become values, or a BadRequest; never a crash, never a changed prototype.
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { decodeJson, StatusError } from "../src/index.ts";
+
+test("duplicates are named with their path, and only when asked for", () => {
+  const text = '{"a":1,"b":{"x":[{"y":1,"y":2}],"x":1},"a":2,"\\u0061":3,"s":"{\\"a\\":1,\\"a\\":2}"}';
+  expect(decodeJson(text, { duplicates: true }).duplicates).toEqual([
+    'duplicate field "b.x[0].y"',
+    'duplicate field "b.x"',
+    'duplicate field "a"',
+  ]);
+  expect(decodeJson(text).duplicates).toEqual([]);
+});
+
+test.each([
+  '{"__proto__":{"x":1}}',
+  '{"a":{"\\u005f_proto__":1}}',
+  "[".repeat(5000) + "]".repeat(5000),
+  '{"a":'.repeat(3000) + "1" + "}".repeat(3000),
+  "{",
+  "",
+])("refused: %.30s", (text) => {
+  expect(() => decodeJson(Buffer.from(text))).toThrow(StatusError);
+  expect(({} as { x?: number }).x).toBeUndefined();
+});
+
+test("any JSON decodes as JSON.parse does, without duplicates", () => {
+  fc.assert(
+    fc.property(fc.json(), fc.constantFrom(0, 2), (json, indent) => {
+      if (json.includes("__proto__")) return;
+      const text = JSON.stringify(JSON.parse(json), undefined, indent);
+      expect(decodeJson(text, { duplicates: true })).toEqual({ value: JSON.parse(text) as unknown, duplicates: [] });
+    }),
+  );
+});
+
+test("any bytes decode or are refused", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+      try {
+        decodeJson(Buffer.from(bytes), { duplicates: true });
+      } catch (error) {
+        expect(error).toBeInstanceOf(StatusError);
+      }
+    }),
+  );
+});
