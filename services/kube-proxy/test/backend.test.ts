@@ -1,3 +1,4 @@
+// The simulated backend keeps what the contract promises.
 import { VirtualEnv } from "@coxswain/env";
 import { createSimulatedBackend } from "../src/backend/simulated.ts";
 import { backendSuite } from "../src/testing/backend-suite.ts";
