@@ -41,6 +41,8 @@ export interface ApiServerComponentDeps {
   readonly anonymous: boolean;
   readonly serviceCidr?: string;
   readonly nodePortRange?: string;
+  /** Built-in admission plugins to leave out. */
+  readonly disabledAdmission?: readonly string[];
 }
 
 export interface ApiServerComponent {
@@ -93,6 +95,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     ...security.extensions,
     ...(deps.serviceCidr === undefined ? {} : { serviceCidr: deps.serviceCidr }),
     ...(deps.nodePortRange === undefined ? {} : { nodePortRange: deps.nodePortRange }),
+    disabledAdmission: deps.disabledAdmission ?? [],
     // Endpoints must not name loopback: pods would reach themselves.
     ...(isAdvertisable(deps.advertiseAddress) ? { advertisedAddresses: [{ ip: deps.advertiseAddress, port }] } : {}),
   });

@@ -21,6 +21,7 @@ interface Flags {
   readonly anonymousAuth: boolean;
   readonly serviceClusterIpRange: string;
   readonly serviceNodePortRange: string;
+  readonly disableAdmissionPlugins: readonly string[];
   readonly restFd?: number;
 }
 
@@ -40,6 +41,7 @@ function addFlags(command: Command): void {
     .option("--no-anonymous-auth", "refuse callers without credentials")
     .option("--service-cluster-ip-range <cidr>", "addresses for Services", "10.96.0.0/16")
     .option("--service-node-port-range <from-to>", "ports for NodePort Services", "30000-32767")
+    .option("--disable-admission-plugins <names>", "built-in admission plugins to leave out", list, [])
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
 }
 
@@ -94,6 +96,7 @@ await runComponent<Flags>({
       anonymous: flags.anonymousAuth,
       serviceCidr: flags.serviceClusterIpRange,
       nodePortRange: flags.serviceNodePortRange,
+      disabledAdmission: flags.disableAdmissionPlugins,
     });
     deps.setAuth(component.auth);
     return component.app;
