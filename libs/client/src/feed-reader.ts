@@ -1,5 +1,5 @@
 // Reads one chain of the change feed and cuts it into segments. Guarantees: within a segment nothing is missing between
-// `from` and its last message. A gap, a new epoch that does not connect, a lost connection and silence past twice the
+// `from` and its last message. A gap, a new epoch, a lost connection and silence past twice the
 // bookmark interval close the segment; the next message opens another.
 import { compareResourceVersions, type ResourceRef } from "@coxswain/apimachinery";
 import type { Env, TimerHandle } from "@coxswain/env";
@@ -26,23 +26,22 @@ const atMost = (a: string, b: string): boolean => compareResourceVersions(a, b) 
 export class FeedSegment {
   /** Who has everything up to here may go on with this segment. */
   readonly from: string;
-  epoch: string;
+  readonly epoch: string;
   to: string;
   end: SegmentEnd | undefined;
   #queue: FeedMessage[] = [];
   #wake: (() => void) | undefined;
 
-  constructor(first: FeedMessage, previous: string) {
-    this.from = previous === "0" ? first.header.rv : previous;
+  constructor(first: FeedMessage, from: string) {
+    this.from = from;
     this.epoch = first.header.epoch;
     this.to = first.header.rv;
     this.#queue.push(first);
   }
 
-  /** True where nothing lies between this segment and a message that follows `previous`. */
+  /** True where nothing lies between this segment and a message of its epoch that follows `previous`. */
   continues(header: ChangeHeader, previous: string): boolean {
-    if (atMost(header.rv, this.to)) return true;
-    return previous === "0" ? header.epoch === this.epoch : atMost(previous, this.to);
+    return header.epoch === this.epoch && atMost(previous, this.to);
   }
 
   get overfull(): boolean {
@@ -50,8 +49,6 @@ export class FeedSegment {
   }
 
   push(message: FeedMessage): void {
-    this.epoch = message.header.epoch;
-    if (atMost(message.header.rv, this.to)) return;
     this.to = message.header.rv;
     this.#queue.push(message);
     this.#wake?.();
@@ -87,6 +84,8 @@ export class FeedReader {
   readonly #deps: FeedReaderDeps;
   #segment: FeedSegment | undefined;
   #heardAtMs = 0;
+  /** The publisher that was heard last, and the first version that was heard of it. */
+  #epoch = { id: "", firstRv: "0" };
   #timer: TimerHandle | undefined;
   #stop: (() => void) | undefined;
   /** Called after each message. */
@@ -136,13 +135,20 @@ export class FeedReader {
   }
 
   #add(message: FeedMessage, previous: string): void {
-    const segment = this.#segment;
-    if (segment?.end === undefined && segment?.continues(message.header, previous) === true && !segment.overfull) {
+    const { header } = message;
+    const segment = this.#segment?.end === undefined ? this.#segment : undefined;
+    // A duplicate, or a straggler of a publisher that was replaced.
+    if (segment !== undefined && atMost(header.rv, segment.to)) return;
+    if (segment?.continues(header, previous) === true && !segment.overfull) {
       segment.push(message);
       return;
     }
-    if (segment !== undefined) this.#close(segment.epoch === message.header.epoch ? "gap" : "epoch");
-    this.#segment = new FeedSegment(message, previous);
+    if (segment !== undefined) this.#close(segment.epoch === header.epoch ? "gap" : "epoch");
+    if (this.#epoch.id !== header.epoch) this.#epoch = { id: header.epoch, firstRv: header.rv };
+    // What a publisher says of the time before its epoch is not relied upon: only a link to a change that lies within
+    // what was heard of the epoch connects; else a reader must have reached this message by itself.
+    const linked = previous !== "0" && atMost(this.#epoch.firstRv, previous);
+    this.#segment = new FeedSegment(message, linked ? previous : header.rv);
   }
 
   #close(end: SegmentEnd): void {

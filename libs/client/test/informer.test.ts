@@ -64,9 +64,14 @@ function publish(env: VirtualEnv, cluster: MemoryCluster, bus: EventBus) {
   env.timers.setInterval(bookmark, BOOKMARK_INTERVAL_MS);
   return {
     state,
+    // A new publisher knows the objects that are there, not the deletions before its time.
     newEpoch: () => {
       state.epoch++;
       state.chains.clear();
+      for (const object of cluster.objects<Pod>(PODS)) {
+        state.chains.set("pods", rv(object));
+        if (object.spec?.nodeName !== undefined) state.chains.set(`pods/${object.spec.nodeName}`, rv(object));
+      }
     },
   };
 }
@@ -228,6 +233,21 @@ test("a new epoch leads to catching up; nothing of the time between is missed", 
   expect(informer.lister.get("ns/next")).toBeDefined();
   await env.advance(BOOKMARK_INTERVAL_MS);
   expect(cluster.openWatches).toBe(0);
+});
+
+test("a deletion before a new publisher's time is not missed, though its chain does not know of it", async () => {
+  const context = setup(3, { node: "n0" });
+  const { env, publisher, writer, informer } = context;
+  await joined(context);
+  await writer.create(PODS, pod("second", "n0"));
+  await env.advance(1);
+  publisher.state.paused = true;
+  await writer.delete(PODS, { namespace: "ns", name: "second" }, { gracePeriodSeconds: 0 });
+  publisher.state.paused = false;
+  publisher.newEpoch();
+  await writer.create(PODS, pod("third", "n0"));
+  await env.advance(2_000);
+  expect(informer.lister.list().map((o) => o.metadata?.name)).toEqual(["first", "third"]);
 });
 
 test("a lost connection and a silent feed lead to a watch", async () => {
