@@ -99,10 +99,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     while (!signal.aborted) {
       await retrying(deps, signal, "publisher", async () => {
         await cache.whenPrimed(signal);
-        const { lost, term, resign } = await candidate.campaign(signal);
-        const leading = AbortSignal.any([signal, lost]);
+        const election = await candidate.campaign(signal);
+        const term = election.term.toString();
+        const leading = AbortSignal.any([signal, election.lost]);
         publishing = true;
-        logger.info({ term: term.toString() }, "publishing changes");
+        logger.info({ term }, "publishing changes");
         try {
           const repair = repairAllocations(cache, storage, logger).catch((error: unknown) => {
             logger.warn({ error: String(error) }, "could not repair allocations");
@@ -111,7 +112,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
           await Promise.all([...work, repair]);
         } finally {
           publishing = false;
-          await resign();
+          await election.resign();
         }
       });
     }

@@ -3,7 +3,7 @@ import { noMetrics, silentLogger } from "@coxswain/component-base";
 import type { ResourceClient } from "@coxswain/client";
 import { createRealEnv, type Env } from "@coxswain/env";
 import { createMemoryBus } from "@coxswain/event-bus";
-import { createMemoryStorage, type MemoryStore } from "@coxswain/storage";
+import { createMemoryStorage, type MemoryStore, type Storage } from "@coxswain/storage";
 import { createApiServer, type ApiServer, type ApiServerDeps } from "../src/app.ts";
 import { createInProcessClient } from "../src/client/in-process-client.ts";
 
@@ -12,6 +12,7 @@ export interface TestServer {
   readonly api: ApiServer;
   readonly client: ResourceClient;
   readonly store: MemoryStore;
+  readonly storage: Storage;
   stop(): Promise<void>;
 }
 
@@ -43,6 +44,7 @@ export async function startTestServer(
     api,
     client: createInProcessClient({ pipeline: api.pipeline, user: ADMIN, env }),
     store: storage.store,
+    storage,
     async stop() {
       stop.abort();
       await running;

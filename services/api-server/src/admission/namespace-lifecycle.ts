@@ -25,7 +25,7 @@ export function createNamespaceLifecycle(
     async admit({ operation, kind, namespace, name }) {
       if (operation !== "CREATE" || !kind.namespaced) return;
       const cached = source.get(NAMESPACES, "", namespace)?.object;
-      const found = (cached ?? (await read(namespace))) as Namespace | undefined;
+      const found: Namespace | undefined = cached ?? (await read(namespace));
       if (found === undefined) throw newNotFound(NAMESPACES, namespace);
       if (found.status?.phase !== "Terminating" && !found.metadata?.deletionTimestamp) return;
       const message = `unable to create new content in namespace ${namespace} because it is being terminated`;

@@ -1,7 +1,7 @@
 // NodeRestriction: a kubelet changes its own Node, the pods bound to it and its own Lease, and nothing of other nodes.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
 import type { Node, Pod } from "@coxswain/api";
-import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import { newForbidden } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 
 const NODE_USER = "system:node:";
@@ -37,10 +37,13 @@ function checkNode(attributes: AdmissionAttributes, node: string): void {
   if (of !== node) refuse(attributes, `node ${quoted(node)} is not allowed to modify node ${quoted(of)}`);
   if (operation === "DELETE") refuse(attributes, `node ${quoted(node)} is not allowed to delete node ${quoted(of)}`);
   if (operation !== "UPDATE") return;
-  const before = JSON.stringify((old as Node | undefined)?.spec?.taints ?? []);
-  if (before !== JSON.stringify((object as Node).spec?.taints ?? [])) {
+  if (JSON.stringify(taintsOf(old)) !== JSON.stringify(taintsOf(object))) {
     refuse(attributes, `node ${quoted(node)} is not allowed to modify taints`);
   }
+}
+
+function taintsOf(node: Node | undefined): unknown {
+  return node?.spec?.taints ?? [];
 }
 
 function checkPod(attributes: AdmissionAttributes, node: string): void {
@@ -67,8 +70,8 @@ function checkPod(attributes: AdmissionAttributes, node: string): void {
   }
 }
 
-function boundNode(pod: KubeObject | undefined): string {
-  return (pod as Pod | undefined)?.spec?.nodeName ?? "";
+function boundNode(pod: Pod | undefined): string {
+  return pod?.spec?.nodeName ?? "";
 }
 
 function checkLease(attributes: AdmissionAttributes, node: string): void {
@@ -88,9 +91,7 @@ function checkToken(attributes: AdmissionAttributes, node: string, source: Objec
   if (reference?.kind !== "Pod" || !reference.name) {
     refuse(attributes, "node requested token not bound to a pod");
   }
-  const pod = source.get({ group: "", resource: "pods" }, attributes.namespace, reference.name)?.object as
-    | Pod
-    | undefined;
+  const pod = source.get({ group: "", resource: "pods" }, attributes.namespace, reference.name)?.object;
   if (pod === undefined || pod.metadata?.uid !== reference.uid || boundNode(pod) !== node) {
     refuse(attributes, "node requested token bound to a pod scheduled on a different node");
   }

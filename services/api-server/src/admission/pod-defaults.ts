@@ -15,7 +15,7 @@ const BUILT_IN = new Map([
 
 function createdPod({ operation, kind, object, subresource }: AdmissionAttributes): Pod | undefined {
   if (operation !== "CREATE" || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return undefined;
-  return object as Pod;
+  return object;
 }
 
 function tolerates(toleration: Toleration, key: string): boolean {

@@ -47,7 +47,7 @@ export async function repairAllocations(cache: WatchCache, storage: Storage, log
   const page = await storage.list({ prefix: ALLOCATIONS_PREFIX, rv });
   const owners = new Map<string, Service>();
   for (const { object } of cache.resource(SERVICES).listAt(rv)) {
-    for (const key of heldKeys(object as Service)) owners.set(key, object as Service);
+    for (const key of heldKeys(object)) owners.set(key, object);
   }
   let mended = 0;
   const stored = new Set<string>();

@@ -53,7 +53,7 @@ export function portRange(text: string): Range {
 /** A free value: drawn from the upper band, then searched, then from the lower band; undefined where all are taken. */
 export function pick(range: Range, random: Random, taken: (value: string) => boolean): string | undefined {
   const upper = range.size - range.dynamicFrom;
-  for (let draw = 0; upper > 0 && draw < DRAWS; draw++) {
+  for (let draw = upper > 0 ? 0 : DRAWS; draw < DRAWS; draw++) {
     const value = range.at(range.dynamicFrom + random.int(upper));
     if (!taken(value)) return value;
   }

@@ -40,18 +40,18 @@ export function createServiceAllocator(deps: AllocatorDeps): Contributor {
     prepare({ context, next, old, state }) {
       if (!concerns(context) || context.subresource === "status") return;
       const service = next as Service;
-      normalize(service, old as Service | undefined);
-      assign(deps, service, old as Service | undefined, progressOf(state));
+      normalize(service, old);
+      assign(deps, service, old, progressOf(state));
     },
     contribute({ context, next, old, state }) {
       if (!concerns(context)) return undefined;
       const progress = progressOf(state);
-      const service = next as Service | undefined;
+      const service = next;
       // A create is committed again with the same object after a collision: draw anew what collided.
       if (service !== undefined && progress.taken.size > 0) {
-        assign(deps, service, old as Service | undefined, progress);
+        assign(deps, service, old, progress);
       }
-      return claim(service, old as Service | undefined, progress);
+      return claim(service, old, progress);
     },
   };
 }

@@ -1,6 +1,6 @@
 // The request pipeline: authorize, then hand the request to reads, watches, the registry or a subresource. Every error that
 // leaves it is a StatusError.
-import type { Binding, Eviction, KindDefinition, Scale } from "@coxswain/api";
+import type { Binding, Eviction, KindDefinition } from "@coxswain/api";
 import { kindFor, kindForGvk } from "@coxswain/api/scheme";
 import { patchSchemaFor } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
@@ -71,7 +71,12 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
 
 /** Errors that are not of the API become InternalError, and are logged, because they are defects or injected. */
 function asStatusError(logger: Logger, request: ApiRequest, error: unknown): StatusError {
-  if (error instanceof StatusError) return error;
+  if (error instanceof StatusError) {
+    const wait = error.reason === "ServiceUnavailable" && error.details.retryAfterSeconds === undefined;
+    if (!wait) return error;
+    const details = { ...error.details, retryAfterSeconds: 1 };
+    return new StatusError(error.reason, error.code, error.message, details, { cause: error });
+  }
   if (isAbort(error))
     return new StatusError("Timeout", 504, "Timeout: request did not complete within the allotted time");
   if (!(error instanceof FailpointError)) {
@@ -262,7 +267,7 @@ class Dispatcher {
     const context = writeContext(request, document);
     const body = decodeObject(targetOf(context, document), request.body, request.contentType);
     if (id === "pods/binding") return await this.#bind(request, kind, body as Binding);
-    if (id === "pods/eviction") return await this.#evict(request, kind, body as Eviction);
+    if (id === "pods/eviction") return await this.#evict(request, kind, body);
     if (id === "serviceaccounts/token" && this.#deps.issueToken !== undefined) {
       const parent = await readObject(this.#deps, kind, request.namespace, request.name, undefined);
       const { namespace, name, subresource } = request;
@@ -333,7 +338,7 @@ class Dispatcher {
       patch === undefined
         ? decodeObject(target, request.body, request.contentType)
         : acceptObject(target, patch.apply(scaleOf(kind, old.object)), patch.duplicates);
-    const { object } = await this.#deps.registry.update(context, (old) => applyScale(kind, old, desired(old) as Scale));
+    const { object } = await this.#deps.registry.update(context, (old) => applyScale(kind, old, desired(old)));
     return answer(object, context.warnings);
   }
 }

@@ -1,7 +1,7 @@
 // Commits one object's change with all that must change with it: allocations, fences. Guarantees:
 // - It is all one transaction, on the condition that the object is at the version that the caller decided on.
 // - A refusal by somebody else's condition is told by that somebody; a refusal by the object's own is the caller's to retry.
-import type { KindDefinition, Lease } from "@coxswain/api";
+import type { KindDefinition } from "@coxswain/api";
 import { newRequestEntityTooLarge, type KubeObject } from "@coxswain/apimachinery";
 import type { Condition, Mutation, Storage, StoredValue } from "@coxswain/storage";
 import { CachedObject } from "../watch-cache/cached-object.ts";
@@ -117,7 +117,7 @@ function leaseFence(change: Change): Mutation[] {
   const { kind, namespace } = change.context;
   if (kind.group !== "coordination.k8s.io" || kind.resource !== "leases") return [];
   const lease = `${namespace}/${change.name}`;
-  const mutation = planFence(lease, change.next as Lease | undefined, change.old?.object as Lease | undefined);
+  const mutation = planFence(lease, change.next, change.old?.object);
   return mutation === undefined ? [] : [mutation];
 }
 

@@ -102,9 +102,8 @@ function planGrace(
   nowMs: number,
 ): "graceful" | "pending" | "now" {
   const meta = object.metadata!;
-  const { gracefulDelete } = kind.strategy;
   const requested = options.gracePeriodSeconds;
-  if (gracefulDelete === undefined) return "now";
+  if (kind.strategy.gracefulDelete === undefined) return "now";
   const running = meta.deletionGracePeriodSeconds;
   if (meta.deletionTimestamp) {
     if (running === undefined || running === 0) return "now";
@@ -114,7 +113,7 @@ function planGrace(
     meta.deletionGracePeriodSeconds = requested;
     return requested === 0 ? "now" : "graceful";
   }
-  const { gracePeriodSeconds } = gracefulDelete(object, requested);
+  const { gracePeriodSeconds } = kind.strategy.gracefulDelete(object, requested);
   if (gracePeriodSeconds === 0) return "now";
   meta.deletionTimestamp = formatTime(nowMs + gracePeriodSeconds * 1000);
   meta.deletionGracePeriodSeconds = gracePeriodSeconds;

@@ -1,5 +1,4 @@
 // The metadata rules that hold for every kind: what the system fills in, what a writer cannot change.
-import type { KindDefinition } from "@coxswain/api";
 import {
   formatTime,
   newBadRequest,
@@ -83,9 +82,9 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
   delete meta.selfLink;
 }
 
-function carry<K extends keyof ObjectMeta>(meta: ObjectMeta, before: ObjectMeta, key: K): void {
+function carry(meta: ObjectMeta, before: ObjectMeta, key: keyof ObjectMeta): void {
   if (before[key] === undefined) delete meta[key];
-  else meta[key] = before[key];
+  else Object.assign(meta, { [key]: before[key] });
 }
 
 /** The body of an update speaks of the object that the URL names. */

@@ -1,0 +1,110 @@
+// Addresses and node ports belong to one Service at a time, whoever asks at once and at whichever api-server.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SERVICES, type Service } from "@coxswain/api";
+import type { ResourceClient } from "@coxswain/client";
+import { startTestServer, type TestServer } from "./test-server.ts";
+
+let first: TestServer;
+let second: TestServer;
+
+beforeAll(async () => {
+  // 14 addresses, 24 ports: collisions are the rule.
+  const small = { serviceCidr: "10.96.0.0/27", nodePortRange: "30000-30039" };
+  first = await startTestServer(small);
+  second = await startTestServer({ ...small, store: first.store });
+});
+
+afterAll(async () => {
+  await first.stop();
+  await second.stop();
+});
+
+const service = (name: string, spec: Service["spec"] = {}): Service => ({
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name, namespace: "default" },
+  spec: { ports: [{ port: 80 }], ...spec },
+});
+
+const clear = async (client: ResourceClient): Promise<void> => {
+  for (const { metadata } of (await client.list<Service>(SERVICES, { namespace: "default" })).items) {
+    if (metadata!.name !== "kubernetes") await client.delete(SERVICES, { namespace: "default", name: metadata!.name! });
+  }
+};
+
+describe("service allocation", () => {
+  test("is never double, and all of the range can be used", async () => {
+    const names = Array.from({ length: 40 }, (_, index) => `s${index}`);
+    const outcomes = await Promise.all(
+      names.map((name, index) =>
+        (index % 2 === 0 ? first : second).client
+          .create(SERVICES, service(name, { type: "NodePort" }))
+          .catch((error: Error) => error.message),
+      ),
+    );
+    const made = outcomes.filter((each) => typeof each !== "string");
+    const ips = made.map(({ spec }) => spec!.clusterIP!);
+    const ports = made.map(({ spec }) => spec!.ports![0]!.nodePort!);
+    expect(new Set(ips).size).toBe(ips.length);
+    expect(new Set(ports).size).toBe(ports.length);
+    // 30 addresses, one of them the kubernetes Service's.
+    expect(made).toHaveLength(29);
+    expect(outcomes.find((each) => typeof each === "string")).toContain(
+      "failed to allocate a serviceIP: range is full",
+    );
+    await clear(first.client);
+    const again = await second.client.create(SERVICES, service("again", { clusterIP: ips[0] }));
+    expect(again.spec?.clusterIP).toBe(ips[0]);
+    await clear(first.client);
+  });
+
+  test("honours what is asked for, and refuses what is taken or out of range", async () => {
+    const { client } = first;
+    await client.create(
+      SERVICES,
+      service("one", { type: "NodePort", clusterIP: "10.96.0.9", ports: [{ port: 80, nodePort: 30007 }] }),
+    );
+    await expect(client.create(SERVICES, service("two", { clusterIP: "10.96.0.9" }))).rejects.toThrow(
+      'Service "two" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.9"]: failed to allocate IP 10.96.0.9: provided IP is already allocated',
+    );
+    const taken = service("three", { type: "NodePort", ports: [{ port: 80, nodePort: 30007 }] });
+    await expect(second.client.create(SERVICES, taken)).rejects.toThrow(
+      'Service "three" is invalid: spec.ports[0].nodePort: Invalid value: 30007: provided port is already allocated',
+    );
+    const outside = service("four", { type: "NodePort", ports: [{ port: 80, nodePort: 8080 }] });
+    await expect(client.create(SERVICES, outside)).rejects.toThrow(
+      "provided port is not in the valid range. The range of valid ports is 30000-30039",
+    );
+    await clear(client);
+  });
+
+  test("follows the type, and keeps what an update leaves out", async () => {
+    const { client } = first;
+    const target = { namespace: "default", name: "t" };
+    const made = await client.create(SERVICES, service("t", { type: "NodePort" }));
+    const port = made.spec!.ports![0]!.nodePort!;
+    const replaced = await client.update(SERVICES, service("t", { type: "NodePort", ports: [{ port: 80 }] }));
+    expect(replaced.spec?.clusterIP).toBe(made.spec?.clusterIP);
+    expect(replaced.spec?.ports?.[0]?.nodePort).toBe(port);
+    const plain = await client.patch<Service>(SERVICES, target, "application/strategic-merge-patch+json", {
+      spec: { type: "ClusterIP" },
+    });
+    expect(plain.spec?.ports?.[0]?.nodePort).toBeUndefined();
+    const reused = await client.create(
+      SERVICES,
+      service("u", { type: "NodePort", ports: [{ port: 80, nodePort: port }] }),
+    );
+    expect(reused.spec?.ports?.[0]?.nodePort).toBe(port);
+    const headless = await client.create(SERVICES, service("h", { clusterIP: "None" }));
+    expect(headless.spec).toMatchObject({ clusterIP: "None", clusterIPs: ["None"], ipFamilies: ["IPv4"] });
+    await clear(client);
+  });
+
+  test("a dry run takes nothing", async () => {
+    const { client } = first;
+    await client.create(SERVICES, service("dry", { clusterIP: "10.96.0.11" }), { dryRun: true });
+    const real = await client.create(SERVICES, service("real", { clusterIP: "10.96.0.11" }));
+    expect(real.spec?.clusterIP).toBe("10.96.0.11");
+    await clear(client);
+  });
+});
