@@ -1,8 +1,9 @@
 // pods/NAME/log and pods/NAME/exec: the api-server asks the kubelet of the pod's node and passes the stream on. Guarantees:
 // nothing is asked of a node before the user was authorized; a failure before the first byte is a Status.
-import { once } from "node:events";
+import type { ServerResponse } from "node:http";
+import { status } from "@grpc/grpc-js";
 import type { Node, Pod } from "@coxswain/api";
-import { StatusError, newBadRequest, newInternalError, newNotFound } from "@coxswain/apimachinery";
+import { newBadRequest, newInternalError, newNotFound } from "@coxswain/apimachinery";
 import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
 import { WebSocketServer } from "ws";
 import { API_SERVER_USER } from "../auth/identity.ts";
@@ -51,12 +52,26 @@ function authorize(deps: PodConnectDeps, info: ResourceInfo, call: RestCall | Up
   if (!decision.allowed) throw forbidden(attributes, decision.reason);
 }
 
-/** Waits for the first data, the end or the failure of the kubelet's answer. */
-async function firstOf(stream: LogsStream): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    stream.once("readable", () => resolve());
-    stream.once("end", () => resolve());
-    stream.once("error", (error) => reject(statusFromServiceError(error)));
+/** Copies the kubelet's answer; resolves at its end. The response is opened by the first data, or by an end without any. */
+function pumpLogs(stream: LogsStream, response: ServerResponse): Promise<void> {
+  const open = (): void => {
+    if (response.headersSent) return;
+    response.writeHead(200, { "Content-Type": "text/plain" });
+    response.flushHeaders();
+  };
+  response.on("drain", () => stream.resume());
+  return new Promise<void>((resolve, reject) => {
+    stream.on("data", (message: { data: Buffer }) => {
+      open();
+      if (!response.write(message.data)) stream.pause();
+    });
+    // A failed call ends before it fails, so the end alone says nothing.
+    stream.on("error", (error) => reject(statusFromServiceError(error)));
+    stream.on("status", ({ code }) => {
+      if (code !== status.OK) return;
+      open();
+      response.end(resolve);
+    });
   });
 }
 
@@ -70,9 +85,8 @@ async function streamLogs(deps: PodConnectDeps, info: ResourceInfo, call: RestCa
   );
   const container = chooseContainer(pod, options.container);
   const nodeName = pod.spec?.nodeName ?? "";
-  const headers = { "Content-Type": "text/plain" };
   if (nodeName === "") {
-    response.writeHead(200, headers).end();
+    response.writeHead(200, { "Content-Type": "text/plain" }).end();
     return;
   }
   checkHasLogs(pod, container, options.previous);
@@ -87,20 +101,13 @@ async function streamLogs(deps: PodConnectDeps, info: ResourceInfo, call: RestCa
   const cancel = (): void => stream.cancel();
   call.signal.addEventListener("abort", cancel, { once: true });
   try {
-    await firstOf(stream);
-    response.writeHead(200, headers);
-    response.flushHeaders();
-    for await (const message of stream as AsyncIterable<{ data: Buffer }>) {
-      if (response.destroyed) break;
-      if (!response.write(message.data)) await once(response, "drain", { signal: call.signal });
-    }
-    response.end();
+    await pumpLogs(stream, response);
   } catch (error) {
     if (call.signal.aborted) {
       response.end();
       return;
     }
-    throw error instanceof StatusError ? error : statusFromServiceError(error);
+    throw error;
   } finally {
     call.signal.removeEventListener("abort", cancel);
     stream.cancel();

@@ -1,0 +1,217 @@
+// Logs and exec through the api-server to a kubelet: what the kubelet is asked, what the client sees, and errors in between.
+import { existsSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Agent, request } from "undici";
+import { WebSocket } from "ws";
+import { NODES, PODS } from "@coxswain/api";
+import { StatusError } from "@coxswain/apimachinery";
+import type { KubeObject } from "@coxswain/apimachinery";
+import { silentLogger } from "@coxswain/component-base";
+import { createGrpcServer } from "@coxswain/component-base/grpc-server";
+import type { GrpcServer } from "@coxswain/component-base/grpc-server";
+import { implementService } from "@coxswain/component-base/grpc-service";
+import type { LogsRequest } from "../src/rest/kubelet-dialer.ts";
+import { kubectl, startTestServer } from "./support/test-server.ts";
+import type { TestServer } from "./support/test-server.ts";
+
+let server: TestServer;
+let kubelet: GrpcServer;
+let agent: Agent;
+const asked: LogsRequest[] = [];
+const callers: string[] = [];
+let followersGone = 0;
+
+const pod = (name: string, containers: string[], waiting = false): KubeObject & Record<string, unknown> => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace: "default" },
+  spec: { nodeName: "node-1", containers: containers.map((container) => ({ name: container, image: "x" })) },
+  status: {
+    phase: "Running",
+    containerStatuses: containers.map((container) => ({
+      name: container,
+      image: "x",
+      imageID: "",
+      ready: !waiting,
+      restartCount: 0,
+      state: waiting
+        ? { waiting: { reason: "ContainerCreating" } }
+        : { running: { startedAt: "2026-01-01T00:00:00Z" } },
+    })),
+  },
+});
+
+async function startKubelet(): Promise<string> {
+  const service = implementService("coxswain.kubelet.v1.Kubelet", {
+    listPods: async () => ({ pods: [] }),
+    getStats: async () => ({ nodes: [] }),
+    getLogs: async (message, responses, { user, signal }) => {
+      asked.push(message);
+      callers.push(user.username);
+      if (message.container === "broken") throw new StatusError("BadRequest", 400, "the log is gone");
+      await responses.send({ data: Buffer.from("line one\n") });
+      await responses.send({ data: Buffer.from("line two\n") });
+      if (!message.follow) return;
+      await new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      followersGone++;
+    },
+    exec: async (messages, responses) => {
+      // Not `for await`: leaving such a loop would end the call before the exit code.
+      const input = messages[Symbol.asyncIterator]();
+      for (let more = true; more;) {
+        const { value: message } = await input.next();
+        if (message?.start) await responses.send({ stdout: Buffer.from(`$ ${message.start.command.join(" ")}\n`) });
+        if (message?.stdin) await responses.send({ stderr: Buffer.from(`got ${message.stdin.toString()}`) });
+        more = message !== undefined && message.start?.stdin !== false && message.stdinEof !== true;
+      }
+      await responses.send({ exitCode: 3 });
+    },
+  });
+  kubelet = createGrpcServer({
+    tls: server.tls("kubelet-node-1"),
+    services: [service],
+    ...server.component.auth,
+    timers: server.env.timers,
+    logger: silentLogger,
+  });
+  return `127.0.0.1:${await kubelet.listen({ host: "127.0.0.1", port: 0 })}`;
+}
+
+beforeAll(async () => {
+  server = await startTestServer(["ServiceAccount"]);
+  const address = await startKubelet();
+  const { loopback } = server.component.server;
+  await loopback.create(NODES, {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: "node-1", annotations: { "coxswain.dev/kubelet-grpc": address } },
+  });
+  for (const one of [pod("one", ["c"]), pod("two", ["a", "broken"]), pod("starting", ["c"], true)]) {
+    const created = await loopback.create(PODS, one);
+    const next = { ...created, status: one["status"] };
+    await loopback.update(PODS, next, { subresource: "status" });
+  }
+  const { ca, cert, key } = server.tls("admin");
+  agent = new Agent({ connect: { ca, cert, key } });
+});
+
+afterAll(async () => {
+  await agent.destroy();
+  await server.close();
+  await kubelet.close(0);
+});
+
+async function log(path: string): Promise<{ code: number; text: string }> {
+  const url = `${server.url}/api/v1/namespaces/default/pods/${path}`;
+  const { statusCode, body } = await request(url, { dispatcher: agent });
+  const text = await body.text();
+  return { code: statusCode, text: text.startsWith("{") ? (JSON.parse(text) as { message: string }).message : text };
+}
+
+describe("log", () => {
+  test("passes on the kubelet's answer, asked with the api-server's own identity", async () => {
+    expect(await log("one/log?tailLines=2&timestamps=true&sinceSeconds=60")).toEqual({
+      code: 200,
+      text: "line one\nline two\n",
+    });
+    expect(asked.at(-1)).toMatchObject({
+      node: "node-1",
+      namespace: "default",
+      pod: "one",
+      container: "c",
+      tailLines: "2",
+      sinceSeconds: "60",
+      timestamps: true,
+      follow: false,
+    });
+    expect(callers.at(-1)).toBe("system:apiserver");
+  });
+
+  test("a client that goes away stops the kubelet's stream", async () => {
+    const url = `${server.url}/api/v1/namespaces/default/pods/one/log?follow=true`;
+    const { body } = await request(url, { dispatcher: agent });
+    const first = await body[Symbol.asyncIterator]().next();
+    expect(String(first.value)).toContain("line one");
+    body.on("error", () => undefined).destroy();
+    await expect.poll(() => followersGone).toBe(1);
+  });
+
+  test.each([
+    ["two/log", 400, "a container name must be specified for pod two, choose one of: [a broken]"],
+    ["two/log?container=z", 400, "container z is not valid for pod two"],
+    ["two/log?container=broken", 400, "the log is gone"],
+    ["starting/log", 400, 'container "c" in pod "starting" is waiting to start: ContainerCreating'],
+    ["one/log?previous=true", 400, 'previous terminated container "c" in pod "one" not found'],
+    ["absent/log", 404, 'pods "absent" not found'],
+    [
+      "one/log?tailLines=-1",
+      422,
+      'PodLogOptions "one" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0',
+    ],
+  ])("%s: %i %s", async (path, code, text) => {
+    expect(await log(path)).toEqual({ code, text });
+  });
+});
+
+interface ExecOutcome {
+  readonly protocol: string;
+  readonly channels: Record<number, string>;
+}
+
+function exec(query: string, protocols: string[], onOpen?: (socket: WebSocket) => void): Promise<ExecOutcome> {
+  const { ca, cert, key } = server.tls("admin");
+  const url = `${server.url.replace("https", "wss")}/api/v1/namespaces/default/pods/one/exec?${query}`;
+  const socket = new WebSocket(url, protocols, { ca, cert, key });
+  const channels: Record<number, string> = {};
+  return new Promise((resolve, reject) => {
+    socket.on("open", () => onOpen?.(socket));
+    socket.on("message", (data: Buffer) => {
+      const channel = data[0] ?? -1;
+      channels[channel] = (channels[channel] ?? "") + data.subarray(1).toString();
+    });
+    socket.on("unexpected-response", (_request, response) => reject(new Error(String(response.statusCode))));
+    socket.on("error", reject);
+    socket.on("close", () => resolve({ protocol: socket.protocol, channels }));
+  });
+}
+
+describe("exec", () => {
+  test("output, input, its end and the exit code", async () => {
+    const outcome = await exec("command=cat&command=-n&stdin=1&stdout=1&stderr=1", ["v5.channel.k8s.io"], (socket) => {
+      socket.send(Buffer.from("\0hello"));
+      socket.send(Buffer.from([255, 0]));
+    });
+    expect(outcome.protocol).toBe("v5.channel.k8s.io");
+    expect(outcome.channels[1]).toBe("$ cat -n\n");
+    expect(outcome.channels[2]).toBe("got hello");
+    expect(JSON.parse(outcome.channels[3] ?? "")).toMatchObject({
+      status: "Failure",
+      reason: "NonZeroExitCode",
+      message: "command terminated with non-zero exit code: exit status 3",
+      details: { causes: [{ reason: "ExitCode", message: "3" }] },
+    });
+  });
+
+  test("v4 clients are served; what cannot be served is refused before the handshake", async () => {
+    expect((await exec("command=ls&stdout=1", ["v4.channel.k8s.io"])).channels[1]).toBe("$ ls\n");
+    await expect(exec("stdout=1", ["v5.channel.k8s.io"])).rejects.toThrow("400");
+    await expect(exec("command=ls&stdout=1", ["v1.channel.k8s.io"])).rejects.toThrow("400");
+    await expect(exec("command=ls&stdout=1&container=z", ["v5.channel.k8s.io"])).rejects.toThrow("400");
+  });
+});
+
+const program = process.env["KUBECTL"] ?? "";
+
+test.runIf(existsSync(program))(
+  "kubectl logs and exec",
+  async () => {
+    expect((await kubectl(program, server, ["logs", "one"])).out).toBe("line one\nline two\n");
+    const done = await kubectl(program, server, ["exec", "one", "--", "uname", "-a"]);
+    expect(done).toMatchObject({ code: 3, out: "$ uname -a\n", err: "command terminated with exit code 3\n" });
+    const piped = await kubectl(program, server, ["exec", "-i", "one", "--", "cat"], "data");
+    expect(piped.err).toContain("got data");
+  },
+  30_000,
+);
