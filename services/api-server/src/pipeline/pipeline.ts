@@ -22,6 +22,7 @@ import type { Storage } from "@coxswain/storage";
 import type { AdmissionChain } from "../admission/chain.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
 import { acceptObject, decodeObject, decodeValue } from "../registry/codec.ts";
+import { checkIdentity } from "../registry/metadata.ts";
 import { decodePatch } from "../registry/patch.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
 import { deletionOptions, writeContext, type WriteContext } from "../registry/write-context.ts";
@@ -180,6 +181,7 @@ class Dispatcher {
     const context = writeContext(request, kind);
     const decode = (): KubeObject => decodeObject(targetOf(context, kind), request.body, request.contentType);
     let first: KubeObject | undefined = decode();
+    checkIdentity(context, (first.metadata ??= {}));
     // The body is parsed once; again only where the update is decided again.
     const produce = (): KubeObject => {
       const object = first ?? decode();

@@ -1,0 +1,63 @@
+// The change feed: one publisher at a time, every change once, chained; a new publisher under a new epoch when one goes.
+import { expect, test, vi } from "vitest";
+import { CONFIG_MAPS, PODS, SECRETS, type Pod } from "@coxswain/api";
+import { createRealEnv } from "@coxswain/env";
+import { changePattern, createMemoryBus, decodeHeader, type ChangeHeader } from "@coxswain/event-bus";
+import { startTestServer, type TestServer } from "./test-server.ts";
+
+interface Heard extends ChangeHeader {
+  readonly subject: string;
+  readonly body: string;
+}
+
+const configMap = (name: string) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace: "default" } });
+
+async function publisherAmong(servers: readonly TestServer[]): Promise<TestServer> {
+  return await vi.waitUntil(() => servers.find(({ api }) => api.facts().publisher));
+}
+
+test("each change is published once, in a chain that goes on under another publisher", async () => {
+  const env = createRealEnv();
+  const bus = createMemoryBus({ env });
+  const heard: Heard[] = [];
+  for (const resource of ["configmaps", "pods", "secrets"]) {
+    bus.subscribe(changePattern("", resource), ({ subject, headers, data }) => {
+      const header = decodeHeader(headers)!;
+      if (header.type !== "BOOKMARK") heard.push({ ...header, subject, body: data.toString() });
+    });
+  }
+  const one = await startTestServer({ env, bus });
+  const two = await startTestServer({ env, bus, store: one.store });
+  const first = await publisherAmong([one, two]);
+  const other = first === one ? two : one;
+  const { client } = other;
+  await client.create(CONFIG_MAPS, configMap("a"));
+  await client.create(SECRETS, { ...configMap("s"), kind: "Secret" });
+  const pod: Pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "p", namespace: "default" },
+    spec: { nodeName: "n1.example", containers: [{ name: "c", image: "i" }] },
+  };
+  await client.create(PODS, pod);
+  await client.delete(CONFIG_MAPS, { namespace: "default", name: "a" });
+  await vi.waitUntil(() => heard.length >= 4);
+  expect(heard.map(({ subject, type, ref }) => [subject, type, ref])).toEqual([
+    ["kube.core.configmaps.default", "ADDED", undefined],
+    ["kube.core.secrets.default", "ADDED", "default/s"],
+    ["kube.core.pods.default.node.n1_example", "ADDED", undefined],
+    ["kube.core.configmaps.default", "DELETED", undefined],
+  ]);
+  expect(heard[1]!.body).toBe("");
+  expect(heard[3]!.prevRv).toBe(heard[0]!.rv);
+  expect(heard[2]!.prevNodeRv).toBe("0");
+  expect(JSON.parse(heard[3]!.body)).toMatchObject({ metadata: { name: "a", resourceVersion: heard[3]!.rv } });
+  await first.stop();
+  await publisherAmong([other]);
+  await client.create(CONFIG_MAPS, configMap("b"));
+  await vi.waitUntil(() => heard.length >= 5);
+  expect(heard).toHaveLength(5);
+  expect(heard[4]!.epoch).not.toBe(heard[3]!.epoch);
+  expect(heard[4]!.prevRv).toBe(heard[3]!.rv);
+  await other.stop();
+});

@@ -1,0 +1,273 @@
+// What a client is told when it asks for what cannot be, in upstream's words, and that nothing changes then.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CLUSTER_ROLES, CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, type Pod } from "@coxswain/api";
+import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import type { ApiRequest, ApiResult } from "../src/pipeline/contract.ts";
+import { startTestServer, type TestServer } from "./test-server.ts";
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startTestServer({ disabledAdmission: [] });
+});
+
+afterAll(async () => {
+  await server.stop();
+});
+
+interface Raw {
+  readonly ref: ResourceRef;
+  readonly verb: ApiRequest["verb"];
+  readonly name?: string;
+  readonly subresource?: string;
+  readonly namespace?: string;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly options?: ApiRequest["options"];
+  readonly user?: ApiRequest["user"];
+}
+
+function raw({ ref, body, ...rest }: Raw): Promise<ApiResult> {
+  return server.api.pipeline.handle({
+    user: { username: "admin", groups: ["system:masters"] },
+    namespace: "default",
+    name: "",
+    subresource: "",
+    contentType: "application/json",
+    options: {},
+    signal: new AbortController().signal,
+    ...ref,
+    ...rest,
+    body: body === undefined ? undefined : Buffer.from(typeof body === "string" ? body : JSON.stringify(body)),
+  });
+}
+
+const configMap = (name: string, extra: object = {}): KubeObject & Record<string, unknown> => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name },
+  ...extra,
+});
+
+const pod = (name: string): Pod => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace: "default" },
+  spec: { containers: [{ name: "c", image: "example.test/app:1" }] },
+});
+
+describe("requests that cannot be", () => {
+  const cases: [string, Raw, number, string][] = [
+    [
+      "an unknown field under strict validation",
+      { ref: CONFIG_MAPS, verb: "create", body: configMap("a", { foo: 1 }), options: { fieldValidation: "Strict" } },
+      400,
+      'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "foo"',
+    ],
+    [
+      "another kind",
+      { ref: CONFIG_MAPS, verb: "create", body: { apiVersion: "v1", kind: "Secret", metadata: { name: "a" } } },
+      400,
+      'Secret in version "v1" cannot be handled as a ConfigMap',
+    ],
+    [
+      "another namespace",
+      { ref: CONFIG_MAPS, verb: "create", body: { ...configMap("a"), metadata: { name: "a", namespace: "other" } } },
+      400,
+      "the namespace of the provided object does not match the namespace sent on the request",
+    ],
+    [
+      "an absent namespace",
+      { ref: CONFIG_MAPS, verb: "create", namespace: "nowhere", body: configMap("a") },
+      404,
+      'namespaces "nowhere" not found',
+    ],
+    [
+      "another name",
+      { ref: CONFIG_MAPS, verb: "update", name: "b", body: configMap("a") },
+      400,
+      "the name of the object (a) does not match the name on the URL (b)",
+    ],
+    [
+      "a bad name",
+      { ref: CONFIG_MAPS, verb: "create", body: configMap("A_B") },
+      422,
+      'ConfigMap "A_B" is invalid: metadata.name: Invalid value: "A_B": a lowercase RFC 1123 subdomain must consist of',
+    ],
+    [
+      "a resourceVersion on creation",
+      { ref: CONFIG_MAPS, verb: "create", body: { ...configMap("a"), metadata: { name: "a", resourceVersion: "5" } } },
+      500,
+      "resourceVersion should not be set on objects to be created",
+    ],
+    [
+      "server-side apply",
+      { ref: CONFIG_MAPS, verb: "patch", name: "a", contentType: "application/apply-patch+yaml", body: "{}" },
+      415,
+      "server-side apply (application/apply-patch+yaml) is not supported yet",
+    ],
+    [
+      "a pod whose service account is absent",
+      { ref: PODS, verb: "create", body: pod("p") },
+      403,
+      'pods "p" is forbidden: error looking up service account default/default: serviceaccount "default" not found',
+    ],
+    [
+      "an object that is too large",
+      {
+        ref: CLUSTER_ROLES,
+        verb: "create",
+        namespace: "",
+        body: {
+          metadata: { name: "large" },
+          rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get"], resourceNames: ["a".repeat(1_600_000)] }],
+        },
+      },
+      413,
+      "Request entity too large",
+    ],
+    [
+      "an unknown resource",
+      { ref: { ...PODS, resource: "gizmos" }, verb: "list" },
+      404,
+      "the server could not find the requested resource",
+    ],
+    [
+      "a field selector nobody knows",
+      { ref: CONFIG_MAPS, verb: "list", options: { fieldSelector: "data.x=1" } },
+      400,
+      "field label not supported: data.x",
+    ],
+    [
+      "a system namespace's end",
+      { ref: NAMESPACES, verb: "delete", name: "default", namespace: "" },
+      403,
+      "this namespace may not be deleted",
+    ],
+    [
+      "a bad dry run",
+      { ref: CONFIG_MAPS, verb: "create", body: configMap("a"), options: { dryRun: ["Some"] } },
+      422,
+      'dryRun: Unsupported value: "Some": supported values: "All"',
+    ],
+  ];
+
+  test.each(cases)("%s", async (_what, request, code, message) => {
+    await expect(raw(request)).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+    const { items } = await server.client.list(CONFIG_MAPS, { namespace: "default" });
+    expect(items).toEqual([]);
+  });
+
+  test("unknown fields are told under Warn, and dropped", async () => {
+    const result = await raw({
+      ref: CONFIG_MAPS,
+      verb: "create",
+      body: configMap("warned", { foo: 1 }),
+      options: { fieldValidation: "Warn" },
+    });
+    expect(result).toMatchObject({ type: "object", code: 201, warnings: ['unknown field "foo"'] });
+    expect(
+      JSON.stringify(await server.client.get(CONFIG_MAPS, { namespace: "default", name: "warned" })),
+    ).not.toContain("foo");
+    await server.client.delete(CONFIG_MAPS, { namespace: "default", name: "warned" });
+  });
+
+  test("a terminating namespace takes nothing new, and goes when it is finalized", async () => {
+    const { client } = server;
+    await client.create(NAMESPACES, { metadata: { name: "going" } });
+    const marked = await client.delete(NAMESPACES, { name: "going" });
+    expect(marked).toMatchObject({ status: { phase: "Terminating" }, spec: { finalizers: ["kubernetes"] } });
+    await expect(
+      raw({ ref: CONFIG_MAPS, verb: "create", namespace: "going", body: configMap("late") }),
+    ).rejects.toMatchObject({
+      code: 403,
+      details: { causes: [{ reason: "NamespaceTerminating" }] },
+      message: expect.stringContaining(
+        "unable to create new content in namespace going because it is being terminated",
+      ) as string,
+    });
+    const finalized = { ...marked!, spec: { finalizers: [] } };
+    await client.update(NAMESPACES, finalized, { subresource: "finalize" });
+    await expect(client.get(NAMESPACES, { name: "going" })).rejects.toThrow('namespaces "going" not found');
+  });
+
+  test("a pod is bound once, and gets its token volume", async () => {
+    const { client } = server;
+    await client.create(
+      { ...PODS, resource: "serviceaccounts" },
+      { metadata: { name: "default", namespace: "default" } },
+    );
+    const made = await client.create(PODS, pod("bound"));
+    expect(made.spec?.volumes?.[0]?.name).toMatch(/^kube-api-access-[a-z0-9]{5}$/);
+    expect(made.spec).toMatchObject({
+      serviceAccountName: "default",
+      priority: 0,
+      preemptionPolicy: "PreemptLowerPriority",
+    });
+    expect(made.spec?.tolerations).toHaveLength(2);
+    const bind = (node: string): Promise<unknown> =>
+      raw({
+        ref: PODS,
+        verb: "create",
+        name: "bound",
+        subresource: "binding",
+        body: { target: { kind: "Node", name: node } },
+      });
+    await bind("n1");
+    await expect(bind("n2")).rejects.toMatchObject({
+      reason: "Conflict",
+      message: 'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"',
+    });
+    const bound = await client.get<Pod>(PODS, { namespace: "default", name: "bound" });
+    expect(bound.status?.conditions?.[0]).toMatchObject({ type: "PodScheduled", status: "True" });
+    const node = { username: "system:node:n2", groups: ["system:nodes"] };
+    await expect(raw({ ref: PODS, verb: "delete", name: "bound", user: node })).rejects.toMatchObject({
+      reason: "Forbidden",
+    });
+    const evicted = await raw({
+      ref: PODS,
+      verb: "create",
+      name: "bound",
+      subresource: "eviction",
+      body: { metadata: { name: "bound" } },
+    });
+    expect(evicted).toMatchObject({ type: "status", code: 201 });
+    const going = await client.get(PODS, { namespace: "default", name: "bound" });
+    expect(going.metadata?.deletionGracePeriodSeconds).toBe(30);
+    expect(
+      await client.delete(PODS, { namespace: "default", name: "bound" }, { gracePeriodSeconds: 0 }),
+    ).toBeUndefined();
+  });
+
+  test("a lost store is a clear 503 and 504", async () => {
+    const { env, client } = server;
+    const fault = { failpoint: "storage.commit.reply", action: "error", delayMs: 0, probability: 1, count: 1 } as const;
+    env.failpoints.inject({ ...fault, id: "reply" });
+    const object = { ...configMap("lost"), metadata: { name: "lost", namespace: "default" } };
+    await expect(client.create(CONFIG_MAPS, object)).rejects.toMatchObject({ reason: "Timeout", code: 504 });
+    env.failpoints.inject({ ...fault, id: "commit", failpoint: "storage.commit" });
+    await expect(client.create(CONFIG_MAPS, object)).rejects.toMatchObject({
+      reason: "ServiceUnavailable",
+      code: 503,
+      details: { retryAfterSeconds: 1 },
+    });
+    env.failpoints.heal();
+  });
+
+  test("scale is seen and set through its own document", async () => {
+    const { client } = server;
+    const labels = { app: "d" };
+    await client.create(DEPLOYMENTS, {
+      metadata: { name: "d", namespace: "default" },
+      spec: { replicas: 2, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: pod("x").spec } },
+    } as KubeObject);
+    const target = { namespace: "default", name: "d" };
+    const scale = await client.get<KubeObject & { spec: { replicas: number } }>(DEPLOYMENTS, target, {
+      subresource: "scale",
+    });
+    expect(scale).toMatchObject({ kind: "Scale", spec: { replicas: 2 }, status: { selector: "app=d" } });
+    scale.spec.replicas = 5;
+    await client.update(DEPLOYMENTS, scale, { subresource: "scale" });
+    expect(await client.get(DEPLOYMENTS, target)).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 5 } });
+  });
+});
