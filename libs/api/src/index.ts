@@ -1,3 +1,4 @@
+// The kinds of the API: what they are, their types, and how to find one.
 export * from "./kind.ts";
 export * from "./object-meta.ts";
 export * from "./refs.ts";

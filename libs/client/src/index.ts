@@ -1,3 +1,4 @@
+// What components need to work with the API: client, informers, queues, elections, events. No wire library.
 export * from "./runtime-contract.ts";
 export * from "./informer-contract.ts";
 export * from "./resource-client.ts";

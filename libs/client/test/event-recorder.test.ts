@@ -1,3 +1,4 @@
+// Events are counted, aggregated and limited as upstream does, and recording never hurts its caller.
 import { expect, test } from "vitest";
 import { EVENTS, type Event } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";

@@ -1,3 +1,4 @@
+// The gRPC client against a server over TLS: the contract suite, failures, and failover.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

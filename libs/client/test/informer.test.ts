@@ -1,3 +1,4 @@
+// Informers end up equal to the store, whatever the feed and the watch do to them.
 import { expect, test } from "vitest";
 import { CONFIG_MAPS, PODS, SECRETS } from "@coxswain/api";
 import {

@@ -1,3 +1,4 @@
+// At most one leader at a time, and none that has lost its lease.
 import { expect, test } from "vitest";
 import { CONFIG_MAPS, LEASES, type Lease } from "@coxswain/api";
 import { silentLogger } from "@coxswain/component-base";

@@ -1,3 +1,4 @@
+// The in-memory double keeps the client contract, and can fail on demand.
 import { expect, test } from "vitest";
 import { CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS } from "@coxswain/api";
 import { isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";

@@ -1,3 +1,4 @@
+// A key is never handed to two workers, and never lost.
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { VirtualEnv } from "@coxswain/env";

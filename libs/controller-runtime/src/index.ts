@@ -1,3 +1,4 @@
+// Controllers: queues and workers around a reconcile function, expectations, and a manager that runs several.
 export * from "./contract.ts";
 export * from "./controller.ts";
 export * from "./expectations.ts";

@@ -1,3 +1,4 @@
+// Controllers retry, pause, step and stop cleanly.
 import { expect, test } from "vitest";
 import { silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";

@@ -1,3 +1,4 @@
+// Expectations hold a controller back until its own writes are seen.
 import { expect, test } from "vitest";
 import { StatusError } from "@coxswain/apimachinery";
 import { VirtualEnv } from "@coxswain/env";

@@ -1,3 +1,4 @@
+// A manager starts controllers when informers have synced, and stops them all.
 import { expect, test } from "vitest";
 import { CONFIG_MAPS } from "@coxswain/api";
 import { createInformerFactory } from "@coxswain/client";

@@ -1,3 +1,4 @@
+// For tests only: builders, waiting, golden files, fixtures.
 export * from "./builders.ts";
 export * from "./fixtures.ts";
 export * from "./golden.ts";

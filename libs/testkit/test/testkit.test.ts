@@ -1,3 +1,4 @@
+// The builders make valid objects, and waiting waits.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
