@@ -7,6 +7,7 @@ import type { AuthHook } from "@coxswain/component-base/delegated-auth";
 import type { ListenTarget } from "@coxswain/component-base/grpc-server";
 import { createTokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
+import { isAbort } from "@coxswain/env";
 import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
@@ -20,6 +21,7 @@ import { createFront } from "./rest/front.ts";
 import { toKubernetesProtobuf } from "./rest/protobuf.ts";
 
 export const DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local";
+const PROBE_MS = 1_000;
 /** Calls that the pipeline authorizes itself, object by object. */
 const PIPELINE_SERVICES = "/coxswain.api.v1.";
 
@@ -74,6 +76,29 @@ function factsOf(server: ApiServer): Record<string, string> {
   return Object.fromEntries(Object.entries(server.facts()).map(([name, value]) => [name, String(value)]));
 }
 
+/** Asks storage for a sign of life, again and again, so that the check can answer at once. */
+function createStorageProbe(env: Env, storage: Storage) {
+  let problem: string | undefined = "etcd has not answered yet";
+  return {
+    check: () => problem,
+    async run(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        try {
+          await storage.ping();
+          problem = undefined;
+        } catch (error) {
+          problem = `etcd cannot be reached: ${String(error)}`;
+        }
+        try {
+          await env.timers.sleep(PROBE_MS, signal);
+        } catch (error) {
+          if (!isAbort(error)) throw error;
+        }
+      }
+    },
+  };
+}
+
 /** Nothing is opened until app.run(). Throws where the service-account key cannot be read. */
 export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServerComponent {
   const { env, logger, metrics, storage, bus, listen } = deps;
@@ -100,9 +125,10 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     ...(isAdvertisable(deps.advertiseAddress) ? { advertisedAddresses: [{ ip: deps.advertiseAddress, port }] } : {}),
   });
   const policy = createBootstrapPolicyRun({ pipeline: server.pipeline, logger, env });
+  const probe = createStorageProbe(env, storage);
   const checks: ComponentApp["checks"] = {
     "live-loop": () => undefined,
-    etcd: () => (server.facts().storageConnected ? undefined : "etcd cannot be reached"),
+    etcd: probe.check,
     "watch-cache": () => server.ready(),
     "poststarthook/rbac/bootstrap-roles": policy.check,
   };
@@ -132,7 +158,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    const working = Promise.all([server.run(core.signal), policy.run(core.signal)]);
+    const working = Promise.all([server.run(core.signal), policy.run(core.signal), probe.run(core.signal)]);
     await Promise.race([working, stopped]);
     // Requests that are under way still need the core, so the fronts close first.
     await front.close();

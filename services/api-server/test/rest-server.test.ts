@@ -1,7 +1,13 @@
 // The REST front over a pipeline of a few lines: what is sent on the wire, who gets in, and that no input breaks the process.
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { kindFor } from "@coxswain/api";
+import type { KindDefinition } from "@coxswain/api";
+import { decodeProtobuf } from "@coxswain/api/wire/index";
 import type { KubeObject } from "@coxswain/apimachinery";
+import type { ServerResponse } from "node:http";
+import { toKubernetesProtobuf } from "../src/rest/protobuf.ts";
+import { createWatchSink } from "../src/rest/watch-response.ts";
 import { createFakePipeline } from "./support/fake-pipeline.ts";
 import type { FakePipeline } from "./support/fake-pipeline.ts";
 import { startTestFront } from "./support/test-front.ts";
@@ -58,6 +64,51 @@ test("Table, PartialObjectMetadata and YAML on request, 406 otherwise", async ()
     message:
       "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
   });
+});
+
+test("clients that take only protobuf get it, for objects, lists and watches", async () => {
+  const headers = { accept: "application/vnd.kubernetes.protobuf" };
+  const bytesOf = async (path: string): Promise<Buffer> =>
+    Buffer.from((await front.call("GET", path, { headers })).bytes);
+  expect(decodeProtobuf(await bytesOf(`${COLLECTION}/one`))).toMatchObject({
+    kind: "ConfigMap",
+    metadata: { name: "one" },
+  });
+  const list = decodeProtobuf(await bytesOf(COLLECTION)) as unknown as { kind: string; items: KubeObject[] };
+  expect(list.kind).toBe("ConfigMapList");
+  expect(list.items[0]?.metadata?.name).toBe("one");
+  const denied = await front.call("GET", `${COLLECTION}/absent`, { headers });
+  expect(denied.code).toBe(404);
+  const both = { accept: "application/vnd.kubernetes.protobuf,application/json" };
+  expect((await front.call("GET", `${COLLECTION}/one`, { headers: both })).headers["content-type"]).toBe(
+    "application/json",
+  );
+});
+
+test("a protobuf watch is frames of length and event", () => {
+  const written: Buffer[] = [];
+  const response = {
+    headersSent: true,
+    destroyed: false,
+    writableLength: 0,
+    write: (data: Buffer) => written.push(data),
+  };
+  const kind = kindFor({ group: "", version: "v1", resource: "configmaps" }) as KindDefinition;
+  const options = {
+    form: { encoding: "protobuf" as const },
+    kind,
+    include: "Metadata" as const,
+    now: () => 0,
+    protobuf: toKubernetesProtobuf,
+  };
+  const sink = createWatchSink(response as unknown as ServerResponse, options, () => undefined);
+  const object = pipeline.put(configMap("framed"), "configmaps");
+  sink.send([{ type: "ADDED", object }]);
+  const [frame = Buffer.alloc(0)] = written;
+  expect(frame.readUInt32BE(0)).toBe(frame.length - 4);
+  expect(frame.subarray(4, 11)).toEqual(Buffer.from("\x0a\x05ADDED"));
+  const magic = frame.indexOf("k8s\0");
+  expect(decodeProtobuf(frame.subarray(magic))).toMatchObject({ metadata: { name: "framed" } });
 });
 
 test("a create answers 201 with the warnings as headers", async () => {

@@ -23,6 +23,7 @@ export interface Answer {
   readonly code: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
+  readonly bytes: Buffer;
   json(): Record<string, never>;
 }
 
@@ -111,8 +112,9 @@ export async function startTestFront(make: (extensions: PipelineExtensions) => P
         headers: options.headers ?? {},
         body: options.body ?? null,
       });
-      const text = await answer.body.text();
-      return { code: answer.statusCode, headers: answer.headers, text, json: () => JSON.parse(text) as never };
+      const bytes = Buffer.from(await answer.body.arrayBuffer());
+      const text = bytes.toString();
+      return { code: answer.statusCode, headers: answer.headers, text, bytes, json: () => JSON.parse(text) as never };
     },
     async close() {
       await Promise.all([...agents.values()].map((agent) => agent.destroy()));
