@@ -16,7 +16,6 @@ import type { ApiServer } from "./app.ts";
 import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
-import { createSchemaTable } from "./openapi/schema-table.ts";
 import { createFront } from "./rest/front.ts";
 import { toKubernetesProtobuf } from "./rest/protobuf.ts";
 
@@ -142,7 +141,6 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     authorizer: security.authorizer,
     keys,
     checks: () => checks,
-    schemas: createSchemaTable(),
     protobuf: toKubernetesProtobuf,
     advertiseAddress: `${deps.advertiseAddress}:${port}`,
     servingTls: deps.servingTls,

@@ -4,9 +4,8 @@ import { allKinds } from "@coxswain/api";
 import { createDiscovery } from "../src/discovery/discovery-documents.ts";
 import { wantsAggregated } from "../src/discovery/discovery-paths.ts";
 import { createOpenApi } from "../src/openapi/openapi-documents.ts";
-import { createSchemaTable } from "../src/openapi/schema-table.ts";
 
-const openApi = createOpenApi(allKinds(), createSchemaTable(), "v1.35.2");
+const openApi = createOpenApi(allKinds());
 
 interface Document {
   paths: Record<string, { patch?: { parameters: { name: string }[] } }>;

@@ -14,7 +14,6 @@ import type { Checks, VersionInfo } from "../discovery/process-paths.ts";
 import { createDiscoveryService } from "../grpc/discovery-service.ts";
 import { createResourcesService } from "../grpc/resources-service.ts";
 import { createOpenApi } from "../openapi/openapi-documents.ts";
-import type { SchemaTable } from "../openapi/openapi-documents.ts";
 import { createOpenApiPaths } from "../openapi/openapi-paths.ts";
 import type { PathHandler } from "./deps.ts";
 import type { ProtobufEncoder } from "./encode.ts";
@@ -33,7 +32,6 @@ export interface FrontDeps {
   readonly authorizer: Authorizer;
   readonly keys: TokenSigner;
   readonly checks: () => Checks;
-  readonly schemas: SchemaTable;
   readonly protobuf: ProtobufEncoder;
   /** host:port under which clients reach this server. */
   readonly advertiseAddress: string;
@@ -83,7 +81,7 @@ export function createFront(deps: FrontDeps): Front {
   let closing = false;
   const dialer = createKubeletDialer(deps.clientTls);
   const connect = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
-  const openApi = createOpenApi(kinds, deps.schemas, GIT_VERSION);
+  const openApi = createOpenApi(kinds);
   const paths = firstOf(
     createProcessPaths({
       version: VERSION,
@@ -112,19 +110,9 @@ export function createFront(deps: FrontDeps): Front {
     },
     deps.servingTls,
   );
-  const schemas = {
-    schemaOf: (group: string, version: string, kind: string): object | undefined => {
-      const found = kinds.find((one) => one.group === group && one.version === version && one.kind === kind);
-      if (found === undefined) return undefined;
-      return {
-        $ref: `#/components/schemas/${found.schemaName}`,
-        components: { schemas: deps.schemas.closure([found.schemaName]) },
-      };
-    },
-  };
   return {
     rest,
-    grpcServices: [createResourcesService(pipeline), createDiscoveryService(kinds, schemas)],
+    grpcServices: [createResourcesService(pipeline), createDiscoveryService(kinds, openApi)],
     async close() {
       closing = true;
       await rest.close();

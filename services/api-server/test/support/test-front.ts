@@ -14,7 +14,6 @@ import type { Security } from "../../src/auth/security.ts";
 import { createSecurity } from "../../src/auth/security.ts";
 import type { Pipeline } from "../../src/pipeline/contract.ts";
 import type { PipelineExtensions } from "../../src/pipeline/extension.ts";
-import { createSchemaTable } from "../../src/openapi/schema-table.ts";
 import type { Front } from "../../src/rest/front.ts";
 import { createFront } from "../../src/rest/front.ts";
 import { toKubernetesProtobuf } from "../../src/rest/protobuf.ts";
@@ -67,7 +66,6 @@ export async function startTestFront(make: (extensions: PipelineExtensions) => P
     authorizer: security.authorizer,
     keys,
     checks: () => ({ etcd: () => undefined }),
-    schemas: createSchemaTable(),
     protobuf: toKubernetesProtobuf,
     advertiseAddress: "127.0.0.1:6443",
     servingTls: loadTlsMaterial(certificateFiles(dir, "api-server")),
