@@ -16,6 +16,7 @@ import { ipRange, portRange } from "./allocation/ranges.ts";
 import { createServiceAllocator } from "./allocation/service-allocator.ts";
 import { createInProcessClient } from "./client/in-process-client.ts";
 import { runCompactor } from "./feed/compactor.ts";
+import { runEventExpiry } from "./feed/event-expiry.ts";
 import { runPublisher } from "./feed/publisher.ts";
 import type { Authorizer, Pipeline } from "./pipeline/contract.ts";
 import type { AdmissionPlugin, ObjectSource, PipelineExtensions } from "./pipeline/extension.ts";
@@ -108,7 +109,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
           const repair = repairAllocations(cache, storage, logger).catch((error: unknown) => {
             logger.warn({ error: String(error) }, "could not repair allocations");
           });
-          const work = [runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading), runCompactor(deps, leading)];
+          const work = [
+            runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading),
+            runCompactor(deps, leading),
+            runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
+          ];
           await Promise.all([...work, repair]);
         } finally {
           publishing = false;

@@ -1,7 +1,7 @@
 // What every cluster has from its first moment: the system's namespaces, and the Service and endpoints of the API itself.
 // Idempotent, and several api-servers may do it at once.
 import { isReason, type KubeObject } from "@coxswain/apimachinery";
-import { NAMESPACES, SERVICES, ENDPOINT_SLICES } from "@coxswain/api";
+import { type EndpointSlice, NAMESPACES, SERVICES, ENDPOINT_SLICES } from "@coxswain/api";
 import type { ResourceClient } from "@coxswain/client";
 
 export interface AdvertisedAddress {
@@ -23,17 +23,27 @@ export async function bootstrap(
     );
   }
   await ignoring("AlreadyExists", () => client.create(SERVICES, kubernetesService(serviceIp, addresses)));
-  if (addresses.length > 0) await publishEndpoints(client, addresses);
+  // An endpoint on loopback would be whoever looks it up: such addresses serve this machine only and are left out.
+  const reachable = addresses.filter(({ ip }) => !ip.startsWith("127.") && ip !== "::1");
+  if (reachable.length > 0) await publishEndpoints(client, reachable);
 }
 
+/** Adds our addresses to those that other api-servers have put there. */
 async function publishEndpoints(client: ResourceClient, addresses: readonly AdvertisedAddress[]): Promise<void> {
-  const wanted = kubernetesEndpoints(addresses);
-  const created = await ignoring("AlreadyExists", () => client.create(ENDPOINT_SLICES, wanted));
+  const target = { namespace: "default", name: "kubernetes" };
+  const created = await ignoring("AlreadyExists", () => client.create(ENDPOINT_SLICES, kubernetesEndpoints(addresses)));
   if (created !== undefined) return;
-  await client.patch(ENDPOINT_SLICES, { namespace: "default", name: "kubernetes" }, "application/merge-patch+json", {
-    endpoints: wanted.endpoints,
-    ports: wanted.ports,
-  });
+  const present = await client.get<EndpointSlice>(ENDPOINT_SLICES, target);
+  const known = new Set(present.endpoints.flatMap((endpoint) => endpoint.addresses));
+  const added = endpointsOf(addresses).filter(({ addresses: [ip] }) => !known.has(ip!));
+  // The version makes two api-servers that start at once take turns: the loser is refused and tries again.
+  const endpoints = [...present.endpoints, ...added];
+  if (added.length > 0) await client.update(ENDPOINT_SLICES, { ...present, endpoints });
+}
+
+function endpointsOf(addresses: readonly AdvertisedAddress[]): EndpointSlice["endpoints"] {
+  const ips = [...new Set(addresses.map(({ ip }) => ip))];
+  return ips.map((ip) => ({ addresses: [ip], conditions: { ready: true } }));
 }
 
 async function ignoring<T>(reason: "AlreadyExists", act: () => Promise<T>): Promise<T | undefined> {
@@ -68,7 +78,7 @@ function kubernetesService(serviceIp: string, addresses: readonly AdvertisedAddr
   return service;
 }
 
-function kubernetesEndpoints(addresses: readonly AdvertisedAddress[]): KubeObject & Record<string, unknown> {
+function kubernetesEndpoints(addresses: readonly AdvertisedAddress[]): EndpointSlice {
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
@@ -78,10 +88,7 @@ function kubernetesEndpoints(addresses: readonly AdvertisedAddress[]): KubeObjec
       labels: { "kubernetes.io/service-name": "kubernetes" },
     },
     addressType: "IPv4",
-    endpoints: [...new Set(addresses.map(({ ip }) => ip))].map((ip) => ({
-      addresses: [ip],
-      conditions: { ready: true },
-    })),
+    endpoints: endpointsOf(addresses),
     ports: [{ name: "https", port: addresses[0]!.port, protocol: "TCP" }],
   };
 }
