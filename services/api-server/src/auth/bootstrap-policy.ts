@@ -239,6 +239,8 @@ const BINDINGS: Readonly<Record<string, readonly RbacSubject[]>> = {
   "system:basic-user": [group("system:authenticated")],
   "system:public-info-viewer": [group("system:authenticated"), group("system:unauthenticated")],
   "system:node-proxier": [user("system:kube-proxy")],
+  // Upstream's kube-proxy lets anybody read its ports; ours asks the api-server who may.
+  "system:auth-delegator": [user("system:kube-proxy")],
   "system:kube-controller-manager": [user("system:kube-controller-manager")],
   "system:kube-dns": [serviceAccount("kube-dns"), user("system:cluster-dns")],
   "system:kube-scheduler": [user("system:kube-scheduler")],

@@ -128,7 +128,9 @@ async function tokenReview(deps: ReviewDeps, review: TokenReview): Promise<Token
 
 /** Answers a create of any review kind with the review and its status filled in. */
 export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Promise<KubeObject> {
-  return async ({ body, kind, request }) => {
+  return async ({ body: sent, kind, request }) => {
+    // A body without a spec is a body with an empty one.
+    const body = kind.kind === "SelfSubjectReview" ? sent : withSpec(sent);
     switch (kind.kind) {
       case "SelfSubjectAccessReview": {
         const review = body as SelfSubjectAccessReview;
@@ -158,6 +160,11 @@ export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Pro
         throw new StatusError("MethodNotAllowed", 405, `${kind.kind} cannot be answered`);
     }
   };
+}
+
+function withSpec(body: KubeObject): KubeObject & { spec: object } {
+  const { spec } = body as { spec?: object | null };
+  return { ...body, spec: spec ?? {} };
 }
 
 function checkLocal(review: SubjectAccessReview, namespace: string): void {

@@ -107,7 +107,7 @@ export interface TokenIssuerDeps {
 /** Answers serviceaccounts/NAME/token: returns the TokenRequest with its status. */
 export function createTokenIssuer(deps: TokenIssuerDeps): (input: DocumentRequest) => Promise<KubeObject> {
   return async ({ body, parent }) => {
-    const request = body as TokenRequest;
+    const request = { ...(body as TokenRequest), spec: (body as TokenRequest).spec ?? { audiences: [] } };
     if (parent === undefined) throw newNotFound(CORE("serviceaccounts"), "");
     const account = parent.object as ServiceAccount;
     const name = account.metadata?.name ?? "";
