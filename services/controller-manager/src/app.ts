@@ -1,0 +1,93 @@
+// The controller-manager: runs all controllers while it leads. Guarantees:
+// - Controllers write only with the proof of leadership; when it is lost they stop, and the process campaigns again.
+// - Caches are kept by leaders and followers alike, so that a takeover starts at once.
+import type { EventRecorder, InformerFactory, LeaderElector, ResourceClient } from "@coxswain/client";
+import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
+import { createManager } from "@coxswain/controller-runtime";
+import { isAbort } from "@coxswain/env";
+import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
+import { controllersService } from "./controllers-service.ts";
+import { createDeploymentController } from "./deployment/controller.ts";
+import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
+import { createNamespaceController } from "./namespace/controller.ts";
+import { createReplicaSetController } from "./replica-set/controller.ts";
+import { createRootCaController } from "./root-ca/controller.ts";
+import { createServiceAccountController } from "./service-account/controller.ts";
+
+export interface ControllerManagerOptions extends EndpointSliceOptions {
+  /** PEM; without it no root CA is published. */
+  readonly rootCa?: string;
+}
+
+export interface ControllerManagerDeps extends BaseDeps {
+  readonly client: ResourceClient;
+  readonly informers: InformerFactory;
+  readonly elector: LeaderElector;
+  /** Makes the recorder of one controller, which is the source of its events. */
+  readonly recorderFor: (component: string) => EventRecorder;
+  /** Who this process is in elections. */
+  readonly identity: string;
+  readonly options?: ControllerManagerOptions;
+}
+
+function createControllers(deps: ControllerManagerDeps): { all: ManagedController[]; flush: () => Promise<void> } {
+  const { env, logger, metrics, informers, elector, options = {} } = deps;
+  const caches = createCaches(informers);
+  const client = deps.client.fenced(() => elector.fence());
+  const recorders: EventRecorder[] = [];
+  const context = (component: string): ControllerContext => {
+    const recorder = deps.recorderFor(component);
+    recorders.push(recorder);
+    return { env, logger, metrics, client, informers, caches, recorder };
+  };
+  const all = [
+    createDeploymentController(context("deployment-controller")),
+    createReplicaSetController(context("replicaset-controller")),
+    createEndpointSliceController(context("endpoint-slice-controller"), options),
+    createNamespaceController(context("namespace-controller")),
+    createServiceAccountController(context("serviceaccount-controller")),
+    ...(options.rootCa === undefined
+      ? []
+      : [createRootCaController(context("root-ca-cert-publisher"), options.rootCa)]),
+  ];
+  return { all, flush: async () => void (await Promise.all(recorders.map((recorder) => recorder.flush()))) };
+}
+
+/** The controller-manager of one process. */
+export function createControllerManager(deps: ControllerManagerDeps): ComponentApp {
+  const { informers, elector, logger, env, metrics } = deps;
+  const { all, flush } = createControllers(deps);
+  const manager = createManager({ env, logger, informers });
+  for (const { controller } of all) manager.add(controller);
+  let synced = false;
+
+  async function lead(leading: AbortSignal, stopping: AbortSignal): Promise<void> {
+    for (const { prepare } of all) await prepare?.(leading);
+    await manager.run(leading, stopping);
+  }
+
+  const depth = metrics.gauge("workqueue_depth", "Keys that wait, by controller.", ["name"]);
+  const report = (): void => {
+    for (const state of manager.list().map((one) => one.state())) depth.set(state.queueDepth, { name: state.name });
+  };
+  return {
+    grpcServices: [controllersService({ manager, elector, isSynced: () => synced })],
+    checks: { "informer-sync": () => (synced ? undefined : "informers have not synced") },
+    leader: () => elector.isLeader(),
+    facts: () => ({ identity: deps.identity, leader: elector.leader(), controllers: String(all.length) }),
+    async run(signal) {
+      informers.start(signal);
+      const timer = env.timers.setInterval(report, 5_000);
+      try {
+        await informers.waitForSync(signal);
+        synced = true;
+        await elector.run((leading) => lead(leading, signal), signal);
+      } catch (error) {
+        if (!isAbort(error) || !signal.aborted) throw error;
+      } finally {
+        env.timers.clear(timer);
+      }
+      await flush();
+    },
+  };
+}

@@ -1,0 +1,118 @@
+// The EndpointSlice controller: lists the pods behind every Service that has a selector. Guarantees: while the cache has
+// not shown the slices that it made, it makes no others.
+import { ENDPOINT_SLICES, type EndpointSlice, type Pod, type Service } from "@coxswain/api";
+import { isReason, objectKey, selectorFromLabels } from "@coxswain/apimachinery";
+import type { ResourceClient } from "@coxswain/client";
+import { createController, createExpectations, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
+import {
+  BY_NAMESPACE,
+  BY_SERVICE,
+  SERVICE_NAME_LABEL,
+  type ControllerContext,
+  type ManagedController,
+} from "../controller-context.ts";
+import { createSlowly, named } from "../writes/create-named.ts";
+import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
+import { planEndpoints, type AddressType } from "./endpoints.ts";
+import { followEndpoints } from "./event-handlers.ts";
+import { MANAGED_BY, MANAGER, planSlices, type SlicePlan } from "./plan.ts";
+
+const WORKERS = 5;
+const NODE_UNKNOWN_MS = 1_000;
+
+export interface EndpointSliceOptions {
+  /** 100 where unset. */
+  readonly maxEndpointsPerSlice?: number;
+}
+
+export function createEndpointSliceController(
+  context: ControllerContext,
+  options: EndpointSliceOptions = {},
+): ManagedController {
+  const { caches, env, client, recorder } = context;
+  const expectations = createExpectations(context);
+  const maxEndpoints = options.maxEndpointsPerSlice ?? 100;
+
+  async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+    const service = caches.services.lister.get(key);
+    const uid = service?.metadata?.uid ?? "";
+    if (service === undefined || service.metadata?.deletionTimestamp !== undefined) return undefined;
+    if (service.spec?.type === "ExternalName" || service.spec?.selector === undefined) return undefined;
+    if (!expectations.satisfied(uid)) return { requeueAfterMs: expectations.expiresInMs(uid) + 1 };
+    const pods = podsOf(service);
+    const present = caches.endpointSlices.lister.byIndex(BY_SERVICE, key).filter(isOurs);
+    let incomplete = false;
+    for (const type of addressTypes(service)) {
+      const wanted = planEndpoints(service, pods, type, (name) => caches.nodes.lister.get(name));
+      incomplete ||= wanted.incomplete;
+      const same = present.filter((slice) => slice.addressType === type);
+      await execute(service, planSlices(service, type, wanted.groups, same, maxEndpoints), signal);
+    }
+    return incomplete ? { requeueAfterMs: NODE_UNKNOWN_MS } : undefined;
+  }
+
+  function podsOf(service: Service): Pod[] {
+    const selector = selectorFromLabels(service.spec?.selector);
+    if (selector.isEmpty) return [];
+    const all = caches.pods.lister.byIndex(BY_NAMESPACE, service.metadata?.namespace ?? "");
+    return all.filter((pod) => selector.matches(pod.metadata?.labels));
+  }
+
+  async function execute(service: Service, plan: SlicePlan, signal: AbortSignal): Promise<void> {
+    try {
+      await settleAll([
+        createSlices(service, plan.create, signal),
+        ...plan.update.map((slice) => client.update(ENDPOINT_SLICES, slice).then(() => undefined)),
+        ...plan.remove.map((slice) => removeSlice(client, slice)),
+      ]);
+    } catch (error) {
+      const about = { ...service, apiVersion: "v1", kind: "Service" };
+      const text = error instanceof Error ? error.message : String(error);
+      if (!isReason(error, "Conflict")) {
+        const message = `Error updating Endpoint Slices for Service ${objectKey(service)}: ${text}`;
+        recorder.event(about, "Warning", "FailedToUpdateEndpointSlices", message);
+      }
+      throw error;
+    }
+  }
+
+  async function createSlices(service: Service, slices: readonly EndpointSlice[], signal: AbortSignal): Promise<void> {
+    const uid = service.metadata?.uid ?? "";
+    expectations.expectCreations(uid, slices.length);
+    const objects = slices.map((slice) => named(env, slice));
+    const initialBatch = Math.max(1, slices.length);
+    const outcomes = await createSlowly({ env, client }, ENDPOINT_SLICES, objects, { initialBatch, signal });
+    let problem: Error | undefined;
+    for (const outcome of outcomes) {
+      if (outcome.kind !== "failed") continue;
+      expectations.creationFailed(uid, outcome.error);
+      if (!isNamespaceTerminating(outcome.error)) problem = outcome.error;
+    }
+    if (problem !== undefined) throw problem;
+  }
+
+  const controller = createController({ name: "endpointslice-controller", workers: WORKERS, reconcile }, context);
+  followEndpoints(caches, controller, expectations);
+  return { controller };
+}
+
+/** Slices that others made for the Service are theirs. */
+export function isOurs(slice: EndpointSlice): boolean {
+  const { labels = {}, deletionTimestamp } = slice.metadata ?? {};
+  return labels[MANAGED_BY] === MANAGER && labels[SERVICE_NAME_LABEL] !== undefined && deletionTimestamp === undefined;
+}
+
+function addressTypes(service: Service): AddressType[] {
+  const families = (service.spec?.ipFamilies ?? []).filter((family) => family === "IPv4" || family === "IPv6");
+  return families.length === 0 ? ["IPv4"] : families;
+}
+
+async function removeSlice(client: ResourceClient, slice: EndpointSlice): Promise<undefined> {
+  const { namespace, name = "", uid } = slice.metadata ?? {};
+  try {
+    await client.delete(ENDPOINT_SLICES, { namespace, name }, { preconditions: { uid } });
+  } catch (error) {
+    if (!isReason(error, "NotFound", "Conflict")) throw error;
+  }
+  return undefined;
+}

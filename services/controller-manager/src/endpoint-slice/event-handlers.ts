@@ -1,0 +1,76 @@
+// From changes of Services, pods, slices and nodes to keys of Services.
+import type { EndpointSlice, Node, Pod } from "@coxswain/api";
+import { deepEqual, objectKey, selectorFromLabels } from "@coxswain/apimachinery";
+import type { Controller, Expectations } from "@coxswain/controller-runtime";
+import { BY_NAMESPACE, BY_NODE, SERVICE_NAME_LABEL, type Caches } from "../controller-context.ts";
+import { controllerOf } from "../ownership/controller-ref.ts";
+import { isPodReady, isPodTerminal } from "../pods/pod-state.ts";
+
+/** What of a pod shows in an endpoint. */
+function visible(pod: Pod): unknown {
+  return [
+    pod.status?.podIPs,
+    pod.status?.podIP,
+    pod.spec?.nodeName,
+    pod.spec?.hostname,
+    pod.spec?.subdomain,
+    pod.metadata?.deletionTimestamp !== undefined,
+    isPodReady(pod),
+    isPodTerminal(pod),
+  ];
+}
+
+/** Wires the caches to the controller. Before the informers start. */
+export function followEndpoints(caches: Caches, controller: Controller, expectations: Expectations): void {
+  const { services, pods, endpointSlices, nodes } = caches;
+  services.addHandler({
+    add: (service) => controller.enqueue(objectKey(service)),
+    update: (service) => controller.enqueue(objectKey(service)),
+    delete: (service) => expectations.forget(service.metadata?.uid ?? ""),
+  });
+  const enqueueFor = (pod: Pod): void => {
+    for (const service of services.lister.byIndex(BY_NAMESPACE, pod.metadata?.namespace ?? "")) {
+      const selector = service.spec?.selector;
+      if (selector !== undefined && selectorFromLabels(selector).matches(pod.metadata?.labels)) {
+        controller.enqueue(objectKey(service));
+      }
+    }
+  };
+  pods.addHandler({
+    add: enqueueFor,
+    update(pod, old) {
+      const relabelled = !deepEqual(pod.metadata?.labels, old.metadata?.labels);
+      if (!relabelled && deepEqual(visible(pod), visible(old))) return;
+      if (relabelled) enqueueFor(old);
+      enqueueFor(pod);
+    },
+    delete: enqueueFor,
+  });
+  const enqueueService = (slice: EndpointSlice): void => {
+    const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
+    if (service !== undefined) controller.enqueue(`${slice.metadata?.namespace ?? ""}/${service}`);
+  };
+  endpointSlices.addHandler({
+    add: (slice) => {
+      const owner = controllerOf(slice);
+      if (owner !== undefined) expectations.creationObserved(owner.uid);
+      enqueueService(slice);
+    },
+    update: (slice, old) => {
+      enqueueService(slice);
+      enqueueService(old);
+    },
+    delete: enqueueService,
+  });
+  const zone = (node: Node): string | undefined => node.metadata?.labels?.["topology.kubernetes.io/zone"];
+  const enqueueNode = (node: Node): void => {
+    for (const pod of pods.lister.byIndex(BY_NODE, node.metadata?.name ?? "")) enqueueFor(pod);
+  };
+  nodes.addHandler({
+    add: enqueueNode,
+    update: (node, old) => {
+      if (zone(node) !== zone(old)) enqueueNode(node);
+    },
+    delete: enqueueNode,
+  });
+}

@@ -1,0 +1,95 @@
+// Creates several objects, each exactly once. The names are chosen here, so that a create without an answer can be sent
+// again: it lands, or AlreadyExists says that the first one had. Guarantees:
+// - Batches start small and double, and end with the first batch that fails: a quota that refuses one refuses all.
+// - An outcome is "failed" only where the object surely was not made; "unknown" where it may have been.
+import { isReason, mayHaveLanded, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import type { BatchOutcome, ResourceClient } from "@coxswain/client";
+import type { Env } from "@coxswain/env";
+
+export type CreateOutcome =
+  | { readonly kind: "created"; readonly object: KubeObject }
+  | { readonly kind: "failed"; readonly error: Error }
+  | { readonly kind: "unknown"; readonly error: Error }
+  /** Not tried, because an earlier batch failed. */
+  | { readonly kind: "skipped" };
+
+export interface CreateDeps {
+  readonly env: Env;
+  readonly client: ResourceClient;
+}
+
+const ATTEMPTS = 4;
+const RETRY_MS = 250;
+
+/** Gives the object a name of its own: generateName and five random characters. */
+export function named<T extends KubeObject>(env: Pick<Env, "random">, object: T): T {
+  const { generateName = "" } = object.metadata ?? {};
+  return { ...object, metadata: { ...object.metadata, name: `${generateName}${env.random.nameSuffix(5)}` } };
+}
+
+/** One outcome an object, in order. Rejects only where `signal` aborts. */
+export async function createSlowly(
+  deps: CreateDeps,
+  ref: ResourceRef,
+  objects: readonly KubeObject[],
+  options: { readonly initialBatch: number; readonly signal: AbortSignal },
+): Promise<CreateOutcome[]> {
+  const outcomes: CreateOutcome[] = [];
+  let size = options.initialBatch;
+  while (outcomes.length < objects.length) {
+    const batch = objects.slice(outcomes.length, outcomes.length + size);
+    const made = await createBatch(deps, ref, batch, options.signal);
+    outcomes.push(...made);
+    if (made.some((outcome) => outcome.kind !== "created")) break;
+    size *= 2;
+  }
+  while (outcomes.length < objects.length) outcomes.push({ kind: "skipped" });
+  return outcomes;
+}
+
+async function createBatch(
+  deps: CreateDeps,
+  ref: ResourceRef,
+  objects: readonly KubeObject[],
+  signal: AbortSignal,
+): Promise<CreateOutcome[]> {
+  const outcomes: CreateOutcome[] = objects.map(() => ({ kind: "skipped" }));
+  let open = objects.map((_, at) => at);
+  for (let attempt = 1; open.length > 0; attempt++) {
+    const answers = await send(
+      deps.client,
+      ref,
+      open.map((at) => objects[at]!),
+    );
+    for (const [place, at] of open.entries()) outcomes[at] = judge(outcomes[at]!, answers[place]!, objects[at]!);
+    open = open.filter((at) => outcomes[at]!.kind === "unknown");
+    if (open.length === 0 || attempt === ATTEMPTS || signal.aborted) return outcomes;
+    await deps.env.timers.sleep(RETRY_MS * attempt * (1 + deps.env.random.float()), signal).catch(() => undefined);
+  }
+  return outcomes;
+}
+
+async function send(
+  client: ResourceClient,
+  ref: ResourceRef,
+  objects: readonly KubeObject[],
+): Promise<BatchOutcome<KubeObject>[]> {
+  try {
+    return await client.batch(
+      objects.map((object) => ({ op: "create", ref, namespace: object.metadata?.namespace, object }) as const),
+    );
+  } catch (error) {
+    // The whole batch went without an answer: so did each of its parts.
+    return objects.map(() => ({ ok: false, error: error as Error }));
+  }
+}
+
+function judge(before: CreateOutcome, answer: BatchOutcome<KubeObject>, object: KubeObject): CreateOutcome {
+  if (answer.ok) return { kind: "created", object: answer.object };
+  const { error } = answer;
+  if (before.kind === "unknown") {
+    // The first try may have landed whatever this one says, unless this one says that it has.
+    return isReason(error, "AlreadyExists") ? { kind: "created", object } : { kind: "unknown", error };
+  }
+  return mayHaveLanded(error) ? { kind: "unknown", error } : { kind: "failed", error };
+}
