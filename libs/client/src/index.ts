@@ -7,3 +7,4 @@ export * from "./informer-factory.ts";
 export * from "./selection.ts";
 export * from "./leader-election.ts";
 export * from "./event-recorder.ts";
+export * from "./delegated-reviews.ts";

@@ -1,6 +1,7 @@
 // kube-proxy's process: makes the real dependencies and runs the app.
-import { createInformerFactory } from "@coxswain/client";
+import { createDelegatedReviews, createInformerFactory } from "@coxswain/client";
 import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
+import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
 import { runComponent } from "@coxswain/component-base/process";
 import { createNatsBus } from "@coxswain/event-bus";
 import { InvalidArgumentError } from "commander";
@@ -55,6 +56,7 @@ await runComponent<Flags>({
       tls: clientTls,
       userAgent: name,
     });
+    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
     const bus =
       flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
     return createKubeProxy({
