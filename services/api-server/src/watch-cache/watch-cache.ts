@@ -220,14 +220,26 @@ export class WatchCache implements ObjectSource {
   /** The oldest version to replay from that storage can still list. Once serving, the cache never goes back. */
   async #startingVersion(head: bigint): Promise<bigint> {
     const oldest = revisionOf(head) > REPLAY_REVISIONS ? revisionOf(head) - REPLAY_REVISIONS : 1n;
-    const wanted = endOfRevision(oldest);
-    if (this.#primed || wanted >= head) return head;
+    if (this.#primed || endOfRevision(oldest) >= head) return head;
+    if (await this.#readable(oldest)) return endOfRevision(oldest);
+    // etcd does not say what it has forgotten: look for the border between that and the present.
+    let forgotten = oldest;
+    let known = revisionOf(head);
+    while (known - forgotten > 1n) {
+      const middle = (known + forgotten) / 2n;
+      if (await this.#readable(middle)) known = middle;
+      else forgotten = middle;
+    }
+    return endOfRevision(known);
+  }
+
+  async #readable(revision: bigint): Promise<boolean> {
     try {
-      await this.#deps.storage.list({ prefix: REGISTRY_ROOT, limit: 1, rv: wanted });
-      return wanted;
+      await this.#deps.storage.list({ prefix: REGISTRY_ROOT, limit: 1, rv: endOfRevision(revision) });
+      return true;
     } catch (error) {
-      if (!(error instanceof CompactedError)) throw error;
-      return error.compactRv > head ? head : endOfRevision(revisionOf(error.compactRv));
+      if (error instanceof CompactedError) return false;
+      throw error;
     }
   }
 

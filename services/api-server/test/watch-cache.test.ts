@@ -1,0 +1,76 @@
+// The watch cache by itself: how it finds its start, and pages that stay at one version while the world goes on.
+import { expect, test } from "vitest";
+import { CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
+import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { allKinds } from "@coxswain/api/scheme";
+import { CompactedError, type Storage } from "@coxswain/storage";
+import { WatchCache } from "../src/watch-cache/watch-cache.ts";
+import { startTestServer } from "./test-server.ts";
+
+const configMap = (name: string): ConfigMap => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name, namespace: "default" },
+});
+
+test("starts at the oldest version there is, although storage, like etcd, does not say which", async () => {
+  const server = await startTestServer();
+  const { env, storage, client } = server;
+  for (const name of ["a", "b", "c", "d", "e"]) await client.create(CONFIG_MAPS, configMap(name));
+  const border = BigInt(
+    (await client.get(CONFIG_MAPS, { namespace: "default", name: "c" })).metadata!.resourceVersion!,
+  );
+  await storage.compact(border);
+  const reticent: Storage = Object.create(storage, {
+    list: {
+      value: async (options: Parameters<Storage["list"]>[0]) => {
+        try {
+          return await storage.list(options);
+        } catch (error) {
+          throw error instanceof CompactedError ? new CompactedError(options.rv ?? 0n) : error;
+        }
+      },
+    },
+    currentRv: { value: () => storage.currentRv() },
+    watch: { value: (...args: Parameters<Storage["watch"]>) => storage.watch(...args) },
+  }) as Storage;
+  const kinds = allKinds().filter(({ stored }) => stored);
+  const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage: reticent, kinds });
+  const stop = new AbortController();
+  const running = cache.run(stop.signal);
+  await cache.whenPrimed(stop.signal);
+  await cache.consistent();
+  const maps = cache.resource(CONFIG_MAPS);
+  expect(maps.list("default").map(({ name }) => name)).toEqual(["a", "b", "c", "d", "e"]);
+  expect(maps.floor).toBeLessThan(border);
+  expect(maps.eventsAfter(maps.floor).map(({ object }) => object.name)).toEqual(["c", "d", "e"]);
+  stop.abort();
+  await running;
+  await server.stop();
+});
+
+test("pages of a list stay at its version, in the cache and beyond it", async () => {
+  const one = await startTestServer();
+  const { client } = one;
+  for (const name of ["a", "b", "c", "d"]) await client.create(CONFIG_MAPS, configMap(name));
+  const page = await client.list<ConfigMap>(CONFIG_MAPS, { namespace: "default", limit: 2 });
+  expect(page.metadata.remainingItemCount).toBe(2);
+  await client.create(CONFIG_MAPS, configMap("bb"));
+  await client.delete(CONFIG_MAPS, { namespace: "default", name: "c" });
+  const options = { namespace: "default", limit: 2, continue: page.metadata.continue };
+  const two = await startTestServer({ store: one.store });
+  for (const server of [one, two]) {
+    const rest = await server.client.list<ConfigMap>(CONFIG_MAPS, options);
+    expect(rest.items.map(({ metadata }) => metadata!.name)).toEqual(["c", "d"]);
+    expect(rest.metadata).toEqual({ resourceVersion: page.metadata.resourceVersion });
+  }
+  const last = await client.create(CONFIG_MAPS, configMap("last"));
+  await one.storage.compact(BigInt(last.metadata!.resourceVersion!));
+  const three = await startTestServer({ store: one.store });
+  await expect(three.client.list(CONFIG_MAPS, options)).rejects.toMatchObject({
+    reason: "Expired",
+    code: 410,
+    message: expect.stringContaining("The provided continue parameter is too old") as string,
+  });
+  await Promise.all([one.stop(), two.stop(), three.stop()]);
+});
