@@ -165,7 +165,7 @@ describe("changing", () => {
       "service/d exposed\n",
     );
     expect(await k.ok(["-n", "made", "create", "serviceaccount", "robot"])).toBe("serviceaccount/robot created\n");
-    expect(await k.ok(["-n", "made", "create", "token", "robot"])).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    expect(await k.ok(["-n", "made", "create", "token", "robot"])).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n?$/);
     expect(await k.ok(["-n", "made", "create", "role", "reader", "--verb=get,list", "--resource=pods"])).toBe(
       "role.rbac.authorization.k8s.io/reader created\n",
     );
