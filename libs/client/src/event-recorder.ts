@@ -8,7 +8,7 @@ import { isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery
 import { silentLogger, type Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "./resource-client.ts";
-import type { EventRecorder } from "./runtime-contract.ts";
+import type { EventOptions, EventRecorder } from "./runtime-contract.ts";
 
 export interface EventRecorderDeps {
   readonly env: Env;
@@ -123,8 +123,14 @@ class Recorder implements EventRecorder {
     this.#logger = deps.logger ?? silentLogger;
   }
 
-  event(about: KubeObject, type: "Normal" | "Warning", reason: string, message: string): void {
-    const made = this.#make(about, type, reason, message);
+  event(
+    about: KubeObject,
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+    options: EventOptions = {},
+  ): void {
+    const made = this.#make(about, { type, reason, message }, options);
     const correlated = this.#correlator.correlate(made, this.#deps.env.clock.now());
     if (correlated === undefined) return;
     if (this.#queue.length >= MAX_QUEUED) {
@@ -139,8 +145,13 @@ class Recorder implements EventRecorder {
     while (this.#sending !== undefined) await this.#sending;
   }
 
-  #make(about: KubeObject, type: string, reason: string, message: string): Event {
-    const { component, host = "", env } = this.#deps;
+  #make(
+    about: KubeObject,
+    { type, reason, message }: { type: string; reason: string; message: string },
+    options: EventOptions,
+  ): Event {
+    const { component, env } = this.#deps;
+    const host = options.host ?? this.#deps.host ?? "";
     const { name = "", namespace = "", uid, resourceVersion } = about.metadata ?? {};
     const now = second(env.clock.now());
     return {
@@ -157,6 +168,7 @@ class Recorder implements EventRecorder {
         ...(namespace === "" ? {} : { namespace }),
         uid,
         resourceVersion,
+        ...(options.fieldPath === undefined ? {} : { fieldPath: options.fieldPath }),
       },
       reason,
       message,

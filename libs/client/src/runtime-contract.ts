@@ -45,9 +45,16 @@ export interface LeaderElectionOptions {
   readonly retryPeriodMs?: number;
 }
 
+export interface EventOptions {
+  /** The part of the object, as in "spec.containers{web}". */
+  readonly fieldPath?: string;
+  /** The node that reports, in place of the recorder's own. */
+  readonly host?: string;
+}
+
 /** Records core/v1 Events; the same event again raises its count. Never rejects, never blocks its caller. */
 export interface EventRecorder {
-  event(about: KubeObject, type: "Normal" | "Warning", reason: string, message: string): void;
+  event(about: KubeObject, type: "Normal" | "Warning", reason: string, message: string, options?: EventOptions): void;
   /** Resolves when all recorded events have been sent or dropped. */
   flush(): Promise<void>;
 }
