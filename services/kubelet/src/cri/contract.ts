@@ -86,6 +86,8 @@ export class CriError extends Error {
   }
 }
 
+export type ProbeKind = "startup" | "liveness" | "readiness";
+
 export interface Cri {
   version(): Promise<{ runtimeName: string; runtimeVersion: string }>;
   status(): Promise<{ runtimeReady: boolean; networkReady: boolean; message: string }>;
@@ -123,6 +125,8 @@ export interface Cri {
   imageStatus(image: string): Promise<{ id: string; sizeBytes: number } | undefined>;
   pullImage(image: string): Promise<string>;
   listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]>;
+  /** Only where the runtime itself answers probes, as the simulated one does: else the kubelet goes by the network. */
+  probe?(id: string, kind: ProbeKind): Promise<{ success: boolean; output: string }>;
   /** Undefined where the runtime has no events (containerd 1.6): then the kubelet relists. */
   events?(listener: (event: ContainerEvent) => void): () => void;
 }

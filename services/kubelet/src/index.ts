@@ -1,0 +1,3 @@
+export { createKubelet, type Kubelet, type KubeletDeps, type KubeletOptions } from "./app.ts";
+export type * from "./cri/contract.ts";
+export { createSimulatedCri, type SimulatedCriOptions } from "./cri/simulated/simulated-cri.ts";

@@ -1,0 +1,243 @@
+// Registers the Nodes of a process and keeps them alive: a Lease every 10 s, the status every 5 min or when it differs.
+// Guarantees: the work of many nodes is spread over the interval and sent in batches; a call that hangs or fails delays no
+// later heartbeat by more than its own time-out.
+import type { Lease, Node } from "@coxswain/api";
+import { LEASES, NODES } from "@coxswain/api";
+import { formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
+import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
+import type { Logger } from "@coxswain/component-base";
+import { isAbort, type Env } from "@coxswain/env";
+import {
+  planMetadataPatch,
+  planNode,
+  planNodeStatus,
+  planStatusPatch,
+  STATUS_REPORT_MS,
+  statusDiffers,
+  type NodeFacts,
+} from "./plan-node.ts";
+
+const LEASE_NAMESPACE = "kube-node-lease";
+const LEASE_DURATION_SECONDS = 40;
+const RENEW_INTERVAL_MS = 10_000;
+const MAX_BATCH = 200;
+const RETRY_MS = 1_000;
+/** How often due heartbeats are looked for. */
+const TICK_MS = 250;
+
+export interface NodeReporterDeps {
+  readonly env: Env;
+  readonly client: ResourceClient;
+  readonly logger: Logger;
+  /** A node has been registered and is Ready. */
+  onReady(node: Node): void;
+}
+
+interface Entry {
+  readonly facts: NodeFacts;
+  node: Node | undefined;
+  leaseDueMs: number;
+  statusDueMs: number;
+  leaseBusy: boolean;
+  statusBusy: boolean;
+}
+
+export class NodeReporter {
+  readonly #deps: NodeReporterDeps;
+  readonly #entries: Map<string, Entry>;
+
+  constructor(deps: NodeReporterDeps, nodes: readonly NodeFacts[]) {
+    this.#deps = deps;
+    const now = deps.env.clock.now();
+    this.#entries = new Map(
+      nodes.map((facts, at) => {
+        const share = at / nodes.length;
+        // Where in the interval a node's heartbeats fall, so that many nodes do not report at once.
+        const leaseDueMs = now + share * RENEW_INTERVAL_MS;
+        const statusDueMs = now + STATUS_REPORT_MS * (0.5 + 0.5 * share);
+        const entry = { facts, node: undefined, leaseDueMs, statusDueMs, leaseBusy: false, statusBusy: false };
+        return [facts.name, entry];
+      }),
+    );
+  }
+
+  /** The Node as it was last seen. */
+  node(name: string): Node | undefined {
+    return this.#entries.get(name)?.node;
+  }
+
+  get registered(): boolean {
+    return this.#entries.values().every((entry) => entry.node !== undefined);
+  }
+
+  /** What an informer tells: a status that somebody else has changed is set right again, soon. */
+  observe(node: Node): void {
+    const entry = this.#entries.get(node.metadata?.name ?? "");
+    if (entry?.node === undefined) return;
+    entry.node = node;
+    const nowMs = this.#deps.env.clock.now();
+    if (!entry.statusBusy && statusDiffers(node, planNodeStatus(entry.facts, node.status, nowMs))) {
+      entry.statusDueMs = Math.min(entry.statusDueMs, nowMs + RETRY_MS);
+    }
+  }
+
+  /** Works until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { env } = this.#deps;
+    try {
+      await this.#registerAll(signal);
+      while (!signal.aborted) {
+        this.#beat();
+        await env.timers.sleep(TICK_MS, signal);
+      }
+    } catch (error) {
+      if (!isAbort(error) || !signal.aborted) throw error;
+    }
+  }
+
+  async #registerAll(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const open = [...this.#entries.values()].filter((entry) => entry.node === undefined);
+      if (open.length === 0 || signal.aborted) return;
+      for (let at = 0; at < open.length; at += MAX_BATCH) await this.#register(open.slice(at, at + MAX_BATCH));
+      if (open.every((entry) => entry.node !== undefined)) return;
+      await this.#deps.env.timers.sleep(RETRY_MS * (0.5 + this.#deps.env.random.float()), signal);
+    }
+  }
+
+  async #register(entries: readonly Entry[]): Promise<void> {
+    const { env, logger } = this.#deps;
+    const operations = entries.map(({ facts }): BatchOperation => ({
+      op: "create",
+      ref: NODES,
+      object: planNode(facts, env.clock.now()) as KubeObject,
+    }));
+    const outcomes = await this.#batch<Node>(operations);
+    const existing: Entry[] = [];
+    for (const [at, entry] of entries.entries()) {
+      const outcome = outcomes[at];
+      if (outcome?.ok === true) this.#accepted(entry, outcome.object, true);
+      else if (isReason(outcome?.error, "AlreadyExists")) existing.push(entry);
+      else logger.warn({ node: entry.facts.name, err: outcome?.error }, "could not register the node");
+    }
+    await Promise.all(existing.map((entry) => this.#adopt(entry)));
+  }
+
+  /** A Node that exists already gets this kubelet's labels, annotations and status. */
+  async #adopt(entry: Entry): Promise<void> {
+    const { client, env, logger } = this.#deps;
+    const { facts } = entry;
+    const target = { name: facts.name };
+    const type = "application/strategic-merge-patch+json";
+    try {
+      let node = await client.get<Node>(NODES, target);
+      const metadata = planMetadataPatch(facts, node);
+      if (metadata !== undefined) node = await client.patch<Node>(NODES, target, type, metadata);
+      const wasReady = node.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
+      const status = planStatusPatch(planNodeStatus(facts, node.status, env.clock.now()));
+      node = await client.patch<Node>(NODES, target, type, status, { subresource: "status" });
+      this.#accepted(entry, node, !wasReady);
+    } catch (error) {
+      logger.warn({ node: facts.name, err: error }, "could not take over the node");
+    }
+  }
+
+  #accepted(entry: Entry, node: Node, becameReady: boolean): void {
+    entry.node = node;
+    if (becameReady) this.#deps.onReady(node);
+  }
+
+  #beat(): void {
+    const now = this.#deps.env.clock.now();
+    const leases: Entry[] = [];
+    const statuses: Entry[] = [];
+    for (const entry of this.#entries.values()) {
+      if (entry.leaseDueMs <= now && !entry.leaseBusy) leases.push(entry);
+      if (entry.statusDueMs <= now && !entry.statusBusy) statuses.push(entry);
+    }
+    for (let at = 0; at < leases.length; at += MAX_BATCH) void this.#renew(leases.slice(at, at + MAX_BATCH));
+    for (let at = 0; at < statuses.length; at += MAX_BATCH) void this.#report(statuses.slice(at, at + MAX_BATCH));
+  }
+
+  #jitter(ms: number): number {
+    return ms * (1 + 0.04 * (this.#deps.env.random.float() - 0.5));
+  }
+
+  async #renew(entries: readonly Entry[]): Promise<void> {
+    const { env, logger } = this.#deps;
+    const renewTime = formatMicroTime(env.clock.now());
+    const operations = entries.map(({ facts }): BatchOperation => {
+      const spec = { holderIdentity: facts.name, leaseDurationSeconds: LEASE_DURATION_SECONDS, renewTime };
+      const target = { namespace: LEASE_NAMESPACE, name: facts.name };
+      return { op: "patch", ref: LEASES, target, type: "application/merge-patch+json", patch: { spec } };
+    });
+    for (const entry of entries) entry.leaseBusy = true;
+    const outcomes = await this.#batch<Lease>(operations);
+    const missing: Entry[] = [];
+    for (const [at, entry] of entries.entries()) {
+      const outcome = outcomes[at];
+      entry.leaseBusy = false;
+      entry.leaseDueMs = env.clock.now() + (outcome?.ok === true ? this.#jitter(RENEW_INTERVAL_MS) : RETRY_MS);
+      if (outcome?.ok === true) continue;
+      if (isReason(outcome?.error, "NotFound")) missing.push(entry);
+      else logger.warn({ node: entry.facts.name, err: outcome?.error }, "could not renew the node's lease");
+    }
+    if (missing.length > 0) await this.#createLeases(missing, renewTime);
+  }
+
+  async #createLeases(entries: readonly Entry[], renewTime: string): Promise<void> {
+    const { env, logger } = this.#deps;
+    const operations = entries.map(({ facts, node }): BatchOperation => {
+      const { name } = facts;
+      const owner = { apiVersion: "v1", kind: "Node", name, uid: node?.metadata?.uid ?? "" };
+      const object: Lease = {
+        apiVersion: "coordination.k8s.io/v1",
+        kind: "Lease",
+        metadata: { name, namespace: LEASE_NAMESPACE, ownerReferences: [owner] },
+        spec: { holderIdentity: name, leaseDurationSeconds: LEASE_DURATION_SECONDS, renewTime },
+      };
+      return { op: "create", ref: LEASES, namespace: LEASE_NAMESPACE, object };
+    });
+    const outcomes = await this.#batch<Lease>(operations);
+    for (const [at, entry] of entries.entries()) {
+      const outcome = outcomes[at];
+      if (outcome?.ok === true) entry.leaseDueMs = env.clock.now() + this.#jitter(RENEW_INTERVAL_MS);
+      else logger.info({ node: entry.facts.name, err: outcome?.error }, "could not create the node's lease yet");
+    }
+  }
+
+  async #report(entries: readonly Entry[]): Promise<void> {
+    const { env, logger } = this.#deps;
+    const operations = entries.map(({ facts, node }): BatchOperation => {
+      const patch = planStatusPatch(planNodeStatus(facts, node?.status, env.clock.now()));
+      const target = { name: facts.name };
+      return {
+        op: "patch",
+        ref: NODES,
+        target,
+        type: "application/strategic-merge-patch+json",
+        patch,
+        subresource: "status",
+      };
+    });
+    for (const entry of entries) entry.statusBusy = true;
+    const outcomes = await this.#batch<Node>(operations);
+    for (const [at, entry] of entries.entries()) {
+      const outcome = outcomes[at];
+      entry.statusBusy = false;
+      entry.statusDueMs = env.clock.now() + (outcome?.ok === true ? this.#jitter(STATUS_REPORT_MS) : RENEW_INTERVAL_MS);
+      if (outcome?.ok === true) {
+        const before = entry.node?.status?.conditions?.find((one) => one.type === "Ready")?.status;
+        this.#accepted(entry, outcome.object, before !== "True");
+      } else logger.warn({ node: entry.facts.name, err: outcome?.error }, "Error updating node status, will retry");
+    }
+  }
+
+  async #batch<T extends KubeObject>(operations: readonly BatchOperation[]): Promise<BatchOutcome<T>[]> {
+    try {
+      return await this.#deps.client.batch<T>(operations);
+    } catch (error) {
+      return operations.map(() => ({ ok: false, error: error as Error }));
+    }
+  }
+}

@@ -1,0 +1,135 @@
+// The Node object that a kubelet reports: pure. Labels, addresses, capacity and conditions as upstream's kubelet has them.
+import { isIP } from "node:net";
+import type { Node, NodeCondition, NodeStatus } from "@coxswain/api";
+import { sameValue } from "@coxswain/api";
+import { formatTime } from "@coxswain/apimachinery";
+
+export const KUBELET_VERSION = "v1.35.2";
+export const KUBELET_GRPC_ANNOTATION = "coxswain.dev/kubelet-grpc";
+/** Heartbeat in the status where nothing else changes. */
+export const STATUS_REPORT_MS = 300_000;
+
+export interface NodeFacts {
+  readonly name: string;
+  /** Host name or address under which the process can be reached. */
+  readonly advertiseAddress: string;
+  readonly httpsPort: number;
+  readonly grpcPort: number;
+  /** simulated://0.1.0 */
+  readonly containerRuntimeVersion: string;
+  readonly capacity: Readonly<Record<string, string>>;
+  readonly osImage: string;
+  /** A stable id of the (simulated) machine. */
+  readonly machineId: string;
+  readonly bootId: string;
+  readonly arch: "amd64" | "arm64";
+}
+
+/** The address in the Node's InternalIP. */
+export function hostIpOf(facts: Pick<NodeFacts, "advertiseAddress">): string {
+  return isIP(facts.advertiseAddress) === 0 ? "127.0.0.1" : facts.advertiseAddress;
+}
+
+export function planNodeLabels(facts: NodeFacts): Record<string, string> {
+  return {
+    "beta.kubernetes.io/arch": facts.arch,
+    "beta.kubernetes.io/os": "linux",
+    "kubernetes.io/arch": facts.arch,
+    "kubernetes.io/hostname": facts.name,
+    "kubernetes.io/os": "linux",
+  };
+}
+
+export function planNodeAnnotations(facts: NodeFacts): Record<string, string> {
+  const host = isIP(facts.advertiseAddress) === 6 ? `[${facts.advertiseAddress}]` : facts.advertiseAddress;
+  return {
+    [KUBELET_GRPC_ANNOTATION]: `${host}:${facts.grpcPort}`,
+    "volumes.kubernetes.io/controller-managed-attach-detach": "true",
+  };
+}
+
+const CONDITIONS: readonly [string, string, string, string][] = [
+  ["MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
+  ["DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
+  ["PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"],
+  ["Ready", "True", "KubeletReady", "kubelet is posting ready status"],
+];
+
+function planConditions(old: readonly NodeCondition[], nowMs: number): NodeCondition[] {
+  const now = formatTime(nowMs);
+  return CONDITIONS.map(([type, status, reason, message]) => {
+    const before = old.find((condition) => condition.type === type);
+    const lastTransitionTime = before?.status === status ? (before.lastTransitionTime ?? now) : now;
+    return { type, status, lastHeartbeatTime: now, lastTransitionTime, reason, message };
+  });
+}
+
+export function planNodeStatus(facts: NodeFacts, old: NodeStatus | undefined, nowMs: number): NodeStatus {
+  return {
+    addresses: [
+      { type: "InternalIP", address: hostIpOf(facts) },
+      { type: "Hostname", address: facts.name },
+    ],
+    capacity: { ...facts.capacity },
+    allocatable: { ...facts.capacity },
+    conditions: planConditions(old?.conditions ?? [], nowMs),
+    daemonEndpoints: { kubeletEndpoint: { Port: facts.httpsPort } },
+    nodeInfo: {
+      machineID: facts.machineId,
+      systemUUID: facts.machineId,
+      bootID: facts.bootId,
+      kernelVersion: "6.1.0-simulated",
+      osImage: facts.osImage,
+      containerRuntimeVersion: facts.containerRuntimeVersion,
+      kubeletVersion: KUBELET_VERSION,
+      kubeProxyVersion: "",
+      operatingSystem: "linux",
+      architecture: facts.arch,
+    },
+  };
+}
+
+/** The Node of a first registration. */
+export function planNode(facts: NodeFacts, nowMs: number): Node {
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name: facts.name, labels: planNodeLabels(facts), annotations: planNodeAnnotations(facts) },
+    spec: {},
+    status: planNodeStatus(facts, undefined, nowMs),
+  };
+}
+
+/** What a Node that exists lacks of labels and annotations; undefined where nothing. Others' stay. */
+export function planMetadataPatch(facts: NodeFacts, node: Node): Record<string, unknown> | undefined {
+  const { labels: hasLabels = {}, annotations: hasAnnotations = {} } = node.metadata ?? {};
+  const labels = difference(planNodeLabels(facts), hasLabels);
+  const annotations = difference(planNodeAnnotations(facts), hasAnnotations);
+  const metadata = { ...(labels && { labels }), ...(annotations && { annotations }) };
+  return Object.keys(metadata).length === 0 ? undefined : { metadata };
+}
+
+function difference(
+  wanted: Record<string, string>,
+  present: Readonly<Record<string, string>>,
+): Record<string, string> | undefined {
+  const entries = Object.entries(wanted).filter(([key, value]) => present[key] !== value);
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}
+
+/** True where the Node says something else than this kubelet would, heartbeats aside. */
+export function statusDiffers(node: Node, wanted: NodeStatus): boolean {
+  const has = node.status ?? {};
+  for (const field of ["addresses", "capacity", "allocatable", "nodeInfo", "daemonEndpoints"] as const) {
+    if (!sameValue(has[field], wanted[field])) return true;
+  }
+  return (wanted.conditions ?? []).some((condition) => {
+    const found = has.conditions?.find((one) => one.type === condition.type);
+    return found?.status !== condition.status || found?.reason !== condition.reason;
+  });
+}
+
+/** A strategic merge patch of the status subresource; conditions of others stay. */
+export function planStatusPatch(wanted: NodeStatus): Record<string, unknown> {
+  return { status: { ...wanted, addresses: [{ $patch: "replace" }, ...(wanted.addresses ?? [])] } };
+}

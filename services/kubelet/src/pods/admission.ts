@@ -1,0 +1,67 @@
+// Does a pod that was bound to this node fit beside those that are here? Pure. The scheduler has the first word; this is
+// the node's own check, for pods that came without it or by a stale decision.
+import type { Container, Pod } from "@coxswain/api";
+import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
+
+export type Amounts = Readonly<Record<string, number>>;
+
+export interface Refusal {
+  readonly reason: string;
+  readonly message: string;
+}
+
+function amountOf(resource: string, value: string): number {
+  return resource === "cpu" ? parseCpuMillis(value) : parseBytes(value);
+}
+
+export function amounts(list: Readonly<Record<string, string>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(list).map(([name, value]) => [name, amountOf(name, value)]));
+}
+
+function add(total: Record<string, number>, more: Amounts): void {
+  for (const [name, value] of Object.entries(more)) total[name] = (total[name] ?? 0) + value;
+}
+
+function atLeast(total: Record<string, number>, other: Amounts): void {
+  for (const [name, value] of Object.entries(other)) total[name] = Math.max(total[name] ?? 0, value);
+}
+
+const requests = (container: Container): Record<string, number> => amounts(container.resources?.requests ?? {});
+
+/** What a pod asks for at most at any time of its life: sidecars stay, init containers come one after another. */
+export function podRequests(pod: Pod): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const container of pod.spec?.containers ?? []) add(total, requests(container));
+  const sidecars: Record<string, number> = {};
+  const peak: Record<string, number> = {};
+  for (const container of pod.spec?.initContainers ?? []) {
+    if (container.restartPolicy === "Always") {
+      add(sidecars, requests(container));
+      atLeast(peak, sidecars);
+    } else {
+      const now = { ...sidecars };
+      add(now, requests(container));
+      atLeast(peak, now);
+    }
+  }
+  add(total, sidecars);
+  atLeast(total, peak);
+  add(total, amounts(pod.spec?.overhead ?? {}));
+  return total;
+}
+
+/** Undefined where the pod may run. `others` are the pods that are admitted and not over. */
+export function planAdmission(pod: Pod, others: readonly Pod[], allocatable: Amounts): Refusal | undefined {
+  const used: Record<string, number> = {};
+  for (const other of others) add(used, podRequests(other));
+  const wanted = { ...podRequests(pod), pods: 1 };
+  used["pods"] = others.length;
+  for (const [name, requested] of Object.entries(wanted)) {
+    const capacity = allocatable[name] ?? 0;
+    const taken = used[name] ?? 0;
+    if (requested === 0 || requested + taken <= capacity) continue;
+    const message = `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${taken}, capacity: ${capacity}`;
+    return { reason: `OutOf${name}`, message };
+  }
+  return undefined;
+}

@@ -1,0 +1,65 @@
+// ConfigMaps and Secrets that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
+// and nothing else, so there is no informer over all of them.
+import { CONFIG_MAPS, SECRETS, type ConfigMap, type Secret } from "@coxswain/api";
+import { isReason, type KubeObject } from "@coxswain/apimachinery";
+import type { ResourceClient } from "@coxswain/client";
+import type { Clock } from "@coxswain/env";
+
+const FRESH_MS = 10_000;
+const MAX_ENTRIES = 2_000;
+
+interface Entry {
+  readonly value: Promise<KubeObject | undefined>;
+  readonly atMs: number;
+}
+
+export class ObjectCache {
+  readonly #client: ResourceClient;
+  readonly #clock: Clock;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(client: ResourceClient, clock: Clock) {
+    this.#client = client;
+    this.#clock = clock;
+  }
+
+  /** Undefined where there is none; rejects where the api-server cannot be asked. */
+  configMap(namespace: string, name: string): Promise<ConfigMap | undefined> {
+    return this.#get(CONFIG_MAPS, namespace, name);
+  }
+
+  secret(namespace: string, name: string): Promise<Secret | undefined> {
+    return this.#get(SECRETS, namespace, name);
+  }
+
+  #get(ref: typeof CONFIG_MAPS, namespace: string, name: string): Promise<KubeObject | undefined> {
+    const key = `${ref.resource}/${namespace}/${name}`;
+    const known = this.#entries.get(key);
+    const nowMs = this.#clock.monotonic();
+    if (known !== undefined && nowMs - known.atMs < FRESH_MS) return known.value;
+    this.#entries.delete(key);
+    const value = this.#fetch(ref, namespace, name);
+    this.#entries.set(key, { value, atMs: nowMs });
+    // What is missing or could not be read may be there the next moment.
+    value.then(
+      (found) => found === undefined && this.#forget(key, value),
+      () => this.#forget(key, value),
+    );
+    const [oldest] = this.#entries.keys();
+    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
+    return value;
+  }
+
+  #forget(key: string, value: Promise<unknown>): void {
+    if (this.#entries.get(key)?.value === value) this.#entries.delete(key);
+  }
+
+  async #fetch(ref: typeof CONFIG_MAPS, namespace: string, name: string): Promise<KubeObject | undefined> {
+    try {
+      return await this.#client.get(ref, { namespace, name });
+    } catch (error) {
+      if (isReason(error, "NotFound")) return undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,177 @@
+// What a pod worker knows of its pod: the input of planSync and planStatus. Plain data, changed by the worker alone.
+import type { Container, ContainerStateTerminated, ContainerStatus, Pod, PodCondition } from "@coxswain/api";
+import { parseTime } from "@coxswain/apimachinery";
+import type { Backoff } from "./backoff.ts";
+
+export type ContainerKind = "init" | "sidecar" | "main";
+
+/** One life of a container. */
+export interface ContainerRun {
+  readonly id: string;
+  readonly imageRef: string;
+  state: "running" | "exited";
+  startedAtMs: number;
+  finishedAtMs: number;
+  exitCode: number;
+  reason: string;
+  message: string;
+}
+
+export interface ContainerRecord {
+  readonly name: string;
+  readonly kind: ContainerKind;
+  readonly spec: Container;
+  restartCount: number;
+  /** The present or latest life in this process. */
+  run: ContainerRun | undefined;
+  /** Ended before this process began, and not to be run again: as the API has it. */
+  settled: ContainerStatus | undefined;
+  last: ContainerStateTerminated | undefined;
+  /** The life before `run`, whose logs are `--previous`. */
+  previousId: string | undefined;
+  /** Why it does not run, where it could not be started. */
+  waiting: { readonly reason: string; readonly message: string; readonly sinceMs: number } | undefined;
+  /** Not to be started before this time, because of `waiting`. */
+  retryAtMs: number;
+  crashBackoff: Backoff | undefined;
+  pullBackoff: Backoff | undefined;
+  /** Being ended; at the latest by this time. */
+  stoppingUntilMs: number | undefined;
+  /** Why it must be restarted although it runs. */
+  mustRestart: string | undefined;
+  /** Startup probe passed, or none. */
+  started: boolean;
+  /** Readiness probe passes, or none. */
+  ready: boolean;
+}
+
+/** Why the pod is over for good: its reason and message in the status. */
+export interface PodFailure {
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface PodState {
+  pod: Pod;
+  readonly containers: readonly ContainerRecord[];
+  sandbox: { readonly id: string; readonly ip: string } | undefined;
+  /** Sandboxes made so far. */
+  attempts: number;
+  /** The sandbox is not to be tried before this time. */
+  sandboxRetryAtMs: number;
+  startTimeMs: number;
+  failure: PodFailure | undefined;
+  /** The address of the latest sandbox. */
+  lastIp: string | undefined;
+  /** The conditions reported last. */
+  conditions: ReadonlyMap<string, PodCondition>;
+  /** Sandboxes that were stopped and are kept for their logs. */
+  readonly stoppedSandboxes: string[];
+  /** The deletion of the object is on its way. */
+  finishing: boolean;
+  /** The API object is gone, or another pod has its name: nothing is to be reported. */
+  orphaned: boolean;
+}
+
+function kindOf(container: Container, init: boolean): ContainerKind {
+  if (!init) return "main";
+  return container.restartPolicy === "Always" ? "sidecar" : "init";
+}
+
+/** In the order of the spec: init containers and sidecars, then main ones. */
+export function specContainers(pod: Pod): { spec: Container; kind: ContainerKind }[] {
+  const init = (pod.spec?.initContainers ?? []).map((spec) => ({ spec, kind: kindOf(spec, true) }));
+  const main = (pod.spec?.containers ?? []).map((spec) => ({ spec, kind: kindOf(spec, false) }));
+  return [...init, ...main];
+}
+
+const LOST = {
+  exitCode: 137,
+  reason: "ContainerStatusUnknown",
+  message: "The container could not be located when the pod was deleted.  The container used to be Running",
+};
+
+/** True where a container that ended like this is to run again. */
+export function shouldRestart(pod: Pod, kind: ContainerKind, exitCode: number): boolean {
+  if (kind === "sidecar") return true;
+  const policy = pod.spec?.restartPolicy ?? "Always";
+  if (kind === "init") return exitCode !== 0 && policy !== "Never";
+  return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
+}
+
+/** What an earlier process reported of a container decides what becomes of it: its life itself is lost. */
+function recover(record: ContainerRecord, pod: Pod, old: ContainerStatus): void {
+  record.restartCount = old.restartCount ?? 0;
+  record.last = old.lastState?.terminated;
+  const { running, terminated, waiting } = old.state ?? {};
+  if (running === undefined && terminated === undefined) {
+    // It had a life before where it waits between two.
+    if (waiting !== undefined && record.last !== undefined) record.restartCount++;
+    return;
+  }
+  const ended: ContainerStateTerminated = terminated ?? { ...LOST, startedAt: running?.startedAt };
+  const initDone = record.kind === "init" && ended.exitCode === 0;
+  if (record.kind !== "sidecar" && (initDone || !shouldRestart(pod, record.kind, ended.exitCode))) {
+    record.settled = { ...old, ready: false, started: false, state: { terminated: ended } };
+    return;
+  }
+  record.last = ended;
+  record.restartCount++;
+}
+
+function newRecord(spec: Container, kind: ContainerKind): ContainerRecord {
+  return {
+    name: spec.name,
+    kind,
+    spec,
+    restartCount: 0,
+    run: undefined,
+    settled: undefined,
+    last: undefined,
+    previousId: undefined,
+    waiting: undefined,
+    retryAtMs: 0,
+    crashBackoff: undefined,
+    pullBackoff: undefined,
+    stoppingUntilMs: undefined,
+    mustRestart: undefined,
+    started: false,
+    ready: false,
+  };
+}
+
+/** The state of a pod that this process has just heard of. */
+export function newPodState(pod: Pod, nowMs: number): PodState {
+  const old = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+  const containers = specContainers(pod).map(({ spec, kind }) => {
+    const record = newRecord(spec, kind);
+    const status = old.find((one) => one.name === spec.name);
+    if (status !== undefined) recover(record, pod, status);
+    return record;
+  });
+  const { phase, reason = "", message = "" } = pod.status ?? {};
+  return {
+    pod,
+    containers,
+    sandbox: undefined,
+    attempts: 0,
+    sandboxRetryAtMs: 0,
+    startTimeMs: parseTime(pod.status?.startTime) ?? nowMs,
+    failure: phase === "Failed" ? { reason, message } : undefined,
+    lastIp: pod.status?.podIP,
+    conditions: new Map(),
+    stoppedSandboxes: [],
+    finishing: false,
+    orphaned: false,
+  };
+}
+
+/** The exit code of a container that is over for now; undefined while it runs or before it ran. */
+export function exitCodeOf(record: ContainerRecord): number | undefined {
+  if (record.run?.state === "exited") return record.run.exitCode;
+  return record.run === undefined ? record.settled?.state?.terminated?.exitCode : undefined;
+}
+
+export function isRunning(record: ContainerRecord): boolean {
+  return record.run?.state === "running";
+}

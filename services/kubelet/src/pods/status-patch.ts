@@ -1,0 +1,52 @@
+// The difference between two pod statuses as a strategic merge patch: pure. Only what the kubelet owns is in it, so that
+// conditions and fields of others stay as they are.
+import type { PodCondition, PodStatus } from "@coxswain/api";
+import { sameValue } from "@coxswain/api";
+
+const OWNED = [
+  "phase",
+  "reason",
+  "message",
+  "hostIP",
+  "podIP",
+  "startTime",
+  "containerStatuses",
+  "initContainerStatuses",
+  "observedGeneration",
+] as const;
+/** Lists that merge by a key on the server; they are replaced as a whole here. */
+const REPLACED = ["podIPs", "hostIPs"] as const;
+
+function changedConditions(before: readonly PodCondition[], after: readonly PodCondition[]): PodCondition[] {
+  const known = new Map(before.map((condition) => [condition.type, condition]));
+  return after.filter((condition) => {
+    const old = known.get(condition.type);
+    return (
+      old === undefined ||
+      old.status !== condition.status ||
+      (old.reason ?? "") !== (condition.reason ?? "") ||
+      (old.message ?? "") !== (condition.message ?? "") ||
+      old.observedGeneration !== condition.observedGeneration
+    );
+  });
+}
+
+/** Undefined where `before` says all of it already. */
+export function statusPatch(before: PodStatus, after: PodStatus): Record<string, unknown> | undefined {
+  const patch: Record<string, unknown> = {};
+  for (const field of OWNED) {
+    const [old, now] = [before[field], after[field]];
+    if (now === undefined ? old !== undefined : !sameValue(old, now)) patch[field] = now ?? null;
+  }
+  for (const field of REPLACED) {
+    const [old, now] = [before[field], after[field]];
+    if (now === undefined || sameValue(old, now)) continue;
+    patch[field] = old === undefined || old.length === 0 ? now : [{ $patch: "replace" }, ...now];
+  }
+  const conditions = changedConditions(before.conditions ?? [], after.conditions ?? []);
+  // Absent fields of a merged element stay: say what goes.
+  if (conditions.length > 0) {
+    patch["conditions"] = conditions.map((condition) => ({ reason: null, message: null, ...condition }));
+  }
+  return Object.keys(patch).length === 0 ? undefined : patch;
+}

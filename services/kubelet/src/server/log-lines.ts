@@ -1,0 +1,52 @@
+// Log lines as a reader asked for them: the last n, since a time, with timestamps, up to so many bytes; then, where asked,
+// what follows. Pure over the runtime's lines.
+import { parseTime } from "@coxswain/apimachinery";
+
+export interface LogLine {
+  readonly timeMs: number;
+  readonly line: Buffer;
+}
+
+export interface LogSelection {
+  readonly follow: boolean;
+  readonly timestamps: boolean;
+  /** Undefined: all. */
+  readonly tailLines: number | undefined;
+  readonly limitBytes: number | undefined;
+  readonly sinceSeconds: number | undefined;
+  /** RFC 3339; "" for none. */
+  readonly sinceTime: string;
+}
+
+function sinceMs(selection: LogSelection, nowMs: number): number {
+  if (selection.sinceSeconds !== undefined) return nowMs - selection.sinceSeconds * 1000;
+  return parseTime(selection.sinceTime) ?? Number.NEGATIVE_INFINITY;
+}
+
+/** RFC 3339 with nanoseconds. */
+function stamp(ms: number): string {
+  return new Date(ms).toISOString().replace("Z", "000000Z ");
+}
+
+/** `read` gives the lines from the first one on; without following it ends after the present ones. */
+export async function* selectLogLines(
+  read: (follow: boolean) => AsyncIterable<LogLine>,
+  selection: LogSelection,
+  nowMs: number,
+): AsyncIterable<Buffer> {
+  const since = sinceMs(selection, nowMs);
+  let skip = 0;
+  if (selection.tailLines !== undefined) {
+    let present = 0;
+    for await (const { timeMs } of read(false)) if (timeMs >= since) present++;
+    skip = Math.max(0, present - selection.tailLines);
+  }
+  let left = selection.limitBytes ?? Number.POSITIVE_INFINITY;
+  for await (const { timeMs, line } of read(selection.follow)) {
+    if (timeMs < since || skip-- > 0) continue;
+    const text = Buffer.concat([Buffer.from(selection.timestamps ? stamp(timeMs) : ""), line, Buffer.from("\n")]);
+    yield text.length > left ? text.subarray(0, left) : text;
+    left -= text.length;
+    if (left <= 0) return;
+  }
+}

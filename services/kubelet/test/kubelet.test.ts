@@ -1,0 +1,139 @@
+// The whole kubelet on the in-memory cluster, under virtual time.
+import { EVENTS, LEASES, NODES, PODS, type Event, type Lease, type Node, type Pod } from "@coxswain/api";
+import { createEventRecorder, createInformerFactory } from "@coxswain/client";
+import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
+import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { VirtualEnv } from "@coxswain/env";
+import { describe, expect, test } from "vitest";
+import { createKubelet } from "../src/app.ts";
+
+function pod(
+  name: string,
+  spec: Partial<NonNullable<Pod["spec"]>> = {},
+  annotations: Record<string, string> = {},
+): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "default", annotations },
+    spec: {
+      nodeName: "node-1",
+      restartPolicy: "Always",
+      terminationGracePeriodSeconds: 30,
+      containers: [{ name: "c", image: "nginx" }],
+      ...spec,
+    },
+  };
+}
+
+const simulate = (entry: object): Record<string, string> => ({ "coxswain.dev/simulate": JSON.stringify({ c: entry }) });
+
+function setup(nodes: readonly string[] = ["node-1"], seed = 7) {
+  const env = new VirtualEnv({ seed });
+  const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
+  const start = () => {
+    const client = cluster.client("kubelet");
+    const recorder = createEventRecorder({ env, client, component: "kubelet" });
+    const informers = createInformerFactory({ env, client, logger: silentLogger });
+    const stop = new AbortController();
+    const app = createKubelet({ env, logger: silentLogger, metrics: noMetrics, client, recorder, informers, nodes });
+    return { app, stop, running: app.run(stop.signal) };
+  };
+  const get = (name: string): Pod | undefined => cluster.objects<Pod>(PODS).find((one) => one.metadata?.name === name);
+  const ready = (name: string): boolean =>
+    get(name)?.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
+  const within = (ms: number, done: () => boolean): Promise<boolean> => env.runUntil(done, env.elapsedMs + ms);
+  const events = (): string[] => cluster.objects<Event>(EVENTS).map((one) => `${one.reason}: ${one.message}`);
+  const counted = (reason: string): number =>
+    cluster.objects<Event>(EVENTS).reduce((sum, one) => sum + (one.reason === reason ? (one.count ?? 1) : 0), 0);
+  return { env, cluster, start, get, ready, within, events, counted };
+}
+
+describe("kubelet", () => {
+  test("registers its node, Ready, with a lease that it renews", async () => {
+    const { env, cluster, start, within, events } = setup();
+    const { app, stop, running } = start();
+    expect(await within(5_000, () => cluster.objects<Lease>(LEASES).length === 1)).toBe(true);
+    const node = cluster.objects<Node>(NODES)[0];
+    expect(node?.status?.conditions?.map((one) => `${one.type}=${one.status}`)).toEqual([
+      "MemoryPressure=False",
+      "DiskPressure=False",
+      "PIDPressure=False",
+      "Ready=True",
+    ]);
+    expect(node?.metadata?.annotations?.["coxswain.dev/kubelet-grpc"]).toBe("127.0.0.1:10260");
+    expect(node?.status?.nodeInfo?.containerRuntimeVersion).toBe("simulated://0.1.0");
+    const before = cluster.objects<Lease>(LEASES)[0]?.spec?.renewTime ?? "";
+    await env.advance(11_000);
+    expect((cluster.objects<Lease>(LEASES)[0]?.spec?.renewTime ?? "") > before).toBe(true);
+    expect(events()).toContain("NodeReady: Node node-1 status is now: NodeReady");
+    expect(app.checks["node-registration"]?.()).toBeUndefined();
+    stop.abort();
+    await env.advance(1_000);
+    await running;
+  });
+
+  test("runs a pod to Ready and tells of each step", async () => {
+    const { env, cluster, start, get, ready, within, events } = setup();
+    start();
+    cluster.seed(PODS, pod("web"));
+    expect(await within(10_000, () => ready("web"))).toBe(true);
+    await env.advance(2_000);
+    const status = get("web")?.status;
+    expect(status).toMatchObject({
+      phase: "Running",
+      podIP: "10.244.1.2",
+      hostIP: "127.0.0.1",
+      podIPs: [{ ip: "10.244.1.2" }],
+    });
+    expect(status?.containerStatuses?.[0]).toMatchObject({ ready: true, started: true, restartCount: 0 });
+    expect(status?.containerStatuses?.[0]?.containerID).toMatch(/^simulated:\/\/[0-9a-f]{64}$/);
+    expect(status?.observedGeneration).toBe(1);
+    const steps = events().filter((text) => !/^(Starting|NodeReady):/.test(text));
+    expect(steps.map((text) => text.replace(/\d+ms|\d+ bytes/g, "N"))).toEqual([
+      'Pulling: Pulling image "nginx"',
+      'Pulled: Successfully pulled image "nginx" in N (N including waiting). Image size: N.',
+      "Created: Container created",
+      "Started: Container started",
+    ]);
+    cluster.clearCalls();
+    await env.advance(60_000);
+    expect(cluster.writes().filter((call) => call.ref.resource === "pods")).toEqual([]);
+  });
+
+  test("deletes gracefully: containers end, then the object goes", async () => {
+    const { cluster, start, get, ready, within, events } = setup();
+    start();
+    cluster.seed(PODS, pod("web"));
+    await within(10_000, () => ready("web"));
+    const deleted = cluster.client().delete(PODS, { namespace: "default", name: "web" });
+    await within(1_000, () => get("web")?.metadata?.deletionGracePeriodSeconds === 30);
+    expect(await within(5_000, () => get("web") === undefined)).toBe(true);
+    await deleted;
+    expect(events()).toContain("Killing: Stopping container c");
+  });
+
+  test("restarts what crashes with a backoff that doubles, and tells of it", async () => {
+    const { env, cluster, start, get, within, events } = setup();
+    start();
+    cluster.seed(PODS, pod("crash", {}, simulate({ exitAfterMs: 1_000, exitCode: 3 })));
+    const count = (): number => get("crash")?.status?.containerStatuses?.[0]?.restartCount ?? 0;
+    const startsAt: number[] = [];
+    for (let restart = 1; restart <= 4; restart++) {
+      expect(await within(400_000, () => count() === restart)).toBe(true);
+      startsAt.push(env.elapsedMs);
+    }
+    const gaps = startsAt.slice(1).map((at, index) => Math.round((at - startsAt[index]!) / 1000));
+    // A second of life, then the wait.
+    expect(gaps).toEqual([11, 21, 41]);
+    await env.advance(3_000);
+    const status = get("crash")?.status?.containerStatuses?.[0];
+    expect(status?.state?.waiting?.reason).toBe("CrashLoopBackOff");
+    const uid = get("crash")?.metadata?.uid;
+    expect(status?.state?.waiting?.message).toBe(
+      `back-off 1m20s restarting failed container=c pod=crash_default(${uid})`,
+    );
+    expect(status?.lastState?.terminated).toMatchObject({ exitCode: 3, reason: "Error" });
+    expect(events()).toContain(`BackOff: Back-off restarting failed container c in pod crash_default(${uid})`);
+  });
+});
