@@ -9,6 +9,7 @@ import { createCaches, type ControllerContext, type ManagedController } from "./
 import { controllersService } from "./controllers-service.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
+import { createGarbageCollector } from "./garbage-collector/controller.ts";
 import { createNamespaceController } from "./namespace/controller.ts";
 import { createReplicaSetController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
@@ -44,6 +45,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createDeploymentController(context("deployment-controller")),
     createReplicaSetController(context("replicaset-controller")),
     createEndpointSliceController(context("endpoint-slice-controller"), options),
+    createGarbageCollector(context("garbage-collector-controller")),
     createNamespaceController(context("namespace-controller")),
     createServiceAccountController(context("serviceaccount-controller")),
     ...(options.rootCa === undefined

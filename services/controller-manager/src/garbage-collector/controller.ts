@@ -1,0 +1,186 @@
+// The garbage collector: deletes what has lost all its owners, and lets owners go that wait for their dependents.
+// Guarantees: absence of an owner is verified at the api-server before anything is deleted for it; every write is bound to
+// the UID and the version that were judged; a reference across namespaces deletes nothing.
+import { allKinds, kindForGvk } from "@coxswain/api";
+import {
+  apiVersionOf,
+  isReason,
+  parseApiVersion,
+  type KubeObject,
+  type OwnerReference,
+  type ResourceRef,
+} from "@coxswain/apimachinery";
+import { createController, settleAll, type Controller } from "@coxswain/controller-runtime";
+import type { ControllerContext, ManagedController } from "../controller-context.ts";
+import { FOREGROUND, nodeOf, ORPHAN, OwnershipGraph, waitsForDependents, type GraphNode } from "./graph.ts";
+import { blockingDependents, planGarbage, type OwnerState } from "./plan.ts";
+
+const WORKERS = 20;
+const MAX_ABSENT = 5_000;
+const MERGE = "application/merge-patch+json";
+
+/** Everything that can own or be owned. Events come and go by themselves. */
+export function collectedKinds(): ResourceRef[] {
+  return allKinds()
+    .filter(
+      (kind) => kind.stored && ["list", "watch", "delete"].every((verb) => (kind.verbs as string[]).includes(verb)),
+    )
+    .filter((kind) => kind.kind !== "Event")
+    .map(({ group, version, resource }) => ({ group, version, resource }));
+}
+
+export function createGarbageCollector(context: ControllerContext): ManagedController {
+  const graph = new OwnershipGraph();
+  const collector = new Collector(context, graph, (uid) => controller.enqueue(uid));
+  const controller: Controller = createController(
+    { name: "garbage-collector-controller", workers: WORKERS, reconcile: (uid) => collector.reconcile(uid) },
+    context,
+  );
+  const enqueueAll = (uids: readonly string[]): void => {
+    for (const uid of uids) controller.enqueue(uid);
+  };
+  for (const ref of collectedKinds()) {
+    context.informers.informer<KubeObject>(ref).addHandler({
+      add: (object) => enqueueAll(graph.upsert(nodeOf(ref, object))),
+      update: (object) => enqueueAll(graph.upsert(nodeOf(ref, object))),
+      delete: (object) => enqueueAll(graph.remove(object.metadata?.uid ?? "")),
+    });
+  }
+  return { controller };
+}
+
+class Collector {
+  readonly #context: ControllerContext;
+  readonly #graph: OwnershipGraph;
+  readonly #enqueue: (uid: string) => void;
+  /** UIDs that are gone for good: they never come back. */
+  readonly #absent = new Set<string>();
+
+  constructor(context: ControllerContext, graph: OwnershipGraph, enqueue: (uid: string) => void) {
+    this.#context = context;
+    this.#graph = graph;
+    this.#enqueue = enqueue;
+  }
+
+  async reconcile(uid: string): Promise<void> {
+    const known = this.#graph.get(uid);
+    if (known === undefined) return;
+    const object = await this.#live(known.ref, known.namespace, known.name);
+    if (object?.metadata?.uid !== uid) return;
+    const live = nodeOf(known.ref, object);
+    if (live.deleting) {
+      if (live.finalizers.includes(ORPHAN)) await this.#orphanDependents(live, object);
+      else if (waitsForDependents(live)) await this.#awaitDependents(live, object);
+      return;
+    }
+    const states = live.owners.map(async (reference) => ({ reference, state: await this.#stateOf(live, reference) }));
+    const plan = planGarbage(live, await settleAll(states), this.#graph.dependentsOf(uid).length > 0);
+    if (plan.do === "drop owners") await this.#dropOwners(live, object, plan.uids);
+    if (plan.do === "delete") await this.#delete(live, object, plan.propagationPolicy);
+  }
+
+  async #live(ref: ResourceRef, namespace: string, name: string): Promise<KubeObject | undefined> {
+    try {
+      return await this.#context.client.get(ref, { ...(namespace === "" ? {} : { namespace }), name });
+    } catch (error) {
+      if (isReason(error, "NotFound")) return undefined;
+      throw error;
+    }
+  }
+
+  async #stateOf(live: GraphNode, reference: OwnerReference): Promise<OwnerState> {
+    const kind = kindForGvk({ ...parseApiVersion(reference.apiVersion), kind: reference.kind });
+    if (kind === undefined || !kind.stored) return "unknown";
+    if (kind.namespaced && live.namespace === "") return this.#refuse(live, reference);
+    const namespace = kind.namespaced ? live.namespace : "";
+    const cached = this.#graph.get(reference.uid);
+    const elsewhere = cached !== undefined && cached.namespace !== namespace;
+    if (elsewhere) return this.#refuse(live, reference);
+    if (cached !== undefined && cached.name === reference.name && !cached.deleting) return "solid";
+    if (this.#absent.has(reference.uid)) return "absent";
+    const ref = { group: kind.group, version: kind.version, resource: kind.resource };
+    const owner = await this.#live(ref, namespace, reference.name);
+    if (owner?.metadata?.uid === reference.uid) return waitsForDependents(nodeOf(ref, owner)) ? "waiting" : "solid";
+    this.#noteAbsent(reference.uid);
+    return "absent";
+  }
+
+  #refuse(live: GraphNode, { kind, name, uid }: OwnerReference): OwnerState {
+    const where = live.namespace === "" ? "" : ` in namespace "${live.namespace}"`;
+    const message = `ownerRef [kind: ${kind}, name: ${name}, uid: ${uid}] does not exist${where}`;
+    const object = kindOf(live);
+    if (object !== undefined) this.#context.recorder.event(object, "Warning", "OwnerRefInvalidNamespace", message);
+    return "unknown";
+  }
+
+  #noteAbsent(uid: string): void {
+    this.#absent.add(uid);
+    const [oldest] = this.#absent;
+    if (this.#absent.size > MAX_ABSENT && oldest !== undefined) this.#absent.delete(oldest);
+  }
+
+  async #awaitDependents(live: GraphNode, object: KubeObject): Promise<void> {
+    const blocking = blockingDependents(live, this.#graph.dependentsOf(live.uid));
+    if (blocking.length === 0) return this.#removeFinalizer(live, object, FOREGROUND);
+    for (const dependent of blocking) if (!dependent.deleting) this.#enqueue(dependent.uid);
+    return undefined;
+  }
+
+  async #orphanDependents(live: GraphNode, object: KubeObject): Promise<void> {
+    const dependents = this.#graph.dependentsOf(live.uid);
+    await settleAll(
+      dependents.map(async (dependent) => {
+        const found = await this.#live(dependent.ref, dependent.namespace, dependent.name);
+        if (found?.metadata?.uid === dependent.uid) await this.#dropOwners(dependent, found, [live.uid]);
+      }),
+    );
+    await this.#removeFinalizer(live, object, ORPHAN);
+  }
+
+  async #dropOwners(node: GraphNode, object: KubeObject, uids: readonly string[]): Promise<void> {
+    const before = object.metadata?.ownerReferences ?? [];
+    const ownerReferences = before.filter((reference) => !uids.includes(reference.uid));
+    if (ownerReferences.length === before.length) return;
+    await this.#patch(node, object, { ownerReferences });
+  }
+
+  async #removeFinalizer(node: GraphNode, object: KubeObject, finalizer: string): Promise<void> {
+    await this.#patch(node, object, { finalizers: node.finalizers.filter((one) => one !== finalizer) });
+  }
+
+  async #patch(node: GraphNode, object: KubeObject, change: object): Promise<void> {
+    const { uid, resourceVersion } = object.metadata ?? {};
+    try {
+      await this.#context.client.patch(node.ref, targetOf(node), MERGE, {
+        metadata: { uid, resourceVersion, ...change },
+      });
+    } catch (error) {
+      if (!isReason(error, "NotFound")) throw error;
+    }
+  }
+
+  async #delete(
+    node: GraphNode,
+    object: KubeObject,
+    propagationPolicy: "Background" | "Foreground" | "Orphan",
+  ): Promise<void> {
+    const { uid, resourceVersion } = object.metadata ?? {};
+    const preconditions = { uid, resourceVersion };
+    try {
+      await this.#context.client.delete(node.ref, targetOf(node), { propagationPolicy, preconditions });
+    } catch (error) {
+      if (!isReason(error, "NotFound")) throw error;
+    }
+  }
+}
+
+function targetOf({ namespace, name }: GraphNode): { namespace?: string; name: string } {
+  return namespace === "" ? { name } : { namespace, name };
+}
+
+/** Enough of the object for an event about it. */
+function kindOf({ ref, namespace, name, uid }: GraphNode): KubeObject | undefined {
+  const kind = allKinds().find((one) => one.group === ref.group && one.resource === ref.resource)?.kind;
+  if (kind === undefined) return undefined;
+  return { apiVersion: apiVersionOf(ref), kind, metadata: { name, uid, ...(namespace === "" ? {} : { namespace }) } };
+}

@@ -1,0 +1,96 @@
+// The garbage collector: what it may delete, by random graphs, and the three propagation policies on the in-memory cluster.
+import { CONFIG_MAPS, DEPLOYMENTS, type ConfigMap } from "@coxswain/api";
+import type { OwnerReference } from "@coxswain/apimachinery";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { GraphNode } from "../src/garbage-collector/graph.ts";
+import { planGarbage, type OwnerState } from "../src/garbage-collector/plan.ts";
+import { deployment, makeFixture, runPods } from "./cluster-fixture.ts";
+
+const reference = (uid: string): OwnerReference => ({ apiVersion: "v1", kind: "ConfigMap", name: uid, uid });
+const item: GraphNode = {
+  uid: "item",
+  ref: CONFIG_MAPS,
+  namespace: "default",
+  name: "item",
+  owners: [],
+  deleting: false,
+  finalizers: [],
+};
+
+test("an object with a solid or unknown owner is never deleted", () => {
+  const states = fc.array(fc.constantFrom<OwnerState>("solid", "waiting", "absent", "unknown"), { maxLength: 5 });
+  fc.assert(
+    fc.property(states, fc.boolean(), fc.boolean(), (owners, deleting, hasDependents) => {
+      const judged = owners.map((state, at) => ({ reference: reference(`o${at}`), state }));
+      const plan = planGarbage({ ...item, deleting }, judged, hasDependents);
+      if (plan.do !== "delete") return;
+      expect(deleting).toBe(false);
+      expect(owners.length).toBeGreaterThan(0);
+      expect(owners.every((state) => state === "absent" || state === "waiting")).toBe(true);
+    }),
+  );
+});
+
+describe("on a cluster", () => {
+  const WEB = { namespace: "default", name: "web" };
+  async function running() {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    runPods(fixture);
+    fixture.start();
+    fixture.cluster.seed(DEPLOYMENTS, deployment());
+    expect(await fixture.until(() => fixture.deployment()?.status?.availableReplicas === 3)).toBe(true);
+    return fixture;
+  }
+
+  test("background: the owner goes at once, then its dependents", async () => {
+    const fixture = await running();
+    await fixture.settle(fixture.admin.delete(DEPLOYMENTS, WEB, { propagationPolicy: "Background" }));
+    expect(fixture.deployment()).toBeUndefined();
+    expect(await fixture.until(() => fixture.pods().length === 0 && fixture.replicaSets().length === 0)).toBe(true);
+  });
+
+  test("foreground: the owner goes last", async () => {
+    const fixture = await running();
+    let early = false;
+    fixture.cluster.onChange(() => {
+      if (fixture.deployment() === undefined && fixture.replicaSets().length > 0) early = true;
+      if (fixture.replicaSets().length === 0 && fixture.pods().length > 0) early = true;
+    });
+    await fixture.settle(fixture.admin.delete(DEPLOYMENTS, WEB, { propagationPolicy: "Foreground" }));
+    expect(await fixture.until(() => fixture.deployment() === undefined)).toBe(true);
+    expect(early).toBe(false);
+    expect(fixture.pods()).toEqual([]);
+  });
+
+  test("orphan: the dependents stay, without an owner", async () => {
+    const fixture = await running();
+    await fixture.settle(fixture.admin.delete(DEPLOYMENTS, WEB, { propagationPolicy: "Orphan" }));
+    expect(await fixture.until(() => fixture.deployment() === undefined)).toBe(true);
+    await fixture.env.advance(10_000);
+    expect(fixture.replicaSets().map((rs) => rs.metadata?.ownerReferences ?? [])).toEqual([[]]);
+    expect(fixture.pods()).toHaveLength(3);
+  });
+
+  test("an owner in another namespace deletes nothing; an owner of another UID does", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    fixture.seedNamespace("other");
+    const map = (name: string, namespace: string, owners: OwnerReference[] = []): ConfigMap => ({
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace, ownerReferences: owners },
+    });
+    const owner = fixture.cluster.seed(CONFIG_MAPS, map("owner", "default"));
+    const uid = owner.metadata?.uid ?? "";
+    fixture.cluster.seed(CONFIG_MAPS, map("same", "default", [{ ...reference(uid), name: "owner" }]));
+    fixture.cluster.seed(CONFIG_MAPS, map("across", "other", [{ ...reference(uid), name: "owner" }]));
+    fixture.cluster.seed(CONFIG_MAPS, map("stale", "default", [{ ...reference("gone"), name: "owner" }]));
+    fixture.start();
+    const names = () => fixture.cluster.objects(CONFIG_MAPS).map((one) => one.metadata?.name);
+    expect(await fixture.until(() => !names().includes("stale"))).toBe(true);
+    await fixture.env.advance(30_000);
+    expect(new Set(names())).toEqual(new Set(["across", "owner", "same"]));
+  });
+});
