@@ -1,31 +1,49 @@
 // Ends what a dead supervisor left running, so that `up` starts on clean ground and `down` leaves nothing behind.
 import type { Env } from "@coxswain/env";
+import { stopWaves } from "./process-plan.ts";
 import { isAlive, signal, type ProcessIdentity } from "./process-table.ts";
 import { readState, removeState } from "./state-file.ts";
 
 const GRACE_MS = 10_000;
 const POLL_MS = 20;
 
+interface Survivor extends ProcessIdentity {
+  /** "supervisor" or a component. */
+  readonly component: string;
+}
+
 /** Processes on record that still run, the supervisor's included. */
-export function survivors(stateFile: string): ProcessIdentity[] {
+export function survivors(stateFile: string): Survivor[] {
   const state = readState(stateFile);
   if (state === undefined) return [];
-  const recorded = [state.supervisor, ...state.records.map(({ pid, startTime }) => ({ pid, startTime }))];
+  const recorded: Survivor[] = [
+    { ...state.supervisor, component: "supervisor" },
+    ...state.records.map(({ spec, pid, startTime }) => ({ pid, startTime, component: spec.component })),
+  ];
   return recorded.filter((identity) => identity.pid > 0 && isAlive(identity));
 }
 
 /** Ends them all, by force after a grace period, and forgets the record. Returns how many there were. */
 export async function endLeftovers(env: Env, stateFile: string): Promise<number> {
   const found = survivors(stateFile);
-  for (const identity of found) {
+  for (const wave of stopWaves([...new Set(found.map(({ component }) => component))])) {
+    await endWave(
+      env,
+      found.filter(({ component }) => wave.includes(component)),
+    );
+  }
+  removeState(stateFile);
+  return found.length;
+}
+
+async function endWave(env: Env, wave: readonly Survivor[]): Promise<void> {
+  for (const identity of wave) {
     signal(identity, "SIGCONT");
     signal(identity, "SIGTERM");
   }
   const forceAt = env.clock.monotonic() + GRACE_MS;
-  while (found.some((identity) => isAlive(identity))) {
-    if (env.clock.monotonic() > forceAt) for (const identity of found) signal(identity, "SIGKILL");
+  while (wave.some((identity) => isAlive(identity))) {
+    if (env.clock.monotonic() > forceAt) for (const identity of wave) signal(identity, "SIGKILL");
     await env.timers.sleep(POLL_MS);
   }
-  removeState(stateFile);
-  return found.length;
 }

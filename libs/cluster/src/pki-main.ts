@@ -34,11 +34,9 @@ async function main(): Promise<void> {
   const { made } = await ensurePki(values.dir, options, createRealEnv());
   const at = (file: string): string => path.join(values.dir, file);
   const tls = { ca: at("ca.crt"), cert: at("nats.crt"), key: at("nats.key") };
-  writeFileSync(
-    at("nats.conf"),
-    natsServerConfig({ host: "0.0.0.0", port: 4222, tls, identities: busIdentities(options) }),
-    { mode: 0o600 },
-  );
+  const bus = natsServerConfig({ host: "0.0.0.0", port: 4222, tls, identities: busIdentities(options) });
+  // Only the container itself can ask: for its health check.
+  writeFileSync(at("nats.conf"), `${bus}http: "127.0.0.1:8222"\n`, { mode: 0o600 });
   const { caPem, certPem, keyPem } = loadCertificate(values.dir, "admin");
   writeFileSync(at("kubeconfig"), makeKubeconfig({ server: values.server, caPem, certPem, keyPem, name: "coxswain" }), {
     mode: 0o600,

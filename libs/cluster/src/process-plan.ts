@@ -15,6 +15,16 @@ export const COMPONENTS: readonly Component[] = [
   "kube-proxy",
 ];
 
+/** Which components end together, in which order: followers first, then the api-servers, then what they stand on. */
+export function stopWaves(components: readonly string[]): string[][] {
+  const base = ["api-server", "nats", "etcd"];
+  // A supervisor goes first of all: it would start the others again.
+  const followers = components.filter((component) => !base.includes(component) && component !== "supervisor");
+  return [["supervisor"], followers, ...base.map((component) => [component])].filter((wave) =>
+    wave.some((component) => components.includes(component)),
+  );
+}
+
 export interface ProcessPorts {
   /** HTTPS for health and metrics (the REST API of the api-server, the client port of etcd and NATS). */
   readonly main: number;

@@ -4,7 +4,7 @@
 // - `stop` ends everything in reverse order of starting, frozen processes too, by force after a grace period;
 // - what runs is on record (onChange) before anybody is told that it runs.
 import type { Env, TimerHandle } from "@coxswain/env";
-import type { Component, ProcessSpec } from "./process-plan.ts";
+import { stopWaves, type Component, type ProcessSpec } from "./process-plan.ts";
 import { planRestart, type RestartHistory } from "./restart-policy.ts";
 
 /** A started process, as the supervisor sees it. */
@@ -108,15 +108,8 @@ export class Supervisor {
   /** Ends all processes, last started first. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    const order = [...new Set(this.#slots.map((slot) => slot.record.spec.component))].toReversed();
-    // Followers and nodes first, then the api-servers, then what they stand on.
-    const waves = [
-      order.filter((c) => !["api-server", "nats", "etcd"].includes(c)),
-      ["api-server"],
-      ["nats"],
-      ["etcd"],
-    ];
-    for (const wave of waves) {
+    const components = this.#slots.map((slot) => slot.record.spec.component);
+    for (const wave of stopWaves([...new Set(components)])) {
       const slots = this.#slots.filter((slot) => wave.includes(slot.record.spec.component));
       await Promise.all(slots.map((slot) => this.#end(slot)));
     }
