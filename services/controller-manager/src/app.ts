@@ -11,11 +11,18 @@ import { createDeploymentController } from "./deployment/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
 import { createGarbageCollector } from "./garbage-collector/controller.ts";
 import { createNamespaceController } from "./namespace/controller.ts";
+import { createNodeIpamController, type NodeIpamOptions } from "./node-ipam/controller.ts";
+import { createNodeLifecycleController, type NodeLifecycleOptions } from "./node-lifecycle/controller.ts";
+import { createTaintEvictionController } from "./node-lifecycle/taint-eviction.ts";
+import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts";
 import { createReplicaSetController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
 
-export interface ControllerManagerOptions extends EndpointSliceOptions {
+const PREPARE_RETRY_MS = 1_000;
+
+export interface ControllerManagerOptions
+  extends EndpointSliceOptions, NodeLifecycleOptions, NodeIpamOptions, PodGcOptions {
   /** PEM; without it no root CA is published. */
   readonly rootCa?: string;
 }
@@ -46,6 +53,10 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createReplicaSetController(context("replicaset-controller")),
     createEndpointSliceController(context("endpoint-slice-controller"), options),
     createGarbageCollector(context("garbage-collector-controller")),
+    createNodeLifecycleController(context("node-controller"), options),
+    createTaintEvictionController(context("taint-eviction-controller")),
+    createNodeIpamController(context("cidrAllocator"), options),
+    createPodGcController(context("pod-garbage-collector"), options),
     createNamespaceController(context("namespace-controller")),
     createServiceAccountController(context("serviceaccount-controller")),
     ...(options.rootCa === undefined
@@ -64,8 +75,21 @@ export function createControllerManager(deps: ControllerManagerDeps): ComponentA
   let synced = false;
 
   async function lead(leading: AbortSignal, stopping: AbortSignal): Promise<void> {
-    for (const { prepare } of all) await prepare?.(leading);
+    for (const { prepare } of all) if (prepare !== undefined) await prepareSurely(prepare, leading);
     await manager.run(leading, stopping);
+  }
+
+  /** The api-server may be away just now: that must not end the process. */
+  async function prepareSurely(prepare: (signal: AbortSignal) => Promise<void>, leading: AbortSignal): Promise<void> {
+    while (!leading.aborted) {
+      try {
+        await prepare(leading);
+        return;
+      } catch (error) {
+        logger.warn({ err: error }, "could not prepare to lead yet");
+        await env.timers.sleep(PREPARE_RETRY_MS, leading).catch(() => undefined);
+      }
+    }
   }
 
   const depth = metrics.gauge("workqueue_depth", "Keys that wait, by controller.", ["name"]);

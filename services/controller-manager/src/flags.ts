@@ -6,6 +6,35 @@ import type { ControllerManagerOptions } from "./app.ts";
 export interface Flags {
   readonly caFile: string;
   readonly maxEndpointsPerSlice: number;
+  readonly nodeMonitorGracePeriod: number;
+  readonly nodeStartupGracePeriod: number;
+  readonly nodeMonitorPeriod: number;
+  readonly clusterCidr: string;
+  readonly nodeCidrMaskSize?: number;
+  readonly terminatedPodGcThreshold: number;
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** A duration as Go writes it, as in 40s or 1m30s; in ms. */
+function duration(text: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text) {
+    throw new InvalidArgumentError("must be a duration, as in 40s");
+  }
+  return parts.reduce((total, [, count, unit = ""]) => total + Number(count) * (UNITS[unit] ?? 0), 0);
+}
+
+function maskSize(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 8 || value > 30) throw new InvalidArgumentError("must be in 8..30");
+  return value;
+}
+
+function threshold(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value)) throw new InvalidArgumentError("must be a whole number");
+  return value;
 }
 
 function positive(text: string): number {
@@ -15,7 +44,14 @@ function positive(text: string): number {
 }
 
 export function addFlags(command: Command): void {
-  command.option("--max-endpoints-per-slice <number>", "endpoints in one EndpointSlice", positive, 100);
+  command
+    .option("--max-endpoints-per-slice <number>", "endpoints in one EndpointSlice", positive, 100)
+    .option("--node-monitor-grace-period <duration>", "how long a node may be silent", duration, 40_000)
+    .option("--node-startup-grace-period <duration>", "how long a new node may be silent", duration, 60_000)
+    .option("--node-monitor-period <duration>", "how often nodes are looked at", duration, 5_000)
+    .option("--cluster-cidr <cidr>", "the addresses of all pods", "10.244.0.0/16")
+    .option("--node-cidr-mask-size <bits>", "a node's share of them; fits the number of nodes where unset", maskSize)
+    .option("--terminated-pod-gc-threshold <number>", "ended pods that are kept; 0 keeps all", threshold, 12_500);
 }
 
 /** The app's options; reads the CA that is published in every namespace. */
@@ -23,5 +59,11 @@ export function optionsFrom(flags: Flags): ControllerManagerOptions {
   return {
     rootCa: readFileSync(flags.caFile, "utf8"),
     maxEndpointsPerSlice: flags.maxEndpointsPerSlice,
+    nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
+    nodeStartupGracePeriodMs: flags.nodeStartupGracePeriod,
+    nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
+    clusterCidr: flags.clusterCidr,
+    nodeCidrMaskSize: flags.nodeCidrMaskSize,
+    terminatedPodGcThreshold: flags.terminatedPodGcThreshold,
   };
 }

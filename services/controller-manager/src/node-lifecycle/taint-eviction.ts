@@ -1,0 +1,77 @@
+// The taint eviction controller: deletes pods whose node has a NoExecute taint that they do not tolerate, or no longer.
+import { PODS, type Pod } from "@coxswain/api";
+import { deepEqual, formatTime, isReason, objectKey } from "@coxswain/apimachinery";
+import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
+import { BY_NODE, type ControllerContext, type ManagedController } from "../controller-context.ts";
+import { planEviction } from "./plan.ts";
+
+const STRATEGIC = "application/strategic-merge-patch+json";
+
+export function createTaintEvictionController(context: ControllerContext): ManagedController {
+  const { caches, client, env, recorder } = context;
+  const scheduled = new Set<string>();
+
+  async function reconcile(key: string): Promise<ReconcileResult | void> {
+    const pod = caches.pods.lister.get(key);
+    const node = caches.nodes.lister.get(pod?.spec?.nodeName ?? "");
+    const present = pod !== undefined && node !== undefined && pod.metadata?.deletionTimestamp === undefined;
+    const dueMs = present ? planEviction(pod, node, env.clock.now()) : undefined;
+    if (!present || dueMs === undefined) {
+      if (scheduled.delete(key) && present) note(pod, `Cancelling deletion of Pod ${key}`);
+      return undefined;
+    }
+    const waitMs = dueMs - env.clock.now();
+    if (waitMs > 0) {
+      scheduled.add(key);
+      return { requeueAfterMs: waitMs };
+    }
+    scheduled.delete(key);
+    note(pod, `Marking for deletion Pod ${key}`);
+    await evict(pod);
+    return undefined;
+  }
+
+  function note(pod: Pod, message: string): void {
+    recorder.event({ ...pod, apiVersion: "v1", kind: "Pod" }, "Normal", "TaintManagerEviction", message);
+  }
+
+  async function evict(pod: Pod): Promise<void> {
+    const { namespace, name = "", uid } = pod.metadata ?? {};
+    const condition = {
+      type: "DisruptionTarget",
+      status: "True",
+      reason: "DeletionByTaintManager",
+      message: "Taint manager: deleting due to NoExecute taint",
+      lastTransitionTime: formatTime(env.clock.now()),
+    };
+    try {
+      const patch = { metadata: { uid }, status: { conditions: [condition] } };
+      await client.patch(PODS, { namespace, name }, STRATEGIC, patch, { subresource: "status" });
+      await client.delete(PODS, { namespace, name }, { preconditions: { uid } });
+    } catch (error) {
+      if (!isReason(error, "NotFound")) throw error;
+    }
+  }
+
+  const controller = createController({ name: "taint-eviction-controller", workers: 8, reconcile }, context);
+  const enqueueNode = (name: string): void => {
+    for (const pod of caches.pods.lister.byIndex(BY_NODE, name)) controller.enqueue(objectKey(pod));
+  };
+  caches.pods.addHandler({
+    add: (pod) => {
+      if (pod.spec?.nodeName) controller.enqueue(objectKey(pod));
+    },
+    update: (pod, old) => {
+      const same = pod.spec?.nodeName === old.spec?.nodeName && deepEqual(pod.spec?.tolerations, old.spec?.tolerations);
+      if (pod.spec?.nodeName && !same) controller.enqueue(objectKey(pod));
+    },
+    delete: (pod) => controller.enqueue(objectKey(pod)),
+  });
+  caches.nodes.addHandler({
+    add: (node) => enqueueNode(node.metadata?.name ?? ""),
+    update: (node, old) => {
+      if (!deepEqual(node.spec?.taints, old.spec?.taints)) enqueueNode(node.metadata?.name ?? "");
+    },
+  });
+  return { controller };
+}
