@@ -1,5 +1,17 @@
 // The whole kubelet on the in-memory cluster, under virtual time.
-import { EVENTS, LEASES, NODES, PODS, type Event, type Lease, type Node, type Pod } from "@coxswain/api";
+import {
+  CONFIG_MAPS,
+  EVENTS,
+  LEASES,
+  NODES,
+  PODS,
+  SECRETS,
+  type ContainerStatus,
+  type Event,
+  type Lease,
+  type Node,
+  type Pod,
+} from "@coxswain/api";
 import { createEventRecorder, createInformerFactory } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
@@ -135,5 +147,105 @@ describe("kubelet", () => {
     );
     expect(status?.lastState?.terminated).toMatchObject({ exitCode: 3, reason: "Error" });
     expect(events()).toContain(`BackOff: Back-off restarting failed container c in pod crash_default(${uid})`);
+  });
+
+  test("a failing liveness probe restarts the container, a readiness probe keeps it from being Ready", async () => {
+    const { cluster, start, get, ready, within, events } = setup();
+    start();
+    const probe = { httpGet: { port: 80 }, periodSeconds: 1, failureThreshold: 2 };
+    const container = { name: "c", image: "nginx", livenessProbe: probe, readinessProbe: probe };
+    const entry = { readyAfterMs: 4_000, livenessFailsAfterMs: 8_000 };
+    cluster.seed(PODS, pod("probed", { containers: [container] }, simulate(entry)));
+    expect(await within(10_000, () => get("probed")?.status?.phase === "Running")).toBe(true);
+    expect(ready("probed")).toBe(false);
+    expect(await within(6_000, () => ready("probed"))).toBe(true);
+    expect(await within(20_000, () => get("probed")?.status?.containerStatuses?.[0]?.restartCount === 1)).toBe(true);
+    const told = events();
+    expect(told).toContain("Killing: Container c failed liveness probe, will be restarted");
+    expect(told).toContain("Unhealthy: Liveness probe failed: simulated: the container is not alive");
+  });
+
+  test("init containers and sidecars come first, a job's pod ends as Succeeded", async () => {
+    const { cluster, start, get, within } = setup();
+    start();
+    const initContainers = [
+      { name: "first", image: "busybox", command: ["sleep", "2"] },
+      { name: "side", image: "busybox", restartPolicy: "Always" },
+    ];
+    const containers = [{ name: "c", image: "busybox", command: ["sleep", "3"] }];
+    cluster.seed(PODS, pod("job", { restartPolicy: "Never", initContainers, containers }));
+    const init = (): string | undefined =>
+      get("job")?.status?.conditions?.find((c) => c.type === "Initialized")?.message;
+    expect(await within(2_000, () => init() === "containers with incomplete status: [first side]")).toBe(true);
+    expect(await within(5_000, () => get("job")?.status?.phase === "Running")).toBe(true);
+    expect(await within(6_000, () => get("job")?.status?.phase === "Succeeded")).toBe(true);
+    const side = (): object | undefined => get("job")?.status?.initContainerStatuses?.[1]?.state?.terminated;
+    expect(await within(3_000, () => side() !== undefined)).toBe(true);
+  });
+
+  test("waits for what a pod names: ConfigMaps, images, volumes", async () => {
+    const { cluster, start, get, ready, within, events } = setup();
+    start();
+    const envFrom = [{ configMapRef: { name: "settings" } }];
+    cluster.seed(PODS, pod("env", { containers: [{ name: "c", image: "nginx", envFrom }] }));
+    cluster.seed(PODS, pod("image", { containers: [{ name: "c", image: "invalid/app" }] }));
+    cluster.seed(PODS, pod("name", { containers: [{ name: "c", image: "Not OK" }] }));
+    cluster.seed(PODS, pod("volume", { volumes: [{ name: "v", secret: { secretName: "keys" } }] }));
+    const waiting = (name: string) => get(name)?.status?.containerStatuses?.[0]?.state?.waiting;
+    const reason = (name: string, is: string) => within(15_000, () => waiting(name)?.reason === is);
+    expect(await reason("env", "CreateContainerConfigError")).toBe(true);
+    expect(waiting("env")?.message).toBe('configmap "settings" not found');
+    expect(await reason("image", "ImagePullBackOff")).toBe(true);
+    expect(await reason("name", "InvalidImageName")).toBe(true);
+    expect(waiting("volume")?.reason).toBe("ContainerCreating");
+    expect(events()).toContain('FailedMount: MountVolume.SetUp failed for volume "v" : secret "keys" not found');
+    cluster.seed(CONFIG_MAPS, { metadata: { name: "settings", namespace: "default" }, data: { A: "b" } });
+    cluster.seed(SECRETS, { metadata: { name: "keys", namespace: "default" }, data: {} });
+    expect(await within(30_000, () => ready("env") && ready("volume"))).toBe(true);
+  });
+
+  test("a pod that does not fit is refused", async () => {
+    const { cluster, start, get, within } = setup();
+    start();
+    const resources = { requests: { cpu: "5" } };
+    cluster.seed(PODS, pod("big", { containers: [{ name: "c", image: "nginx", resources }] }));
+    expect(await within(5_000, () => get("big")?.status?.phase === "Failed")).toBe(true);
+    expect(get("big")?.status).toMatchObject({
+      reason: "OutOfcpu",
+      message: "Pod was rejected: Node didn't have enough resource: cpu, requested: 5000, used: 0, capacity: 4000",
+    });
+  });
+
+  test("after a restart of the process pods recover by themselves, and what was deleted goes", async () => {
+    const { env, cluster, start, get, ready, within } = setup();
+    const first = start();
+    cluster.seed(PODS, pod("stays"));
+    cluster.seed(PODS, pod("goes"));
+    expect(await within(10_000, () => ready("stays") && ready("goes"))).toBe(true);
+    first.stop.abort();
+    await env.advance(5_000);
+    await first.running;
+    const deleted = cluster.client().delete(PODS, { namespace: "default", name: "goes" });
+    await env.advance(5_000);
+    await deleted;
+    expect(get("goes")).toBeDefined();
+    start();
+    expect(await within(10_000, () => get("goes") === undefined)).toBe(true);
+    const status = (): ContainerStatus | undefined => get("stays")?.status?.containerStatuses?.[0];
+    expect(await within(10_000, () => status()?.restartCount === 1 && ready("stays"))).toBe(true);
+    expect(status()?.lastState?.terminated).toMatchObject({ exitCode: 137, reason: "ContainerStatusUnknown" });
+  });
+
+  test("200 nodes in one process: all Ready, their pods running, with few calls", async () => {
+    const names = Array.from({ length: 200 }, (_, at) => `node-${at + 1}`);
+    const { cluster, start, within } = setup(names);
+    start();
+    for (const nodeName of names) for (const at of [1, 2]) cluster.seed(PODS, pod(`${nodeName}-${at}`, { nodeName }));
+    const running = (): boolean => cluster.objects<Pod>(PODS).every((one) => one.status?.phase === "Running");
+    expect(await within(20_000, () => cluster.objects(LEASES).length === 200)).toBe(true);
+    expect(await within(20_000, running)).toBe(true);
+    expect(cluster.openWatches).toBe(2);
+    const ips = cluster.objects<Pod>(PODS).map((one) => one.status?.podIP);
+    expect(new Set(ips).size).toBe(400);
   });
 });

@@ -1,0 +1,177 @@
+// What every container runtime must do for the kubelet: the contract of Cri as tests. The simulated runtime and containerd
+// both run it.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ContainerConfig, ContainerEvent, Cri, PodSandboxConfig } from "../cri/contract.ts";
+
+export interface CriFixture {
+  readonly cri: Cri;
+  /** An image that can be pulled and runs `sleep`, `sh` and `true`. */
+  readonly image: string;
+  close(): Promise<void>;
+}
+
+export function podConfig(name: string, more: Partial<PodSandboxConfig> = {}): PodSandboxConfig {
+  return {
+    name,
+    uid: `uid-${name}`,
+    namespace: "default",
+    attempt: 0,
+    hostname: name,
+    logDirectory: "",
+    labels: {},
+    annotations: {},
+    hostNetwork: false,
+    ...more,
+  };
+}
+
+export function containerConfig(image: string, command: readonly string[], attempt = 0): ContainerConfig {
+  return {
+    name: "c",
+    attempt,
+    image,
+    command,
+    args: [],
+    workingDir: "",
+    env: [],
+    mounts: [],
+    labels: {},
+    annotations: {},
+    logPath: `c/${attempt}.log`,
+    tty: false,
+    stdin: false,
+    resources: {},
+  };
+}
+
+async function collect(lines: AsyncIterable<{ line: Buffer }>): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { line } of lines) found.push(line.toString("utf8"));
+  return found;
+}
+
+/** Registers the suite under `name`. */
+export function criSuite(name: string, open: () => Promise<CriFixture>): void {
+  describe(name, () => {
+    let fixture: CriFixture;
+    beforeEach(async () => {
+      fixture = await open();
+      await fixture.cri.pullImage(fixture.image);
+    });
+    afterEach(() => fixture.close());
+
+    const running = async (command: readonly string[], pod = "a"): Promise<{ sandbox: string; container: string }> => {
+      const sandbox = await fixture.cri.runPodSandbox(podConfig(pod));
+      const container = await fixture.cri.createContainer(sandbox, containerConfig(fixture.image, command));
+      await fixture.cri.startContainer(container);
+      return { sandbox, container };
+    };
+    const stateOf = async (id: string): Promise<string> => (await fixture.cri.containerStatus(id)).state;
+    const signal = new AbortController().signal;
+
+    test("says what it is, and that it is ready", async () => {
+      expect((await fixture.cri.version()).runtimeName).not.toBe("");
+      expect(await fixture.cri.status()).toMatchObject({ runtimeReady: true, networkReady: true });
+    });
+
+    test("sandboxes have addresses of their own and give them back", async () => {
+      const ids = await Promise.all(["a", "b", "c"].map((pod) => fixture.cri.runPodSandbox(podConfig(pod))));
+      const found = await fixture.cri.listPodSandbox();
+      expect(found.map((one) => one.state)).toEqual(["SANDBOX_READY", "SANDBOX_READY", "SANDBOX_READY"]);
+      expect(new Set(found.map((one) => one.ip)).size).toBe(3);
+      for (const id of ids) {
+        await fixture.cri.stopPodSandbox(id);
+        await fixture.cri.stopPodSandbox(id);
+        await fixture.cri.removePodSandbox(id);
+        await fixture.cri.removePodSandbox(id);
+      }
+      expect(await fixture.cri.listPodSandbox()).toEqual([]);
+    });
+
+    test("a container goes from created over running to exited", async () => {
+      const sandbox = await fixture.cri.runPodSandbox(podConfig("a"));
+      const id = await fixture.cri.createContainer(sandbox, containerConfig(fixture.image, ["sh", "-c", "exit 3"]));
+      expect(await stateOf(id)).toBe("CONTAINER_CREATED");
+      await fixture.cri.startContainer(id);
+      await expect.poll(() => stateOf(id)).toBe("CONTAINER_EXITED");
+      const status = await fixture.cri.containerStatus(id);
+      expect(status).toMatchObject({ exitCode: 3, reason: "Error", sandboxId: sandbox });
+      expect(status.finishedAtMs).toBeGreaterThanOrEqual(status.startedAtMs);
+      expect(status.startedAtMs).toBeGreaterThanOrEqual(status.createdAtMs);
+    });
+
+    test("stopping resolves once the container has ended, and again at once", async () => {
+      const { container } = await running(["sleep", "1000"]);
+      await fixture.cri.stopContainer(container, 1);
+      expect(await stateOf(container)).toBe("CONTAINER_EXITED");
+      await fixture.cri.stopContainer(container, 1);
+      await fixture.cri.removeContainer(container);
+      await fixture.cri.removeContainer(container);
+      await expect(fixture.cri.containerStatus(container)).rejects.toMatchObject({ code: "NotFound" });
+    });
+
+    test("stopping a sandbox ends its containers", async () => {
+      const { sandbox, container } = await running(["sleep", "1000"]);
+      await fixture.cri.stopPodSandbox(sandbox);
+      await expect.poll(() => stateOf(container)).toBe("CONTAINER_EXITED");
+      expect((await fixture.cri.podSandboxStatus(sandbox)).state).toBe("SANDBOX_NOTREADY");
+    });
+
+    test("a container needs a ready sandbox and a present image", async () => {
+      const sandbox = await fixture.cri.runPodSandbox(podConfig("a"));
+      const config = containerConfig("example.com/never-pulled:1", ["true"]);
+      await expect(fixture.cri.createContainer(sandbox, config)).rejects.toMatchObject({ code: "NotFound" });
+      await fixture.cri.stopPodSandbox(sandbox);
+      const good = containerConfig(fixture.image, ["true"]);
+      await expect(fixture.cri.createContainer(sandbox, good)).rejects.toThrow();
+    });
+
+    test("lists containers by sandbox and by pod", async () => {
+      const one = await running(["sleep", "1000"], "a");
+      await running(["sleep", "1000"], "b");
+      const ids = async (filter?: { sandboxId?: string; podUid?: string }): Promise<string[]> =>
+        (await fixture.cri.listContainers(filter)).map((status) => status.id);
+      expect(await ids({ sandboxId: one.sandbox })).toEqual([one.container]);
+      expect(await ids({ podUid: "uid-a" })).toEqual([one.container]);
+      expect(await ids()).toHaveLength(2);
+    });
+
+    test("commands run in running containers only, and give their exit codes", async () => {
+      const { container } = await running(["sleep", "1000"]);
+      expect((await fixture.cri.execSync(container, ["true"], 5)).exitCode).toBe(0);
+      expect((await fixture.cri.execSync(container, ["sh", "-c", "exit 7"], 5)).exitCode).toBe(7);
+      const io = { stdout: () => {}, stderr: () => {} };
+      expect(await fixture.cri.exec(container, ["sh", "-c", "exit 9"], false, io, signal)).toBe(9);
+      await fixture.cri.stopContainer(container, 0);
+      await expect(fixture.cri.execSync(container, ["true"], 5)).rejects.toThrow();
+    });
+
+    test("logs stay after the end, and following them ends with the container", async () => {
+      const { container } = await running(["sh", "-c", "echo hello; sleep 1000"]);
+      const followed = collect(fixture.cri.logs(container, { follow: true }, signal));
+      await fixture.cri.stopContainer(container, 0);
+      expect((await followed).join("\n")).toContain("hello");
+      expect((await collect(fixture.cri.logs(container, { follow: false }, signal))).join("\n")).toContain("hello");
+    });
+
+    test("images: pulled ones are there, others are not", async () => {
+      expect(await fixture.cri.imageStatus(fixture.image)).toBeDefined();
+      expect(await fixture.cri.imageStatus("example.com/never-pulled:1")).toBeUndefined();
+      expect((await fixture.cri.listImages()).length).toBeGreaterThan(0);
+      await expect(fixture.cri.pullImage("Not an image")).rejects.toThrow();
+    });
+
+    test("tells of every container's life, where it has events", async () => {
+      const events: ContainerEvent[] = [];
+      const stop = fixture.cri.events?.((event) => events.push(event));
+      if (stop === undefined) return;
+      const { container } = await running(["sleep", "1000"]);
+      await fixture.cri.stopContainer(container, 0);
+      await fixture.cri.removeContainer(container);
+      stop();
+      const types = events.filter((event) => event.containerId === container).map((event) => event.type);
+      const lives = ["CREATED", "STARTED", "STOPPED", "DELETED"].map((word) => `CONTAINER_${word}_EVENT`);
+      expect(types).toEqual(lives);
+    });
+  });
+}
