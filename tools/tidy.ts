@@ -84,7 +84,7 @@ function trackedFiles(): string[] {
 function checkRepository(): Finding[] {
   const findings: Finding[] = [];
   for (const file of trackedFiles()) {
-    if (/\.(ts|mjs)$/.test(file) && !/\.gen\.ts$/.test(file) && !file.includes("/planted/")) {
+    if (/\.(ts|mjs)$/.test(file) && !file.endsWith(".gen.ts") && !file.includes("/planted/")) {
       findings.push(...checkSource(file, readFileSync(path.join(root, file), "utf8")));
     } else if (file.endsWith(".md")) {
       findings.push(

@@ -14,7 +14,7 @@ export interface KubectlResult {
 export interface TestCluster extends AsyncDisposable {
   readonly cluster: Cluster;
   /** Runs kubectl; never rejects for a failing command. */
-  kubectl(args: readonly string[], input?: string): Promise<KubectlResult>;
+  kubectl(args: readonly string[], input?: string, extraEnv?: NodeJS.ProcessEnv): Promise<KubectlResult>;
   /** Runs kubectl and rejects, with what it printed, unless it succeeds. Resolves with standard output. */
   ok(args: readonly string[], input?: string): Promise<string>;
   /** The object as JSON. */
@@ -31,12 +31,12 @@ export async function testCluster(options: StartOptions = {}): Promise<TestClust
   const cluster = await startCluster({ home, freePorts: true, nodes: 3, runtime: "simulated", ...options });
   const env = { ...process.env, KUBECONFIG: cluster.info.kubeconfig, KUBECACHEDIR: path.join(home, "kubectl-cache") };
 
-  const kubectl = (args: readonly string[], input?: string): Promise<KubectlResult> =>
+  const kubectl: TestCluster["kubectl"] = (args, input, extraEnv = {}) =>
     new Promise((resolve, reject) => {
       const child = execFile(
         kubectlProgram,
         [...args],
-        { env, maxBuffer: 64 << 20, timeout: 150_000 },
+        { env: { ...env, ...extraEnv }, maxBuffer: 64 << 20, timeout: 150_000 },
         (error, stdout, stderr) => {
           if (error !== null && typeof error.code === "string") reject(error);
           else resolve({ code: error === null ? 0 : ((error.code as number | null | undefined) ?? 1), stdout, stderr });
