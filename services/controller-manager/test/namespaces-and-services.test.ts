@@ -1,0 +1,149 @@
+// Namespaces from birth to end, endpoints of Services, and leadership.
+import {
+  CONFIG_MAPS,
+  DEPLOYMENTS,
+  ENDPOINT_SLICES,
+  NAMESPACES,
+  NODES,
+  SERVICE_ACCOUNTS,
+  SERVICES,
+  type ConfigMap,
+  type Endpoint,
+  type EndpointSlice,
+  type Namespace,
+  type Service,
+} from "@coxswain/api";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { planSlices } from "../src/endpoint-slice/plan.ts";
+import { deployment, makeFixture, namespace, readyNode, runPods } from "./cluster-fixture.ts";
+
+describe("namespaces", () => {
+  test("get a service account and the root CA, and lose their content before they go", async () => {
+    const fixture = makeFixture({ options: { rootCa: "PEM" } });
+    fixture.seedNamespace();
+    fixture.start();
+    const maps = () => fixture.cluster.objects<ConfigMap>(CONFIG_MAPS);
+    const accounts = () => fixture.cluster.objects(SERVICE_ACCOUNTS);
+    expect(await fixture.until(() => maps().length === 1 && accounts().length === 1)).toBe(true);
+    expect(maps()[0]).toMatchObject({ metadata: { name: "kube-root-ca.crt" }, data: { "ca.crt": "PEM" } });
+    expect(accounts()[0]).toMatchObject({ metadata: { name: "default", namespace: "default" } });
+    const held = { name: "held", namespace: "default", finalizers: ["example.com/hold"] };
+    fixture.cluster.seed(CONFIG_MAPS, { apiVersion: "v1", kind: "ConfigMap", metadata: held });
+    fixture.cluster.seed(DEPLOYMENTS, deployment());
+    runPods(fixture);
+    await fixture.env.advance(5_000);
+    await fixture.settle(fixture.admin.delete(NAMESPACES, { name: "default" }));
+    const condition = (type: string) =>
+      fixture.cluster.objects<Namespace>(NAMESPACES)[0]?.status?.conditions?.find((one) => one.type === type);
+    expect(await fixture.until(() => condition("NamespaceFinalizersRemaining")?.status === "True")).toBe(true);
+    expect(await fixture.until(() => maps().length === 1)).toBe(true);
+    expect(condition("NamespaceContentRemaining")?.message).toContain("configmaps. has 1 resource instances");
+    expect(fixture.pods()).toEqual([]);
+    const merge = "application/merge-patch+json";
+    await fixture.settle(fixture.admin.patch(CONFIG_MAPS, held, merge, { metadata: { finalizers: null } }));
+    expect(await fixture.until(() => fixture.cluster.objects(NAMESPACES).length === 0)).toBe(true);
+    expect(accounts()).toEqual([]);
+  });
+});
+
+const service: Service = {
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "web", namespace: "default", uid: "s1" },
+  spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }], ipFamilies: ["IPv4"] },
+};
+
+describe("endpoint slices", () => {
+  const endpoint = (id: number): Endpoint => ({
+    addresses: [`10.0.${id >> 8}.${id & 255}`],
+    conditions: { ready: true },
+    targetRef: { kind: "Pod", uid: `p${id}` },
+  });
+  const ports = [{ name: "http", protocol: "TCP", port: 8080 }];
+  const key = JSON.stringify(["http", "TCP", 8080, ""]);
+
+  test("hold all endpoints once, none too full, and settle in one step", () => {
+    const sets = fc.array(fc.uniqueArray(fc.integer({ min: 0, max: 60 })), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(sets, fc.integer({ min: 1, max: 10 }), (steps, max) => {
+        let slices: EndpointSlice[] = [];
+        let made = 0;
+        for (const ids of steps) {
+          const groups = () => new Map([[key, { ports, endpoints: ids.map(endpoint) }]]);
+          const plan = planSlices(service, "IPv4", groups(), slices, max);
+          const updated = new Map(plan.update.map((slice) => [slice.metadata?.name, slice]));
+          const created = plan.create.map((slice) => ({
+            ...slice,
+            metadata: { ...slice.metadata, name: `s${made++}` },
+          }));
+          slices = [
+            ...slices
+              .filter((slice) => !plan.remove.includes(slice))
+              .map((one) => updated.get(one.metadata?.name) ?? one),
+            ...created,
+          ];
+          const held = slices.flatMap((slice) => slice.endpoints.map((one) => one.targetRef?.uid ?? ""));
+          expect(held.toSorted((a, b) => (a < b ? -1 : 1))).toEqual(
+            ids.map((id) => `p${id}`).toSorted((a, b) => (a < b ? -1 : 1)),
+          );
+          expect(slices.every((slice) => slice.endpoints.length <= max)).toBe(true);
+          expect(slices.length).toBeGreaterThan(0);
+          const again = planSlices(service, "IPv4", groups(), slices, max);
+          expect([again.create, again.update, again.remove]).toEqual([[], [], []]);
+        }
+      }),
+    );
+  });
+
+  test("follow the pods of a Service", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    fixture.cluster.seed(NODES, readyNode("node-1", fixture.env.clock.now()));
+    fixture.cluster.seed(SERVICES, service);
+    runPods(fixture);
+    fixture.start();
+    const slices = () => fixture.cluster.objects<EndpointSlice>(ENDPOINT_SLICES);
+    expect(await fixture.until(() => slices().length === 1)).toBe(true);
+    expect(slices()[0]?.endpoints).toEqual([]);
+    fixture.cluster.seed(DEPLOYMENTS, deployment("web", { replicas: 1 }));
+    const ready = () => slices().flatMap((slice) => slice.endpoints.filter((one) => one.conditions?.ready === true));
+    expect(await fixture.until(() => ready().length === 1)).toBe(true);
+    expect(await fixture.until(() => slices().length === 1)).toBe(true);
+    expect(slices()[0]).toMatchObject({
+      metadata: {
+        generateName: "web-",
+        labels: {
+          "kubernetes.io/service-name": "web",
+          "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        },
+      },
+      addressType: "IPv4",
+      ports: [{ name: "http", port: 8080, protocol: "TCP" }],
+      endpoints: [
+        {
+          addresses: ["10.244.0.9"],
+          nodeName: "node-1",
+          conditions: { ready: true, serving: true, terminating: false },
+          targetRef: { kind: "Pod", namespace: "default" },
+        },
+      ],
+    });
+  });
+});
+
+test("only the leader works; another takes over when it goes", async () => {
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  const first = fixture.start("a");
+  expect(await fixture.until(() => first.app.leader?.() === true)).toBe(true);
+  const second = fixture.start("b");
+  await fixture.env.advance(10_000);
+  expect(second.app.leader?.()).toBe(false);
+  const byB = () => fixture.cluster.writes().filter((call) => call.user === "b" && call.ref.resource !== "leases");
+  expect(byB()).toEqual([]);
+  first.stop.abort();
+  expect(await fixture.until(() => second.app.leader?.() === true)).toBe(true);
+  fixture.cluster.seed(NAMESPACES, namespace("late"));
+  expect(await fixture.until(() => byB().some((call) => call.ref.resource === "serviceaccounts"))).toBe(true);
+});
