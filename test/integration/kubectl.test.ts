@@ -260,9 +260,9 @@ describe("changing", () => {
     await k.apply(map);
     expect(await k.ok(["replace", "-f", "-"], map.replace('"a":"1"', '"b":"2"'))).toBe("configmap/replaced replaced\n");
     expect(await k.ok(["get", "configmap", "replaced", "-o", "jsonpath={.data}"])).toBe('{"b":"2"}');
-    const edited = await k.kubectl(["edit", "configmap", "replaced"], "", { KUBE_EDITOR: "sed -i s/2/3/" });
+    const edited = await k.kubectl(["edit", "configmap", "replaced"], "", { KUBE_EDITOR: "sed -i s/b:/c:/" });
     expect([edited.code, edited.stdout]).toEqual([0, "configmap/replaced edited\n"]);
-    expect(await k.ok(["get", "configmap", "replaced", "-o", "jsonpath={.data}"])).toBe('{"b":"3"}');
+    expect(await k.ok(["get", "configmap", "replaced", "-o", "jsonpath={.data}"])).toBe('{"c":"2"}');
     expect(await k.ok(["set", "env", "deployment/web", "A=2"])).toBe("deployment.apps/web env updated\n");
   });
 

@@ -116,3 +116,25 @@ test("OpenAPI documents refer only to schemas that they hold", () => {
     paths: { "apis/apps/v1": { serverRelativeURL: "/openapi/v3/apis/apps/v1?hash=h" } },
   });
 });
+
+test("empty values that Go leaves out of JSON are taken out, those that mean something stay", () => {
+  const pod = {
+    metadata: { name: "p", labels: {}, ownerReferences: [], finalizers: [], annotations: { a: "" } },
+    spec: {
+      hostNetwork: false,
+      nodeName: "",
+      automountServiceAccountToken: false,
+      containers: [{ name: "c", image: "i", command: [], env: [{ name: "A", value: "" }] }],
+      volumes: [{ name: "v", emptyDir: {} }],
+    },
+  };
+  pruneUnknown(pod, "io.k8s.api.core.v1.Pod");
+  expect(pod).toEqual({
+    metadata: { name: "p", annotations: { a: "" } },
+    spec: {
+      automountServiceAccountToken: false,
+      containers: [{ name: "c", image: "i", env: [{ name: "A" }] }],
+      volumes: [{ name: "v", emptyDir: {} }],
+    },
+  });
+});

@@ -11,7 +11,10 @@ export function walkUnknownFields(object: unknown, schemaName: string): string[]
   return found;
 }
 
-/** Takes out, in place, what the schema doesn't know, and known fields that are null: both mean absent. */
+/**
+ * Takes out, in place, what the schema doesn't know, known fields that are null, and empty values of fields that are left
+ * out of JSON where empty (omitempty without a pointer): all of these mean absent.
+ */
 export function pruneUnknown(object: unknown, schemaName: string): void {
   eachUnknown(object, modelType(schemaName), undefined, (parent, key) => delete parent[key]);
 }
@@ -26,8 +29,19 @@ function eachUnknown(value: unknown, type: ModelType, path: string | undefined, 
     const at = path === undefined ? undefined : child(path, key);
     const member = value[key];
     if (field === undefined || (member === null && path === undefined)) visit(value, key, at ?? "");
-    else if (field.t.startsWith("#")) eachUnknownIn(member, field, at, visit);
+    else {
+      if (field.t.startsWith("#")) eachUnknownIn(member, field, at, visit);
+      if (path === undefined && meansAbsent(member, field)) visit(value, key, "");
+    }
   }
+}
+
+/** A structure is never left out for being empty: {} says something, as in emptyDir. */
+function meansAbsent(value: unknown, field: ModelField): boolean {
+  if (field.o !== 1 || field.p === 1 || field.t === "int-or-string") return false;
+  if (field.l === "list") return Array.isArray(value) && value.length === 0;
+  if (field.l === "map") return isJsonObject(value) && Object.keys(value).length === 0;
+  return value === "" || value === 0 || value === false;
 }
 
 function eachUnknownIn(value: unknown, field: ModelField, path: string | undefined, visit: Visit): void {
