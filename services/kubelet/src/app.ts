@@ -35,6 +35,8 @@ export interface KubeletDeps extends BaseDeps {
   readonly client: ResourceClient;
   readonly informers: InformerFactory;
   readonly recorder: EventRecorder;
+  /** Opens the HTTPS API over the managers; ends it when the signal aborts. */
+  readonly serveHttps?: (kubelet: Kubelet, signal: AbortSignal) => Promise<void>;
   /** Names of the nodes that this process serves. */
   readonly nodes: readonly string[];
   /** The runtime of a node; the simulated one where unset. */
@@ -67,7 +69,10 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       env,
       client,
       logger,
-      onReady: (node) => announce(node, deps),
+      onAccepted: (node, becameReady) => {
+        managers.get(node.metadata?.name ?? "")?.open();
+        if (becameReady) announce(node, deps);
+      },
     },
     facts,
   );
@@ -83,7 +88,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   const pods = followPods(deps, managers);
   const nodeInformer = followNodes(deps, reporter);
   const synced = (): boolean => nodeInformer.hasSynced() && pods.every((informer) => informer.hasSynced());
-  return {
+  const kubelet: Kubelet = {
     managers,
     grpcServices: [kubeletService({ env, managers })],
     checks: {
@@ -98,7 +103,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     async run(signal) {
       informers.start(signal);
       try {
-        await Promise.all([reporter.run(signal), informers.waitForSync(signal)]);
+        await Promise.all([reporter.run(signal), informers.waitForSync(signal), deps.serveHttps?.(kubelet, signal)]);
       } catch (error) {
         if (!isAbort(error) || !signal.aborted) throw error;
       } finally {
@@ -108,6 +113,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       await deps.recorder.flush();
     },
   };
+  return kubelet;
 }
 
 function factsOf(name: string, { env, options = {} }: KubeletDeps): NodeFacts {

@@ -1,12 +1,14 @@
 // The kubelet's process: makes the real dependencies and runs the app.
-import { createEventRecorder, createInformerFactory } from "@coxswain/client";
+import { createDelegatedReviews, createEventRecorder, createInformerFactory } from "@coxswain/client";
 import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
 import { runComponent } from "@coxswain/component-base/process";
+import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
 import { createNatsBus } from "@coxswain/event-bus";
 import { parseQuantity, QuantityError } from "@coxswain/apimachinery";
 import { InvalidArgumentError } from "commander";
 import { createKubelet } from "./app.ts";
 import { expandNodeNames } from "./node/node-names.ts";
+import { createHttpsApi, serveUntilAborted } from "./server/https-api.ts";
 
 interface Flags {
   readonly nodes: readonly string[];
@@ -44,6 +46,7 @@ await runComponent<Flags>({
   version: "0.1.0",
   defaultPort: 10_250,
   defaultGrpcPort: 10_260,
+  servesHttps: false,
   flags: (command) =>
     void command
       .requiredOption("--nodes <names>", "the node that this process is, or a range: node-1, node-[1-5000]", parseNodes)
@@ -53,7 +56,7 @@ await runComponent<Flags>({
       .option("--capacity-memory <quantity>", "memory of each node", parseAmount, "8Gi")
       .option("--capacity-pods <number>", "pods that each node takes", parseAmount, "110"),
   create(deps) {
-    const { env, logger, metrics, flags, clientTls } = deps;
+    const { env, logger, metrics, flags, clientTls, servingTls } = deps;
     const name = "kubelet";
     const client = createGrpcResourceClient({
       env,
@@ -64,6 +67,8 @@ await runComponent<Flags>({
     });
     const bus =
       flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
+    // Whoever is no cluster master is looked up at the api-server.
+    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
     return createKubelet({
       env,
       logger,
@@ -72,6 +77,10 @@ await runComponent<Flags>({
       recorder: createEventRecorder({ env, client, logger, component: name }),
       informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }),
       nodes: flags.nodes,
+      serveHttps: ({ checks, managers }, signal) => {
+        const api = createHttpsApi(servingTls, { checks, metrics, auth: deps.auth, clock: env.clock, managers });
+        return serveUntilAborted(api, { host: flags.listenAddress, port: flags.port }, signal);
+      },
       options: {
         advertiseAddress: flags.advertiseAddress,
         httpsPort: flags.port,

@@ -94,9 +94,9 @@ describe("kubelet", () => {
     const status = get("web")?.status;
     expect(status).toMatchObject({
       phase: "Running",
-      podIP: "10.244.1.2",
+      podIP: "10.128.1.2",
       hostIP: "127.0.0.1",
-      podIPs: [{ ip: "10.244.1.2" }],
+      podIPs: [{ ip: "10.128.1.2" }],
     });
     expect(status?.containerStatuses?.[0]).toMatchObject({ ready: true, started: true, restartCount: 0 });
     expect(status?.containerStatuses?.[0]?.containerID).toMatch(/^simulated:\/\/[0-9a-f]{64}$/);

@@ -29,8 +29,8 @@ export interface NodeReporterDeps {
   readonly env: Env;
   readonly client: ResourceClient;
   readonly logger: Logger;
-  /** A node has been registered and is Ready. */
-  onReady(node: Node): void;
+  /** The server has taken a node's status. */
+  onAccepted(node: Node, becameReady: boolean): void;
 }
 
 interface Entry {
@@ -144,7 +144,7 @@ export class NodeReporter {
 
   #accepted(entry: Entry, node: Node, becameReady: boolean): void {
     entry.node = node;
-    if (becameReady) this.#deps.onReady(node);
+    this.#deps.onAccepted(node, becameReady);
   }
 
   #beat(): void {

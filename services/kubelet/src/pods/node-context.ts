@@ -19,6 +19,8 @@ export interface NodeContext {
   /** The scheme of container ids: "simulated". */
   readonly runtimeName: string;
   readonly allocatable: Readonly<Record<string, string>>;
+  /** False until the node is registered: before, nobody knows its pod CIDR. */
+  open(): boolean;
   /** Pods that are admitted and not over, but this one. */
   activePods(but: Pod): Pod[];
 }

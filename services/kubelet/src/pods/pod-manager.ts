@@ -11,9 +11,10 @@ export class PodManager {
   readonly #byUid = new Map<string, PodWorker>();
   readonly #byKey = new Map<string, PodWorker>();
   readonly #stopListening: () => void;
+  #open = false;
 
-  constructor(context: Omit<NodeContext, "activePods">) {
-    this.context = { ...context, activePods: (but) => this.#activePods(but) };
+  constructor(context: Omit<NodeContext, "activePods" | "open">) {
+    this.context = { ...context, open: () => this.#open, activePods: (but) => this.#activePods(but) };
     this.#stopListening = context.cri.events?.((event) => this.#onRuntimeEvent(event)) ?? ((): void => {});
   }
 
@@ -28,6 +29,13 @@ export class PodManager {
 
   worker(namespace: string, name: string): PodWorker | undefined {
     return this.#byKey.get(`${namespace}/${name}`);
+  }
+
+  /** The node is registered: its pods may run. */
+  open(): void {
+    if (this.#open) return;
+    this.#open = true;
+    for (const worker of this.#byUid.values()) worker.sync();
   }
 
   /** A pod as the API has it now. */

@@ -95,7 +95,7 @@ export class PodWorker implements StatusSource {
 
   /** Plans again, soon. */
   sync(): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#context.open()) return;
     this.#again = true;
     if (this.#running) return;
     this.#running = true;

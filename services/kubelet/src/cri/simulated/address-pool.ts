@@ -29,15 +29,14 @@ function hash(text: string): number {
 }
 
 /**
- * The range of a node that has no pod CIDR (yet): node-7 has 10.244.7.0/24; numbers from 256 on, and names without a
- * number, have theirs in 10.128.0.0–10.239.255.255. Different numbers up to 28,000 never share a range.
+ * The range of a node that has no pod CIDR (yet): node-7 has 10.128.7.0/24, a name without a number one by its hash. It
+ * lies outside the cluster's pod range, so that it never meets a CIDR that the controller gave to another node; numbers
+ * up to 28,671 never share a range.
  */
 export function fallbackPodCidr(node: string): string {
   const digits = /(\d{1,6})$/.exec(node)?.[1];
-  const index = digits === undefined ? 256 + (hash(node) % 28_000) : Number(digits);
-  if (index < 256) return `10.244.${index}.0/24`;
-  const wrapped = index % 28_672;
-  return `10.${128 + Math.floor(wrapped / 256)}.${wrapped % 256}.0/24`;
+  const index = (digits === undefined ? hash(node) : Number(digits)) % 28_672;
+  return `10.${128 + Math.floor(index / 256)}.${index % 256}.0/24`;
 }
 
 export class AddressPool {
