@@ -17,6 +17,8 @@ export class Trace {
     const text = `${ms.toFixed(3)} ${line}`;
     this.#hash.update(text).update("\n");
     this.#length++;
+    // Heartbeats belong to the run, but would crowd out what a reader of the report looks for.
+    if (line.includes("/leases/")) return;
     this.#recent.push(text);
     if (this.#recent.length > this.#keep) this.#recent.shift();
   }

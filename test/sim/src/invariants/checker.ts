@@ -1,0 +1,32 @@
+// Runs all invariants over the stream of commits. A broken invariant shows at every later step too: the first time tells.
+import type { Change, ClusterState } from "../cluster-state.ts";
+import { noOverCreation, noOverSurge, staysAvailable } from "./deployments.ts";
+import type { Invariant, Violation } from "./invariant.ts";
+import { leadersAreFenced, uidsAreUnique, versionsGrow } from "./objects.ts";
+import { nodesAreNotOvercommitted, podsAreBoundOnce } from "./scheduling.ts";
+
+export class Checker {
+  readonly violations: Violation[] = [];
+  readonly availability = staysAvailable();
+  readonly #invariants: readonly Invariant[] = [
+    versionsGrow(),
+    uidsAreUnique(),
+    leadersAreFenced(),
+    podsAreBoundOnce(),
+    nodesAreNotOvercommitted(),
+    noOverSurge(),
+    noOverCreation(),
+    this.availability,
+  ];
+
+  observe(change: Change, state: ClusterState): void {
+    for (const invariant of this.#invariants) {
+      for (const detail of invariant.check(change, state)) this.report(change.atMs, invariant.name, detail);
+    }
+  }
+
+  report(atMs: number, invariant: string, detail: string): void {
+    if (this.violations.some((known) => known.invariant === invariant && known.detail === detail)) return;
+    this.violations.push({ atMs, invariant, detail });
+  }
+}
