@@ -1,1 +1,2 @@
+// What the simulator and tests make of the controller-manager.
 export * from "./app.ts";
