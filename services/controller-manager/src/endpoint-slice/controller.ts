@@ -1,7 +1,7 @@
 // The EndpointSlice controller: lists the pods behind every Service that has a selector. Guarantees: while the cache has
-// not shown the slices that it made, it makes no others.
+// not shown the slices that it made or changed, it writes no others.
 import { ENDPOINT_SLICES, type EndpointSlice, type Pod, type Service } from "@coxswain/api";
-import { isReason, objectKey, selectorFromLabels } from "@coxswain/apimachinery";
+import { compareResourceVersions, isReason, objectKey, selectorFromLabels } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import { createController, createExpectations, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
 import {
@@ -19,6 +19,7 @@ import { MANAGED_BY, MANAGER, planSlices, type SlicePlan } from "./plan.ts";
 
 const WORKERS = 5;
 const NODE_UNKNOWN_MS = 1_000;
+const STALE_MS = 1_000;
 
 export interface EndpointSliceOptions {
   /** 100 where unset. */
@@ -31,6 +32,8 @@ export function createEndpointSliceController(
 ): ManagedController {
   const { caches, env, client, recorder } = context;
   const expectations = createExpectations(context);
+  /** The version of each slice's last change by this process, by UID. */
+  const written = new Map<string, string>();
   const maxEndpoints = options.maxEndpointsPerSlice ?? 100;
 
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
@@ -41,6 +44,8 @@ export function createEndpointSliceController(
     if (!expectations.satisfied(uid)) return { requeueAfterMs: expectations.expiresInMs(uid) + 1 };
     const pods = podsOf(service);
     const present = caches.endpointSlices.lister.byIndex(BY_SERVICE, key).filter(isOurs);
+    // The cache's next change of the slice leads back here; the delay is for the case that none comes.
+    if (present.some(isStale)) return { requeueAfterMs: STALE_MS };
     let incomplete = false;
     for (const type of addressTypes(service)) {
       const wanted = planEndpoints(service, pods, type, (name) => caches.nodes.lister.get(name));
@@ -49,6 +54,16 @@ export function createEndpointSliceController(
       await execute(service, planSlices(service, type, wanted.groups, same, maxEndpoints), signal);
     }
     return incomplete ? { requeueAfterMs: NODE_UNKNOWN_MS } : undefined;
+  }
+
+  function isStale(slice: EndpointSlice): boolean {
+    const version = written.get(slice.metadata?.uid ?? "");
+    return version !== undefined && compareResourceVersions(slice.metadata?.resourceVersion ?? "", version) < 0;
+  }
+
+  async function update(slice: EndpointSlice): Promise<void> {
+    const stored = await client.update(ENDPOINT_SLICES, slice);
+    written.set(stored.metadata?.uid ?? "", stored.metadata?.resourceVersion ?? "");
   }
 
   function podsOf(service: Service): Pod[] {
@@ -62,7 +77,7 @@ export function createEndpointSliceController(
     try {
       await settleAll([
         createSlices(service, plan.create, signal),
-        ...plan.update.map((slice) => client.update(ENDPOINT_SLICES, slice).then(() => undefined)),
+        ...plan.update.map((slice) => update(slice)),
         ...plan.remove.map((slice) => removeSlice(client, slice)),
       ]);
     } catch (error) {
@@ -93,6 +108,7 @@ export function createEndpointSliceController(
 
   const controller = createController({ name: "endpointslice-controller", workers: WORKERS, reconcile }, context);
   followEndpoints(caches, controller, expectations);
+  caches.endpointSlices.addHandler({ delete: (slice) => void written.delete(slice.metadata?.uid ?? "") });
   return { controller };
 }
 
