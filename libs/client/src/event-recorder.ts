@@ -141,8 +141,21 @@ class Recorder implements EventRecorder {
     this.#sending ??= this.#sendAll();
   }
 
+  #lastMicros = 0n;
+
   async flush(): Promise<void> {
     while (this.#sending !== undefined) await this.#sending;
+  }
+
+  /**
+   * 16 hex digits: microseconds, then chance. Events carry whole seconds, and lists come in order of names, so that events of
+   * one second show in the order in which they happened.
+   */
+  #suffix(): string {
+    const { clock, random } = this.#deps.env;
+    const micros = BigInt(clock.now()) * 1000n + BigInt(Math.floor((clock.monotonic() % 1) * 1000));
+    this.#lastMicros = micros > this.#lastMicros ? micros : this.#lastMicros + 1n;
+    return this.#lastMicros.toString(16).padStart(13, "0") + random.bytes(2).toString("hex").slice(0, 3);
   }
 
   #make(
@@ -158,7 +171,7 @@ class Recorder implements EventRecorder {
       apiVersion: "v1",
       kind: "Event",
       metadata: {
-        name: `${name}.${env.random.bytes(8).toString("hex")}`,
+        name: `${name}.${this.#suffix()}`,
         namespace: namespace === "" ? "default" : namespace,
       },
       involvedObject: {

@@ -21,6 +21,9 @@ export class SpecError extends Error {
   override readonly name = "SpecError";
 }
 
+/** As many as there are pod address ranges. */
+const MAX_NODES = 8_000;
+
 const NAME = /^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$/;
 
 function count(option: string, value: number, max: number, min = 1): number {
@@ -54,7 +57,7 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
   }
   return {
     name,
-    nodes: count("nodes", wish.nodes ?? 2, 10_000, 0),
+    nodes: count("nodes", wish.nodes ?? 2, MAX_NODES, 0),
     runtime,
     apiServers: count("api-servers", wish.apiServers ?? 1, 9),
     schedulers: count("schedulers", wish.schedulers ?? 1, 9),

@@ -200,8 +200,14 @@ function apiServerArgs(spec: ClusterSpec, all: PlanInput["ports"]): string[] {
   );
 }
 
-function ownArgs(slot: Slot, { paths, ports: all }: PlanInput): string[] {
+/** Pod addresses: a /24 a node up to 256 nodes; beyond that a wider range, and a /25 (126 addresses) a node. */
+export function podAddressing(nodes: number): { clusterCidr: string; nodeMask: number } {
+  return nodes <= 256 ? { clusterCidr: "10.244.0.0/16", nodeMask: 24 } : { clusterCidr: "10.240.0.0/12", nodeMask: 25 };
+}
+
+function ownArgs(slot: Slot, { spec, paths, ports: all }: PlanInput): string[] {
   const pki = (file: string): string => path.join(paths.pki, file);
+  const { clusterCidr, nodeMask } = podAddressing(spec.nodes);
   switch (slot.component) {
     case "api-server":
       return [
@@ -212,11 +218,12 @@ function ownArgs(slot: Slot, { paths, ports: all }: PlanInput): string[] {
     case "kubelet":
       return [`--nodes=${slot.node}`, "--runtime=simulated"];
     case "kube-proxy":
-      return [`--nodes=${slot.node}`, "--proxy-mode=simulated"];
+      return [`--nodes=${slot.node}`, "--proxy-mode=simulated", `--cluster-cidr=${clusterCidr}`];
+    case "controller-manager":
+      return [`--cluster-cidr=${clusterCidr}`, `--node-cidr-mask-size=${nodeMask}`];
     case "etcd":
     case "nats":
     case "scheduler":
-    case "controller-manager":
       return [];
     default:
       return slot.component satisfies never;

@@ -1,7 +1,14 @@
 // The plan names every process once, gives each its own ports and certificates, and packs many nodes into few processes.
 import { describe, expect, test } from "vitest";
 import { clusterPaths, clusterSpec, SpecError } from "../src/cluster-spec.ts";
-import { nodeGroups, planProcesses, planSlots, slotKey, type ProcessPorts } from "../src/process-plan.ts";
+import {
+  nodeGroups,
+  podAddressing,
+  planProcesses,
+  planSlots,
+  slotKey,
+  type ProcessPorts,
+} from "../src/process-plan.ts";
 
 function plan(wish: Parameters<typeof clusterSpec>[0]): ReturnType<typeof planProcesses> {
   const spec = clusterSpec(wish);
@@ -53,6 +60,14 @@ describe("planProcesses", () => {
     expect(nodeGroups(5001)).toEqual(["node-[1-5000]", "node-[5001-5001]"]);
     expect(nodeGroups(0)).toEqual([]);
   });
+});
+
+test("every node of the largest cluster has a range of pod addresses of its own", () => {
+  for (const nodes of [1, 256, 257, 8_000]) {
+    const { clusterCidr, nodeMask } = podAddressing(nodes);
+    expect(2 ** (nodeMask - Number(clusterCidr.split("/")[1]))).toBeGreaterThanOrEqual(nodes);
+    expect(2 ** (32 - nodeMask) - 2).toBeGreaterThanOrEqual(110);
+  }
 });
 
 describe("clusterSpec", () => {
