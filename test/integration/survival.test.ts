@@ -134,9 +134,7 @@ describe("a leader that is frozen beyond its lease", () => {
   ])("%s writes nothing when it wakes, and another leads", async (component, lease) => {
     const holder = await leaseHolder(lease);
     const { records } = await k.cluster.status();
-    const leading = records.find(
-      ({ spec, pid }) => spec.component === component && holder.includes(`_${spec.instance}_`),
-    );
+    const leading = records.find(({ spec }) => spec.component === component && holder.includes(`_${spec.instance}_`));
     const target = leading === undefined ? undefined : `${component}/${leading.spec.instance}`;
     expect(target, `which ${component} is ${holder}?`).toBeDefined();
     await k.cluster.chaos.freeze(target ?? "");
