@@ -1,5 +1,6 @@
 // How test results add up, and what a suite needs before it can run. Pure but for looking around.
-import { existsSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 
 export interface Tally {
   readonly passed: number;
@@ -33,10 +34,15 @@ export function tallyOf(report: VitestReport): Tally {
   };
 }
 
-/** Why the compose suite cannot run here; undefined where it can. It installs a Docker engine of its own from Debian. */
+/** Why the compose suite cannot run here; undefined where it can. It runs a Docker engine of its own from Debian's packages. */
 export function composeMissing(): string | undefined {
   if (process.platform !== "linux") return "needs Linux";
   if (process.getuid?.() !== 0) return "needs root, for a private Docker engine in a network namespace";
-  if (!existsSync("/usr/bin/apt-get")) return "needs Debian's packages, for a private Docker engine";
+  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
+  if (!existsSync("/usr/bin/apt-get") || !/^VERSION_CODENAME=bookworm$/m.test(release) || !/^ID=debian$/m.test(release))
+    return "needs Debian bookworm's packages, for a private Docker engine";
+  if (process.arch !== "x64") return "needs an x86-64 machine: the stand-in images are made for it";
+  const namespaces = ["--net", "--mount", "--pid", "--ipc", "--fork", "--mount-proc", "true"];
+  if (spawnSync("unshare", namespaces).status !== 0) return "needs to make namespaces, which this machine refuses";
   return undefined;
 }
