@@ -13,6 +13,7 @@ import { BY_CONTROLLER, ORPHANS, type ControllerContext, type ManagedController 
 import { executeClaim } from "../ownership/claim.ts";
 import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
 import { isPodActive } from "../pods/pod-state.ts";
+import { deleteForSure } from "../writes/delete-for-sure.ts";
 import { createSlowly, named, type CreateOutcome } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 import { updateStatus } from "../writes/update-status.ts";
@@ -85,7 +86,7 @@ class ReplicaSetLogic {
   async #manage(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
     const plan = planReplicas(rs, pods, this.#related(rs), this.#context.env.clock.now());
     if (plan.create > 0) return this.#create(rs, plan.create, signal);
-    if (plan.remove.length > 0) return this.#remove(rs, plan.remove);
+    if (plan.remove.length > 0) return this.#remove(rs, plan.remove, signal);
     return {};
   }
 
@@ -131,20 +132,15 @@ class ReplicaSetLogic {
     return outcome.error;
   }
 
-  async #remove(rs: ReplicaSet, pods: readonly Pod[]): Promise<Managed> {
-    const { client, recorder } = this.#context;
+  async #remove(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
+    const { env, client, recorder } = this.#context;
     const uid = rs.metadata?.uid ?? "";
     const about = { ...rs, apiVersion: "apps/v1", kind: "ReplicaSet" };
     this.#expectations.expectDeletions(
       uid,
       pods.map((pod) => pod.metadata?.uid ?? ""),
     );
-    const outcomes = await client.batch(
-      pods.map((pod) => {
-        const target = { namespace: pod.metadata?.namespace, name: pod.metadata?.name ?? "" };
-        return { op: "delete", ref: PODS, target, options: { preconditions: { uid: pod.metadata?.uid } } } as const;
-      }),
-    );
+    const outcomes = await deleteForSure({ env, client }, PODS, pods, signal);
     let problem: Error | undefined;
     for (const [at, pod] of pods.entries()) {
       const outcome = outcomes[at]!;

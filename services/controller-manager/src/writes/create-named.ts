@@ -18,8 +18,10 @@ export interface CreateDeps {
   readonly client: ResourceClient;
 }
 
-const ATTEMPTS = 4;
+/** About a minute and a half: an expectation that nobody lowers would stop its controller for longer. */
+const ATTEMPTS = 24;
 const RETRY_MS = 250;
+const LAST_RETRY_MS = 2_500;
 
 /** Gives the object a name of its own: generateName and five random characters. */
 export function named<T extends KubeObject>(env: Pick<Env, "random">, object: T): T {
@@ -64,7 +66,8 @@ async function createBatch(
     for (const [place, at] of open.entries()) outcomes[at] = judge(outcomes[at]!, answers[place]!, objects[at]!);
     open = open.filter((at) => outcomes[at]!.kind === "unknown");
     if (open.length === 0 || attempt === ATTEMPTS || signal.aborted) return outcomes;
-    await deps.env.timers.sleep(RETRY_MS * attempt * (1 + deps.env.random.float()), signal).catch(() => undefined);
+    const pauseMs = Math.min(LAST_RETRY_MS, RETRY_MS * attempt) * (1 + deps.env.random.float());
+    await deps.env.timers.sleep(pauseMs, signal).catch(() => undefined);
   }
   return outcomes;
 }
