@@ -5,6 +5,7 @@ import { CONFIG_MAPS, DEPLOYMENTS, SERVICES } from "@coxswain/api";
 import { isReason, mayHaveLanded, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
+import { SIMULATE_ANNOTATION } from "@coxswain/kubelet/cri/simulated/behaviour";
 
 const RETRY_MS = 250;
 export const NAMESPACE = "default";
@@ -107,13 +108,16 @@ export interface AppShape {
   readonly maxSurge: number | string;
   readonly maxUnavailable: number | string;
   readonly cpu: string;
-  readonly probed: boolean;
+  /** How long a container takes to pass its readiness probe, ms; undefined: it has none. */
+  readonly readyAfterMs: number | undefined;
 }
 
 export const imageOf = (revision: number): string => `registry.example/app:${revision}`;
 
 export function appDeployment(shape: AppShape): Deployment {
   const labels = { app: shape.name };
+  const { readyAfterMs } = shape;
+  const simulate = JSON.stringify({ app: { readyAfterMs } });
   const probe = { httpGet: { path: "/", port: 8080 }, periodSeconds: 1 };
   return {
     metadata: { name: shape.name, namespace: NAMESPACE, labels },
@@ -125,7 +129,10 @@ export function appDeployment(shape: AppShape): Deployment {
         rollingUpdate: { maxSurge: shape.maxSurge, maxUnavailable: shape.maxUnavailable },
       },
       template: {
-        metadata: { labels },
+        metadata: {
+          labels,
+          ...(readyAfterMs === undefined ? {} : { annotations: { [SIMULATE_ANNOTATION]: simulate } }),
+        },
         spec: {
           containers: [
             {
@@ -133,7 +140,7 @@ export function appDeployment(shape: AppShape): Deployment {
               image: imageOf(1),
               ports: [{ containerPort: 8080 }],
               resources: { requests: { cpu: shape.cpu, memory: "64Mi" } },
-              ...(shape.probed ? { readinessProbe: probe } : {}),
+              ...(readyAfterMs === undefined ? {} : { readinessProbe: probe }),
             },
           ],
         },

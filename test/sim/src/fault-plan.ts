@@ -28,6 +28,8 @@ export interface FaultPlanInput {
   readonly random: Random;
   readonly fromMs: number;
   readonly untilMs: number;
+  /** When the user wants something: half of the faults strike within seconds of it. */
+  readonly busyMs: readonly number[];
   readonly count: number;
   readonly controlPlane: readonly string[];
   readonly apiServers: readonly string[];
@@ -49,6 +51,8 @@ const KINDS: readonly (readonly [FaultKind, number, number])[] = [
   ["lost-commit-replies", 3, 5_000],
   ["cut-storage-watches", 1, 3_000],
 ];
+
+const BUSY_FOR_MS = 8_000;
 
 function pickKind(random: Random): (typeof KINDS)[number] {
   let draw = random.int(KINDS.reduce((sum, [, weight]) => sum + weight, 0));
@@ -75,7 +79,9 @@ export function planFaults(input: FaultPlanInput): Fault[] {
     const [kind, , longestMs] = pickKind(random);
     const target = targetOf(kind, input);
     const forMs = longestMs === 0 ? 0 : 500 + random.int(longestMs - 500);
-    const atMs = fromMs + random.int(untilMs - fromMs);
+    const near = input.busyMs[random.int(input.busyMs.length)]! + random.int(BUSY_FOR_MS);
+    const anywhere = fromMs + random.int(untilMs - fromMs);
+    const atMs = random.int(2) === 0 ? Math.min(near, untilMs) : anywhere;
     const strength = kind === "lose-messages" ? 1 + random.int(6) : 0.1 + random.float() * 0.5;
     return { atMs, kind, target, forMs, strength };
   });

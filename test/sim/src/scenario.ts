@@ -35,12 +35,13 @@ export interface Scenario {
 
 const pick = <T>(random: Random, from: readonly T[]): T => from[random.int(from.length)]!;
 
-/** What the user does: roll out twice at most, scale twice at most. */
+/** What the user does: roll out up to three times, scale up to three times. */
 function planSteps(random: Random): Step[] {
-  const steps: Step[] = [{ atMs: random.int(TROUBLE_MS / 2), revision: 2 }];
-  if (random.int(2) === 0) steps.push({ atMs: random.int(TROUBLE_MS), revision: 3 });
-  for (let at = random.int(3); at > 0; at--) steps.push({ atMs: random.int(TROUBLE_MS), replicas: 1 + random.int(8) });
-  return steps.toSorted((a, b) => a.atMs - b.atMs);
+  const times = (count: number): number[] =>
+    Array.from({ length: count }, () => random.int(TROUBLE_MS)).toSorted((a, b) => a - b);
+  const rollouts = times(1 + random.int(3)).map((atMs, at): Step => ({ atMs, revision: at + 2 }));
+  const scalings = times(random.int(4)).map((atMs): Step => ({ atMs, replicas: 1 + random.int(8) }));
+  return [...rollouts, ...scalings].toSorted((a, b) => a.atMs - b.atMs);
 }
 
 export function planScenario(seed: number): Scenario {
@@ -56,6 +57,8 @@ export function planScenario(seed: number): Scenario {
   ] as const);
   const apiServers = ["api-server-1", "api-server-2"];
   const leaders = ["scheduler-1", "scheduler-2", "controller-manager-1", "controller-manager-2"];
+  const steps = planSteps(random);
+  const probed = random.int(3) > 0;
   return {
     seed,
     nodes,
@@ -68,14 +71,15 @@ export function planScenario(seed: number): Scenario {
       maxSurge,
       maxUnavailable,
       cpu: "300m",
-      probed: random.int(2) === 0,
+      readyAfterMs: probed ? random.int(5_000) : undefined,
     },
-    steps: planSteps(random),
+    steps,
     faults: planFaults({
       random,
       fromMs: 0,
       untilMs: TROUBLE_MS,
-      count: 3 + random.int(10),
+      busyMs: [0, ...steps.map((step) => step.atMs)],
+      count: 3 + random.int(12),
       controlPlane: [...apiServers, ...leaders],
       apiServers,
       nodePrograms: [...Array.from({ length: nodes }, (_, at) => `kubelet-node-${at + 1}`), "kube-proxy"],

@@ -113,15 +113,18 @@ export interface AvailabilityInvariant extends Invariant {
 /** Once complete, a Deployment keeps replicas − maxUnavailable available, whatever befalls the control plane. */
 export function staysAvailable(): AvailabilityInvariant {
   /** By uid: what each generation since the last complete one promises. */
-  const floors = new Map<string, { generation: number; fewest: number }[]>();
+  const floors = new Map<string, { generation: number; replicas: number; fewest: number }[]>();
   let calmAtMs = 0;
 
-  function promise(deployment: Deployment, atMs: number): void {
+  function promise(deployment: Deployment, wasComplete: boolean, atMs: number): void {
     const uid = uidOf(deployment);
     const generation = deployment.metadata?.generation ?? 0;
-    const own = { generation, fewest: limitsOf(deployment).fewest };
+    const replicas = deployment.spec?.replicas ?? 1;
+    const own = { generation, replicas, fewest: limitsOf(deployment).fewest };
     const known = floors.get(uid);
     if (isComplete(deployment) && atMs >= calmAtMs) floors.set(uid, [own]);
+    // Scaling in the middle of a rollout is shared out by size, whoever is ready: upstream promises nothing then.
+    else if (known !== undefined && replicas !== known.at(-1)?.replicas && !wasComplete) floors.delete(uid);
     else if (known !== undefined && known.at(-1)?.generation !== generation) known.push(own);
   }
 
@@ -132,7 +135,9 @@ export function staysAvailable(): AvailabilityInvariant {
       floors.clear();
     },
     check({ atMs, ref, object, old }, state) {
-      if (ref.resource === "deployments" && object !== undefined) promise(object, atMs);
+      if (ref.resource === "deployments" && object !== undefined) {
+        promise(object, old !== undefined && isComplete(old), atMs);
+      }
       if (ref.resource !== "pods" || old === undefined) return OK;
       if (!isReady(old) || (object !== undefined && isReady(object))) return OK;
       const set = state.replicaSets.find((one) => uidOf(one) === controllerUid(old));
