@@ -13,7 +13,8 @@ export function walkUnknownFields(object: unknown, schemaName: string): string[]
 
 /**
  * Takes out, in place, what the schema doesn't know, known fields that are null, and empty values of fields that are left
- * out of JSON where empty (omitempty without a pointer): all of these mean absent.
+ * out of JSON where empty (omitempty without a pointer): all of these mean absent. A null inside a list or map becomes the
+ * element type's zero value, as in Go's decoder.
  */
 export function pruneUnknown(object: unknown, schemaName: string): void {
   eachUnknown(object, modelType(schemaName), undefined, (parent, key) => delete parent[key]);
@@ -30,9 +31,41 @@ function eachUnknown(value: unknown, type: ModelType, path: string | undefined, 
     const member = value[key];
     if (field === undefined || (member === null && path === undefined)) visit(value, key, at ?? "");
     else {
+      if (path === undefined && field.l !== undefined) fillNulls(member, field);
       if (field.t.startsWith("#")) eachUnknownIn(member, field, at, visit);
       if (path === undefined && meansAbsent(member, field)) visit(value, key, "");
     }
+  }
+}
+
+function fillNulls(value: unknown, field: ModelField): void {
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) if (value[index] === null) value[index] = zeroOf(field.t);
+  } else if (isJsonObject(value)) {
+    for (const key of Object.keys(value)) if (value[key] === null) value[key] = zeroOf(field.t);
+  }
+}
+
+/** A value that any JSON fits stays null. */
+function zeroOf(type: string): unknown {
+  if (type.startsWith("#")) return {};
+  switch (type) {
+    case "string":
+    case "bytes":
+      return "";
+    case "bool":
+      return false;
+    case "int32":
+    case "int64":
+    case "double":
+    case "int-or-string":
+      return 0;
+    case "quantity":
+      return "0";
+    case "string-list":
+      return [];
+    default:
+      return null;
   }
 }
 

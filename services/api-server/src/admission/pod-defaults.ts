@@ -1,7 +1,8 @@
 // DefaultTolerationSeconds and Priority: how long a pod stays on a failing node, and how important it is.
-import type { Pod, Toleration } from "@coxswain/api";
+import type { PodSpec, Toleration } from "@coxswain/api";
 import { newForbidden } from "@coxswain/apimachinery";
-import type { AdmissionAttributes, AdmissionPlugin } from "../pipeline/extension.ts";
+import type { AdmissionPlugin } from "../pipeline/extension.ts";
+import { createdPod } from "./created-pod.ts";
 
 const NOT_READY = "node.kubernetes.io/not-ready";
 const UNREACHABLE = "node.kubernetes.io/unreachable";
@@ -13,11 +14,6 @@ const BUILT_IN = new Map([
   ["system-node-critical", 2_000_001_000],
 ]);
 
-function createdPod({ operation, kind, object, subresource }: AdmissionAttributes): Pod | undefined {
-  if (operation !== "CREATE" || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return undefined;
-  return object;
-}
-
 function tolerates(toleration: Toleration, key: string): boolean {
   const effect = toleration.effect ?? "";
   return (toleration.key === key || !toleration.key) && (effect === "NoExecute" || effect === "");
@@ -28,11 +24,11 @@ export const defaultTolerationSeconds: AdmissionPlugin = {
   admit(attributes) {
     const pod = createdPod(attributes);
     if (pod === undefined) return;
-    const before = pod.spec!.tolerations ?? [];
+    const before = pod.spec.tolerations ?? [];
     const added = [NOT_READY, UNREACHABLE]
       .filter((key) => !before.some((toleration) => tolerates(toleration, key)))
       .map((key) => ({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds: TOLERATION_SECONDS }));
-    if (added.length > 0) pod.spec!.tolerations = [...before, ...added];
+    if (added.length > 0) pod.spec.tolerations = [...before, ...added];
   },
 };
 
@@ -41,7 +37,7 @@ export const priority: AdmissionPlugin = {
   admit(attributes) {
     const pod = createdPod(attributes);
     if (pod === undefined) return;
-    const spec = pod.spec!;
+    const spec: PodSpec = pod.spec;
     const { kind, name } = attributes;
     const className = spec.priorityClassName ?? "";
     const value = className === "" ? 0 : BUILT_IN.get(className);

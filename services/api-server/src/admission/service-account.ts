@@ -1,8 +1,9 @@
 // ServiceAccount: every pod runs as a service account that exists, and gets its token mounted unless somebody opts out.
-import type { Pod, ServiceAccount, Volume } from "@coxswain/api";
+import type { ServiceAccount, Volume } from "@coxswain/api";
 import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import type { Random } from "@coxswain/env";
 import type { AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+import { createdPod, type CreatedPod } from "./created-pod.ts";
 
 const SERVICE_ACCOUNTS = { group: "", resource: "serviceaccounts" };
 const MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -16,11 +17,12 @@ export function createServiceAccountAdmission(
 ): AdmissionPlugin {
   return {
     name: "ServiceAccount",
-    async admit({ operation, kind, object, namespace, name, subresource }) {
-      if (operation !== "CREATE" || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return;
-      const pod = object as Pod;
+    async admit(attributes) {
+      const { kind, namespace, name } = attributes;
+      const pod = createdPod(attributes);
+      if (pod === undefined) return;
       if (pod.metadata?.annotations?.[MIRROR] !== undefined) return;
-      const spec = pod.spec!;
+      const { spec } = pod;
       spec.serviceAccountName ||= "default";
       spec.serviceAccount = spec.serviceAccountName;
       const account = spec.serviceAccountName;
@@ -43,9 +45,9 @@ export function createServiceAccountAdmission(
   };
 }
 
-function mountToken(pod: Pod, random: Random): void {
-  const spec = pod.spec!;
-  const present = (spec.volumes ?? []).find((volume) => volume.name.startsWith(VOLUME_PREFIX));
+function mountToken({ spec }: CreatedPod, random: Random): void {
+  const named = spec.volumes as readonly Partial<Volume>[] | undefined;
+  const present = named?.find((volume) => volume.name?.startsWith(VOLUME_PREFIX));
   const name = present?.name ?? VOLUME_PREFIX + random.nameSuffix(5);
   let mounted = false;
   for (const container of [...(spec.initContainers ?? []), ...spec.containers]) {

@@ -22,6 +22,9 @@ export const BODY_TYPES: readonly string[] = [
   "application/vnd.kubernetes.protobuf",
 ];
 
+/** Of one YAML document: more would let a small body become a large object. */
+const MAX_ALIASES = 100;
+
 export interface DecodeTarget {
   readonly kind: KindDefinition;
   readonly fieldValidation: FieldValidation;
@@ -40,11 +43,19 @@ export function decodeValue(
 }
 
 function decodeYaml(body: Buffer): { value: unknown; duplicates: readonly string[] } {
-  const document = parseDocument(body.toString("utf8"), { uniqueKeys: false, maxAliasCount: 100 } as never);
+  const document = parseDocument(body.toString("utf8"), { uniqueKeys: false });
   const [error] = document.errors;
   if (error !== undefined) throw newBadRequest(`error converting YAML to JSON: ${error.message}`);
-  // Through JSON, so that what YAML alone can say (dates, non-string keys) takes the form that JSON gives it.
-  return { value: JSON.parse(JSON.stringify(document.toJS() ?? null)) as unknown, duplicates: [] };
+  try {
+    // Through JSON, so that what YAML alone can say (dates, non-string keys) takes the form that JSON gives it.
+    const value = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: MAX_ALIASES }) ?? null)) as unknown;
+    return { value, duplicates: [] };
+  } catch (failure) {
+    // Unresolved and exploding aliases are found only here, and so are cycles.
+    throw newBadRequest(
+      `error converting YAML to JSON: ${failure instanceof Error ? failure.message : String(failure)}`,
+    );
+  }
 }
 
 /** @throws StatusError BadRequest, UnsupportedMediaType */
