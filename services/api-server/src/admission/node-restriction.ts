@@ -1,11 +1,11 @@
-// NodeRestriction: a kubelet changes its own Node, the pods bound to it and its own Lease, and nothing of other nodes.
+// NodeRestriction: a kubelet changes its own Node, the pods bound to it and its own Lease, and nothing of other nodes. A pack
+// of simulated kubelets does so for the nodes that its name covers.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
 import type { Node, Pod } from "@coxswain/api";
 import { newForbidden } from "@coxswain/apimachinery";
+import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 
-const NODE_USER = "system:node:";
-const NODES_GROUP = "system:nodes";
 const MIRROR = "kubernetes.io/config.mirror";
 const LEASE_NAMESPACE = "kube-node-lease";
 
@@ -13,9 +13,8 @@ export function createNodeRestriction(source: ObjectSource): AdmissionPlugin {
   return {
     name: "NodeRestriction",
     validate(attributes) {
-      const { user } = attributes.request;
-      if (!user.groups.includes(NODES_GROUP) || !user.username.startsWith(NODE_USER)) return;
-      const node = user.username.slice(NODE_USER.length);
+      const node = nodeIdentityOf(attributes.request.user);
+      if (node === undefined) return;
       const { group, resource } = attributes.kind;
       if (group === "" && resource === "nodes") checkNode(attributes, node);
       if (group === "" && resource === "pods") checkPod(attributes, node);
@@ -31,14 +30,15 @@ function refuse({ kind, name }: AdmissionAttributes, message: string): never {
   throw newForbidden(kind, name, message);
 }
 
-function checkNode(attributes: AdmissionAttributes, node: string): void {
+function checkNode(attributes: AdmissionAttributes, node: NodeIdentity): void {
   const { operation, name, object, old } = attributes;
   const of = name || (object?.metadata?.name ?? "");
-  if (of !== node) refuse(attributes, `node ${quoted(node)} is not allowed to modify node ${quoted(of)}`);
-  if (operation === "DELETE") refuse(attributes, `node ${quoted(node)} is not allowed to delete node ${quoted(of)}`);
+  if (!node.covers(of)) refuse(attributes, `node ${quoted(node.name)} is not allowed to modify node ${quoted(of)}`);
+  if (operation === "DELETE")
+    refuse(attributes, `node ${quoted(node.name)} is not allowed to delete node ${quoted(of)}`);
   if (operation !== "UPDATE") return;
   if (JSON.stringify(taintsOf(old)) !== JSON.stringify(taintsOf(object))) {
-    refuse(attributes, `node ${quoted(node)} is not allowed to modify taints`);
+    refuse(attributes, `node ${quoted(node.name)} is not allowed to modify taints`);
   }
 }
 
@@ -46,27 +46,27 @@ function taintsOf(node: Node | undefined): unknown {
   return node?.spec?.taints ?? [];
 }
 
-function checkPod(attributes: AdmissionAttributes, node: string): void {
+function checkPod(attributes: AdmissionAttributes, node: NodeIdentity): void {
   const { operation, object, old, subresource } = attributes;
   if (operation === "CREATE") {
     if (subresource === "eviction") return;
     if (object?.metadata?.annotations?.[MIRROR] === undefined) {
       refuse(
         attributes,
-        `pod does not have ${quoted(MIRROR)} annotation, node ${quoted(node)} can only create mirror pods`,
+        `pod does not have ${quoted(MIRROR)} annotation, node ${quoted(node.name)} can only create mirror pods`,
       );
     }
-    if ((object as Pod).spec?.nodeName !== node) {
-      refuse(attributes, `node ${quoted(node)} can only create pods with spec.nodeName set to itself`);
+    if (!node.covers(boundNode(object))) {
+      refuse(attributes, `node ${quoted(node.name)} can only create pods with spec.nodeName set to itself`);
     }
     return;
   }
-  if (boundNode(old) !== node) {
+  if (!node.covers(boundNode(old))) {
     const doing = operation === "DELETE" ? "delete" : "update status for";
-    refuse(attributes, `node ${quoted(node)} can only ${doing} pods with spec.nodeName set to itself`);
+    refuse(attributes, `node ${quoted(node.name)} can only ${doing} pods with spec.nodeName set to itself`);
   }
   if (operation === "UPDATE" && subresource !== "status") {
-    refuse(attributes, `node ${quoted(node)} can only update pod status`);
+    refuse(attributes, `node ${quoted(node.name)} can only update pod status`);
   }
 }
 
@@ -74,17 +74,17 @@ function boundNode(pod: Pod | undefined): string {
   return pod?.spec?.nodeName ?? "";
 }
 
-function checkLease(attributes: AdmissionAttributes, node: string): void {
+function checkLease(attributes: AdmissionAttributes, node: NodeIdentity): void {
   const { namespace, name, object } = attributes;
   if (namespace !== LEASE_NAMESPACE) {
     refuse(attributes, `can only access leases in the ${quoted(LEASE_NAMESPACE)} system namespace`);
   }
-  if ((name || object?.metadata?.name) !== node) {
+  if (!node.covers(name || (object?.metadata?.name ?? ""))) {
     refuse(attributes, "can only access node lease with the same name as the requesting node");
   }
 }
 
-function checkToken(attributes: AdmissionAttributes, node: string, source: ObjectSource): void {
+function checkToken(attributes: AdmissionAttributes, node: NodeIdentity, source: ObjectSource): void {
   const reference = (
     attributes.object as { spec?: { boundObjectRef?: { kind?: string; name?: string; uid?: string } } }
   ).spec?.boundObjectRef;
@@ -92,7 +92,7 @@ function checkToken(attributes: AdmissionAttributes, node: string, source: Objec
     refuse(attributes, "node requested token not bound to a pod");
   }
   const pod = source.get({ group: "", resource: "pods" }, attributes.namespace, reference.name)?.object;
-  if (pod === undefined || pod.metadata?.uid !== reference.uid || boundNode(pod) !== node) {
+  if (pod === undefined || pod.metadata?.uid !== reference.uid || !node.covers(boundNode(pod))) {
     refuse(attributes, "node requested token bound to a pod scheduled on a different node");
   }
 }

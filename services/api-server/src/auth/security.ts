@@ -5,6 +5,7 @@ import type { TokenSigner } from "@coxswain/component-base/identity/service-acco
 import type { Authenticator } from "../pipeline/contract.ts";
 import type { ObjectSource, PipelineExtensions } from "../pipeline/extension.ts";
 import { createAuthenticator } from "./authenticator.ts";
+import { createNodeAuthorizer } from "./node-authorizer.ts";
 import type { RbacAuthorizer } from "./rbac-authorizer.ts";
 import type { Rbac } from "./rbac-source.ts";
 import { createRbac } from "./rbac-source.ts";
@@ -28,7 +29,10 @@ export interface SecurityDeps {
 export function createSecurity(deps: SecurityDeps): Security {
   let bound: { source: ObjectSource; rbac: Rbac } | undefined;
   const bind = (source: ObjectSource): Rbac => {
-    if (bound?.source !== source) bound = { source, rbac: createRbac(source) };
+    if (bound?.source !== source) {
+      const rbac = createRbac(source);
+      bound = { source, rbac: { ...rbac, authorizer: createNodeAuthorizer(source, rbac.authorizer) } };
+    }
     return bound.rbac;
   };
   const current = (): { source: ObjectSource; rbac: Rbac } => {

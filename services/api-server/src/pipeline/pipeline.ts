@@ -34,7 +34,7 @@ import { startWatch } from "../watch-cache/watches.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import type { ApiRequest, ApiResult, Authorizer, Pipeline, WatchSink } from "./contract.ts";
 import type { PipelineExtensions } from "./extension.ts";
-import { selectionOf } from "./selection.ts";
+import { requestedName, selectionOf } from "./selection.ts";
 
 export interface PipelineDeps {
   readonly env: Env;
@@ -158,7 +158,8 @@ class Dispatcher {
   }
 
   #authorize(request: ApiRequest, verb: string): void {
-    const { user, group, version, resource, subresource, namespace, name } = request;
+    const { user, group, version, resource, subresource, namespace } = request;
+    const name = requestedName(request);
     const attributes = { user, verb, group, version, resource, subresource, namespace, name };
     const verdict = this.#deps.authorizer?.authorize(attributes);
     if (verdict !== undefined && !verdict.allowed) throw forbidden(attributes, verdict.reason);

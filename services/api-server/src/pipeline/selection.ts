@@ -11,6 +11,12 @@ import type { CachedObject } from "../watch-cache/cached-object.ts";
 import type { ObjectSelection } from "../watch-cache/watcher.ts";
 import type { ApiRequest } from "./contract.ts";
 
+/** The name that authorization sees: a LIST or WATCH of one object by field selector is a read of that object. */
+export function requestedName(request: ApiRequest): string {
+  if (request.name !== "" || (request.verb !== "list" && request.verb !== "watch")) return request.name;
+  return /^metadata\.name={1,2}([^,=!]+)$/.exec(request.options.fieldSelector ?? "")?.[1] ?? "";
+}
+
 /** @throws StatusError BadRequest for a selector that cannot be parsed, or a field that the kind does not offer */
 export function selectionOf(request: ApiRequest, kind: KindDefinition): ObjectSelection {
   const labels = parseLabelSelector(request.options.labelSelector ?? "");

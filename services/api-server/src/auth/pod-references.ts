@@ -1,0 +1,48 @@
+// The ConfigMaps and Secrets of its own namespace that a pod names: what its kubelet has to read to run it.
+import type { Pod, Volume } from "@coxswain/api";
+
+export type ReferencedResource = "configmaps" | "secrets";
+export type PodReferences = Readonly<Record<ReferencedResource, ReadonlySet<string>>>;
+
+/** Mirror pods name nothing: a kubelet makes them itself, and could name whatever it wants to read. */
+export function podReferences(pod: Pod): PodReferences {
+  const configmaps = new Set<string>();
+  const secrets = new Set<string>();
+  const add = (names: Set<string>, name: string | undefined): void => {
+    if (name) names.add(name);
+  };
+  const { spec } = pod;
+  const mirrored = pod.metadata?.annotations?.["kubernetes.io/config.mirror"] !== undefined;
+  if (spec === undefined || mirrored) return { configmaps, secrets };
+  for (const secret of spec.imagePullSecrets ?? []) add(secrets, secret.name);
+  const containers = [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])];
+  for (const container of containers) {
+    for (const from of container.envFrom ?? []) {
+      add(configmaps, from.configMapRef?.name);
+      add(secrets, from.secretRef?.name);
+    }
+    for (const { valueFrom } of container.env ?? []) {
+      add(configmaps, valueFrom?.configMapKeyRef?.name);
+      add(secrets, valueFrom?.secretKeyRef?.name);
+    }
+  }
+  for (const volume of spec.volumes ?? []) {
+    add(configmaps, volume.configMap?.name);
+    add(secrets, volume.secret?.secretName);
+    for (const projection of volume.projected?.sources ?? []) {
+      add(configmaps, projection.configMap?.name);
+      add(secrets, projection.secret?.name);
+    }
+    for (const name of driverSecrets(volume)) add(secrets, name);
+  }
+  return { configmaps, secrets };
+}
+
+/** Every kind of volume that takes a secret for its driver names it in one of these fields. */
+function driverSecrets(volume: Volume): (string | undefined)[] {
+  return Object.values(volume).flatMap((source: unknown) => {
+    if (typeof source !== "object" || source === null) return [];
+    const { secretRef, nodePublishSecretRef } = source as Partial<Record<string, { name?: string }>>;
+    return [secretRef?.name, nodePublishSecretRef?.name];
+  });
+}

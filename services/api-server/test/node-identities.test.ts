@@ -1,0 +1,138 @@
+// What kubelets and packs of simulated kubelets may do: everything for their own nodes, nothing for others.
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, type Pod } from "@coxswain/api";
+import type { ListOptions, ResourceClient } from "@coxswain/client";
+import type { UserInfo } from "@coxswain/component-base";
+import { createInProcessClient } from "../src/client/in-process-client.ts";
+import { createNodeAuthorizer } from "../src/auth/node-authorizer.ts";
+import { startTestServer, type TestServer } from "./test-server.ts";
+
+let server: TestServer;
+
+const pod = (name: string, node: string, spec: object = {}): Pod => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace: "default" },
+  spec: { nodeName: node, containers: [{ name: "c", image: "i" }], ...spec },
+});
+
+const as = (user: UserInfo): ResourceClient =>
+  createInProcessClient({ pipeline: server.api.pipeline, user, env: server.env });
+
+const MERGE = "application/merge-patch+json";
+const KUBELET: UserInfo = { username: "system:node:sim-1", groups: ["system:nodes"] };
+const PACK: UserInfo = { username: "system:node-pack:sim-0-4", groups: ["system:node-packs"] };
+const IDENTITIES = [
+  ["a kubelet", KUBELET],
+  ["a pack", PACK],
+] as const;
+
+beforeAll(async () => {
+  server = await startTestServer({
+    authorizer: (source) => createNodeAuthorizer(source, { authorize: () => ({ allowed: true, reason: "" }) }),
+  });
+  const { client } = server;
+  for (const node of ["sim-1", "sim-9"]) {
+    await client.create(NODES, { apiVersion: "v1", kind: "Node", metadata: { name: node } });
+    const metadata = { name: node, namespace: "kube-node-lease" };
+    await client.create(LEASES, { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata });
+    for (const kind of ["ConfigMap", "Secret"]) {
+      const ref = kind === "Secret" ? SECRETS : CONFIG_MAPS;
+      for (const use of ["volume", "env", "projected", "pull"]) {
+        await client.create(ref, {
+          apiVersion: "v1",
+          kind,
+          metadata: { name: `${use}-${node}`, namespace: "default" },
+        });
+      }
+    }
+    await client.create(PODS, pod(`pod-${node}`, node, uses(node)));
+  }
+});
+
+afterAll(async () => {
+  await server.stop();
+});
+
+function uses(node: string): object {
+  return {
+    imagePullSecrets: [{ name: `pull-${node}` }],
+    volumes: [
+      { name: "a", configMap: { name: `volume-${node}` } },
+      { name: "b", secret: { secretName: `volume-${node}` } },
+      {
+        name: "c",
+        projected: {
+          sources: [{ configMap: { name: `projected-${node}` } }, { secret: { name: `projected-${node}` } }],
+        },
+      },
+    ],
+    initContainers: [{ name: "i", image: "i", envFrom: [{ secretRef: { name: `env-${node}` } }] }],
+    containers: [
+      {
+        name: "c",
+        image: "i",
+        env: [{ name: "A", valueFrom: { configMapKeyRef: { name: `env-${node}`, key: "k" } } }],
+      },
+    ],
+  };
+}
+
+describe.each(IDENTITIES)("%s", (_what, user) => {
+  test("changes the status of its own nodes' pods only", async () => {
+    const client = as(user);
+    const status = { status: { phase: "Running" } };
+    const key = (node: string) => ({ namespace: "default", name: `pod-${node}` });
+    const options = { subresource: "status" } as const;
+    await client.patch(PODS, key("sim-1"), MERGE, status, options);
+    await expect(client.patch(PODS, key("sim-9"), MERGE, status, options)).rejects.toMatchObject({ code: 403 });
+    await expect(client.delete(PODS, key("sim-9"))).rejects.toThrow("can only delete pods with spec.nodeName set");
+  });
+
+  test("changes its own Node and Lease only", async () => {
+    const client = as(user);
+    const label = { metadata: { labels: { by: "it" } } };
+    const lease = (name: string) => ({ namespace: "kube-node-lease", name });
+    await client.patch(NODES, { name: "sim-1" }, MERGE, label);
+    await client.patch(LEASES, lease("sim-1"), MERGE, label);
+    await expect(client.patch(NODES, { name: "sim-9" }, MERGE, label)).rejects.toThrow('modify node "sim-9"');
+    await expect(client.patch(LEASES, lease("sim-9"), MERGE, label)).rejects.toMatchObject({ code: 403 });
+  });
+
+  test("reads the ConfigMaps and Secrets that its pods name, and no others", async () => {
+    const client = as(user);
+    for (const use of ["volume", "env", "projected"]) {
+      for (const ref of [CONFIG_MAPS, SECRETS]) {
+        await client.get(ref, { namespace: "default", name: `${use}-sim-1` });
+        const others = client.get(ref, { namespace: "default", name: `${use}-sim-9` });
+        await expect(others).rejects.toThrow("no relationship found between node");
+      }
+    }
+    await client.get(SECRETS, { namespace: "default", name: "pull-sim-1" });
+    await expect(client.get(CONFIG_MAPS, { namespace: "default", name: "pull-sim-1" })).rejects.toMatchObject({
+      code: 403,
+    });
+    const all: ListOptions = { namespace: "default" };
+    await expect(client.list(SECRETS, all)).rejects.toThrow("No Object name found");
+    const one = await client.list(SECRETS, { ...all, fieldSelector: "metadata.name=env-sim-1" });
+    expect(one.items).toHaveLength(1);
+  });
+});
+
+test("a right to read ends with the pod", async () => {
+  const { client } = server;
+  const spec = { volumes: [{ name: "a", secret: { secretName: "volume-sim-9" } }] };
+  await client.create(PODS, pod("guest", "sim-1", spec));
+  const key = { namespace: "default", name: "volume-sim-9" };
+  await vi.waitUntil(async () =>
+    as(KUBELET)
+      .get(SECRETS, key)
+      .then(
+        () => true,
+        () => false,
+      ),
+  );
+  await client.delete(PODS, { namespace: "default", name: "guest" }, { gracePeriodSeconds: 0 });
+  await vi.waitUntil(() => server.api.source.get(PODS, "default", "guest") === undefined);
+  await expect(as(KUBELET).get(SECRETS, key)).rejects.toMatchObject({ code: 403 });
+});
