@@ -18,6 +18,7 @@ const RBAC = "rbac.authorization.k8s.io";
 /** Each process, and a method of its own. */
 const PROCESSES: readonly (readonly [string, string, string])[] = [
   ["scheduler/0", "coxswain.scheduler.v1.Scheduler", "Explain"],
+  ["controller-manager/0", "coxswain.controller.v1.Controllers", "List"],
   ["kubelet/node-1", "coxswain.kubelet.v1.Kubelet", "ListPods"],
   ["kube-proxy/node-1", "coxswain.proxy.v1.Proxy", "ListRules"],
 ];
@@ -27,7 +28,7 @@ let client: ResourceClient;
 beforeAll(async () => {
   plane = await startControlPlane({
     nodes: 1,
-    components: ["scheduler", "kubelet", "kube-proxy"],
+    components: ["scheduler", "controller-manager", "kubelet", "kube-proxy"],
   });
   client = plane.client();
 });

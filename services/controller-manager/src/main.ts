@@ -1,6 +1,12 @@
 // The controller-manager's process: makes the real dependencies and runs the app.
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
+import {
+  createDelegatedReviews,
+  createEventRecorder,
+  createInformerFactory,
+  createLeaderElector,
+} from "@coxswain/client";
 import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
+import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
 import { runComponent } from "@coxswain/component-base/process";
 import { createNatsBus } from "@coxswain/event-bus";
 import { hostname } from "node:os";
@@ -23,6 +29,7 @@ await runComponent<Flags>({
       tls: clientTls,
       userAgent: name,
     });
+    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
     const bus =
       flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
     const identity = `${hostname()}_${flags.instance}_${env.random.uuid()}`;

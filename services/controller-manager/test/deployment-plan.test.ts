@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { rolloutLimits } from "../src/deployment/limits.ts";
 import { planDeployment } from "../src/deployment/plan.ts";
-import { newReplicaSetSize, planScale } from "../src/deployment/plan-scaling.ts";
+import { newReplicaSetSize, planScale, planScaleDown } from "../src/deployment/plan-scaling.ts";
 import { sameTemplate, templateHash } from "../src/deployment/template-hash.ts";
 import { deployment, template } from "./cluster-fixture.ts";
 
@@ -167,6 +167,19 @@ describe("scaling in the middle of a rollout", () => {
     expect(newReplicaSetSize(spec(10), [rs("old", 13, 13, 1)], 0)).toBe(0);
     expect(newReplicaSetSize(spec(10), [], 0)).toBe(10);
   });
+});
+
+test("pods that a ReplicaSet was told to remove, and still counts, are not spare", () => {
+  const counted = (set: ReplicaSet, availableReplicas: number): ReplicaSet => ({
+    ...set,
+    status: { replicas: availableReplicas, availableReplicas },
+  });
+  const rolling = deployment("web", {
+    replicas: 8,
+    strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 2, maxUnavailable: 2 } },
+  });
+  const [old, fresh] = [counted(rs("old", 4, 10, 1), 6), counted(rs("new", 6, 10, 2), 4)];
+  expect([...planScaleDown(rolling, fresh, [old])]).toEqual([["old", 2]]);
 });
 
 test("the hash depends on the template alone, not on the order of its members", () => {

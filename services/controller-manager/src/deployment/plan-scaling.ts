@@ -39,13 +39,21 @@ export function planScaleUp(deployment: Deployment, newRs: ReplicaSet, old: read
   return size === current ? new Map() : new Map([[nameOf(newRs), size]]);
 }
 
+/**
+ * What stays available once the ReplicaSet has the size that it was told: its status may still count pods that it was told
+ * to remove, and counting those as spare would remove others in their place.
+ */
+function keptAvailable(rs: ReplicaSet): number {
+  return Math.min(availableOf(rs), replicasOf(rs));
+}
+
 /** One step of a rolling update down: first what is not available anyway, then as much as availability allows. */
 export function planScaleDown(deployment: Deployment, newRs: ReplicaSet, old: readonly ReplicaSet[]): Sizes {
   const sizes: Sizes = new Map();
   if (sumOf(old, replicasOf) === 0) return sizes;
   const all = [...old, newRs];
   const minAvailable = wantedReplicas(deployment) - rolloutLimits(deployment).maxUnavailable;
-  const newUnavailable = replicasOf(newRs) - availableOf(newRs);
+  const newUnavailable = replicasOf(newRs) - keptAvailable(newRs);
   const most = sumOf(all, replicasOf) - minAvailable - newUnavailable;
   if (most <= 0) return sizes;
   const oldestFirst = old.toSorted(byCreation);
@@ -56,7 +64,7 @@ export function planScaleDown(deployment: Deployment, newRs: ReplicaSet, old: re
     unhealthy -= down;
     if (down > 0) sizes.set(nameOf(rs), replicasOf(rs) - down);
   }
-  let healthy = sumOf(all, availableOf) - minAvailable;
+  let healthy = sumOf(all, keptAvailable) - minAvailable;
   for (const rs of oldestFirst) {
     const down = Math.min(healthy, sizeOf(rs));
     if (down <= 0) continue;
