@@ -1,11 +1,8 @@
-// The real kubectl against a whole api-server. Runs where KUBECTL names the program or the pinned one has been unpacked.
-import { existsSync } from "node:fs";
+// The real, pinned kubectl against a whole api-server.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Agent, request } from "undici";
-import { kubectl, startTestServer } from "./support/test-server.ts";
+import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { KubectlResult, TestServer } from "./support/test-server.ts";
-
-const program = process.env["KUBECTL"] ?? "";
 
 const MANIFEST = `apiVersion: apps/v1
 kind: Deployment
@@ -23,19 +20,20 @@ metadata: {name: settings, namespace: default}
 data: {colour: red}
 `;
 
-describe.runIf(existsSync(program))("kubectl", () => {
+describe("kubectl", () => {
   let server: TestServer;
-  const run = (...args: string[]): Promise<KubectlResult> => kubectl(program, server, args);
+  const run = (...args: string[]): Promise<KubectlResult> => kubectl(server, args);
   const ok = async (...args: string[]): Promise<string> => {
     const { code, out, err } = await run(...args);
     expect({ code, err }, args.join(" ")).toMatchObject({ code: 0 });
     return out;
   };
-  const apply = (text: string): Promise<KubectlResult> => kubectl(program, server, ["apply", "-f", "-"], text);
+  const apply = (text: string): Promise<KubectlResult> => kubectl(server, ["apply", "-f", "-"], text);
 
   beforeAll(async () => {
+    await prepareKubectl();
     server = await startTestServer();
-  });
+  }, 120_000);
   afterAll(() => server.close());
 
   test("version, api-resources, explain", async () => {
@@ -92,7 +90,7 @@ describe.runIf(existsSync(program))("kubectl", () => {
 
   test("get -w shows changes as rows", async () => {
     await ok("create", "configmap", "watched");
-    const watching = kubectl(program, server, ["get", "cm", "watched", "-w", "--request-timeout=4s"]);
+    const watching = kubectl(server, ["get", "cm", "watched", "-w", "--request-timeout=4s"]);
     await server.env.timers.sleep(1_500);
     await ok("patch", "cm", "watched", "--type=merge", "-p", '{"data":{"a":"b"}}');
     expect((await watching).out).toMatch(/^NAME +DATA +AGE\nwatched +0 .*\nwatched +1 /);

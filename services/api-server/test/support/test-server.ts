@@ -3,6 +3,8 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { repositoryRoot } from "@coxswain/cluster";
+import { ensureKubectl } from "@coxswain/cluster/external-programs";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { createGrpcServer } from "@coxswain/component-base/grpc-server";
 import { makeKubeconfig } from "@coxswain/component-base/identity/kubeconfig";
@@ -16,6 +18,8 @@ import { createMemoryStorage } from "@coxswain/storage";
 import type { MemoryStorage } from "@coxswain/storage";
 import { createApiServerComponent } from "../../src/component.ts";
 import type { ApiServerComponent } from "../../src/component.ts";
+
+const TOOLS_DIR = join(repositoryRoot(), ".tools");
 
 export interface TestServer {
   readonly env: Env;
@@ -98,15 +102,16 @@ export interface KubectlResult {
   readonly err: string;
 }
 
+/** Gets the pinned kubectl where it is not here yet, which takes a while: for beforeAll. */
+export async function prepareKubectl(): Promise<void> {
+  await ensureKubectl(TOOLS_DIR, (line) => process.stderr.write(`${line}\n`));
+}
+
 /** Runs the real kubectl against the server; `input` is its stdin. */
-export function kubectl(
-  program: string,
-  server: TestServer,
-  args: readonly string[],
-  input = "",
-): Promise<KubectlResult> {
+export async function kubectl(server: TestServer, args: readonly string[], input = ""): Promise<KubectlResult> {
   const common = [`--kubeconfig=${server.kubeconfig}`, `--cache-dir=${join(server.dir, "cache")}`];
-  return new Promise((resolve) => {
+  const program = await ensureKubectl(TOOLS_DIR, () => {});
+  return await new Promise((resolve) => {
     const child = execFile(
       program,
       [...common, ...args],
