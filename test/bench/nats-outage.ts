@@ -2,7 +2,7 @@
 // api-servers, with NATS, with NATS frozen in the middle, and with NATS killed again and again. Prints how long each took and
 // whether the Deployment kept its promises meanwhile. Only ratios carry over to other machines.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { DEPLOYMENTS, type Deployment } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
@@ -12,17 +12,7 @@ import { startCluster, type Cluster } from "@coxswain/cluster";
 import { silentLogger } from "@coxswain/component-base";
 import { certificateFiles } from "@coxswain/component-base/identity/index";
 import { createRealEnv } from "@coxswain/env";
-
-export interface Figure {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  /** Null where none is set: the figure is for comparison. */
-  readonly aim: number | null;
-  /** The limit or peer of the same run. */
-  readonly against: number | null;
-  readonly met: boolean;
-}
+import { report, type Figure } from "./figures.ts";
 
 interface Rollout {
   readonly ms: number;
@@ -188,20 +178,4 @@ export async function run(): Promise<Figure[]> {
   }
 }
 
-function print(figures: readonly Figure[]): void {
-  for (const { name, value, unit, aim, against, met } of figures) {
-    const beside = [
-      ...(aim === null ? [] : [`aim ${aim}`]),
-      ...(against === null ? [] : [`with NATS ${against}, ${(value / against).toFixed(2)}x`]),
-    ];
-    const verdict = aim === null || met ? "" : "  NOT MET";
-    console.log(`${name.padEnd(52)} ${String(value).padStart(7)} ${unit.padEnd(5)} ${beside.join(", ")}${verdict}`);
-  }
-}
-
-if (import.meta.main) {
-  const figures = await run();
-  const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, Node ${process.version}`;
-  if (process.argv.includes("--json")) console.log(JSON.stringify({ name: "nats-outage", machine, figures }));
-  else print(figures);
-}
+if (import.meta.main) report("nats-outage", await run());

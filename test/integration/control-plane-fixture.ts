@@ -49,6 +49,8 @@ export interface ControlPlane extends AsyncDisposable {
 export interface ControlPlaneOptions extends Partial<Pick<ClusterSpec, "apiServers" | "nodes" | "enableChaos">> {
   /** Besides etcd, NATS and the api-servers. */
   readonly components?: readonly Component[];
+  /** Further flags of every api-server. */
+  readonly apiServerArgs?: readonly string[];
 }
 
 const READY_MS = 60_000;
@@ -92,7 +94,7 @@ function runProcess(spec: ProcessSpec, prober: Prober, live: Set<ChildProcess>):
 
 /** Starts etcd, NATS, the api-servers and `components`, each ready before the next kind. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-  const { components = [], ...wish } = options;
+  const { components = [], apiServerArgs = [], ...wish } = options;
   const home = mkdtempSync(path.join(tmpdir(), "cox-cp-"));
   const spec = clusterSpec({ nodes: 0, ...wish });
   const paths = clusterPaths(spec.name, home);
@@ -114,6 +116,9 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
   process.once("exit", endAll);
   const processes = planProcesses({ spec, paths, binaries, ports })
     .filter((planned) => wanted.has(planned.component))
+    .map((planned) =>
+      planned.component === "api-server" ? { ...planned, args: [...planned.args, ...apiServerArgs] } : planned,
+    )
     .map((planned) => runProcess(planned, prober, live));
   const stop = async (): Promise<void> => {
     await Promise.all(processes.map((running) => running.kill()));
