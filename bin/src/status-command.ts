@@ -10,6 +10,8 @@ interface ProcessStatus {
   readonly state: string;
   readonly message: string;
   readonly pid: number;
+  /** HTTPS (the client port of etcd and NATS) and gRPC; 0 where there is none. */
+  readonly ports: { readonly main: number; readonly grpc: number };
   readonly restarts: number;
   readonly pssKib: number | undefined;
   readonly leader: boolean | undefined;
@@ -45,6 +47,7 @@ function toStatus(record: ProcessRecord, facts: ComponentFacts | undefined): Pro
     state: record.state,
     message: record.message,
     pid: record.pid,
+    ports: record.spec.ports,
     restarts: record.restarts,
     pssKib: record.pid > 0 ? pssKib(record.pid) : undefined,
     leader: facts?.leader,
@@ -58,10 +61,12 @@ function printStatuses(processes: readonly ProcessStatus[]): void {
     `${one.component}/${one.instance}`,
     one.state,
     one.pid > 0 ? String(one.pid) : "-",
+    String(one.ports.main),
+    one.ports.grpc > 0 ? String(one.ports.grpc) : "",
     String(one.restarts),
     one.leader ? "leader" : "",
     one.pssKib === undefined ? "" : `${(one.pssKib / 1024).toFixed(0)} MB`,
     [...Object.entries(one.facts).map(([key, value]) => `${key}=${value}`), one.message].filter(Boolean).join(" "),
   ]);
-  printTable(["PROCESS", "STATE", "PID", "RESTARTS", "LEADER", "PSS", "FACTS"], rows);
+  printTable(["PROCESS", "STATE", "PID", "PORT", "GRPC", "RESTARTS", "LEADER", "PSS", "FACTS"], rows);
 }
