@@ -2,6 +2,7 @@
 // What cannot run here counts as skipped, with the reason. Exits 1 when anything failed.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { ensureProgram, ETCD, MissingProgramError, NATS_SERVER } from "@coxswain/cluster";
 import { staticSteps } from "./check.ts";
 import { root, runStep } from "./run-step.ts";
 import { addTally, composeMissing, type Tally, tallyOf, type VitestReport } from "./test-tally.ts";
@@ -81,6 +82,20 @@ const suites: readonly (readonly [string, () => Promise<Tally>])[] = [
   ["compose", runCompose],
 ];
 
+/** Puts etcd and nats-server, unpacked if need be, on the PATH of all suites. */
+async function provide(): Promise<void> {
+  for (const program of [ETCD, NATS_SERVER]) {
+    try {
+      const file = await ensureProgram(program, path.join(root, ".tools"), (line) => console.log(line));
+      process.env["PATH"] = `${path.dirname(file)}:${process.env["PATH"] ?? ""}`;
+    } catch (error) {
+      if (!(error instanceof MissingProgramError)) throw error;
+      console.log(`${error.message}; the suites that need it will fail`);
+    }
+  }
+}
+
+await provide();
 console.log("building");
 const build = await runStep(node, ["tools/build.ts"]);
 let total: Tally = { passed: 0, failed: build.ok ? 0 : 1, skipped: 0 };

@@ -1,6 +1,5 @@
 // A cluster's life from the outside: up, two side by side, down, a killed supervisor; nothing stays behind.
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
@@ -9,8 +8,17 @@ import { eventually } from "./cluster-fixture.ts";
 
 /** Command lines that name the folder: every process of a cluster does. */
 function processesOf(home: string): string[] {
-  const all = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" });
-  return all.split("\n").filter((line) => line.includes(home) && !line.includes("ps -eo"));
+  const commandLine = (pid: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+    } catch (error) {
+      // Processes end while we look.
+      if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
+      throw error;
+    }
+  };
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(commandLine).filter((line) => line.includes(home));
 }
 
 async function pidsOf(cluster: Cluster): Promise<number[]> {

@@ -1,10 +1,10 @@
 // The configuration means to a real nats-server what it says: identities by certificate, and no more than each needs.
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { silentLogger } from "@coxswain/component-base";
+import { createCa, issueCertificate } from "@coxswain/component-base/identity/index";
 import { createRealEnv } from "@coxswain/env";
 import { busPermissions, createNatsBus, natsServerConfig, type EventBus } from "@coxswain/event-bus";
 import { connected, eventually } from "../src/testing/bus-suite.ts";
@@ -13,27 +13,26 @@ import { startNats, type TestNats } from "../src/testing/nats-server.ts";
 const env = createRealEnv();
 const folder = mkdtempSync(join(tmpdir(), "coxswain-bus-pki-"));
 const path = (name: string): string => join(folder, name);
-const SUBJECTS: Record<string, string> = {
-  apiserver: "/CN=system:apiserver",
-  scheduler: "/CN=system:kube-scheduler",
-  node1: "/O=system:nodes/CN=system:node:node-1",
-  stranger: "/CN=stranger",
-};
+const CLIENTS = [
+  { name: "apiserver", commonName: "system:apiserver" },
+  { name: "scheduler", commonName: "system:kube-scheduler" },
+  { name: "node1", commonName: "system:node:node-1", organizations: ["system:nodes"] },
+  { name: "stranger", commonName: "stranger" },
+];
 let nats: TestNats;
 const buses: EventBus[] = [];
 const refusals: string[] = [];
 const logger = { ...silentLogger, debug: (fields: object) => void refusals.push(JSON.stringify(fields)) };
 
-function openssl(...args: string[]): void {
-  execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
-}
-
-function issue(name: string, subject: string): void {
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", `${name}.key`];
-  openssl("req", ...key, "-subj", subject, "-out", `${name}.csr`);
-  writeFileSync(path("ext"), "subjectAltName=IP:127.0.0.1\n");
-  const sign = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "ext"];
-  openssl("x509", "-req", "-in", `${name}.csr`, ...sign, "-out", `${name}.crt`);
+async function makeCertificates(): Promise<void> {
+  const ca = await createCa(env);
+  writeFileSync(path("ca.crt"), ca.certPem);
+  const server = { name: "server", commonName: "nats", usages: ["server"] as const };
+  for (const wanted of [server, ...CLIENTS.map((client) => ({ ...client, usages: ["client"] as const }))]) {
+    const { certPem, keyPem } = await issueCertificate(ca, { ...wanted, ips: ["127.0.0.1"], days: 2 }, env);
+    writeFileSync(path(`${wanted.name}.crt`), certPem);
+    writeFileSync(path(`${wanted.name}.key`), keyPem);
+  }
 }
 
 function bus(name: string): EventBus {
@@ -54,10 +53,7 @@ function bus(name: string): EventBus {
 }
 
 beforeAll(async () => {
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key"];
-  openssl("req", "-x509", ...key, "-subj", "/CN=test-ca", "-days", "2", "-out", "ca.crt");
-  issue("server", "/CN=nats");
-  for (const [name, subject] of Object.entries(SUBJECTS)) issue(name, subject);
+  await makeCertificates();
   const identity = (
     username: string,
     organization = "",
