@@ -18,6 +18,9 @@ import { sameTemplate } from "./template-hash.ts";
 
 const WORKERS = 5;
 
+/** How long to wait for a cache that is behind, where no event comes. */
+const CACHE_LAG_MS = 200;
+
 export function createDeploymentController(context: ControllerContext): ManagedController {
   const logic = new DeploymentLogic(context);
   const controller = createController(
@@ -43,7 +46,10 @@ class DeploymentLogic {
     const nowMs = env.clock.now();
     const oldPodsRunning = this.#oldPodsRunning(deployment, replicaSets);
     const plan = planDeployment({ deployment, replicaSets, oldPodsRunning, nowMs });
-    if (plan.create !== undefined) await this.#create(deployment, plan.create);
+    if (plan.create !== undefined) {
+      if (!(await this.#isCurrent(deployment, replicaSets))) return { requeueAfterMs: CACHE_LAG_MS };
+      await this.#create(deployment, plan.create);
+    }
     await settleAll(plan.changes.map((change) => this.#change(deployment, change)));
     await settleAll(plan.remove.map((rs) => this.#remove(rs)));
     await updateStatus(client, DEPLOYMENTS, deployment, (now) => statusFrom(now, plan));
@@ -72,6 +78,18 @@ class DeploymentLogic {
           .byIndex(BY_CONTROLLER, rs.metadata?.uid ?? "")
           .some((pod) => !isPodTerminal(pod)),
     );
+  }
+
+  /**
+   * True where the cache shows the sizes that the server has. An update that goes by an old size is refused for its version;
+   * a create has none, and a new ReplicaSet sized beside sizes of the past would surge too far.
+   */
+  async #isCurrent(deployment: Deployment, cached: readonly ReplicaSet[]): Promise<boolean> {
+    const { items } = await this.#context.client.list<ReplicaSet>(REPLICA_SETS, {
+      namespace: deployment.metadata?.namespace,
+    });
+    const sizes = new Map(cached.map((rs) => [rs.metadata?.uid, replicasOf(rs)]));
+    return items.filter((rs) => controls(deployment, rs)).every((rs) => sizes.get(rs.metadata?.uid) === replicasOf(rs));
   }
 
   async #create(deployment: Deployment, rs: ReplicaSet): Promise<void> {
