@@ -1,0 +1,188 @@
+// Every invariant can fail: a violation is planted, and it is found; what looks like it and is allowed passes.
+import type { KubeObject } from "@coxswain/apimachinery";
+import { storageKey } from "@coxswain/api-server/watch-cache/stored-form";
+import { describe, expect, test } from "vitest";
+import type { Actor } from "../src/actor.ts";
+import { ClusterState } from "../src/cluster-state.ts";
+import { Checker } from "../src/invariants/checker.ts";
+
+/** A store that holds what it is told, checked at each commit. */
+class Store {
+  readonly checker = new Checker();
+  readonly #state = new ClusterState();
+  #rv = 1024n;
+  #ms = 0;
+
+  put(group: string, resource: string, object: KubeObject, options: { actor?: Actor; rv?: bigint } = {}): void {
+    const { name = "", namespace = "" } = object.metadata ?? {};
+    const key = storageKey({ group, resource }, namespace, name);
+    const rv = options.rv ?? (this.#rv += 1024n);
+    this.#commit(key, Buffer.from(JSON.stringify(object)), rv, options.actor);
+  }
+
+  remove(resource: string, name: string): void {
+    this.#commit(storageKey({ group: "", resource }, "default", name), undefined, (this.#rv += 1024n), undefined);
+  }
+
+  get broken(): string[] {
+    return this.checker.violations.map((one) => one.invariant);
+  }
+
+  #commit(key: string, value: Buffer | undefined, rv: bigint, actor: Actor | undefined): void {
+    const change = this.#state.apply(++this.#ms, { key, value, rv, actor });
+    if (change !== undefined) this.checker.observe(change, this.#state);
+  }
+}
+
+/** Only what the invariants read; the types ask for more. */
+type Loose = KubeObject & { spec?: unknown; status?: unknown };
+
+const meta = (name: string, owner?: string) => ({
+  name,
+  namespace: "default",
+  uid: `uid-${name}`,
+  ...(owner === undefined
+    ? {}
+    : { ownerReferences: [{ apiVersion: "v1", kind: "Owner", name: owner, uid: `uid-${owner}`, controller: true }] }),
+});
+
+const pod = (name: string, more: { node?: string; owner?: string; ready?: boolean; cpu?: string } = {}): Loose => ({
+  metadata: meta(name, more.owner),
+  spec: {
+    ...(more.node === undefined ? {} : { nodeName: more.node }),
+    containers: [{ name: "c", resources: { requests: { cpu: more.cpu ?? "100m" } } }],
+  },
+  status: { phase: "Running", conditions: [{ type: "Ready", status: more.ready === true ? "True" : "False" }] },
+});
+
+const deployment = (generation: number, observed: number, replicas: number, done = false): Loose => ({
+  metadata: { ...meta("web"), generation },
+  spec: { replicas, strategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } } },
+  status: {
+    observedGeneration: observed,
+    ...(done ? { replicas, updatedReplicas: replicas, availableReplicas: replicas } : {}),
+  },
+});
+
+const replicaSet = (name: string, generation: number, observed: number, replicas: number): Loose => ({
+  metadata: { ...meta(name, "web"), generation },
+  spec: { replicas },
+  status: { observedGeneration: observed },
+});
+
+const lease = (holderIdentity: string, leaseTransitions: number): Loose => ({
+  metadata: { ...meta("kube-scheduler"), namespace: "kube-system" },
+  spec: { holderIdentity, leaseTransitions },
+});
+
+const leader = (identity: string, transitions: number): Actor => ({
+  process: "scheduler-1",
+  identity,
+  lease: "kube-system/kube-scheduler",
+  fence: { lease: "kube-system/kube-scheduler", holder: identity, transitions },
+});
+
+describe("pods and nodes", () => {
+  test("a pod that is bound again breaks bound-once", () => {
+    const store = new Store();
+    store.put("", "pods", pod("a"));
+    store.put("", "pods", pod("a", { node: "n1" }));
+    expect(store.broken).toEqual([]);
+    store.put("", "pods", pod("a", { node: "n2" }));
+    expect(store.broken).toEqual(["bound-once"]);
+  });
+
+  test("a node that is given more than it has breaks no-overcommit", () => {
+    const store = new Store();
+    const allocatable = { cpu: "1", memory: "1Gi", pods: "10" };
+    const node: Loose = { metadata: { name: "n1", uid: "n" }, status: { allocatable } };
+    store.put("", "nodes", node);
+    store.put("", "pods", pod("a", { node: "n1", cpu: "600m" }));
+    store.put("", "pods", pod("b", { node: "n1", cpu: "400m" }));
+    expect(store.broken).toEqual([]);
+    store.put("", "pods", pod("c", { node: "n1", cpu: "1m" }));
+    expect(store.broken).toEqual(["no-overcommit"]);
+  });
+});
+
+describe("objects of every kind", () => {
+  test("a version that does not grow breaks versions-grow", () => {
+    const store = new Store();
+    store.put("", "pods", pod("a"), { rv: 9_000n });
+    store.put("", "pods", pod("b"), { rv: 9_000n });
+    expect(store.broken).toEqual(["versions-grow"]);
+  });
+
+  test("a uid that is given twice, or changes, breaks uids-are-unique", () => {
+    const again = new Store();
+    again.put("", "pods", pod("a"));
+    again.remove("pods", "a");
+    again.put("", "pods", pod("a"));
+    expect(again.broken).toEqual(["uids-are-unique"]);
+    const changed = new Store();
+    changed.put("", "pods", pod("a"));
+    changed.put("", "pods", { ...pod("a"), metadata: { ...meta("a"), uid: "another" } });
+    expect(changed.broken).toEqual(["uids-are-unique"]);
+  });
+
+  test("a write of a leader of the past breaks leaders-are-fenced", () => {
+    const store = new Store();
+    store.put("coordination.k8s.io", "leases", lease("one", 3));
+    store.put("", "pods", pod("a"), { actor: leader("one", 3) });
+    expect(store.broken).toEqual([]);
+    store.put("", "pods", pod("b"), { actor: leader("one", 2) });
+    store.put("", "pods", pod("c"), { actor: leader("two", 3) });
+    expect(store.broken).toEqual(["leaders-are-fenced", "leaders-are-fenced"]);
+  });
+});
+
+describe("workloads", () => {
+  test("wishes above replicas + maxSurge break no-over-surge", () => {
+    const store = new Store();
+    store.put("apps", "deployments", deployment(1, 1, 4));
+    store.put("apps", "replicasets", replicaSet("old", 1, 1, 4));
+    store.put("apps", "replicasets", replicaSet("new", 1, 1, 1));
+    expect(store.broken).toEqual([]);
+    store.put("apps", "replicasets", replicaSet("new", 2, 1, 2));
+    expect(store.broken).toEqual(["no-over-surge"]);
+  });
+
+  test("a limit that shrank counts once the controller has seen it", () => {
+    const store = new Store();
+    store.put("apps", "deployments", deployment(1, 1, 4));
+    store.put("apps", "replicasets", replicaSet("old", 1, 1, 3));
+    store.put("apps", "deployments", deployment(2, 1, 2));
+    store.put("apps", "replicasets", replicaSet("old", 2, 1, 4));
+    expect(store.broken).toEqual([]);
+    store.put("apps", "deployments", deployment(2, 2, 2));
+    store.put("apps", "replicasets", replicaSet("old", 3, 1, 5));
+    expect(store.broken).toEqual(["no-over-surge"]);
+  });
+
+  test("a pod too many breaks no-over-creation", () => {
+    const store = new Store();
+    store.put("apps", "replicasets", replicaSet("old", 1, 1, 1));
+    store.put("", "pods", pod("a", { owner: "old" }));
+    expect(store.broken).toEqual([]);
+    store.put("", "pods", pod("b", { owner: "old" }));
+    expect(store.broken).toEqual(["no-over-creation"]);
+  });
+
+  test("a ready pod that goes breaks stays-available, unless its node was disturbed", () => {
+    const ready = (): Store => {
+      const store = new Store();
+      store.put("apps", "replicasets", replicaSet("old", 1, 1, 2));
+      store.put("", "pods", pod("a", { owner: "old", ready: true }));
+      store.put("", "pods", pod("b", { owner: "old", ready: true }));
+      store.put("apps", "deployments", deployment(1, 1, 2, true));
+      return store;
+    };
+    const store = ready();
+    store.remove("pods", "a");
+    expect(store.broken).toEqual(["stays-available"]);
+    const disturbed = ready();
+    disturbed.checker.availability.disturb(1_000);
+    disturbed.remove("pods", "a");
+    expect(disturbed.broken).toEqual([]);
+  });
+});
