@@ -69,3 +69,32 @@ test("two api-servers start at once, and one of them looks after the store", asy
   await env.advance(1_000);
   await Promise.all(servers.map(({ running }) => running));
 });
+
+test("a quiet watch hears about every ten seconds how far it has got", async () => {
+  const env = new VirtualEnv({ seed: 3 });
+  const storage = createMemoryStorage({ env });
+  const api = createApiServer({
+    env,
+    bus: createMemoryBus({ env }),
+    storage,
+    id: "a",
+    logger: silentLogger,
+    metrics: noMetrics,
+  });
+  const stop = new AbortController();
+  const running = api.run(stop.signal);
+  expect(await env.runUntil(() => api.ready() === undefined, 20_000)).toBe(true);
+  let bookmarks = 0;
+  const follow = async (): Promise<void> => {
+    for await (const { type } of api.loopback.watch(SERVICES, { allowBookmarks: true }, stop.signal)) {
+      if (type === "BOOKMARK") bookmarks++;
+    }
+  };
+  const following = follow();
+  await env.advance(60_500);
+  expect(bookmarks).toBeGreaterThanOrEqual(5);
+  expect(bookmarks).toBeLessThanOrEqual(6);
+  stop.abort();
+  await env.advance(1_000);
+  await Promise.all([running, following.catch(() => {})]);
+});

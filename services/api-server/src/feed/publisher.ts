@@ -1,6 +1,6 @@
 // The change feed's publisher: sends each committed change once, chained to the one before. It hears the changes from this
-// process's own watch of storage, so what was committed is never forgotten; a new publisher starts a new epoch, at which
-// readers verify what they have.
+// process's own watch of storage, so what was committed is never forgotten; a new publisher, or one whose cache was filled
+// anew, starts a new epoch, at which readers verify what they have.
 import type { Pod } from "@coxswain/api";
 import { groupResource } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
@@ -22,8 +22,19 @@ interface PublisherDeps {
 /** Publishes until `signal` aborts. `epoch` must be new. */
 export async function runPublisher(deps: PublisherDeps, epoch: string, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
-  const publisher = new Publisher(deps, epoch);
-  const untap = deps.cache.tap((events) => publisher.publish(events));
+  let filled = deps.cache.resource(PODS);
+  let publisher = new Publisher(deps, epoch);
+  let refills = 0;
+  const untap = deps.cache.tap((events) => {
+    if (deps.cache.resource(PODS) === filled) {
+      publisher.publish(events);
+      return;
+    }
+    // Changes from before the refill were never heard of: no chain may lead across it, and these events belong to it.
+    filled = deps.cache.resource(PODS);
+    publisher = new Publisher(deps, `${epoch}.${++refills}`);
+    publisher.bookmarks();
+  });
   publisher.bookmarks();
   const timer = deps.env.timers.setInterval(() => publisher.bookmarks(), BOOKMARK_INTERVAL_MS);
   await new Promise<void>((resolve) => {
@@ -36,7 +47,9 @@ export async function runPublisher(deps: PublisherDeps, epoch: string, signal: A
 class Publisher {
   readonly #deps: PublisherDeps;
   readonly #epoch: string;
-  /** Last version of each node's pods. */
+  /** Everything after this version is published in this epoch. */
+  readonly #startRv: bigint;
+  /** Last version that was published of each node's pods. */
   readonly #nodes = new Map<string, bigint>();
   readonly #chains = new Map<string, bigint>();
 
@@ -44,10 +57,7 @@ class Publisher {
     this.#deps = deps;
     this.#epoch = epoch;
     for (const resource of deps.cache.resources()) this.#chains.set(groupResource(resource.kind), resource.lastRv);
-    for (const pod of deps.cache.list(PODS)) {
-      const node = nodeOf(pod);
-      if (node !== "" && pod.rv > (this.#nodes.get(node) ?? 0n)) this.#nodes.set(node, pod.rv);
-    }
+    this.#startRv = deps.cache.throughRv;
   }
 
   publish(events: readonly CacheEvent[]): void {
@@ -62,7 +72,7 @@ class Publisher {
     this.#chains.set(id, event.rv);
     const isPod = kind.group === "" && kind.resource === "pods";
     const node = isPod ? nodeOf(event.object) : "";
-    const prevNodeRv = node === "" ? undefined : (this.#nodes.get(node) ?? 0n).toString();
+    const prevNodeRv = node === "" ? undefined : this.#lastOf(node).toString();
     if (node !== "") this.#nodes.set(node, event.rv);
     const { namespace, name, json } = event.object;
     const bare = json.length > MAX_BODY_BYTES || (kind.group === "" && kind.resource === "secrets");
@@ -76,6 +86,14 @@ class Publisher {
     });
     const subject = changeSubject(kind.group, kind.resource, namespace, node);
     this.#deps.bus.publish(subject, headers, bare ? EMPTY : json);
+  }
+
+  /**
+   * The start bounds what happened to a node's pods before the epoch. The pods that are present would not: the last thing
+   * that happened may have been a deletion.
+   */
+  #lastOf(node: string): bigint {
+    return this.#nodes.get(node) ?? this.#startRv;
   }
 
   /** Tells every chain how far it goes, so that silence means loss. */
@@ -93,7 +111,7 @@ class Publisher {
       ...this.#nodes.keys(),
     ]);
     for (const node of nodes) {
-      const prevNodeRv = (this.#nodes.get(node) ?? 0n).toString();
+      const prevNodeRv = this.#lastOf(node).toString();
       const headers = encodeHeader({ type: "BOOKMARK", epoch: this.#epoch, rv, prevRv: pods, prevNodeRv });
       bus.publish(changeSubject("", "pods", "", node), headers, EMPTY);
     }

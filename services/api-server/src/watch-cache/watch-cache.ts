@@ -17,7 +17,6 @@ const REPLAY_REVISIONS = 20_000n;
 const PAGE = 5_000;
 /** How long a read waits for the cache to catch up. */
 const CATCH_UP_MS = 3_000;
-const BOOKMARK_MS = 60_000;
 const RESTART_MS = 500;
 
 type GroupResource = Pick<ResourceRef, "group" | "resource">;
@@ -311,8 +310,6 @@ export class WatchCache implements ObjectSource {
     }
   }
 }
-
-export const BOOKMARK_EVERY_MS = BOOKMARK_MS;
 
 function unavailable(message: string): StatusError {
   return new StatusError("ServiceUnavailable", 503, message, { retryAfterSeconds: 1 });
