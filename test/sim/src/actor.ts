@@ -11,6 +11,8 @@ export interface Actor {
   /** The Lease that its kind of process must hold to write, as in "kube-system/kube-scheduler"; empty: none. */
   readonly lease: string;
   readonly fence?: Fence;
+  /** The client has given up waiting: what the request still does, it does behind the client's back. */
+  abandoned?: boolean;
 }
 
 const current = new AsyncLocalStorage<Actor>();

@@ -3,10 +3,15 @@ import { parseArgs } from "node:util";
 import { describeRun } from "./report.ts";
 import { runSeed } from "./run-seed.ts";
 
+function refuse(why: string): never {
+  process.stderr.write(`${why}\n`);
+  process.exit(2);
+}
+
 function whole(name: string, text: string, least: number): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new RangeError(`--${name}: Invalid value: ${JSON.stringify(text)}: must be a whole number from ${least} on`);
+  return refuse(`--${name}: Invalid value: ${JSON.stringify(text)}: must be a whole number from ${least} on`);
 }
 
 const { values } = parseArgs({

@@ -151,8 +151,10 @@ class SimClient implements ResourceClient {
     network.passCall(process.name);
     const incarnation = this.#reach();
     const inner = this.#inner(incarnation, fence);
-    const working = incarnation.process.perform(() => actAs({ ...actor, fence }, () => work(inner)));
-    const result = await this.#unlessLost(working, incarnation.connections.signal);
+    const own: Actor = { ...actor, fence };
+    const working = incarnation.process.perform(() => actAs(own, () => work(inner)));
+    const onLoss = (): void => void (own.abandoned = true);
+    const result = await this.#unlessLost(working, incarnation.connections.signal, onLoss);
     network.passAnswer(process.name);
     await network.travel();
     return result;
@@ -169,12 +171,16 @@ class SimClient implements ResourceClient {
     return fence === undefined ? inner : inner.fenced(() => fence);
   }
 
-  #unlessLost<T>(working: Promise<T>, broken: AbortSignal): Promise<T> {
+  #unlessLost<T>(working: Promise<T>, broken: AbortSignal, onLoss: () => void): Promise<T> {
     const { timers } = this.#deps.network.env;
     return new Promise<T>((resolve, reject) => {
-      const onBreak = (): void => reject(lost());
+      const giveUp = (error: StatusError): void => {
+        onLoss();
+        reject(error);
+      };
+      const onBreak = (): void => giveUp(lost());
       const timer = timers.setTimeout(
-        () => reject(new StatusError("Timeout", 504, "no answer in time; the request may have taken effect")),
+        () => giveUp(new StatusError("Timeout", 504, "no answer in time; the request may have taken effect")),
         CALL_TIMEOUT_MS,
       );
       broken.addEventListener("abort", onBreak, { once: true });

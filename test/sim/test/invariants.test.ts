@@ -168,6 +168,24 @@ describe("workloads", () => {
     expect(store.broken).toEqual(["no-over-creation"]);
   });
 
+  test("a create that a thawed server carries out late is allowed, for a name that was there", () => {
+    const late: Actor = { process: "controller-manager-1", identity: "", lease: "", abandoned: true };
+    const store = new Store();
+    store.put("apps", "replicasets", replicaSet("old", 1, 1, 1));
+    store.put("", "pods", pod("a", { owner: "old" }));
+    store.remove("pods", "a");
+    store.put("", "pods", pod("b", { owner: "old" }));
+    store.put(
+      "",
+      "pods",
+      { ...pod("a", { owner: "old" }), metadata: { ...meta("a", "old"), uid: "uid-late" } },
+      { actor: late },
+    );
+    expect(store.broken).toEqual([]);
+    store.put("", "pods", pod("c", { owner: "old" }), { actor: late });
+    expect(store.broken).toEqual(["no-over-creation"]);
+  });
+
   test("a ready pod that goes breaks stays-available, unless its node was disturbed", () => {
     const ready = (): Store => {
       const store = new Store();

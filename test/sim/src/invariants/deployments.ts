@@ -67,12 +67,16 @@ export function noOverSurge(): Invariant {
   };
 }
 
-/** A ReplicaSet never has more live pods than it wishes for when it makes one. */
+/**
+ * A ReplicaSet never has more live pods than it wishes for when it makes one. One thing is beyond any controller: a server
+ * that was frozen may carry out a create whose client gave up, asked elsewhere, and has seen that pod come and go.
+ */
 export function noOverCreation(): Invariant {
+  const names = new Set<string>();
   const wishes = new Generations<number>();
   return {
     name: "no-over-creation",
-    check({ ref, object, old }, state) {
+    check({ key, ref, object, old, actor }, state) {
       if (object === undefined) return OK;
       if (ref.resource === "replicasets") {
         const set = object as ReplicaSet;
@@ -80,9 +84,11 @@ export function noOverCreation(): Invariant {
         wishes.see(uidOf(set), set.metadata?.generation ?? 0, observed, set.spec?.replicas ?? 1);
       }
       if (ref.resource !== "pods" || old !== undefined) return OK;
+      const cameBack = names.has(key) && actor?.abandoned === true;
+      names.add(key);
       const owner = controllerUid(object);
       const inForce = wishes.inForce(owner ?? "");
-      if (inForce.length === 0) return OK;
+      if (cameBack || inForce.length === 0) return OK;
       const most = Math.max(...inForce);
       const live = state.owned<Pod>("pods", owner).filter(isLive).length;
       return live <= most ? OK : [`${ref.name} is pod ${live} of a ReplicaSet that wants ${most}`];
