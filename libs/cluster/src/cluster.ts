@@ -8,6 +8,7 @@ import { clusterInfo, type ClusterInfo } from "./cluster-info.ts";
 import { clusterPaths, clusterSpec, homeDir, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { askControl } from "./control-api.ts";
 import { endLeftovers, survivors } from "./leftovers.ts";
+import { isAlive } from "./process-table.ts";
 import { readState, type ClusterState } from "./state-file.ts";
 import type { ProcessRecord } from "./supervisor.ts";
 
@@ -186,7 +187,9 @@ export async function stopCluster(name: string, options: { home?: string; purge?
   const before = survivors(paths.state);
   const supervisor = readState(paths.state)?.supervisor;
   if ((await askControl(paths.socket, { op: "down" })) !== undefined) {
-    while (survivors(paths.state).some(({ pid }) => pid === supervisor?.pid)) await env.timers.sleep(POLL_MS);
+    // Its state file is gone a moment before the supervisor itself is.
+    const gone = (): boolean => supervisor === undefined || !isAlive(supervisor);
+    while (!gone()) await env.timers.sleep(POLL_MS);
   }
   const left = await endLeftovers(env, paths.state);
   rmSync(paths.socket, { force: true });

@@ -1,14 +1,7 @@
 // The controller-manager's process: makes the real dependencies and runs the app.
-import {
-  createDelegatedReviews,
-  createEventRecorder,
-  createInformerFactory,
-  createLeaderElector,
-} from "@coxswain/client";
-import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
-import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
+import { createEventRecorder, createLeaderElector } from "@coxswain/client";
+import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { createNatsBus } from "@coxswain/event-bus";
 import { hostname } from "node:os";
 import { createControllerManager } from "./app.ts";
 import { addFlags, optionsFrom, type Flags } from "./flags.ts";
@@ -20,18 +13,9 @@ await runComponent<Flags>({
   defaultGrpcPort: 10_267,
   flags: addFlags,
   create(deps) {
-    const { env, logger, metrics, flags, clientTls } = deps;
+    const { env, logger, metrics, flags } = deps;
     const name = "controller-manager";
-    const client = createGrpcResourceClient({
-      env,
-      logger,
-      addresses: flags.apiServer,
-      tls: clientTls,
-      userAgent: name,
-    });
-    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
-    const bus =
-      flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
+    const { client, informers } = connectComponent(deps, name);
     const identity = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
     const recorderFor = (component: string) => createEventRecorder({ env, client, logger, component });
     const lease = { namespace: "kube-system", name: "kube-controller-manager", identity };
@@ -48,7 +32,7 @@ await runComponent<Flags>({
       client,
       recorderFor,
       identity,
-      informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }),
+      informers,
       elector,
       options: optionsFrom(flags),
     });

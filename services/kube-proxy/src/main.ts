@@ -1,9 +1,6 @@
 // kube-proxy's process: makes the real dependencies and runs the app.
-import { createDelegatedReviews, createInformerFactory } from "@coxswain/client";
-import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
-import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
+import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { createNatsBus } from "@coxswain/event-bus";
 import { InvalidArgumentError } from "commander";
 import { createKubeProxy } from "./app.ts";
 import { createSimulatedBackend } from "./backend/simulated.ts";
@@ -47,24 +44,15 @@ await runComponent<Flags>({
       .option("--proxy-mode <mode>", "how rules are put in place", mode, "simulated")
       .option("--cluster-cidr <cidr>", "where pods have their addresses; repeatable", append, []),
   create(deps) {
-    const { env, logger, metrics, flags, clientTls } = deps;
+    const { env, logger, metrics, flags } = deps;
     const name = "kube-proxy";
-    const client = createGrpcResourceClient({
-      env,
-      logger,
-      addresses: flags.apiServer,
-      tls: clientTls,
-      userAgent: name,
-    });
-    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
-    const bus =
-      flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
+    const { client, informers } = connectComponent(deps, name);
     return createKubeProxy({
       env,
       logger,
       metrics,
       client,
-      informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }),
+      informers,
       nodeNames: flags.nodes,
       createBackend: () => createSimulatedBackend({ env, clusterCidrs: flags.clusterCidr }),
       options: { onDemand: true },

@@ -1,9 +1,7 @@
 // The kubelet's process: makes the real dependencies and runs the app.
-import { createDelegatedReviews, createEventRecorder, createInformerFactory } from "@coxswain/client";
-import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
+import { createEventRecorder } from "@coxswain/client";
+import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
-import { createNatsBus } from "@coxswain/event-bus";
 import { parseQuantity, QuantityError } from "@coxswain/apimachinery";
 import { InvalidArgumentError } from "commander";
 import { createKubelet } from "./app.ts";
@@ -56,26 +54,16 @@ await runComponent<Flags>({
       .option("--capacity-memory <quantity>", "memory of each node", parseAmount, "8Gi")
       .option("--capacity-pods <number>", "pods that each node takes", parseAmount, "110"),
   create(deps) {
-    const { env, logger, metrics, flags, clientTls, servingTls } = deps;
+    const { env, logger, metrics, flags, servingTls } = deps;
     const name = "kubelet";
-    const client = createGrpcResourceClient({
-      env,
-      logger,
-      addresses: flags.apiServer,
-      tls: clientTls,
-      userAgent: name,
-    });
-    const bus =
-      flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
-    // Whoever is no cluster master is looked up at the api-server.
-    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
+    const { client, informers } = connectComponent(deps, name);
     return createKubelet({
       env,
       logger,
       metrics,
       client,
       recorder: createEventRecorder({ env, client, logger, component: name }),
-      informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }),
+      informers,
       nodes: flags.nodes,
       serveHttps: ({ checks, managers }, signal) => {
         const api = createHttpsApi(servingTls, { checks, metrics, auth: deps.auth, clock: env.clock, managers });

@@ -1,14 +1,7 @@
 // The scheduler's process: makes the real dependencies and runs the app.
-import {
-  createDelegatedReviews,
-  createEventRecorder,
-  createInformerFactory,
-  createLeaderElector,
-} from "@coxswain/client";
-import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
-import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
+import { createEventRecorder, createLeaderElector } from "@coxswain/client";
+import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { createNatsBus } from "@coxswain/event-bus";
 import { InvalidArgumentError } from "commander";
 import { hostname } from "node:os";
 import { createScheduler } from "./app.ts";
@@ -36,18 +29,9 @@ await runComponent<Flags>({
       0,
     ),
   create(deps) {
-    const { env, logger, metrics, flags, clientTls } = deps;
+    const { env, logger, metrics, flags } = deps;
     const name = "scheduler";
-    const client = createGrpcResourceClient({
-      env,
-      logger,
-      addresses: flags.apiServer,
-      tls: clientTls,
-      userAgent: name,
-    });
-    deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
-    const bus =
-      flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name });
+    const { client, informers } = connectComponent(deps, name);
     const identity = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
     const recorder = createEventRecorder({ env, client, logger, component: "default-scheduler" });
     const lease = { namespace: "kube-system", name: "kube-scheduler", identity };
@@ -58,7 +42,7 @@ await runComponent<Flags>({
       client,
       recorder,
       identity,
-      informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }),
+      informers,
       elector: createLeaderElector(lease, { env, client, logger, recorder }),
       options: { percentageOfNodesToScore: flags.percentageOfNodesToScore },
     });

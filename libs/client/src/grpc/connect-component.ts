@@ -1,0 +1,24 @@
+// How every component but the api-server reaches the cluster, and lets it decide who may call the component.
+import { createDelegatedAuth } from "@coxswain/component-base/delegated-auth";
+import type { ProcessDeps } from "@coxswain/component-base/process";
+import { createNatsBus } from "@coxswain/event-bus";
+import { createDelegatedReviews } from "../delegated-reviews.ts";
+import type { InformerFactory } from "../informer-contract.ts";
+import { createInformerFactory } from "../informer-factory.ts";
+import type { ResourceClient } from "../resource-client.ts";
+import { createGrpcResourceClient } from "./grpc-resource-client.ts";
+
+/**
+ * A client of the api-servers and informers over the change feed, from the process's flags and certificate. Callers of the
+ * process itself are looked up at the api-server from now on.
+ */
+export function connectComponent(
+  deps: ProcessDeps<unknown>,
+  name: string,
+): { client: ResourceClient; informers: InformerFactory } {
+  const { env, logger, flags, clientTls: tls } = deps;
+  const client = createGrpcResourceClient({ env, logger, addresses: flags.apiServer, tls, userAgent: name });
+  deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
+  const bus = flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls, name });
+  return { client, informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }) };
+}
