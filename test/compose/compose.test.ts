@@ -58,8 +58,10 @@ describe.each(versions)("compose %s", (version) => {
     await project.kubectl(["rollout", "status", "deployment/web", "--timeout=120s"]);
     const jsonpath = "jsonpath={.items[*].spec.containers[0].image}";
     const running = "--field-selector=status.phase=Running";
-    const images = await project.kubectl(["get", "pods", "-l", "app=web", running, "-o", jsonpath]);
-    expect(new Set(images.split(" "))).toEqual(new Set([`example.test/app:v${image}`]));
+    // A rollout is complete while the last old pods are still on their way out.
+    const images = (): Promise<string> => project.kubectl(["get", "pods", "-l", "app=web", running, "-o", jsonpath]);
+    const wanted = `example.test/app:v${image}`;
+    await eventually(images, (seen) => seen.split(" ").every((one) => one === wanted));
   };
 
   test("is the version that it says", async () => {

@@ -24,16 +24,11 @@ async function startRollout(): Promise<void> {
 
 async function finishRollout(timeout = "120s"): Promise<void> {
   await k.ok(["rollout", "status", "deployment/web", `--timeout=${timeout}`]);
-  const images = await k.ok([
-    "get",
-    "pods",
-    "-l",
-    "app=web",
-    "--field-selector=status.phase=Running",
-    "-o",
-    "jsonpath={.items[*].spec.containers[0].image}",
-  ]);
-  expect(new Set(images.split(" "))).toEqual(new Set([`example.test/app:v${version}`]));
+  // A rollout is complete while the last old pods are still on their way out.
+  const running = ["get", "pods", "-l", "app=web", "--field-selector=status.phase=Running"];
+  const images = (): Promise<string> => k.ok([...running, "-o", "jsonpath={.items[*].spec.containers[0].image}"]);
+  const wanted = `example.test/app:v${version}`;
+  await eventually(images, (seen) => seen.split(" ").every((one) => one === wanted));
 }
 
 async function restartsOf(target: string): Promise<number> {
