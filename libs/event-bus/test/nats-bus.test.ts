@@ -35,3 +35,18 @@ test("starts while NATS is down, and joins when it comes up", async () => {
   await bus.close();
   await nats.stop();
 });
+
+test("closes though the server left a moment before and the bus has not heard of it", async () => {
+  const nats = await startNats();
+  for (let round = 0; round < 5; round += 1) {
+    const bus = createNatsBus({ env, logger: silentLogger, servers: [nats.server], name: "late" });
+    await connected(bus);
+    bus.subscribe("a", () => undefined);
+    bus.publish("a", {}, Buffer.from("queued"));
+    const killed = nats.kill();
+    await bus.close();
+    await killed;
+    await nats.restart();
+  }
+  await nats.stop();
+});

@@ -180,14 +180,24 @@ class NatsBus implements EventBus {
     await this.#connection.flush();
   }
 
-  /** Hands over what is queued where there is a server, and closes. */
+  /** Hands over what is queued where there is a server, and closes. A server that leaves meanwhile does not hinder it. */
   async close(): Promise<void> {
     if (this.#closed.signal.aborted) return this.#loop;
     this.#closed.abort();
     const connection = this.#connection;
-    if (connection !== undefined && !connection.isClosed()) {
-      await (this.#connected ? connection.drain() : connection.close());
-    }
+    if (connection !== undefined && !connection.isClosed()) await this.#leave(connection);
     await this.#loop;
+  }
+
+  async #leave(connection: NatsConnection): Promise<void> {
+    if (this.#connected) {
+      try {
+        return await connection.drain();
+      } catch (error) {
+        // The server went before the bus heard of it: what was queued is dropped, as always while disconnected.
+        this.#options.logger.debug({ error: String(error) }, "NATS left before the queue was handed over");
+      }
+    }
+    await connection.close();
   }
 }
