@@ -27,9 +27,9 @@ export function randomTransactions(): Arbitrary<RandomTransaction[][]> {
   return array(array(transaction, { minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 6 });
 }
 
-type State = Map<string, { readonly value: Buffer; readonly rv: bigint }>;
+export type State = ReadonlyMap<string, { readonly value: Buffer; readonly rv: bigint }>;
 
-interface Attempt {
+export interface Attempt {
   readonly conditions: Condition[];
   readonly mutations: Mutation[];
 }
@@ -57,33 +57,81 @@ function holds(state: State, condition: Condition): boolean {
   return current !== undefined && current.value.equals(condition.value);
 }
 
-/** Applies the committed ones in order of their versions, checking that each one's conditions held just then. */
-function applyRound(state: State, attempts: readonly Attempt[], results: readonly CommitResult[]): string[] {
-  const committed = attempts.flatMap((attempt, at) => {
-    const result = results[at]!;
-    return result.committed ? [{ attempt, rvs: result.rvs }] : [];
-  });
+interface Committed {
+  readonly attempt: Attempt;
+  readonly rvs: readonly bigint[];
+}
+
+interface Told {
+  readonly state: State;
+  readonly story: readonly string[];
+}
+
+/** What the transactions make of `before` in just this order; undefined where one's conditions did not hold. */
+function inOrder(before: State, committed: readonly Committed[]): Told | undefined {
+  const state = new Map(before);
   const story: string[] = [];
-  for (const { attempt, rvs } of committed.toSorted((a, b) => (a.rvs[0]! < b.rvs[0]! ? -1 : 1))) {
-    expect(attempt.conditions.every((condition) => holds(state, condition))).toBe(true);
+  for (const { attempt, rvs } of committed) {
+    if (!attempt.conditions.every((condition) => holds(state, condition))) return undefined;
     for (const [at, mutation] of attempt.mutations.entries()) {
       if (mutation.op === "put") state.set(mutation.key, { value: mutation.value, rv: rvs[at]! });
       else if (!state.delete(mutation.key)) continue;
       story.push(`${mutation.op} ${mutation.key} ${rvs[at]}`);
     }
   }
-  return story;
+  return { state, story };
+}
+
+/**
+ * Orders of one revision's transactions that their versions allow. A transaction that deletes nothing makes no
+ * revision: it carries the last one made before it, and may share its version with the first change of that revision.
+ * So of those that share a version all but one changed nothing, and came after everything that the revision changed.
+ */
+function orders(ofRevision: readonly Committed[]): Committed[][] {
+  const sorted = ofRevision.toSorted((a, b) => (a.rvs[0]! < b.rvs[0]! ? -1 : 1));
+  const heads = sorted.filter(({ rvs }) => rvs[0] === sorted[0]!.rvs[0]);
+  const rest = sorted.slice(heads.length);
+  const idle = [...rest, ...heads];
+  return [...heads.map((first) => [first, ...rest, ...heads.filter((head) => head !== first)]), idle];
+}
+
+/** Applies the committed ones in an order that their versions allow and in which each one's conditions held. */
+export function applyRound(
+  before: State,
+  attempts: readonly Attempt[],
+  results: readonly CommitResult[],
+): Told | undefined {
+  const revisions = new Map<bigint, Committed[]>();
+  for (const [at, attempt] of attempts.entries()) {
+    const result = results[at]!;
+    if (!result.committed) continue;
+    const revision = result.rvs[0]! / 1024n;
+    revisions.set(revision, [...(revisions.get(revision) ?? []), { attempt, rvs: result.rvs }]);
+  }
+  let told: Told = { state: before, story: [] };
+  for (const [, ofRevision] of [...revisions].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    const { state, story } = told;
+    const next = orders(ofRevision)
+      .map((order) => inOrder(state, order))
+      .find((outcome) => outcome !== undefined);
+    if (next === undefined) return undefined;
+    told = { state: next.state, story: [...story, ...next.story] };
+  }
+  return told;
 }
 
 /** Runs `rounds` below `prefix`, then compares the final state and what a watch from the start tells. */
 export async function runModel(storage: Storage, prefix: string, rounds: RandomTransaction[][]): Promise<void> {
-  const state: State = new Map();
+  let state: State = new Map();
   const story: string[] = [];
   const since = await storage.currentRv();
   for (const round of rounds) {
     const attempts = round.map((random) => attemptOf(state, prefix, random));
     const results = await Promise.all(attempts.map((attempt) => storage.commit(attempt)));
-    story.push(...applyRound(state, attempts, results));
+    const told = applyRound(state, attempts, results);
+    if (told === undefined) throw new Error("no order of the transactions explains the versions that they got");
+    state = told.state;
+    story.push(...told.story);
   }
   const { items, rv } = await storage.list({ prefix });
   const expected = [...state].map(([key, { value, rv }]) => ({ key, value, rv }));
