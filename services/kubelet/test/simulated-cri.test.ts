@@ -1,10 +1,11 @@
 // The simulated runtime meets the contract, and does what its annotation and commands say.
 import { createRealEnv } from "@coxswain/env";
 import { describe, expect, test } from "vitest";
+import { parseImageName } from "../src/cri/image-name.ts";
 import { AddressPool, fallbackPodCidr } from "../src/cri/simulated/address-pool.ts";
 import { planBehaviour } from "../src/cri/simulated/behaviour.ts";
 import { createSimulatedCri } from "../src/cri/simulated/simulated-cri.ts";
-import { parseImageName } from "../src/cri/simulated/simulated-images.ts";
+import { SimulatedImages } from "../src/cri/simulated/simulated-images.ts";
 import { criSuite } from "../src/testing/cri-suite.ts";
 
 const none = { minMs: 0, maxMs: 0 };
@@ -70,7 +71,10 @@ describe("addresses and images", () => {
     ["invalid/app", "docker.io/invalid/app:latest", false],
     ["invalid.example.com/app:1", "invalid.example.com/app:1", false],
   ])("%s is %s", (image, full, pullable) => {
-    expect(parseImageName(image)).toMatchObject({ full, pullable });
+    expect(parseImageName(image)?.full).toBe(full);
+    const pull = (): string => new SimulatedImages().pull(image);
+    if (pullable) expect(pull()).toContain("@sha256:");
+    else expect(pull).toThrow("simulated: this registry never answers");
   });
   test.each(["Nginx", "a b", "", "app:tag:tag", "-x"])("%j is no image", (image) => {
     expect(parseImageName(image)).toBeUndefined();

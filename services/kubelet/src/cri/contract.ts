@@ -3,6 +3,62 @@
 
 export type ContainerState = "CONTAINER_CREATED" | "CONTAINER_RUNNING" | "CONTAINER_EXITED" | "CONTAINER_UNKNOWN";
 
+/** How the processes of a pod or container share a namespace (runtime.v1 NamespaceMode). */
+export type NamespaceMode = "POD" | "CONTAINER" | "NODE";
+
+export interface SecurityProfile {
+  readonly type: "RuntimeDefault" | "Unconfined" | "Localhost";
+  readonly localhostRef?: string;
+}
+
+/** What Linux needs to know of a sandbox; absent where the runtime runs nothing real. */
+export interface SandboxLinux {
+  /** "/coxswain-x/node-1/burstable/pod<uid>": the runtime makes its cgroups below. */
+  readonly cgroupParent: string;
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly ipcMode: NamespaceMode;
+  readonly pidMode: NamespaceMode;
+  readonly runAsUser?: number;
+  readonly runAsGroup?: number;
+  readonly supplementalGroups: readonly number[];
+  readonly privileged: boolean;
+  readonly seccomp?: SecurityProfile;
+}
+
+export interface DnsConfig {
+  readonly servers: readonly string[];
+  readonly searches: readonly string[];
+  readonly options: readonly string[];
+}
+
+export interface PortMapping {
+  readonly protocol: "TCP" | "UDP" | "SCTP";
+  readonly containerPort: number;
+  readonly hostPort: number;
+  readonly hostIp: string;
+}
+
+/** What Linux needs to know of a container. */
+export interface ContainerLinux {
+  readonly privileged: boolean;
+  readonly readonlyRootfs: boolean;
+  readonly noNewPrivs: boolean;
+  readonly runAsUser?: number;
+  readonly runAsGroup?: number;
+  readonly runAsUserName?: string;
+  readonly supplementalGroups: readonly number[];
+  readonly addCapabilities: readonly string[];
+  readonly dropCapabilities: readonly string[];
+  readonly seccomp?: SecurityProfile;
+  readonly ipcMode: NamespaceMode;
+  readonly pidMode: NamespaceMode;
+  /** CONTAINER with TARGET shares the processes of another container of the pod (ephemeral containers). */
+  readonly targetContainerId?: string;
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  readonly oomScoreAdj: number;
+}
+
 export interface PodSandboxConfig {
   readonly name: string;
   readonly uid: string;
@@ -13,6 +69,9 @@ export interface PodSandboxConfig {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly hostNetwork: boolean;
+  readonly dns?: DnsConfig;
+  readonly portMappings?: readonly PortMapping[];
+  readonly linux?: SandboxLinux;
 }
 
 export interface PodSandbox {
@@ -24,6 +83,13 @@ export interface PodSandbox {
   readonly ip: string;
 }
 
+export interface ContainerMount {
+  readonly hostPath: string;
+  readonly containerPath: string;
+  readonly readonly: boolean;
+  readonly propagation?: "PRIVATE" | "HOST_TO_CONTAINER" | "BIDIRECTIONAL";
+}
+
 export interface ContainerConfig {
   readonly name: string;
   readonly attempt: number;
@@ -32,17 +98,21 @@ export interface ContainerConfig {
   readonly args: readonly string[];
   readonly workingDir: string;
   readonly env: readonly { readonly name: string; readonly value: string }[];
-  readonly mounts: readonly { readonly hostPath: string; readonly containerPath: string; readonly readonly: boolean }[];
+  readonly mounts: readonly ContainerMount[];
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly logPath: string;
   readonly tty: boolean;
   readonly stdin: boolean;
+  /** The first attach that ends closes the input for good. */
+  readonly stdinOnce?: boolean;
   readonly resources: {
+    /** Request; the share of the processor under pressure. */
     readonly cpuMillis?: number;
     readonly cpuLimitMillis?: number;
     readonly memoryLimitBytes?: number;
   };
+  readonly linux?: ContainerLinux;
 }
 
 export interface ContainerStatus {
@@ -75,6 +145,13 @@ export interface ExecIo {
   stdout(data: Buffer): void;
   stderr(data: Buffer): void;
   readonly resize?: AsyncIterable<{ width: number; height: number }>;
+}
+
+export interface ForwardIo {
+  /** What the client sends; its end closes the connection's writing side. */
+  readonly input: AsyncIterable<Buffer>;
+  /** May be awaited: the runtime reads on when it resolves. */
+  output(data: Buffer): Promise<void> | void;
 }
 
 export class CriError extends Error {
@@ -113,6 +190,8 @@ export interface Cri {
   /** Resolves with the exit code. */
   exec(id: string, command: readonly string[], tty: boolean, io: ExecIo, signal: AbortSignal): Promise<number>;
   attach(id: string, io: ExecIo, signal: AbortSignal): Promise<void>;
+  /** Connects to a port of the pod's own loopback, and carries bytes both ways until one side ends. */
+  portForward(sandboxId: string, port: number, io: ForwardIo, signal: AbortSignal): Promise<void>;
   /** Log lines as stored; follows until the container ends where asked. */
   logs(
     id: string,
@@ -125,6 +204,7 @@ export interface Cri {
   imageStatus(image: string): Promise<{ id: string; sizeBytes: number } | undefined>;
   pullImage(image: string): Promise<string>;
   listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]>;
+  removeImage(image: string): Promise<void>;
   /** Only where the runtime itself answers probes, as the simulated one does: else the kubelet goes by the network. */
   probe?(id: string, kind: ProbeKind): Promise<{ success: boolean; output: string }>;
   /** Undefined where the runtime has no events (containerd 1.6): then the kubelet relists. */

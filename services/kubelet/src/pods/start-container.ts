@@ -1,8 +1,8 @@
 // Starts one container: image, environment, create, start. What fails is on the record as upstream's waiting reason, with
 // the time of the next attempt; nothing is thrown for what a pod's author got wrong.
+import { CONTAINER_TYPE_ANNOTATION } from "../cri/annotations.ts";
 import { CriError, type ContainerConfig } from "../cri/contract.ts";
-import { parseImageName } from "../cri/simulated/simulated-images.ts";
-import { CONTAINER_TYPE_ANNOTATION } from "../cri/simulated/simulated-cri.ts";
+import { parseImageName } from "../cri/image-name.ts";
 import { nextBackoff } from "./backoff.ts";
 import { ContainerConfigError, resolveEnvironment } from "./container-environment.ts";
 import type { NodeContext } from "./node-context.ts";

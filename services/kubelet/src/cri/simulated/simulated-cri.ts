@@ -3,6 +3,7 @@
 // - A container starts after a short latency and runs for ever, unless its behaviour says otherwise (behaviour.ts).
 // - It costs nothing while nothing happens: a container that runs for ever holds no timer.
 import type { Env, TimerHandle } from "@coxswain/env";
+import { CONTAINER_TYPE_ANNOTATION } from "../annotations.ts";
 import {
   CriError,
   type ContainerConfig,
@@ -10,6 +11,7 @@ import {
   type ContainerStatus,
   type Cri,
   type ExecIo,
+  type ForwardIo,
   type PodSandbox,
   type PodSandboxConfig,
   type ProbeKind,
@@ -20,8 +22,6 @@ import { isShell, planExec, runShell } from "./simulated-exec.ts";
 import { SimulatedImages } from "./simulated-images.ts";
 
 export const SIMULATED_VERSION = "0.1.0";
-/** Annotation on a ContainerConfig: "init" for what has to end before the pod's main containers start. */
-export const CONTAINER_TYPE_ANNOTATION = "io.kubernetes.container.type";
 
 export interface LatencyRange {
   readonly minMs: number;
@@ -244,6 +244,11 @@ class SimulatedCri implements Cri {
     }
   }
 
+  async portForward(sandboxId: string, port: number, io: ForwardIo, _signal: AbortSignal): Promise<void> {
+    const { name } = this.#sandbox(sandboxId).config;
+    await io.output(Buffer.from(`simulated: nothing listens on port ${port} of pod ${name}; no real process runs\n`));
+  }
+
   async *logs(
     id: string,
     { follow }: { follow: boolean },
@@ -290,6 +295,10 @@ class SimulatedCri implements Cri {
 
   async listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]> {
     return this.#images.list().map(({ id, name, sizeBytes }) => ({ id, names: [name], sizeBytes }));
+  }
+
+  async removeImage(image: string): Promise<void> {
+    this.#images.remove(image);
   }
 
   async probe(id: string, kind: ProbeKind): Promise<{ success: boolean; output: string }> {

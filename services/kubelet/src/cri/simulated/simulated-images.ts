@@ -2,38 +2,7 @@
 // `invalid/…` and registries named `invalid.…` cannot be pulled; what is no image reference is refused as such.
 import { createHash } from "node:crypto";
 import { CriError } from "../contract.ts";
-
-const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
-const HOST = "(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::\\d+)?/)?";
-const REFERENCE = new RegExp(
-  `^(?<host>${HOST})(?<path>${COMPONENT}(?:/${COMPONENT})*)(?::(?<tag>\\w[\\w.-]{0,127}))?(?:@(?<digest>[a-z0-9]+:[0-9a-fA-F]{32,}))?$`,
-);
-
-export interface ImageName {
-  /** With registry, repository and tag or digest. */
-  readonly full: string;
-  readonly repository: string;
-  readonly pullable: boolean;
-}
-
-/** The image in full, as runtimes name it; undefined where the text is no reference. */
-export function parseImageName(image: string): ImageName | undefined {
-  const groups = REFERENCE.exec(image)?.groups;
-  if (groups === undefined) return undefined;
-  let host = (groups["host"] ?? "").replace(/\/$/, "");
-  let path = groups["path"] ?? "";
-  // The first part is a registry only where it looks like one.
-  if (host !== "" && !/[.:]/.test(host) && host !== "localhost") {
-    path = `${host}/${path}`;
-    host = "";
-  }
-  if (/[A-Z]/.test(path)) return undefined;
-  const pullable = !path.startsWith("invalid/") && !host.startsWith("invalid.") && host !== "invalid";
-  const repository = host === "" ? `docker.io/${path.includes("/") ? path : `library/${path}`}` : `${host}/${path}`;
-  const { tag, digest } = groups;
-  const suffix = `${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
-  return { full: `${repository}${suffix === "" ? ":latest" : suffix}`, repository, pullable };
-}
+import { parseImageName, type ImageName } from "../image-name.ts";
 
 function digestOf(full: string): string {
   return /@(.+)$/.exec(full)?.[1] ?? `sha256:${createHash("sha256").update(full).digest("hex")}`;
@@ -42,6 +11,11 @@ function digestOf(full: string): string {
 /** repository@digest of an image: what imageID shows. */
 export function imageReference(name: ImageName): string {
   return `${name.repository}@${digestOf(name.full)}`;
+}
+
+/** Names that stand for what cannot be pulled. */
+function isPullable({ repository, registry }: ImageName): boolean {
+  return !repository.startsWith("docker.io/invalid/") && !/^invalid(\.|$)/.test(registry);
 }
 
 export interface StoredImage {
@@ -64,7 +38,7 @@ export class SimulatedImages {
     const name = parseImageName(image);
     if (name === undefined)
       throw new CriError("InvalidArgument", `couldn't parse image name "${image}": invalid reference format`);
-    if (!name.pullable) {
+    if (!isPullable(name)) {
       const why = "failed to resolve reference: simulated: this registry never answers";
       throw new CriError("NotFound", `failed to pull and unpack image "${name.full}": ${why}`);
     }
@@ -73,6 +47,12 @@ export class SimulatedImages {
     const sizeBytes = 1_000_000 + (Number.parseInt(digestOf(name.full).slice(-6), 16) || 0) * 4;
     this.#images.set(name.full, { id, name: name.full, sizeBytes });
     return id;
+  }
+
+  remove(image: string): void {
+    for (const { id, name } of this.#images.values()) {
+      if (name === parseImageName(image)?.full || id === image) this.#images.delete(name);
+    }
   }
 
   list(): StoredImage[] {
