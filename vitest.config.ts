@@ -15,6 +15,7 @@ export default defineConfig({
             "services/*/test/**/*.test.ts",
             "tools/test/**/*.test.ts",
             "bin/test/**/*.test.ts",
+            "demo/test/**/*.test.ts",
             "test/sim/test/**/*.test.ts",
           ],
           testTimeout: 60_000,

@@ -18,6 +18,11 @@ const entries: Record<string, string> = {
   kubelet: "services/kubelet/src/main.ts",
   "kube-proxy": "services/kube-proxy/src/main.ts",
   sim: "test/sim/src/main.ts",
+  "demo/trolley": "demo/src/trolley-main.ts",
+  "demo/authenticator": "demo/src/authenticator-main.ts",
+  "demo/check-out": "demo/src/check-out-main.ts",
+  "demo/ledger": "demo/src/ledger-main.ts",
+  "demo/customer": "demo/src/customer-main.ts",
 };
 
 // Bundled CommonJS packages call require() for Node's own modules; an ES module has none of its own.
