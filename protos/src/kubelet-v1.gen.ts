@@ -116,6 +116,91 @@ export interface ExecResponseInput {
   exitCode?: number | null;
 }
 
+export interface AttachRequest {
+  start?: AttachRequest_Start | null;
+  stdin?: Buffer;
+  stdinEof?: boolean;
+  resize?: AttachRequest_Resize | null;
+  message?: "start" | "stdin" | "stdinEof" | "resize";
+}
+
+export interface AttachRequestInput {
+  start?: AttachRequest_StartInput | null;
+  stdin?: Uint8Array | null;
+  stdinEof?: boolean | null;
+  resize?: AttachRequest_ResizeInput | null;
+}
+
+export interface AttachRequest_Start {
+  node: string;
+  namespace: string;
+  pod: string;
+  container: string;
+  stdin: boolean;
+}
+
+export interface AttachRequest_StartInput {
+  node?: string | null;
+  namespace?: string | null;
+  pod?: string | null;
+  container?: string | null;
+  stdin?: boolean | null;
+}
+
+export interface AttachRequest_Resize {
+  width: number;
+  height: number;
+}
+
+export interface AttachRequest_ResizeInput {
+  width?: number | null;
+  height?: number | null;
+}
+
+export interface AttachResponse {
+  stdout?: Buffer;
+  stderr?: Buffer;
+  message?: "stdout" | "stderr";
+}
+
+export interface AttachResponseInput {
+  stdout?: Uint8Array | null;
+  stderr?: Uint8Array | null;
+}
+
+export interface PortForwardRequest {
+  start?: PortForwardRequest_Start | null;
+  data?: Buffer;
+  message?: "start" | "data";
+}
+
+export interface PortForwardRequestInput {
+  start?: PortForwardRequest_StartInput | null;
+  data?: Uint8Array | null;
+}
+
+export interface PortForwardRequest_Start {
+  node: string;
+  namespace: string;
+  pod: string;
+  port: number;
+}
+
+export interface PortForwardRequest_StartInput {
+  node?: string | null;
+  namespace?: string | null;
+  pod?: string | null;
+  port?: number | null;
+}
+
+export interface PortForwardResponse {
+  data: Buffer;
+}
+
+export interface PortForwardResponseInput {
+  data?: Uint8Array | null;
+}
+
 export interface GetStatsRequest {
   node: string;
 }

@@ -9,6 +9,7 @@ import type * as grpcReflectionV1 from "./grpc-reflection-v1.gen.ts";
 import type * as grpcReflectionV1alpha from "./grpc-reflection-v1alpha.gen.ts";
 import type * as kubeletV1 from "./kubelet-v1.gen.ts";
 import type * as proxyV1 from "./proxy-v1.gen.ts";
+import type * as runtimeV1 from "./runtime-v1.gen.ts";
 import type * as schedulerV1 from "./scheduler-v1.gen.ts";
 
 /** Messages of each method: `request` and `response` as received, `…Input` as sent. */
@@ -224,6 +225,22 @@ export interface ServiceTypes {
       requestStream: true;
       responseStream: true;
     };
+    attach: {
+      request: kubeletV1.AttachRequest;
+      requestInput: kubeletV1.AttachRequestInput;
+      response: kubeletV1.AttachResponse;
+      responseInput: kubeletV1.AttachResponseInput;
+      requestStream: true;
+      responseStream: true;
+    };
+    portForward: {
+      request: kubeletV1.PortForwardRequest;
+      requestInput: kubeletV1.PortForwardRequestInput;
+      response: kubeletV1.PortForwardResponse;
+      responseInput: kubeletV1.PortForwardResponseInput;
+      requestStream: true;
+      responseStream: true;
+    };
     getStats: {
       request: kubeletV1.GetStatsRequest;
       requestInput: kubeletV1.GetStatsRequestInput;
@@ -321,6 +338,202 @@ export interface ServiceTypes {
       responseInput: grpcReflectionV1alpha.ServerReflectionResponseInput;
       requestStream: true;
       responseStream: true;
+    };
+  };
+  "runtime.v1.RuntimeService": {
+    version: {
+      request: runtimeV1.VersionRequest;
+      requestInput: runtimeV1.VersionRequestInput;
+      response: runtimeV1.VersionResponse;
+      responseInput: runtimeV1.VersionResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    status: {
+      request: runtimeV1.StatusRequest;
+      requestInput: runtimeV1.StatusRequestInput;
+      response: runtimeV1.StatusResponse;
+      responseInput: runtimeV1.StatusResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    runPodSandbox: {
+      request: runtimeV1.RunPodSandboxRequest;
+      requestInput: runtimeV1.RunPodSandboxRequestInput;
+      response: runtimeV1.RunPodSandboxResponse;
+      responseInput: runtimeV1.RunPodSandboxResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    stopPodSandbox: {
+      request: runtimeV1.StopPodSandboxRequest;
+      requestInput: runtimeV1.StopPodSandboxRequestInput;
+      response: runtimeV1.StopPodSandboxResponse;
+      responseInput: runtimeV1.StopPodSandboxResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    removePodSandbox: {
+      request: runtimeV1.RemovePodSandboxRequest;
+      requestInput: runtimeV1.RemovePodSandboxRequestInput;
+      response: runtimeV1.RemovePodSandboxResponse;
+      responseInput: runtimeV1.RemovePodSandboxResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    podSandboxStatus: {
+      request: runtimeV1.PodSandboxStatusRequest;
+      requestInput: runtimeV1.PodSandboxStatusRequestInput;
+      response: runtimeV1.PodSandboxStatusResponse;
+      responseInput: runtimeV1.PodSandboxStatusResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    listPodSandbox: {
+      request: runtimeV1.ListPodSandboxRequest;
+      requestInput: runtimeV1.ListPodSandboxRequestInput;
+      response: runtimeV1.ListPodSandboxResponse;
+      responseInput: runtimeV1.ListPodSandboxResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    createContainer: {
+      request: runtimeV1.CreateContainerRequest;
+      requestInput: runtimeV1.CreateContainerRequestInput;
+      response: runtimeV1.CreateContainerResponse;
+      responseInput: runtimeV1.CreateContainerResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    startContainer: {
+      request: runtimeV1.StartContainerRequest;
+      requestInput: runtimeV1.StartContainerRequestInput;
+      response: runtimeV1.StartContainerResponse;
+      responseInput: runtimeV1.StartContainerResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    stopContainer: {
+      request: runtimeV1.StopContainerRequest;
+      requestInput: runtimeV1.StopContainerRequestInput;
+      response: runtimeV1.StopContainerResponse;
+      responseInput: runtimeV1.StopContainerResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    removeContainer: {
+      request: runtimeV1.RemoveContainerRequest;
+      requestInput: runtimeV1.RemoveContainerRequestInput;
+      response: runtimeV1.RemoveContainerResponse;
+      responseInput: runtimeV1.RemoveContainerResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    listContainers: {
+      request: runtimeV1.ListContainersRequest;
+      requestInput: runtimeV1.ListContainersRequestInput;
+      response: runtimeV1.ListContainersResponse;
+      responseInput: runtimeV1.ListContainersResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    containerStatus: {
+      request: runtimeV1.ContainerStatusRequest;
+      requestInput: runtimeV1.ContainerStatusRequestInput;
+      response: runtimeV1.ContainerStatusResponse;
+      responseInput: runtimeV1.ContainerStatusResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    reopenContainerLog: {
+      request: runtimeV1.ReopenContainerLogRequest;
+      requestInput: runtimeV1.ReopenContainerLogRequestInput;
+      response: runtimeV1.ReopenContainerLogResponse;
+      responseInput: runtimeV1.ReopenContainerLogResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    execSync: {
+      request: runtimeV1.ExecSyncRequest;
+      requestInput: runtimeV1.ExecSyncRequestInput;
+      response: runtimeV1.ExecSyncResponse;
+      responseInput: runtimeV1.ExecSyncResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    exec: {
+      request: runtimeV1.ExecRequest;
+      requestInput: runtimeV1.ExecRequestInput;
+      response: runtimeV1.ExecResponse;
+      responseInput: runtimeV1.ExecResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    attach: {
+      request: runtimeV1.AttachRequest;
+      requestInput: runtimeV1.AttachRequestInput;
+      response: runtimeV1.AttachResponse;
+      responseInput: runtimeV1.AttachResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    portForward: {
+      request: runtimeV1.PortForwardRequest;
+      requestInput: runtimeV1.PortForwardRequestInput;
+      response: runtimeV1.PortForwardResponse;
+      responseInput: runtimeV1.PortForwardResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    listContainerStats: {
+      request: runtimeV1.ListContainerStatsRequest;
+      requestInput: runtimeV1.ListContainerStatsRequestInput;
+      response: runtimeV1.ListContainerStatsResponse;
+      responseInput: runtimeV1.ListContainerStatsResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    getContainerEvents: {
+      request: runtimeV1.GetEventsRequest;
+      requestInput: runtimeV1.GetEventsRequestInput;
+      response: runtimeV1.ContainerEventResponse;
+      responseInput: runtimeV1.ContainerEventResponseInput;
+      requestStream: false;
+      responseStream: true;
+    };
+  };
+  "runtime.v1.ImageService": {
+    listImages: {
+      request: runtimeV1.ListImagesRequest;
+      requestInput: runtimeV1.ListImagesRequestInput;
+      response: runtimeV1.ListImagesResponse;
+      responseInput: runtimeV1.ListImagesResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    imageStatus: {
+      request: runtimeV1.ImageStatusRequest;
+      requestInput: runtimeV1.ImageStatusRequestInput;
+      response: runtimeV1.ImageStatusResponse;
+      responseInput: runtimeV1.ImageStatusResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    pullImage: {
+      request: runtimeV1.PullImageRequest;
+      requestInput: runtimeV1.PullImageRequestInput;
+      response: runtimeV1.PullImageResponse;
+      responseInput: runtimeV1.PullImageResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    removeImage: {
+      request: runtimeV1.RemoveImageRequest;
+      requestInput: runtimeV1.RemoveImageRequestInput;
+      response: runtimeV1.RemoveImageResponse;
+      responseInput: runtimeV1.RemoveImageResponseInput;
+      requestStream: false;
+      responseStream: false;
     };
   };
 }
