@@ -58,7 +58,10 @@ async function up(options: UpOptions): Promise<void> {
   const cluster = await start(options, quiet, interrupted.signal);
   if (quiet) console.log(JSON.stringify(cluster.info));
   else describe(cluster, process.uptime() - began);
-  if (options.demo) await runDemo(cluster, quiet ? () => {} : (line) => console.log(line));
+  if (options.demo) {
+    const say = quiet ? (): void => {} : (line: string): void => console.log(line);
+    await runDemo(cluster, { say, whole: options.detach !== true, signal: interrupted.signal });
+  }
   if (options.detach) return;
   if (!quiet) console.log("\nCtrl-C takes everything down.");
   await ended(cluster, interrupted.signal);
