@@ -1,5 +1,5 @@
 // Unit suites sit beside their package and run in parallel; suites that start real processes run one file at a time.
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
@@ -18,6 +18,7 @@ export default defineConfig({
             "demo/test/**/*.test.ts",
             "test/sim/test/**/*.test.ts",
           ],
+          exclude: [...configDefaults.exclude, "**/*.kernel.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -31,6 +32,21 @@ export default defineConfig({
             "test/scenarios/**/*.test.ts",
             "test/chaos/**/*.test.ts",
             "test/conformance/**/*.test.ts",
+          ],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        // What needs root: namespaces, containerd, packet rules. Names end in .kernel.test.ts where they sit beside their package.
+        extends: true,
+        test: {
+          name: "nodes",
+          include: [
+            "libs/*/test/**/*.kernel.test.ts",
+            "services/*/test/**/*.kernel.test.ts",
+            "test/nodes/**/*.test.ts",
           ],
           testTimeout: 180_000,
           hookTimeout: 180_000,
