@@ -1,8 +1,10 @@
-// The environment of a container: plain values with $(VAR) expanded, fields, resources, ConfigMaps and Secrets. What is
-// named and missing makes the container wait with CreateContainerConfigError, unless it is optional.
+// The environment of a container: plain values with $(VAR) expanded, fields, resources, ConfigMaps, Secrets, and the
+// Services around its pod. What is named and missing makes the container wait with CreateContainerConfigError, unless it
+// is optional.
 import type { Container, EnvVar, Pod } from "@coxswain/api";
-import { parseCpuMillis, parseQuantity } from "@coxswain/apimachinery";
 import type { ObjectCache } from "./object-cache.ts";
+import { FieldError, podField, resourceField } from "./pod-fields.ts";
+import { serviceVariables, type ServiceSource } from "./service-environment.ts";
 
 /** What keeps a container from being made; the message is upstream's. */
 export class ContainerConfigError extends Error {
@@ -17,20 +19,34 @@ export interface EnvironmentInput {
   readonly objects: ObjectCache;
   /** The node's allocatable resources, which stand for limits that are not set. */
   readonly allocatable: Readonly<Record<string, string>>;
+  /** Absent where containers hear of no Services. */
+  readonly services?: ServiceSource;
 }
 
 type Env = Map<string, string>;
-const ENV_NAME = /^[-._a-zA-Z][-._a-zA-Z0-9]*$/;
+/** Printable ASCII without "=". */
+const ENV_NAME = /^[ -<>-~]+$/;
 
 /** Throws ContainerConfigError; rejects with a StatusError where the api-server cannot be asked. */
 export async function resolveEnvironment(input: EnvironmentInput): Promise<{ name: string; value: string }[]> {
   const env: Env = new Map();
+  const services = servicesOf(input);
   await addSources(input, env);
   for (const variable of input.container.env ?? []) {
-    const value = await valueOf(variable, input, env);
+    const value = await valueOf(variable, input, new Map([...services, ...env]));
     if (value !== undefined) env.set(variable.name, value);
   }
+  // What the pod says of a name holds against what Services say.
+  for (const [name, value] of services) if (!env.has(name)) env.set(name, value);
   return [...env].map(([name, value]) => ({ name, value }));
+}
+
+function servicesOf({ pod, services }: EnvironmentInput): ReadonlyMap<string, string> {
+  if (services === undefined) return new Map();
+  if (!services.hasSynced()) {
+    throw new ContainerConfigError("services have not yet been read at least once, cannot construct envvars");
+  }
+  return serviceVariables(pod, services);
 }
 
 async function addSources({ pod, container, objects }: EnvironmentInput, env: Env): Promise<void> {
@@ -63,7 +79,11 @@ function missing(kind: "configmap" | "secret", name: string): ContainerConfigErr
   return new ContainerConfigError(`${kind} "${name}" not found`);
 }
 
-async function valueOf(variable: EnvVar, input: EnvironmentInput, env: Env): Promise<string | undefined> {
+async function valueOf(
+  variable: EnvVar,
+  input: EnvironmentInput,
+  env: ReadonlyMap<string, string>,
+): Promise<string | undefined> {
   const { valueFrom } = variable;
   if (valueFrom === undefined) return expandVariables(variable.value ?? "", env);
   const { configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef } = valueFrom;
@@ -85,7 +105,7 @@ async function valueOf(variable: EnvVar, input: EnvironmentInput, env: Env): Pro
     return value === undefined ? undefined : decode(value);
   }
   if (fieldRef !== undefined) return fieldValue(fieldRef.fieldPath, input);
-  if (resourceFieldRef !== undefined) return resourceValue(resourceFieldRef, input);
+  if (resourceFieldRef !== undefined) return asConfig(() => resourceField(resourceFieldRef, input));
   throw new ContainerConfigError(`environment variable ${variable.name}: its source is not supported`);
 }
 
@@ -101,47 +121,16 @@ export function expandVariables(text: string, env: ReadonlyMap<string, string>):
 }
 
 function fieldValue(path: string, { pod, podIp, hostIp }: EnvironmentInput): string {
-  const { metadata = {}, spec } = pod;
-  const subscript = /^metadata\.(labels|annotations)\['(.*)'\]$/.exec(path);
-  if (subscript !== null) {
-    const map = subscript[1] === "labels" ? metadata.labels : metadata.annotations;
-    return map?.[subscript[2] ?? ""] ?? "";
-  }
-  switch (path) {
-    case "metadata.name":
-      return metadata.name ?? "";
-    case "metadata.namespace":
-      return metadata.namespace ?? "";
-    case "metadata.uid":
-      return metadata.uid ?? "";
-    case "spec.nodeName":
-      return spec?.nodeName ?? "";
-    case "spec.serviceAccountName":
-      return spec?.serviceAccountName ?? "";
-    case "status.hostIP":
-    case "status.hostIPs":
-      return hostIp;
-    case "status.podIP":
-    case "status.podIPs":
-      return podIp;
-    default:
-      throw new ContainerConfigError(`unsupported fieldPath: ${path}`);
-  }
+  if (path === "status.hostIP" || path === "status.hostIPs") return hostIp;
+  if (path === "status.podIP" || path === "status.podIPs") return podIp;
+  return asConfig(() => podField(pod, path));
 }
 
-function resourceValue(
-  { containerName, resource, divisor }: { containerName?: string; resource: string; divisor?: string },
-  { pod, container, allocatable }: EnvironmentInput,
-): string {
-  const all = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
-  const target =
-    containerName === undefined || containerName === "" ? container : all.find((one) => one.name === containerName);
-  if (target === undefined) throw new ContainerConfigError(`container ${containerName} not found`);
-  const [kind = "", name = ""] = resource.split(/\.(.*)/s);
-  const { limits, requests } = target.resources ?? {};
-  const given = kind === "limits" ? (limits?.[name] ?? allocatable[name]) : requests?.[name];
-  const amount = given ?? "0";
-  const by = divisor === undefined || divisor === "" || divisor === "0" ? "1" : divisor;
-  if (name === "cpu") return String(Math.ceil(parseCpuMillis(amount) / parseCpuMillis(by)));
-  return String(Math.ceil(parseQuantity(amount).value() / parseQuantity(by).value()));
+function asConfig(read: () => string): string {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof FieldError) throw new ContainerConfigError(error.message);
+    throw error;
+  }
 }

@@ -27,9 +27,8 @@ export interface MountFacts {
   readonly attempt: number;
   /** The container's environment, for subPathExpr. */
   readonly env: ReadonlyMap<string, string>;
+  /** The pod's own address; the node's where it has none of its own. */
   readonly podIp: string;
-  /** As in PodSandboxConfig.hostname. */
-  readonly hostname: string;
 }
 
 /** One life of a container that is over. */

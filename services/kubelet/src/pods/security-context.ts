@@ -1,0 +1,109 @@
+// What a container may do: the security contexts of pod and container merged as upstream merges them. Pure.
+// https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+import type { Container, Pod, SeccompProfile } from "@coxswain/api";
+import type { ContainerLinux, NamespaceMode, SandboxLinux, SecurityProfile } from "../cri/contract.ts";
+
+/** Whom an image runs as, where it says so. */
+export interface ImageUser {
+  readonly uid?: number;
+  readonly username?: string;
+}
+
+const MASKED_PATHS = [
+  "/proc/asound",
+  "/proc/acpi",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/sys/firmware",
+  "/sys/devices/virtual/powercap",
+];
+const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/** What of the pod's security the sandbox has. */
+export function sandboxSecurity(pod: Pod): Omit<SandboxLinux, "cgroupParent"> {
+  const { securityContext: own = {}, containers = [], initContainers = [] } = pod.spec ?? {};
+  const { runAsUser, runAsGroup, sysctls = [] } = own;
+  return {
+    sysctls: Object.fromEntries(sysctls.map(({ name, value }) => [name, value])),
+    ipcMode: ipcMode(pod),
+    pidMode: pidMode(pod),
+    ...(runAsUser === undefined ? {} : { runAsUser }),
+    ...(runAsGroup === undefined ? {} : { runAsGroup }),
+    supplementalGroups: groups(pod),
+    privileged: [...initContainers, ...containers].some((one) => one.securityContext?.privileged === true),
+    seccomp: { type: "RuntimeDefault" },
+  };
+}
+
+/** Upstream's reason why a container may not run, undefined where it may: it would run as root and must not. */
+export function rootRefusal(pod: Pod, container: Container, image: ImageUser): string | undefined {
+  const own = container.securityContext ?? {};
+  const ofPod = pod.spec?.securityContext ?? {};
+  if ((own.runAsNonRoot ?? ofPod.runAsNonRoot) !== true) return undefined;
+  const { name, namespace, uid } = pod.metadata ?? {};
+  const where = `(pod: "${name}_${namespace}(${uid})", container: ${container.name})`;
+  const user = own.runAsUser ?? ofPod.runAsUser;
+  if (user !== undefined) return user === 0 ? `container's runAsUser breaks non-root policy ${where}` : undefined;
+  if (image.uid === 0) return `container has runAsNonRoot and image will run as root ${where}`;
+  if (image.uid === undefined && image.username !== undefined && image.username !== "") {
+    return `container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root ${where}`;
+  }
+  return undefined;
+}
+
+/** The container's security, without what depends on resources. */
+export function containerSecurity(
+  pod: Pod,
+  container: Container,
+  targetContainerId: string | undefined,
+): Omit<ContainerLinux, "oomScoreAdj"> {
+  const own = container.securityContext ?? {};
+  const ofPod = pod.spec?.securityContext ?? {};
+  const privileged = own.privileged ?? false;
+  const runAsUser = own.runAsUser ?? ofPod.runAsUser;
+  const runAsGroup = own.runAsGroup ?? ofPod.runAsGroup;
+  const open = privileged || own.procMount === "Unmasked";
+  return {
+    privileged,
+    readonlyRootfs: own.readOnlyRootFilesystem ?? false,
+    noNewPrivs: own.allowPrivilegeEscalation === false,
+    ...(runAsUser === undefined ? {} : { runAsUser }),
+    ...(runAsGroup === undefined ? {} : { runAsGroup }),
+    supplementalGroups: groups(pod),
+    addCapabilities: own.capabilities?.add ?? [],
+    dropCapabilities: own.capabilities?.drop ?? [],
+    seccomp: privileged ? { type: "Unconfined" } : seccomp(own.seccompProfile ?? ofPod.seccompProfile),
+    ipcMode: ipcMode(pod),
+    // "TARGET" in upstream's terms: the processes of one other container.
+    pidMode: targetContainerId === undefined ? pidMode(pod) : "CONTAINER",
+    ...(targetContainerId === undefined ? {} : { targetContainerId }),
+    maskedPaths: open ? [] : MASKED_PATHS,
+    readonlyPaths: open ? [] : READONLY_PATHS,
+  };
+}
+
+function seccomp(profile: SeccompProfile | undefined): SecurityProfile {
+  if (profile?.type === "RuntimeDefault") return { type: "RuntimeDefault" };
+  if (profile?.type === "Localhost") return { type: "Localhost", localhostRef: profile.localhostProfile ?? "" };
+  return { type: "Unconfined" };
+}
+
+function ipcMode(pod: Pod): NamespaceMode {
+  return pod.spec?.hostIPC ? "NODE" : "POD";
+}
+
+function pidMode(pod: Pod): NamespaceMode {
+  if (pod.spec?.hostPID) return "NODE";
+  return pod.spec?.shareProcessNamespace ? "POD" : "CONTAINER";
+}
+
+function groups(pod: Pod): number[] {
+  const { fsGroup, supplementalGroups = [] } = pod.spec?.securityContext ?? {};
+  return [...new Set([...(fsGroup === undefined ? [] : [fsGroup]), ...supplementalGroups])];
+}
