@@ -145,6 +145,8 @@ export interface ExecIo {
   stdout(data: Buffer): void;
   stderr(data: Buffer): void;
   readonly resize?: AsyncIterable<{ width: number; height: number }>;
+  /** Resolves when the client has taken all output so far: a runtime that reads on only then holds no more than it must. */
+  drained?(): Promise<void>;
 }
 
 export interface ForwardIo {
@@ -156,11 +158,30 @@ export interface ForwardIo {
 
 export class CriError extends Error {
   override readonly name = "CriError";
-  readonly code: "NotFound" | "AlreadyExists" | "Unavailable" | "InvalidArgument" | "Internal" | "Unimplemented";
+  /** Unavailable: the runtime cannot be reached now. DeadlineExceeded: it did not answer, or a command did not end, in time. */
+  readonly code:
+    | "NotFound"
+    | "AlreadyExists"
+    | "Unavailable"
+    | "DeadlineExceeded"
+    | "InvalidArgument"
+    | "Internal"
+    | "Unimplemented";
   constructor(code: CriError["code"], message: string) {
     super(message);
     this.code = code;
   }
+}
+
+export interface LogLine {
+  readonly timeMs: number;
+  /** The nanoseconds of the moment's millisecond, 0 to 999,999; absent where the runtime counts milliseconds. */
+  readonly nanos?: number;
+  readonly stream: "stdout" | "stderr";
+  /** Without its line break. */
+  readonly line: Buffer;
+  /** The container wrote no line break after it: a very long line, or the last one. */
+  readonly partial?: boolean;
 }
 
 export type ProbeKind = "startup" | "liveness" | "readiness";
@@ -192,12 +213,10 @@ export interface Cri {
   attach(id: string, io: ExecIo, signal: AbortSignal): Promise<void>;
   /** Connects to a port of the pod's own loopback, and carries bytes both ways until one side ends. */
   portForward(sandboxId: string, port: number, io: ForwardIo, signal: AbortSignal): Promise<void>;
-  /** Log lines as stored; follows until the container ends where asked. */
-  logs(
-    id: string,
-    options: { follow: boolean },
-    signal: AbortSignal,
-  ): AsyncIterable<{ timeMs: number; stream: "stdout" | "stderr"; line: Buffer }>;
+  /** Log lines as stored; follows until the container ends where asked. Also of containers that have ended. */
+  logs(id: string, options: { follow: boolean }, signal: AbortSignal): AsyncIterable<LogLine>;
+  /** Makes the runtime write to a new file after the kubelet has moved the old one away. */
+  reopenContainerLog?(id: string): Promise<void>;
   containerStats(
     sandboxId: string,
   ): Promise<{ containerId: string; cpuNanoCores: number; memoryWorkingSetBytes: number }[]>;

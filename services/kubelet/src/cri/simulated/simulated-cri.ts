@@ -12,6 +12,7 @@ import {
   type Cri,
   type ExecIo,
   type ForwardIo,
+  type LogLine,
   type PodSandbox,
   type PodSandboxConfig,
   type ProbeKind,
@@ -249,11 +250,7 @@ class SimulatedCri implements Cri {
     await io.output(Buffer.from(`simulated: nothing listens on port ${port} of pod ${name}; no real process runs\n`));
   }
 
-  async *logs(
-    id: string,
-    { follow }: { follow: boolean },
-    signal: AbortSignal,
-  ): AsyncIterable<{ timeMs: number; stream: "stdout" | "stderr"; line: Buffer }> {
+  async *logs(id: string, { follow }: { follow: boolean }, signal: AbortSignal): AsyncIterable<LogLine> {
     const container = this.#container(id);
     const { config, startedAtMs } = container.status;
     if (startedAtMs === 0) return;

@@ -1,0 +1,207 @@
+// The Cri of real nodes: a container runtime behind runtime.v1, as containerd is. Guarantees: every call has a deadline, and
+// fails at once while the runtime is away; no state is kept here that the runtime could not tell again, so that neither a
+// restart of the kubelet nor one of the runtime loses a container.
+import type { Logger } from "@coxswain/component-base";
+import type { Env } from "@coxswain/env";
+import {
+  CriError,
+  type ContainerConfig,
+  type ContainerStatus,
+  type Cri,
+  type ExecIo,
+  type ForwardIo,
+  type LogLine,
+  type PodSandbox,
+  type PodSandboxConfig,
+} from "../contract.ts";
+import { CpuUsage } from "./cpu-usage.ts";
+import { CriChannel } from "./cri-channel.ts";
+import { readLogFile } from "./log-file.ts";
+import { RuntimeContainers } from "./runtime-containers.ts";
+import { ignoreNotFound, RuntimeSandboxes } from "./runtime-sandboxes.ts";
+import { CHANGE_TIMEOUT_MS, PULL_TIMEOUT_MS, READ_TIMEOUT_MS } from "./time-limits.ts";
+
+export interface ContainerdCriOptions {
+  readonly env: Env;
+  readonly logger: Logger;
+  /** unix:///run/containerd/containerd.sock */
+  readonly endpoint: string;
+}
+
+export interface ContainerdCri extends Cri {
+  close(): void;
+}
+
+/** Connects on first use. The caller closes it. */
+export function createContainerdCri(options: ContainerdCriOptions): ContainerdCri {
+  return new RuntimeV1Cri(options);
+}
+
+/** The answer to a command that took too long may come this much after its time was up. */
+const EXEC_GRACE_MS = 5_000;
+
+class RuntimeV1Cri implements ContainerdCri {
+  readonly #env: Env;
+  readonly #channel: CriChannel;
+  readonly #sandboxes: RuntimeSandboxes;
+  readonly #containers: RuntimeContainers;
+  readonly #cpu = new CpuUsage();
+
+  constructor({ env, endpoint }: ContainerdCriOptions) {
+    this.#env = env;
+    this.#channel = new CriChannel(env, endpoint);
+    this.#sandboxes = new RuntimeSandboxes(this.#channel);
+    this.#containers = new RuntimeContainers(env, this.#channel, this.#sandboxes);
+  }
+
+  close(): void {
+    this.#channel.close();
+  }
+
+  async version(): Promise<{ runtimeName: string; runtimeVersion: string }> {
+    const { runtimeName, runtimeVersion } = await this.#channel.call("version", { version: "v1" }, READ_TIMEOUT_MS);
+    return { runtimeName, runtimeVersion };
+  }
+
+  async status(): Promise<{ runtimeReady: boolean; networkReady: boolean; message: string }> {
+    const { status } = await this.#channel.call("status", {}, READ_TIMEOUT_MS);
+    const conditions = status?.conditions ?? [];
+    const ready = (type: string): boolean => conditions.some((one) => one.type === type && one.status);
+    const failed = conditions
+      .filter((one) => !one.status)
+      .map(({ type, reason, message }) => `${type}=false reason:${reason} message:${message}`);
+    return { runtimeReady: ready("RuntimeReady"), networkReady: ready("NetworkReady"), message: failed.join("; ") };
+  }
+
+  runPodSandbox(config: PodSandboxConfig): Promise<string> {
+    return this.#sandboxes.run(config);
+  }
+
+  stopPodSandbox(id: string): Promise<void> {
+    return this.#sandboxes.stop(id);
+  }
+
+  removePodSandbox(id: string): Promise<void> {
+    return this.#sandboxes.remove(id);
+  }
+
+  podSandboxStatus(id: string): Promise<PodSandbox> {
+    return this.#sandboxes.status(id);
+  }
+
+  listPodSandbox(filter: { uid?: string } = {}): Promise<PodSandbox[]> {
+    return this.#sandboxes.list(filter);
+  }
+
+  createContainer(sandboxId: string, config: ContainerConfig): Promise<string> {
+    return this.#containers.create(sandboxId, config);
+  }
+
+  startContainer(id: string): Promise<void> {
+    return this.#containers.start(id);
+  }
+
+  stopContainer(id: string, timeoutSeconds: number): Promise<void> {
+    return this.#containers.stop(id, timeoutSeconds);
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    this.#cpu.forget(id);
+    await this.#containers.remove(id);
+  }
+
+  containerStatus(id: string): Promise<ContainerStatus> {
+    return this.#containers.status(id);
+  }
+
+  listContainers(filter: { sandboxId?: string; podUid?: string } = {}): Promise<ContainerStatus[]> {
+    return this.#containers.list(filter);
+  }
+
+  execSync(
+    id: string,
+    command: readonly string[],
+    timeoutSeconds: number,
+  ): Promise<{ stdout: Buffer; stderr: Buffer; exitCode: number }> {
+    const limitMs = timeoutSeconds > 0 ? timeoutSeconds * 1000 + EXEC_GRACE_MS : Number.POSITIVE_INFINITY;
+    return this.#channel.call("execSync", { containerId: id, cmd: command, timeout: timeoutSeconds }, limitMs);
+  }
+
+  async exec(
+    _id: string,
+    _command: readonly string[],
+    _tty: boolean,
+    _io: ExecIo,
+    _signal: AbortSignal,
+  ): Promise<number> {
+    throw new CriError("Unimplemented", "exec");
+  }
+
+  async attach(_id: string, _io: ExecIo, _signal: AbortSignal): Promise<void> {
+    throw new CriError("Unimplemented", "attach");
+  }
+
+  async portForward(_sandboxId: string, _port: number, _io: ForwardIo, _signal: AbortSignal): Promise<void> {
+    throw new CriError("Unimplemented", "portForward");
+  }
+
+  async *logs(id: string, { follow }: { follow: boolean }, signal: AbortSignal): AsyncIterable<LogLine> {
+    const { logFile: file } = await this.#containers.status(id);
+    if (file === "") throw new CriError("InvalidArgument", `container ${id} writes no log file`);
+    const ended = (): Promise<boolean> => this.#hasEnded(id);
+    yield* readLogFile({ env: this.#env, file, follow, ended, signal });
+  }
+
+  async reopenContainerLog(id: string): Promise<void> {
+    await this.#channel.call("reopenContainerLog", { containerId: id }, READ_TIMEOUT_MS);
+  }
+
+  async containerStats(
+    sandboxId: string,
+  ): Promise<{ containerId: string; cpuNanoCores: number; memoryWorkingSetBytes: number }[]> {
+    const filter = { podSandboxId: sandboxId };
+    const { stats } = await this.#channel.call("listContainerStats", { filter }, READ_TIMEOUT_MS);
+    return stats.map(({ attributes, cpu, memory }) => {
+      const containerId = attributes?.id ?? "";
+      const used = BigInt(cpu?.usageCoreNanoSeconds?.value ?? "0");
+      const counted = this.#cpu.nanoCores(containerId, BigInt(cpu?.timestamp ?? "0"), used);
+      // Runtimes say 0 until they have two samples of their own.
+      const cpuNanoCores = Number(cpu?.usageNanoCores?.value ?? "0") || counted;
+      return { containerId, cpuNanoCores, memoryWorkingSetBytes: Number(memory?.workingSetBytes?.value ?? "0") };
+    });
+  }
+
+  async imageStatus(image: string): Promise<{ id: string; sizeBytes: number } | undefined> {
+    const found = await this.#channel.call("imageStatus", { image: { image } }, READ_TIMEOUT_MS);
+    return found.image === null ? undefined : { id: found.image.id, sizeBytes: Number(found.image.size) };
+  }
+
+  async pullImage(image: string): Promise<string> {
+    const { imageRef } = await this.#channel.call("pullImage", { image: { image } }, PULL_TIMEOUT_MS);
+    return imageRef;
+  }
+
+  async listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]> {
+    const { images } = await this.#channel.call("listImages", {}, READ_TIMEOUT_MS);
+    return images.map(({ id, repoTags, repoDigests, size }) => ({
+      id,
+      names: [...repoTags, ...repoDigests],
+      sizeBytes: Number(size),
+    }));
+  }
+
+  async removeImage(image: string): Promise<void> {
+    await this.#channel.call("removeImage", { image: { image } }, CHANGE_TIMEOUT_MS).catch(ignoreNotFound);
+  }
+
+  /** An ended container, or one that is gone, writes no more; a runtime that is away says nothing of it. */
+  async #hasEnded(id: string): Promise<boolean> {
+    try {
+      const { state } = await this.#containers.status(id);
+      return state === "CONTAINER_EXITED";
+    } catch (error) {
+      if (!(error instanceof CriError)) throw error;
+      return error.code === "NotFound";
+    }
+  }
+}
