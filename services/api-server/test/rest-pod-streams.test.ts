@@ -67,6 +67,22 @@ async function startKubelet(): Promise<string> {
       }
       await responses.send({ exitCode: 3 });
     },
+    attach: async (messages, responses) => {
+      for await (const { start, stdin, stdinEof } of messages) {
+        if (start) await responses.send({ stdout: Buffer.from(`attached to ${start.container}\n`) });
+        if (start?.stdin === false || stdinEof === true) return;
+        if (stdin) await responses.send({ stdout: stdin });
+      }
+    },
+    portForward: async (messages, responses) => {
+      for await (const { start, data } of messages) {
+        if (start?.port === 81) {
+          throw new StatusError("InternalError", 500, "error forwarding port 81 to pod one, uid : connection refused");
+        }
+        if (data) await responses.send({ data });
+      }
+      await responses.send({ data: Buffer.from("bye") });
+    },
   });
   kubelet = createGrpcServer({
     tls: server.tls("kubelet-node-1"),

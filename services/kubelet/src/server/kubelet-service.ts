@@ -1,14 +1,22 @@
-// coxswain.kubelet.v1.Kubelet: pods, logs, exec and figures of the nodes of this process. All from the workers' own state.
-import { newBadRequest, newNotFound } from "@coxswain/apimachinery";
+// coxswain.kubelet.v1.Kubelet: pods, logs, exec, attach, forwarded ports and figures of the nodes of this process. All from
+// the workers' own state; wording of errors as upstream's kubelet and runtimes.
+import { newBadRequest, newNotFound, StatusError } from "@coxswain/apimachinery";
 import type { GrpcService } from "@coxswain/component-base";
 import { implementService } from "@coxswain/component-base/grpc-service";
-import type { Env } from "@coxswain/env";
+import { isAbort, type Env } from "@coxswain/env";
 import { structFromJson } from "@coxswain/protos";
-import type { ContainerStatsInput, GetLogsRequest } from "@coxswain/protos/kubelet-v1.gen";
+import type {
+  AttachRequest_Start,
+  ContainerStatsInput,
+  ExecRequest_Start,
+  GetLogsRequest,
+} from "@coxswain/protos/kubelet-v1.gen";
+import type { Cri } from "../cri/contract.ts";
 import type { PodManager } from "../pods/pod-manager.ts";
 import type { ContainerRecord } from "../pods/pod-state.ts";
 import type { PodWorker } from "../pods/pod-worker.ts";
-import { serveExec } from "./exec-session.ts";
+import { serveCommand } from "./command-session.ts";
+import { serveForward } from "./forward-session.ts";
 import { selectLogLines } from "./log-lines.ts";
 
 const NODES = { group: "", resource: "nodes" };
@@ -41,6 +49,23 @@ export function kubeletService({ env, managers }: KubeletServiceDeps): GrpcServi
     }
     throw newNotFound(PODS, target.pod);
   };
+  /** The life of a container that a client may join. */
+  const running = (target: Target): { cri: Cri; id: string } => {
+    const found = managersOf(target.node).find((manager) => manager.worker(target.namespace, target.pod) !== undefined);
+    if (found === undefined) throw cannotUpgrade("NotFound", 404, "pod does not exist");
+    const { manager, record } = find(target);
+    if (record.run?.state !== "running") {
+      throw cannotUpgrade("InternalError", 500, `container not found (${JSON.stringify(record.name)})`);
+    }
+    return { cri: manager.context.cri, id: record.run.id };
+  };
+  const sandboxOf = ({ node, namespace, pod }: Omit<Target, "container">): { cri: Cri; id: string } => {
+    for (const manager of managersOf(node)) {
+      const sandbox = manager.worker(namespace, pod)?.state.sandbox;
+      if (sandbox !== undefined) return { cri: manager.context.cri, id: sandbox.id };
+    }
+    throw cannotUpgrade("NotFound", 404, `pod not found (${JSON.stringify(`${pod}_${namespace}`)})`);
+  };
   return implementService("coxswain.kubelet.v1.Kubelet", {
     listPods: async ({ node }) => ({
       pods: managersOf(node).flatMap((manager) => manager.pods().map((pod) => structFromJson(pod))),
@@ -58,11 +83,26 @@ export function kubeletService({ env, managers }: KubeletServiceDeps): GrpcServi
       };
       for await (const data of selectLogLines(read, options, env.clock.now())) await responses.send({ data });
     },
-    exec: (requests, responses, { signal }) =>
-      serveExec(requests, responses, signal, (start, io) => {
-        const { manager, record } = find(start);
-        if (record.run?.state !== "running") throw newBadRequest(`container ${start.container} is not running`);
-        return manager.context.cri.exec(record.run.id, start.command, start.tty, io, signal);
+    exec: async (requests, responses, { signal }) => {
+      const exitCode = await serveCommand(requests, responses, signal, async (start: ExecRequest_Start, io) => {
+        const { cri, id } = running(start);
+        return await explained("error executing command in container", () =>
+          cri.exec(id, start.command, start.tty, io, signal),
+        );
+      });
+      await responses.send({ exitCode });
+    },
+    attach: (requests, responses, { signal }) =>
+      serveCommand(requests, responses, signal, async (start: AttachRequest_Start, io) => {
+        const { cri, id } = running(start);
+        await explained("error attaching to container", () => cri.attach(id, io, signal));
+      }),
+    portForward: (requests, responses, { signal }) =>
+      serveForward(requests, responses, async ({ port, ...target }, io) => {
+        const { cri, id } = sandboxOf(target);
+        await explained(`error forwarding port ${port} to pod ${id}, uid `, () =>
+          cri.portForward(id, port, io, signal),
+        );
       }),
     getStats: async ({ node }) => ({
       nodes: await Promise.all(
@@ -74,6 +114,21 @@ export function kubeletService({ env, managers }: KubeletServiceDeps): GrpcServi
       ),
     }),
   });
+}
+
+function cannotUpgrade(reason: "NotFound" | "InternalError", code: number, why: string): StatusError {
+  return new StatusError(reason, code, `unable to upgrade connection: ${why}`);
+}
+
+/** Says what was being done where the runtime fails. */
+async function explained<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StatusError("InternalError", 500, `${what}: ${why}`, {}, { cause: error });
+  }
 }
 
 function numberOf(value: string | undefined): number | undefined {

@@ -4,7 +4,11 @@ import { parseTime } from "@coxswain/apimachinery";
 
 export interface LogLine {
   readonly timeMs: number;
+  /** The nanoseconds of the moment's millisecond. */
+  readonly nanos?: number;
   readonly line: Buffer;
+  /** The container wrote no line break after it. */
+  readonly partial?: boolean;
 }
 
 export interface LogSelection {
@@ -24,8 +28,8 @@ function sinceMs(selection: LogSelection, nowMs: number): number {
 }
 
 /** RFC 3339 with nanoseconds. */
-function stamp(ms: number): string {
-  return new Date(ms).toISOString().replace("Z", "000000Z ");
+function stamp({ timeMs, nanos = 0 }: LogLine): string {
+  return new Date(timeMs).toISOString().replace("Z", `${String(nanos).padStart(6, "0")}Z `);
 }
 
 /** `read` gives the lines from the first one on; without following it ends after the present ones. */
@@ -39,12 +43,16 @@ export async function* selectLogLines(
   if (selection.tailLines !== undefined) {
     let present = 0;
     for await (const { timeMs } of read(false)) if (timeMs >= since) present++;
+    if (selection.tailLines === 0 && !selection.follow) return;
     skip = Math.max(0, present - selection.tailLines);
   }
   let left = selection.limitBytes ?? Number.POSITIVE_INFINITY;
-  for await (const { timeMs, line } of read(selection.follow)) {
-    if (timeMs < since || skip-- > 0) continue;
-    const text = Buffer.concat([Buffer.from(selection.timestamps ? stamp(timeMs) : ""), line, Buffer.from("\n")]);
+  let midLine = false;
+  for await (const one of read(selection.follow)) {
+    if (one.timeMs < since || skip-- > 0) continue;
+    const head = selection.timestamps && !midLine ? stamp(one) : "";
+    midLine = one.partial === true;
+    const text = Buffer.concat([Buffer.from(head), one.line, Buffer.from(midLine ? "" : "\n")]);
     yield text.length > left ? text.subarray(0, left) : text;
     left -= text.length;
     if (left <= 0) return;
