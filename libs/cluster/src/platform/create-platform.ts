@@ -7,6 +7,7 @@ import path from "node:path";
 import type { Env } from "@coxswain/env";
 import { CONTAINERD_CONFIG, CONTAINERD_SOCKET, containerdConfig, type Snapshotter } from "./containerd-config.ts";
 import { joinCgroup, makeTrackingCgroup } from "./cgroup-tree.ts";
+import { RUN_LABEL } from "./inventory.ts";
 import { fabricScript, memberScript, nodeScript, plugScript, quote } from "./member-scripts.ts";
 import { FABRIC, type MemberPlan, type NodePlan, PlatformError, type PlatformPlan, runDir } from "./platform-plan.ts";
 import { removePlatform } from "./remove-platform.ts";
@@ -94,6 +95,7 @@ async function make(plan: PlatformPlan): Promise<void> {
 function prepareFolders(plan: PlatformPlan, snapshotter: Snapshotter): void {
   const run = runDir(plan.id);
   for (const folder of ["net", "mount", "uts", "host"]) mkdirSync(path.join(run, folder), { recursive: true });
+  writeFileSync(path.join(run, "label"), process.env[RUN_LABEL] ?? "");
   const pinned: [string, string][] = [["net", FABRIC]];
   for (const { name } of plan.controlMembers) pinned.push(["net", name]);
   for (const { name } of plan.nodes) pinned.push(["net", name], ["mount", name], ["uts", name]);
