@@ -7,7 +7,7 @@ const order = [
   ["^libs/(storage|event-bus)/"],
   ["^libs/client/"],
   ["^libs/controller-runtime/"],
-  ["^libs/(cluster|testkit)/"],
+  ["^libs/(cluster|images|testkit)/"],
   ["^services/"],
   ["^(test|bin)/"],
 ].map(([pattern]) => pattern);
