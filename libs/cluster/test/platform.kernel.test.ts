@@ -4,7 +4,6 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import path from "node:path";
 import { createRealEnv } from "@coxswain/env";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { repositoryRoot } from "../src/cluster.ts";
 import { ensureNodePrograms, type NodePrograms, nodeRuntimeMissing } from "../src/node-programs.ts";
 import { cgroupProcesses, trackingRoot } from "../src/platform/cgroup-tree.ts";
 import { createPlatform, openPlatform, type Platform } from "../src/platform/create-platform.ts";
@@ -15,7 +14,7 @@ import { runToEnd, startTestNode } from "../src/platform/testing.ts";
 import { startTimeOf } from "../src/process-table.ts";
 
 const env = createRealEnv();
-const tools = path.join(repositoryRoot(), ".tools");
+const tools = path.resolve(import.meta.dirname, "../../../.tools");
 const CONTROL = ["etcd-0", "api-server-0", "gateway-0"];
 
 let home: string;

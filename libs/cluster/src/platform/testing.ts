@@ -5,11 +5,13 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } fr
 import { connect } from "node:net";
 import path from "node:path";
 import { createRealEnv, type Env } from "@coxswain/env";
-import { repositoryRoot } from "../cluster.ts";
 import { ensureNodePrograms, type NodePrograms } from "../node-programs.ts";
 import { type Command, createPlatform, type Platform } from "./create-platform.ts";
 import { planPlatform, platformId } from "./platform-plan.ts";
 import { removePlatform } from "./remove-platform.ts";
+
+/** Tests run from the sources: the repository is above. */
+const TOOLS = path.resolve(import.meta.dirname, "../../../../.tools");
 
 export interface TestNode {
   readonly platform: Platform;
@@ -41,7 +43,7 @@ export async function startTestNode(
   options: { readonly name?: string; readonly visible?: readonly string[] } = {},
 ): Promise<TestNode> {
   const env = createRealEnv();
-  const programs = await ensureNodePrograms(path.join(repositoryRoot(), ".tools"), (line) => console.log(line));
+  const programs = await ensureNodePrograms(TOOLS, (line) => console.log(line));
   const dataDir = mkdtempSync("/tmp/cox-node-");
   const id = platformId(options.name ?? "test", dataDir);
   const stopAll = async (): Promise<void> => {
