@@ -14,6 +14,9 @@ import {
   type PodSandbox,
   type PodSandboxConfig,
 } from "../contract.ts";
+import { forwardPort } from "../streaming/port-forward.ts";
+import { runRemoteCommand } from "../streaming/remote-command.ts";
+import { dialTcp, type Dial } from "../streaming/upgrade.ts";
 import { CpuUsage } from "./cpu-usage.ts";
 import { CriChannel } from "./cri-channel.ts";
 import { readLogFile } from "./log-file.ts";
@@ -26,6 +29,8 @@ export interface ContainerdCriOptions {
   readonly logger: Logger;
   /** unix:///run/containerd/containerd.sock */
   readonly endpoint: string;
+  /** How to reach the runtime's streaming server; plain TCP where unset. */
+  readonly dial?: Dial;
 }
 
 export interface ContainerdCri extends Cri {
@@ -45,10 +50,12 @@ class RuntimeV1Cri implements ContainerdCri {
   readonly #channel: CriChannel;
   readonly #sandboxes: RuntimeSandboxes;
   readonly #containers: RuntimeContainers;
+  readonly #dial: Dial;
   readonly #cpu = new CpuUsage();
 
-  constructor({ env, endpoint }: ContainerdCriOptions) {
+  constructor({ env, endpoint, dial }: ContainerdCriOptions) {
     this.#env = env;
+    this.#dial = dial ?? dialTcp;
     this.#channel = new CriChannel(env, endpoint);
     this.#sandboxes = new RuntimeSandboxes(this.#channel);
     this.#containers = new RuntimeContainers(env, this.#channel, this.#sandboxes);
@@ -127,22 +134,24 @@ class RuntimeV1Cri implements ContainerdCri {
     return this.#channel.call("execSync", { containerId: id, cmd: command, timeout: timeoutSeconds }, limitMs);
   }
 
-  async exec(
-    _id: string,
-    _command: readonly string[],
-    _tty: boolean,
-    _io: ExecIo,
-    _signal: AbortSignal,
-  ): Promise<number> {
-    throw new CriError("Unimplemented", "exec");
+  async exec(id: string, command: readonly string[], tty: boolean, io: ExecIo, signal: AbortSignal): Promise<number> {
+    const streams = { tty, stdin: io.stdin !== undefined, stdout: true, stderr: !tty };
+    const request = { containerId: id, cmd: command, ...streams };
+    const { url } = await this.#channel.call("exec", request, READ_TIMEOUT_MS, signal);
+    return runRemoteCommand({ url, tty, io, dial: this.#dial }, signal);
   }
 
-  async attach(_id: string, _io: ExecIo, _signal: AbortSignal): Promise<void> {
-    throw new CriError("Unimplemented", "attach");
+  async attach(id: string, io: ExecIo, signal: AbortSignal): Promise<void> {
+    const { tty } = (await this.#containers.status(id)).config;
+    const streams = { tty, stdin: io.stdin !== undefined, stdout: true, stderr: !tty };
+    const { url } = await this.#channel.call("attach", { containerId: id, ...streams }, READ_TIMEOUT_MS, signal);
+    await runRemoteCommand({ url, tty, io, dial: this.#dial }, signal);
   }
 
-  async portForward(_sandboxId: string, _port: number, _io: ForwardIo, _signal: AbortSignal): Promise<void> {
-    throw new CriError("Unimplemented", "portForward");
+  async portForward(sandboxId: string, port: number, io: ForwardIo, signal: AbortSignal): Promise<void> {
+    const request = { podSandboxId: sandboxId, port: [port] };
+    const { url } = await this.#channel.call("portForward", request, READ_TIMEOUT_MS, signal);
+    await forwardPort({ url, port, io, dial: this.#dial }, signal);
   }
 
   async *logs(id: string, { follow }: { follow: boolean }, signal: AbortSignal): AsyncIterable<LogLine> {
