@@ -7,13 +7,10 @@ import { MountError, type PodVolumes } from "../volumes/contract.ts";
 import { ContainerConfigError, expandVariables, resolveEnvironment } from "./container-environment.ts";
 import { podDns, type DnsWarning } from "./dns-config.ts";
 import type { ObjectCache } from "./object-cache.ts";
+import { podHostname } from "./pod-hostname.ts";
 import { containerResources, oomScoreAdj, podCgroup } from "./qos-resources.ts";
 import { containerSecurity, rootRefusal, sandboxSecurity, type ImageUser } from "./security-context.ts";
 import type { ServiceSource } from "./service-environment.ts";
-
-const MAX_LABEL = 63;
-/** What the kernel takes as a host name. */
-const MAX_HOSTNAME = 64;
 
 /** What is the same for all pods of a node. */
 export interface NodeRuntime {
@@ -42,7 +39,7 @@ export interface SandboxInput {
   readonly node: NodeRuntime;
 }
 
-/** Throws ContainerConfigError where the pod's host name is too long. */
+/** Throws where the pod's host name is too long. */
 export function sandboxConfigOf({ pod, attempt, node }: SandboxInput): PodSandboxConfig {
   const { name = "", namespace = "", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
   const hostNetwork = pod.spec?.hostNetwork ?? false;
@@ -76,35 +73,6 @@ export function sandboxWarnings({ pod, node }: SandboxInput): DnsWarning[] {
 function dnsOf(pod: Pod, { linux, clusterDomain }: NodeRuntime): ReturnType<typeof podDns> {
   const host = linux?.hostDns ?? { servers: [], searches: [], options: [] };
   return podDns(pod, { clusterDns: linux?.clusterDns ?? [], clusterDomain, host });
-}
-
-/** The name that the pod calls itself; its full name where setHostnameAsFQDN asks so. Throws ContainerConfigError. */
-export function podHostname(pod: Pod, clusterDomain: string): string {
-  const { spec, metadata } = pod;
-  if (spec?.hostnameOverride !== undefined) return spec.hostnameOverride;
-  const short = shortHostname(pod);
-  if (!spec?.setHostnameAsFQDN || (spec.subdomain ?? "") === "") return short;
-  const full = `${short}.${spec.subdomain}.${metadata?.namespace ?? ""}.svc.${clusterDomain}`;
-  if (full.length <= MAX_HOSTNAME) return full;
-  throw new ContainerConfigError(
-    `failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (${MAX_HOSTNAME} is the max characters allowed, ${full.length} characters requested)`,
-  );
-}
-
-function shortHostname({ spec, metadata }: Pod): string {
-  if (spec?.hostname !== undefined && spec.hostname !== "") return spec.hostname;
-  return (metadata?.name ?? "").slice(0, MAX_LABEL).replace(/[-.]+$/, "");
-}
-
-/** As /etc/hosts names the pod itself: full name first where it has a subdomain. */
-export function podHostNames(pod: Pod, clusterDomain: string): string[] {
-  const { spec, metadata } = pod;
-  if (spec?.hostnameOverride !== undefined) return [spec.hostnameOverride];
-  const short = shortHostname(pod);
-  const subdomain = spec?.subdomain ?? "";
-  return subdomain === ""
-    ? [short]
-    : [`${short}.${subdomain}.${metadata?.namespace ?? ""}.svc.${clusterDomain}`, short];
 }
 
 function portMappings(pod: Pod): PortMapping[] {

@@ -40,7 +40,7 @@ export interface EndedLife {
 }
 
 export interface PodVolumes {
-  /** Makes what the pod's volumes need; idempotent. Rejects with VolumeError, or where the api-server cannot be asked. */
+  /** Makes what the pod's volumes need; idempotent. Rejects with VolumeError. */
   setUp(pod: Pod): Promise<void>;
   /**
    * Brings ConfigMaps, Secrets, downward API and tokens of a running pod up to date. Resolves with when to look again, in

@@ -1,0 +1,85 @@
+// What is mounted into one container: its volumeMounts with their sub paths. /etc/hosts and the termination message file
+// come from host-volumes.ts. Rejects with MountError, in upstream's words.
+import type { Container, VolumeMount } from "@coxswain/api";
+import type { ContainerMount } from "../cri/contract.ts";
+import { MountError } from "./contract.ts";
+import type { Mounter } from "./mounter.ts";
+import type { PodFolder } from "./pod-folder.ts";
+import type { VolumePlan } from "./plan-volumes.ts";
+import { EMPTY_DIR } from "./pod-folder.ts";
+import { bindSubPath } from "./sub-path.ts";
+
+export interface MountInput {
+  readonly container: Container;
+  readonly plans: readonly VolumePlan[];
+  readonly folder: PodFolder;
+  readonly env: ReadonlyMap<string, string>;
+  readonly mounter: Mounter;
+}
+
+/** Where a volume is on the node; undefined where it is not made here. */
+export function volumePath(plan: VolumePlan, folder: PodFolder): string | undefined {
+  if (plan.kind === "hostPath") return plan.path;
+  if (plan.kind === "emptyDir") return folder.volume(EMPTY_DIR, plan.name);
+  return plan.kind === "files" ? folder.volume(plan.plugin, plan.name) : undefined;
+}
+
+export async function volumeMounts(input: MountInput): Promise<ContainerMount[]> {
+  const mounts: ContainerMount[] = [];
+  for (const [index, mount] of (input.container.volumeMounts ?? []).entries()) {
+    mounts.push(await mountOf(input, mount, index));
+  }
+  return mounts;
+}
+
+async function mountOf(input: MountInput, mount: VolumeMount, index: number): Promise<ContainerMount> {
+  const { container, plans, folder, env, mounter } = input;
+  const plan = plans.find(({ name }) => name === mount.name);
+  const volumeDir = plan === undefined ? undefined : volumePath(plan, folder);
+  if (plan === undefined || volumeDir === undefined) {
+    throw new MountError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
+  }
+  if (mount.recursiveReadOnly === "Enabled") {
+    const reason = "recursiveReadOnly Enabled is not supported by this kubelet";
+    throw new MountError(`failed to resolve recursive read-only mode: volume "${mount.name}": ${reason}`);
+  }
+  const subPath = subPathOf(mount, env);
+  let hostPath = volumeDir;
+  if (subPath !== "") {
+    hostPath = folder.subPath(mount.name, container.name, index);
+    await prepareSubPath({ volumeDir, subPath, target: hostPath }, mount, container, mounter);
+  }
+  const containerPath = mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`;
+  // What comes out of the API is the kubelet's to write.
+  const readonly = mount.readOnly === true || plan.kind === "files";
+  return { hostPath, containerPath, readonly, propagation: propagationOf(mount) };
+}
+
+async function prepareSubPath(
+  request: { volumeDir: string; subPath: string; target: string },
+  mount: VolumeMount,
+  container: Container,
+  mounter: Mounter,
+): Promise<void> {
+  try {
+    await bindSubPath(request, mounter);
+  } catch (error) {
+    const what = `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}"`;
+    throw new MountError(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+function subPathOf({ subPath = "", subPathExpr = "" }: VolumeMount, env: ReadonlyMap<string, string>): string {
+  if (subPathExpr === "") return subPath;
+  return subPathExpr.replaceAll(/\$(?:\$|\(([^)]*)\))/g, (_whole, name: string | undefined) => {
+    if (name === undefined) return "$";
+    const value = env.get(name);
+    if (value === undefined) throw new MountError(`missing value for "${name}"`);
+    return value;
+  });
+}
+
+function propagationOf({ mountPropagation }: VolumeMount): NonNullable<ContainerMount["propagation"]> {
+  if (mountPropagation === "HostToContainer") return "HOST_TO_CONTAINER";
+  return mountPropagation === "Bidirectional" ? "BIDIRECTIONAL" : "PRIVATE";
+}

@@ -1,0 +1,254 @@
+// Volumes on the disk of a real node: a PodVolumes that works in the mount namespace of the containers' runtime.
+// Guarantees besides the contract's: one thing at a time for each pod; what an earlier process made is found and used.
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Container, Pod } from "@coxswain/api";
+import { parseBytes } from "@coxswain/apimachinery";
+import type { Logger } from "@coxswain/component-base";
+import type { Env } from "@coxswain/env";
+import type { ContainerMount } from "../cri/contract.ts";
+import { podHostNames } from "../pods/pod-hostname.ts";
+import type { ObjectCache } from "../pods/object-cache.ts";
+import { writeAtomically } from "./atomic-writer.ts";
+import { volumeMounts } from "./container-mounts.ts";
+import { VolumeError, type EndedLife, type MountFacts, type PodVolumes } from "./contract.ts";
+import { prepareHostPath } from "./host-path.ts";
+import { nodeHosts, podHosts } from "./hosts-file.ts";
+import type { Mounter } from "./mounter.ts";
+import { giveToGroup } from "./ownership.ts";
+import { planVolumes, type FilesPlan, type TmpfsPlan, type VolumePlan } from "./plan-volumes.ts";
+import { EMPTY_DIR, podFolder, podsFolder, type PodFolder } from "./pod-folder.ts";
+import type { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { readTerminationMessage } from "./termination-message.ts";
+import { readContents, type Contents } from "./volume-contents.ts";
+
+/** How often what may change is looked at; upstream's interval of syncs. */
+const LOOK_AGAIN_MS = 60_000;
+const LOOK_AGAIN_SPREAD_MS = 15_000;
+
+export interface HostVolumesDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  /** "/var/lib/kubelet" */
+  readonly rootDir: string;
+  readonly objects: ObjectCache;
+  readonly tokens: ServiceAccountTokens;
+  readonly mounter: Mounter;
+  /** The node's allocatable resources. */
+  readonly allocatable: Readonly<Record<string, string>>;
+  /** "cluster.local" */
+  readonly clusterDomain: string;
+  /** The node's own hosts file, for pods on its network; "/etc/hosts" where unset. */
+  readonly nodeHostsFile?: string;
+}
+
+export function createHostVolumes(deps: HostVolumesDeps): PodVolumes {
+  return new HostVolumes(deps);
+}
+
+class HostVolumes implements PodVolumes {
+  readonly #deps: HostVolumesDeps;
+  /** What is under way for each pod. */
+  readonly #busy = new Map<string, Promise<unknown>>();
+
+  constructor(deps: HostVolumesDeps) {
+    this.#deps = deps;
+  }
+
+  setUp(pod: Pod): Promise<void> {
+    return this.#alone(uidOf(pod), async () => {
+      const folder = this.#folder(pod);
+      await mkdir(folder.root, { recursive: true, mode: 0o750 });
+      const mounted = new Set(await this.#deps.mounter.mountsBelow(folder.root));
+      await forEachVolume(this.#plans(pod), (plan) => this.#setUpVolume(pod, plan, mounted));
+    });
+  }
+
+  refresh(pod: Pod): Promise<number | undefined> {
+    return this.#alone(uidOf(pod), async () => {
+      const nowMs = this.#deps.env.clock.now();
+      let nextMs: number | undefined;
+      const files = this.#plans(pod).filter((plan) => plan.kind === "files");
+      await forEachVolume(files, async (plan) => {
+        const contents = await this.#contents(pod, plan);
+        await this.#write(pod, plan, contents);
+        for (const ms of this.#waits(contents, nowMs)) nextMs = Math.min(nextMs ?? ms, ms);
+      });
+      return nextMs;
+    });
+  }
+
+  mounts(pod: Pod, container: Container, facts: MountFacts): Promise<ContainerMount[]> {
+    return this.#alone(uidOf(pod), async () => {
+      const folder = this.#folder(pod);
+      const { mounter } = this.#deps;
+      const mounts = await volumeMounts({ container, plans: this.#plans(pod), folder, env: facts.env, mounter });
+      const taken = new Set(mounts.map((one) => one.containerPath));
+      if (!taken.has("/etc/hosts")) {
+        await this.#writeHosts(pod, folder, facts.podIp);
+        mounts.push(ownFile(folder.etcHosts, "/etc/hosts"));
+      }
+      const messages = container.terminationMessagePath ?? "";
+      if (messages !== "") {
+        const file = folder.terminationLog(container.name, facts.attempt);
+        await mkdir(dirname(file), { recursive: true, mode: 0o750 });
+        await writeFile(file, "");
+        // Whoever the container runs as may write.
+        await chmod(file, 0o666);
+        mounts.push(ownFile(file, messages));
+      }
+      return mounts;
+    });
+  }
+
+  async terminationMessage(pod: Pod, container: Container, life: EndedLife): Promise<string | undefined> {
+    return readTerminationMessage(this.#folder(pod).terminationLog(container.name, life.attempt), container, life);
+  }
+
+  async forgetLife(pod: Pod, container: Container, attempt: number): Promise<void> {
+    await rm(this.#folder(pod).terminationLog(container.name, attempt), { force: true });
+  }
+
+  tearDown(uid: string): Promise<void> {
+    return this.#alone(uid, async () => {
+      const { mounter, rootDir, tokens } = this.#deps;
+      tokens.forget(uid);
+      const { root } = podFolder(rootDir, uid);
+      await mounter.unmount(await mounter.mountsBelow(root));
+      const left = await mounter.mountsBelow(root);
+      // What is mounted here belongs to others: it is never deleted through.
+      if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
+      await rm(root, { recursive: true, force: true });
+    });
+  }
+
+  async known(): Promise<string[]> {
+    try {
+      return (await readdir(podsFolder(this.#deps.rootDir))).toSorted();
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  #folder(pod: Pod): PodFolder {
+    return podFolder(this.#deps.rootDir, uidOf(pod));
+  }
+
+  #plans(pod: Pod): VolumePlan[] {
+    return planVolumes(pod, parseBytes(this.#deps.allocatable["memory"] ?? "0"));
+  }
+
+  #contents(pod: Pod, plan: FilesPlan): Promise<Contents> {
+    const { objects, tokens, allocatable } = this.#deps;
+    return readContents(pod, plan, { objects, tokens, allocatable });
+  }
+
+  async #setUpVolume(pod: Pod, plan: VolumePlan, mounted: ReadonlySet<string>): Promise<void> {
+    if (plan.kind === "refused") throw new Error(plan.message);
+    if (plan.kind === "hostPath") return prepareHostPath(plan.path, plan.type);
+    if (plan.kind === "emptyDir") return this.#setUpEmptyDir(pod, plan.name, plan.tmpfs, mounted);
+    // First what can be missing: a volume that cannot be filled is not made.
+    const contents = await this.#contents(pod, plan);
+    const dir = this.#folder(pod).volume(plan.plugin, plan.name);
+    await this.#makeFolder(dir, plan.tmpfs ? { sizeBytes: undefined } : undefined, mounted);
+    return this.#write(pod, plan, contents);
+  }
+
+  async #setUpEmptyDir(
+    pod: Pod,
+    name: string,
+    tmpfs: TmpfsPlan | undefined,
+    mounted: ReadonlySet<string>,
+  ): Promise<void> {
+    const folder = this.#folder(pod);
+    const dir = folder.volume(EMPTY_DIR, name);
+    const mark = folder.readyMark(EMPTY_DIR, name);
+    // What containers have made in it since is theirs: it is given to the group once. A lost tmpfs begins anew.
+    if ((await exists(mark)) && (tmpfs === undefined || mounted.has(dir))) return;
+    await this.#makeFolder(dir, tmpfs, mounted);
+    const group = pod.spec?.securityContext?.fsGroup;
+    if (group !== undefined) await giveToGroup(dir, group, false);
+    await mkdir(dirname(mark), { recursive: true, mode: 0o750 });
+    await writeFile(mark, "");
+  }
+
+  async #makeFolder(dir: string, tmpfs: TmpfsPlan | undefined, mounted: ReadonlySet<string>): Promise<void> {
+    await mkdir(dir, { recursive: true, mode: 0o750 });
+    if (tmpfs !== undefined && !mounted.has(dir)) await this.#deps.mounter.mountTmpfs(dir, tmpfs.sizeBytes);
+    await chmod(dir, 0o777);
+  }
+
+  async #write(pod: Pod, plan: FilesPlan, { payload }: Contents): Promise<void> {
+    const { clock, random } = this.#deps.env;
+    const time = new Date(clock.now()).toISOString().slice(0, 19).replaceAll(/[-T:]/g, "_");
+    const group = pod.spec?.securityContext?.fsGroup;
+    await writeAtomically(this.#folder(pod).volume(plan.plugin, plan.name), payload, {
+      version: `..${time}.${random.nameSuffix(10)}`,
+      ...(group === undefined ? {} : { finish: (version) => giveToGroup(version, group, true) }),
+    });
+  }
+
+  #waits({ mayChange, renewAtMs }: Contents, nowMs: number): number[] {
+    const waits = mayChange ? [LOOK_AGAIN_MS + this.#deps.env.random.int(LOOK_AGAIN_SPREAD_MS)] : [];
+    return renewAtMs === undefined ? waits : [...waits, Math.max(1_000, renewAtMs - nowMs)];
+  }
+
+  async #writeHosts(pod: Pod, folder: PodFolder, podIp: string): Promise<void> {
+    const { nodeHostsFile = "/etc/hosts", clusterDomain } = this.#deps;
+    const aliases = pod.spec?.hostAliases ?? [];
+    const text = pod.spec?.hostNetwork
+      ? nodeHosts(await readFile(nodeHostsFile, "utf8"), aliases)
+      : podHosts(podIp, podHostNames(pod, clusterDomain), aliases);
+    // In place: containers that run have this very file mounted.
+    await writeFile(folder.etcHosts, text, { mode: 0o644 });
+    await chmod(folder.etcHosts, 0o644);
+  }
+
+  async #alone<T>(uid: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#busy.get(uid) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#busy.set(uid, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#busy.get(uid) === mine) this.#busy.delete(uid);
+    }
+  }
+}
+
+function uidOf(pod: Pod): string {
+  return pod.metadata?.uid ?? "";
+}
+
+function ownFile(hostPath: string, containerPath: string): ContainerMount {
+  return { hostPath, containerPath, readonly: false, propagation: "PRIVATE" };
+}
+
+/** All at once; rejects with VolumeError that tells of each that failed. */
+async function forEachVolume<P extends VolumePlan>(
+  plans: readonly P[],
+  work: (plan: P) => Promise<void>,
+): Promise<void> {
+  const outcomes = await Promise.allSettled(plans.map(work));
+  const messages = outcomes.flatMap((outcome, at) => {
+    if (outcome.status === "fulfilled") return [];
+    const reason = outcome.reason instanceof Error ? outcome.reason.message : String(outcome.reason);
+    return [`MountVolume.SetUp failed for volume "${plans[at]?.name}" : ${reason}`];
+  });
+  if (messages.length > 0) throw new VolumeError(messages);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
