@@ -27,6 +27,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
+          globalSetup: "test/leak-check.ts",
           include: [
             "test/integration/**/*.test.ts",
             "test/scenarios/**/*.test.ts",
@@ -43,6 +44,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "nodes",
+          globalSetup: "test/leak-check.ts",
           include: [
             "libs/*/test/**/*.kernel.test.ts",
             "services/*/test/**/*.kernel.test.ts",

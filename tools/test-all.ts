@@ -2,8 +2,16 @@
 // What cannot run here counts as skipped, with the reason. Exits 1 when anything failed.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { ensureProgram, ETCD, MissingProgramError, NATS_SERVER } from "@coxswain/cluster";
+import {
+  ensureNodePrograms,
+  ensureProgram,
+  ETCD,
+  MissingProgramError,
+  NATS_SERVER,
+  nodeRuntimeMissing,
+} from "@coxswain/cluster";
 import { staticSteps } from "./check.ts";
+import { inQuietNetwork } from "./quiet-network.ts";
 import { root, runStep } from "./run-step.ts";
 import { addTally, composeMissing, type Tally, tallyOf, type VitestReport } from "./test-tally.ts";
 
@@ -16,17 +24,15 @@ const node = process.execPath;
 const only = process.argv.slice(2);
 
 /** Runs one vitest project with the readable report on the screen and the countable one in a file. */
-async function runVitest(project: string): Promise<Tally> {
+async function runVitest(project: string, quiet = false): Promise<Tally> {
   const report = path.join(root, "dist", "reports", `${project}.json`);
   mkdirSync(path.dirname(report), { recursive: true });
-  const result = await runStep("vitest", [
-    "run",
-    "--project",
-    project,
-    "--reporter=dot",
-    "--reporter=json",
-    `--outputFile.json=${report}`,
-  ]);
+  const args = ["run", "--project", project, "--reporter=dot", "--reporter=json", `--outputFile.json=${report}`];
+  const { command, args: all } = quiet ? inQuietNetwork("vitest", args) : { command: "vitest", args };
+  const result = await runStep(command, all);
+  // The last: a test of the check itself prints such lines, too.
+  const leakLine = [...result.output.matchAll(/^leak check: .*$/gm)].at(-1)?.[0];
+  if (leakLine !== undefined) console.log(leakLine);
   const tally = existsSync(report)
     ? tallyOf(JSON.parse(readFileSync(report, "utf8")) as VitestReport)
     : { passed: 0, failed: 1, skipped: 0 };
@@ -67,6 +73,19 @@ async function runSimulator(seeds: number): Promise<Tally> {
   return { passed, failed: seeds - passed, skipped: 0 };
 }
 
+/** Real containers and packets, where one packet outside of the clusters is a failure. */
+async function runNodes(): Promise<Tally> {
+  const tools = path.join(root, ".tools");
+  const missing = nodeRuntimeMissing(tools);
+  if (missing !== undefined) {
+    console.log(`skipped: nodes suite: ${missing}`);
+    return { passed: 0, failed: 0, skipped: 1 };
+  }
+  // Now, while there is a network to get them over.
+  await ensureNodePrograms(tools, (line) => console.log(line));
+  return runVitest("nodes", true);
+}
+
 async function runCompose(): Promise<Tally> {
   const missing = composeMissing();
   if (missing === undefined) return runVitest("compose");
@@ -79,6 +98,7 @@ const suites: readonly (readonly [string, () => Promise<Tally>])[] = [
   ["unit", () => runVitest("unit")],
   ["sim", () => runSimulator(20)],
   ["integration", () => runVitest("integration")],
+  ["nodes", runNodes],
   ["compose", runCompose],
 ];
 
