@@ -1,11 +1,11 @@
 // The platform on a real kernel: members reach each other and nothing else, and whatever dies, nothing stays behind.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { createRealEnv } from "@coxswain/env";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensureNodePrograms, type NodePrograms, nodeRuntimeMissing } from "../src/node-programs.ts";
-import { cgroupProcesses, trackingRoot } from "../src/platform/cgroup-tree.ts";
+import { cgroupFolders, cgroupProcesses, trackingRoot } from "../src/platform/cgroup-tree.ts";
 import { createPlatform, openPlatform, type Platform } from "../src/platform/create-platform.ts";
 import { diffInventory, foreignPackets, inventory, type Inventory } from "../src/platform/inventory.ts";
 import { planPlatform, platformId, runDir } from "../src/platform/platform-plan.ts";
@@ -200,6 +200,31 @@ describe("life", () => {
     } finally {
       await node.stop();
     }
+    expect(leaks()).toEqual([]);
+  });
+
+  test("a running container ends with its node, and its cgroups in every hierarchy go", async () => {
+    const node = await startTestNode({ name: "plt" });
+    const cgroup = `${node.cgroupRoot}/besteffort/podx`;
+    try {
+      const rootfs = path.join(node.dataDir, "rootfs");
+      mkdirSync(path.join(rootfs, "bin"), { recursive: true });
+      copyFileSync(programs.busybox, path.join(rootfs, "bin", "busybox"));
+      const flags = ["--detach", "--rootfs", "--cgroup", `${cgroup}/c1`, rootfs, "c1"];
+      await node.run(programs.ctr, "run", ...flags, "/bin/busybox", "sleep", "1000");
+      expect(cgroupProcesses(cgroup).size).toBe(1);
+      expect(cgroupFolders(cgroup).length).toBeGreaterThan(0);
+      // The mount of its root is the node's alone.
+      expect(
+        mountsBelow([node.dataDir, runDir(node.platform.plan.id)]).filter((point) => point.includes("rootfs")),
+      ).toEqual([]);
+      // Containers outlive containerd.
+      await node.restartContainerd();
+      expect(await node.run(programs.ctr, "task", "list")).toMatch(/c1\s+\d+\s+RUNNING/);
+    } finally {
+      await node.stop();
+    }
+    expect(cgroupFolders(cgroup)).toEqual([]);
     expect(leaks()).toEqual([]);
   });
 
