@@ -13,7 +13,7 @@ const none = { minMs: 0, maxMs: 0 };
 criSuite("simulated runtime", async () => {
   const latencies = { startLatency: none, pullLatency: none, stopLatency: none };
   const cri = createSimulatedCri({ env: createRealEnv(), node: "node-1", ...latencies });
-  return { cri, image: "busybox:1.36", close: async () => {} };
+  return { cri, image: "busybox:1.36", pulls: true, reconnect: () => cri, close: async () => {} };
 });
 
 describe("behaviour", () => {

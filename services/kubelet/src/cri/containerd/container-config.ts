@@ -151,6 +151,8 @@ function keptConfig(status: WireStatus, text: string | undefined): Kept {
 export function containerFromWire(status: WireStatus): ContainerStatus & { readonly logFile: string } {
   const { [CONTAINER_CONFIG_ANNOTATION]: text, ...annotations } = status.annotations;
   const { sandboxId, ...kept } = keptConfig(status, text);
+  const startedAtMs = nanosToMs(status.startedAt);
+  const finishedAtMs = nanosToMs(status.finishedAt);
   return {
     id: status.id,
     sandboxId,
@@ -165,8 +167,9 @@ export function containerFromWire(status: WireStatus): ContainerStatus & { reado
     },
     state: status.state,
     createdAtMs: nanosToMs(status.createdAt),
-    startedAtMs: nanosToMs(status.startedAt),
-    finishedAtMs: nanosToMs(status.finishedAt),
+    startedAtMs,
+    // A start counts from when the runtime has answered; a short life may be over before.
+    finishedAtMs: finishedAtMs === 0 ? 0 : Math.max(startedAtMs, finishedAtMs),
     exitCode: status.exitCode,
     reason: status.reason,
     message: status.message,

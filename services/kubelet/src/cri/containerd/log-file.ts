@@ -48,31 +48,35 @@ async function wasReplaced(handle: FileHandle, file: string): Promise<boolean> {
 /** News of one file, from its folder: inotify loses a file that is moved. */
 class FileNews {
   readonly #env: Env;
+  readonly #signal: AbortSignal;
   #watcher: FSWatcher | undefined;
   #fresh = false;
   #wake: (() => void) | undefined;
 
-  constructor(env: Env, file: string) {
+  constructor({ env, file, signal }: LogFileOptions) {
     this.#env = env;
+    this.#signal = signal;
+    signal.addEventListener("abort", this.#onAbort, { once: true });
     try {
       this.#watcher = watch(path.dirname(file), { persistent: false }, (_event, name) => {
         if (name !== null && name !== path.basename(file)) return;
         this.#fresh = true;
         this.#wake?.();
       });
-      this.#watcher.on("error", () => this.close());
+      this.#watcher.on("error", () => this.#watcher?.close());
     } catch (error) {
       // No folder yet, or no watches left: the timer alone must do.
       if (!["ENOENT", "ENOSPC", "EMFILE"].includes(codeOf(error))) throw error;
     }
   }
 
-  /** Resolves true on news since the last call, false after a while, or when `signal` aborts. */
-  async wait(signal: AbortSignal): Promise<boolean> {
-    if (!this.#fresh && !signal.aborted) {
+  readonly #onAbort = (): void => this.#wake?.();
+
+  /** Resolves true on news since the last call, false after a while, or when the signal aborts. */
+  async wait(): Promise<boolean> {
+    if (!this.#fresh && !this.#signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = this.#env.timers.setTimeout(resolve, LOOK_AGAIN_MS);
-      signal.addEventListener("abort", () => resolve(), { once: true });
       this.#wake = resolve;
       await promise;
       this.#env.timers.clear(timer);
@@ -84,6 +88,7 @@ class FileNews {
   }
 
   close(): void {
+    this.#signal.removeEventListener("abort", this.#onAbort);
     this.#watcher?.close();
     this.#watcher = undefined;
   }
@@ -108,7 +113,7 @@ class LogFileReader {
 
   constructor(options: LogFileOptions) {
     this.#options = options;
-    this.#news = options.follow ? new FileNews(options.env, options.file) : undefined;
+    this.#news = options.follow ? new FileNews(options) : undefined;
   }
 
   async close(): Promise<void> {
@@ -126,7 +131,7 @@ class LogFileReader {
         throw new CriError("NotFound", `the log file ${file} does not exist`);
       }
       if (ended) break;
-      ask = !(await this.#news?.wait(signal));
+      ask = !(await this.#news?.wait());
     }
     yield* this.#decoder.end();
   }
