@@ -2,6 +2,7 @@
 // - Changes are gathered for a moment and then written together; only what changed is written.
 // - A failed write is tried again, in full, with growing delays; meanwhile the health check says so in time.
 // - It keeps nothing: after a restart it plans again from what it is told and writes everything once.
+// - Rules that somebody else changed or removed are found and written again; what the backend holds meanwhile stays.
 import type { EndpointSlice, Node, Service } from "@coxswain/api";
 import { ENDPOINT_SLICES, NODES, SERVICES } from "@coxswain/api";
 import { newNotFound, objectKey } from "@coxswain/apimachinery";
@@ -12,7 +13,7 @@ import { isIP } from "node:net";
 import type { ProxyBackend } from "./backend/contract.ts";
 import { NodeProxier } from "./node-proxier.ts";
 import { planService, SERVICE_NAME_LABEL } from "./planner/plan-service.ts";
-import type { ProxyRule } from "./planner/rule.ts";
+import type { Family, ProxyRule } from "./planner/rule.ts";
 import { proxyService } from "./proxy-service.ts";
 
 export interface KubeProxyOptions {
@@ -25,6 +26,23 @@ export interface KubeProxyOptions {
    * packet goes: thousands of packed nodes then cost nothing.
    */
   readonly onDemand?: boolean;
+  /** Addresses of other families have no rules, and a warning says so; both where unset. */
+  readonly families?: readonly Family[];
+  /** How long rules may go unchecked for what others did to them, ms; 30,000 where unset. */
+  readonly checkPeriodMs?: number;
+}
+
+/** What /healthz tells. */
+export interface ProxyHealth {
+  readonly healthy: boolean;
+  /** When rules were last known to be what they should be, ms since the epoch; 0: never. */
+  readonly lastUpdatedMs: number;
+  /** Whether load balancers may send to this node: not while it is being deleted. */
+  readonly nodeEligible: boolean;
+}
+
+export interface KubeProxyApp extends ComponentApp {
+  health(): ProxyHealth;
 }
 
 export interface KubeProxyDeps extends BaseDeps {
@@ -41,6 +59,14 @@ const STALE_MS = 60_000;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 30_000;
 const BY_SERVICE = "service";
+const CHECK_PERIOD_MS = 30_000;
+/** Checks take no more than this part of the time, however many rules there are. */
+const CHECK_SHARE = 0.01;
+const DURATION_BUCKETS = [
+  0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192,
+];
+/** The cluster autoscaler marks a node that it is about to delete. */
+const TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler";
 
 function serviceOf(slice: EndpointSlice): string | undefined {
   const name = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
@@ -52,7 +78,7 @@ function addressesOf(node: Node): string[] {
 }
 
 /** The proxy of one process. Throws RangeError where it has no node. */
-export function createKubeProxy(deps: KubeProxyDeps): ComponentApp {
+export function createKubeProxy(deps: KubeProxyDeps): KubeProxyApp {
   if (deps.nodeNames.length === 0) throw new RangeError("nodeNames: needs at least one node");
   const services = deps.informers.informer<Service>(SERVICES);
   const slices = deps.informers.informer<EndpointSlice>(ENDPOINT_SLICES);
@@ -90,6 +116,7 @@ export function createKubeProxy(deps: KubeProxyDeps): ComponentApp {
         services.hasSynced() && slices.hasSynced() && nodes.hasSynced() ? undefined : "informers have not synced",
       "proxy-sync": () => syncer.stale(),
     },
+    health: () => syncer.health(),
     facts: () => ({ nodes: deps.nodeNames.slice(0, 5).join(","), services: String(syncer.first.serviceCount) }),
     async run(signal) {
       deps.informers.start(signal);
@@ -112,6 +139,11 @@ export class Syncer {
   readonly #proxiers = new Map<string, NodeProxier>();
   readonly #dirty = new Set<string>();
   readonly #syncs;
+  readonly #durations;
+  readonly #lastSync;
+  readonly #unsupported = new Set<string>();
+  #nextCheckMs = 0;
+  #lastUpdatedMs = 0;
   #oldestMs: number | undefined;
   #started = false;
   #wake: (() => void) | undefined;
@@ -124,6 +156,10 @@ export class Syncer {
     this.#nodes = nodes;
     for (const node of deps.options?.onDemand === true ? deps.nodeNames.slice(0, 1) : deps.nodeNames) this.#add(node);
     this.#syncs = deps.metrics.counter("kubeproxy_sync_proxy_rules_total", "Writes of rules, by result.", ["result"]);
+    const help = "How long it takes to write rules, seconds.";
+    this.#durations = deps.metrics.histogram("kubeproxy_sync_proxy_rules_duration_seconds", help, DURATION_BUCKETS);
+    const lastHelp = "When rules were last written, seconds since the epoch.";
+    this.#lastSync = deps.metrics.gauge("kubeproxy_sync_proxy_rules_last_timestamp_seconds", lastHelp);
   }
 
   get first(): NodeProxier {
@@ -174,13 +210,27 @@ export class Syncer {
     return waitMs > STALE_MS ? `a change has waited ${Math.round(waitMs / 1000)} s to be written` : undefined;
   }
 
+  health(): ProxyHealth {
+    const healthy = this.stale() === undefined;
+    const node = this.#nodes.get(this.first.node);
+    const leaving =
+      node?.metadata?.deletionTimestamp !== undefined ||
+      (node?.spec?.taints ?? []).some((taint) => taint.key === TO_BE_DELETED);
+    // Nothing waits: what is written is right by now.
+    const lastUpdatedMs =
+      this.#started && this.#oldestMs === undefined ? this.#deps.env.clock.now() : this.#lastUpdatedMs;
+    return { healthy, lastUpdatedMs, nodeEligible: !leaving };
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { env, logger, options } = this.#deps;
     let retryMs = FIRST_RETRY_MS;
     this.#oldestMs ??= env.clock.now();
+    this.#nextCheckMs = env.clock.now() + (options?.checkPeriodMs ?? CHECK_PERIOD_MS);
     while (!signal.aborted) {
       try {
         await this.sync(false);
+        await this.#checkWhenDue();
         retryMs = FIRST_RETRY_MS;
         await this.#pause(signal, options?.minSyncPeriodMs ?? 100);
       } catch (error) {
@@ -194,12 +244,37 @@ export class Syncer {
 
   /** Writes all that has changed, or everything; resolves when it is in place. */
   sync(full: boolean): Promise<void> {
-    const next = this.#work.then(() => this.#syncNow(full));
-    this.#work = next.catch(() => undefined);
+    return this.#alone(() => this.#syncNow(full));
+  }
+
+  /** One at a time, in order. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#work.then(work);
+    this.#work = next.then(
+      () => undefined,
+      () => undefined,
+    );
     return next;
   }
 
+  /** Has everything written again where somebody else changed it. Rejects as the backend does. */
+  async #checkWhenDue(): Promise<void> {
+    const { env, logger, options } = this.#deps;
+    const proxiers = [...this.#proxiers.values()].filter((proxier) => proxier.canCheck);
+    if (proxiers.length === 0 || env.clock.now() < this.#nextCheckMs) return;
+    const started = env.clock.monotonic();
+    for (const proxier of proxiers) {
+      const damage = await this.#alone(() => proxier.check());
+      if (damage === undefined) continue;
+      logger.warn({ node: proxier.node, damage }, "somebody changed the rules, writing them again");
+      this.#changed();
+    }
+    const tookMs = env.clock.monotonic() - started;
+    this.#nextCheckMs = env.clock.now() + Math.max(options?.checkPeriodMs ?? CHECK_PERIOD_MS, tookMs / CHECK_SHARE);
+  }
+
   async #syncNow(full: boolean): Promise<void> {
+    const started = this.#deps.env.clock.monotonic();
     const oldest = this.#oldestMs;
     this.#oldestMs = undefined;
     const dirty = [...this.#dirty];
@@ -215,8 +290,12 @@ export class Syncer {
       this.#syncs.inc({ result: "error" });
       throw error;
     }
+    const { clock } = this.#deps.env;
     this.#started = true;
+    this.#lastUpdatedMs = clock.now();
     this.#syncs.inc({ result: "success" });
+    this.#durations.observe((clock.monotonic() - started) / 1000);
+    this.#lastSync.set(this.#lastUpdatedMs / 1000);
   }
 
   #plan(key: string): void {
@@ -225,10 +304,18 @@ export class Syncer {
 
   #rulesOf(key: string, node: string): ProxyRule[] {
     const service = this.#services.get(key);
-    return service === undefined ? [] : planService(service, this.#slices.byIndex(BY_SERVICE, key), node);
+    if (service === undefined) return [];
+    const rules = planService(service, this.#slices.byIndex(BY_SERVICE, key), node);
+    const { families } = this.#deps.options ?? {};
+    const supported = families === undefined ? rules : rules.filter((rule) => families.includes(rule.family));
+    if (supported.length < rules.length && !this.#unsupported.has(key)) {
+      this.#unsupported.add(key);
+      this.#deps.logger.warn({ service: key, supported: families }, "addresses of another IP family are not supported");
+    }
+    return supported;
   }
 
-  /** At least `leastMs`, and then until something changes or the next full write is due. */
+  /** At least `leastMs`, and then until something changes or the next check or full write is due. */
   async #pause(signal: AbortSignal, leastMs: number): Promise<void> {
     const { env, options } = this.#deps;
     await env.timers.sleep(leastMs, signal);
@@ -241,10 +328,16 @@ export class Syncer {
         this.#wake = undefined;
         resolve();
       };
-      timer = env.timers.setTimeout(() => {
-        for (const proxier of this.#proxiers.values()) proxier.requireSync();
-        done();
-      }, options?.fullSyncPeriodMs ?? 3_600_000);
+      const fullMs = options?.fullSyncPeriodMs ?? 3_600_000;
+      const checks = [...this.#proxiers.values()].some((proxier) => proxier.canCheck);
+      const checkMs = checks ? Math.max(0, this.#nextCheckMs - env.clock.now()) : fullMs;
+      timer = env.timers.setTimeout(
+        () => {
+          if (checkMs >= fullMs) for (const proxier of this.#proxiers.values()) proxier.requireSync();
+          done();
+        },
+        Math.min(fullMs, checkMs),
+      );
       this.#wake = done;
       signal.addEventListener("abort", done, { once: true });
       if (signal.aborted) done();

@@ -3,7 +3,7 @@ import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
 import { InvalidArgumentError } from "commander";
 import { createKubeProxy } from "./app.ts";
-import { createSimulatedBackend } from "./backend/simulated.ts";
+import { chooseBackend } from "./backend/choose-backend.ts";
 import { parseNodeNames } from "./node-names.ts";
 import { parseProxyMode, type ProxyMode } from "./proxy-mode.ts";
 
@@ -43,9 +43,10 @@ await runComponent<Flags>({
       .requiredOption("--nodes <names>", "nodes to serve, as in node-1,node-2 or node-[1-50]; repeatable", nodes)
       .option("--proxy-mode <mode>", "how rules are put in place", mode, "simulated")
       .option("--cluster-cidr <cidr>", "where pods have their addresses; repeatable", append, []),
-  create(deps) {
+  async create(deps) {
     const { env, logger, metrics, flags } = deps;
     const name = "kube-proxy";
+    const createBackend = await chooseBackend(env, flags);
     const { client, informers } = connectComponent(deps, name);
     return createKubeProxy({
       env,
@@ -54,8 +55,8 @@ await runComponent<Flags>({
       client,
       informers,
       nodeNames: flags.nodes,
-      createBackend: () => createSimulatedBackend({ env, clusterCidrs: flags.clusterCidr }),
-      options: { onDemand: true },
+      createBackend,
+      options: flags.proxyMode === "nftables" ? { families: ["IPv4"] } : { onDemand: true },
     });
   },
 });

@@ -71,6 +71,18 @@ export class NodeProxier {
     if (full || pending.size > 0) this.#generation++;
   }
 
+  /** Whether the backend can tell that somebody else changed its rules. */
+  get canCheck(): boolean {
+    return this.backend.damage !== undefined;
+  }
+
+  /** What somebody else has changed in the rules; the next flush then writes everything. */
+  async check(): Promise<string | undefined> {
+    const damage = await this.backend.damage?.();
+    if (damage !== undefined) this.#mustSync = true;
+    return damage;
+  }
+
   /** How the backend differs from the plan; nothing where all is well. */
   async drift(): Promise<RuleChange> {
     return diffRules(await this.backend.rules(), this.#table.rules());

@@ -5,5 +5,8 @@ import { backendSuite } from "../src/testing/backend-suite.ts";
 
 backendSuite("simulated", () => {
   const env = new VirtualEnv({ seed: 1 });
-  return { env, backend: createSimulatedBackend({ env, clusterCidrs: ["10.244.0.0/16"] }) };
+  return {
+    advance: (ms) => env.advance(ms),
+    backend: createSimulatedBackend({ env, clusterCidrs: ["10.244.0.0/16"] }),
+  };
 });

@@ -150,5 +150,10 @@ test("node names and ranges", () => {
 
 test("proxy modes that are not there are refused by name", () => {
   expect(parseProxyMode("simulated")).toBe("simulated");
-  for (const mode of ["ipvs", "iptables", "nftables"]) expect(() => parseProxyMode(mode)).toThrow(/use simulated/);
+  expect(parseProxyMode("nftables")).toBe("nftables");
+  for (const mode of ["ipvs", "iptables", "kernelspace"]) {
+    expect(() => parseProxyMode(mode)).toThrow(new RegExp(`^proxy mode "${mode}": not supported: .*; use nftables$`));
+  }
+  expect(() => parseProxyMode("ipvs")).toThrow(/IP Virtual Server/);
+  expect(() => parseProxyMode("bpf")).toThrow(/unknown: use simulated or nftables/);
 });

@@ -26,6 +26,8 @@ export interface ProxyBackend {
   apply(change: RuleChange): Promise<void>;
   /** The addresses that NodePorts listen at. */
   setNodeAddresses(addresses: readonly string[]): Promise<void>;
+  /** What somebody else has changed or removed of what was written; undefined where nothing, or nobody can. */
+  damage?(): Promise<string | undefined>;
   /** What is in place, sorted by key. */
   rules(): Promise<ProxyRule[]>;
   /** Where the first packet of a connection goes; takes part in affinity, as a real connection would. */

@@ -1,11 +1,11 @@
 // The double of the kernel's tables: keeps rules in memory and resolves packets as nftables would. Deterministic under a
 // seeded environment.
 import type { Env } from "@coxswain/env";
-import ipaddr from "ipaddr.js";
 import { isIPv6 } from "node:net";
 import type { ProxyEndpoint, ProxyRule } from "../planner/rule.ts";
 import { ruleKey } from "../planner/rule.ts";
 import type { Packet, ProxyBackend, Resolution } from "./contract.ts";
+import { inRange } from "./ip-ranges.ts";
 
 export interface SimulatedBackendOptions {
   readonly env: Env;
@@ -16,15 +16,6 @@ export interface SimulatedBackendOptions {
 interface Sticky {
   readonly endpoint: string;
   expiresMs: number;
-}
-
-function inRange(ip: string, ranges: readonly string[]): boolean {
-  if (!ipaddr.isValid(ip)) return false;
-  const address = ipaddr.parse(ip);
-  return ranges.some((range) => {
-    const [network, bits] = ipaddr.parseCIDR(range);
-    return network.kind() === address.kind() && address.match(network, bits);
-  });
 }
 
 const endpointId = (endpoint: ProxyEndpoint): string => `${endpoint.ip} ${endpoint.port}`;
@@ -62,8 +53,11 @@ export function createSimulatedBackend(options: SimulatedBackendOptions): ProxyB
     const rule = ruleFor(packet);
     if (rule === undefined) return { verdict: "PASS", masquerade: false };
     const fromCluster = inRange(packet.sourceIp, clusterCidrs) || addresses.has(packet.sourceIp);
-    if (rule.sourceRanges.length > 0 && packet.sourceIp !== "" && !fromCluster) {
-      if (!inRange(packet.sourceIp, rule.sourceRanges)) return { verdict: "DROP", rule, masquerade: false };
+    const ranges = rule.sourceRanges.filter(
+      (range) => isIPv6(range.split("/")[0]!.trim()) === (rule.family === "IPv6"),
+    );
+    if (ranges.length > 0 && packet.sourceIp !== "" && !inRange(packet.sourceIp, ranges)) {
+      return { verdict: "DROP", rule, masquerade: false };
     }
     const anywhere = fromCluster && rule.clusterEndpoints !== undefined;
     const endpoints = anywhere ? rule.clusterEndpoints : rule.endpoints;
@@ -89,7 +83,7 @@ export function createSimulatedBackend(options: SimulatedBackendOptions): ProxyB
       for (const rule of change.upserts) table.set(rule.key, rule);
     },
     async setNodeAddresses(next) {
-      addresses = new Set(next);
+      addresses = new Set(next.filter((ip) => !ip.startsWith("127.") && ip !== "::1"));
     },
     rules: async () => [...table.values()].toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)),
     resolve: async (packet) => resolve(packet),

@@ -1,0 +1,120 @@
+// From one rule to the elements of the node's sets. Pure. Guarantees: the same rule always gives the same elements, so that
+// what must change in the kernel is the difference between those of the old rule and of the new one.
+import ipaddr from "ipaddr.js";
+import type { ProxyEndpoint, ProxyRule } from "../../planner/rule.ts";
+import type { Shape } from "./shape.ts";
+import { shapeName } from "./shape.ts";
+import { INSIDE_OFFSET, type SetName, type TableSettings } from "./table.ts";
+
+export interface SetElement {
+  readonly set: SetName;
+  readonly key: string;
+  /** Empty for sets that are no maps. */
+  readonly value: string;
+}
+
+/** A slot for packets from inside has this bit, all others do not. */
+const INSIDE_BIT = 0x80000000;
+
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return hash >>> 0;
+}
+
+/**
+ * A number for each endpoint that stays while others come and go, and after a restart: affinity remembers it. In
+ * 1..0x7ffffffe, all different.
+ */
+export function slotsOf(endpoints: readonly ProxyEndpoint[]): number[] {
+  const used = new Set<number>();
+  return endpoints.map((endpoint) => {
+    let slot = (hashOf(`${endpoint.ip}:${endpoint.port}`) & 0x7fffffff) % 0x7ffffffe;
+    do slot = (slot % 0x7ffffffe) + 1;
+    while (used.has(slot));
+    used.add(slot);
+    return slot;
+  });
+}
+
+export function slotText(slot: number): string {
+  return `0x${(slot >>> 0).toString(16)}`;
+}
+
+/** As sets write what a packet must hit. */
+export function vipKey(ip: string, protocol: string, port: number): string {
+  return `${ip} . ${protocol.toLowerCase()} . ${port}`;
+}
+
+/** What becomes of the rule's packets; undefined where none is translated. */
+export function shapeOf(rule: ProxyRule, settings: TableSettings): Shape | undefined {
+  const inside = rule.clusterEndpoints?.length ?? 0;
+  if (rule.endpoints.length === 0 && inside === 0) return undefined;
+  const outsiders = rule.type === "ClusterIP" && settings.clusterCidrs.length > 0;
+  return {
+    endpoints: rule.endpoints.length,
+    masquerade: rule.masquerade ? "always" : outsiders ? "outsiders" : "never",
+    affinitySeconds: rule.affinitySeconds,
+    ...(inside > 0 ? { inside } : {}),
+  };
+}
+
+function endpointElements(
+  out: SetElement[],
+  vip: string,
+  endpoints: readonly ProxyEndpoint[],
+  sticky: boolean,
+  inside: boolean,
+): void {
+  const offset = inside ? INSIDE_OFFSET : 0;
+  const slots = sticky ? slotsOf(endpoints) : [];
+  for (const [at, { ip, port }] of endpoints.entries()) {
+    const value = `${ip} . ${port}`;
+    const index = `${vip} . ${at + offset}`;
+    out.push({ set: "endpoints", key: index, value });
+    if (!sticky) continue;
+    const slot = slotText(slots[at]! | (inside ? INSIDE_BIT : 0));
+    out.push({ set: "choices", key: index, value: slot }, { set: "slots", key: `${vip} . ${slot}`, value });
+  }
+}
+
+/** The IPv4 ranges in the kernel's spelling, without those that others contain. Sets refuse what overlaps. */
+export function mergeRanges(cidrs: readonly string[]): string[] {
+  const parsed = cidrs
+    .map((cidr) => ipaddr.parseCIDR(cidr.trim()))
+    .filter(([address]) => address.kind() === "ipv4")
+    .map(([address, bits]) => [ipaddr.IPv4.networkAddressFromCIDR(`${address.toString()}/${bits}`), bits] as const)
+    .toSorted((a, b) => a[1] - b[1]);
+  const kept: (readonly [ipaddr.IPv4, number])[] = [];
+  for (const one of parsed) if (!kept.some(([network, bits]) => one[0].match(network, bits))) kept.push(one);
+  return kept.map(([network, bits]) => (bits === 32 ? network.toString() : `${network.toString()}/${bits}`)).toSorted();
+}
+
+/** The elements of a rule at the addresses where it holds. Throws RangeError for IPv6. */
+export function elementsOf(rule: ProxyRule, addresses: readonly string[], settings: TableSettings): SetElement[] {
+  if (rule.family !== "IPv4") throw new RangeError(`${rule.key}: IPv6 is not supported by the nftables backend`);
+  const shape = shapeOf(rule, settings);
+  const out: SetElement[] = [];
+  for (const ip of addresses) {
+    const vip = vipKey(ip, rule.protocol, rule.port);
+    if (shape !== undefined) out.push({ set: "services", key: vip, value: `goto ${shapeName(shape)}` });
+    const sticky = rule.affinitySeconds > 0;
+    endpointElements(out, vip, rule.endpoints, sticky, false);
+    endpointElements(out, vip, rule.clusterEndpoints ?? [], sticky, true);
+    if (rule.endpoints.length === 0) {
+      const verdict = rule.otherwise === "DROP" ? "discard" : "turn-away";
+      out.push({ set: "no-endpoints", key: vip, value: `goto ${verdict}` });
+    }
+    const ranges = mergeRanges(rule.sourceRanges);
+    if (ranges.length === 0) continue;
+    out.push({ set: "firewall", key: vip, value: "" });
+    for (const range of ranges) out.push({ set: "firewall-allowed", key: `${vip} . ${range}`, value: "" });
+  }
+  return out;
+}
+
+/** The endpoints of a rule that may be their own client here: those on this node, or on nobody knows which. */
+export function hairpinsOf(rule: ProxyRule, nodeName: string): string[] {
+  const all = [...rule.endpoints, ...(rule.clusterEndpoints ?? [])];
+  return all.filter(({ node }) => node === nodeName || node === "").map(({ ip }) => ip);
+}
