@@ -7,13 +7,18 @@ import { NODES, PODS, type Node, type Pod } from "@coxswain/api";
 import type { EventRecorder, InformerFactory, ResourceClient, SharedInformer } from "@coxswain/client";
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
+import { parseBytes } from "@coxswain/apimachinery";
 import type { Cri } from "./cri/contract.ts";
 import { createSimulatedCri, SIMULATED_VERSION, type SimulatedCriOptions } from "./cri/simulated/simulated-cri.ts";
+import type { MachineFacts } from "./node/machine-facts.ts";
 import { NodeReporter } from "./node/node-reporter.ts";
-import { hostIpOf, type NodeFacts } from "./node/plan-node.ts";
+import { HEALTHY, hostIpOf, type NodeFacts } from "./node/plan-node.ts";
+import { RuntimeMonitor } from "./node/runtime-monitor.ts";
+import type { RealNode } from "./pods/node-context.ts";
 import { ObjectCache } from "./pods/object-cache.ts";
 import { createPodEvents } from "./pods/pod-events.ts";
 import { PodManager } from "./pods/pod-manager.ts";
+import type { NodeRuntime } from "./pods/pod-runtime-config.ts";
 import { StatusWriter } from "./pods/status-writer.ts";
 import { kubeletService } from "./server/kubelet-service.ts";
 
@@ -31,6 +36,24 @@ export interface KubeletOptions {
   readonly simulated?: Pick<SimulatedCriOptions, "startLatency" | "pullLatency" | "stopLatency">;
 }
 
+/** A node whose containers are real; a process serves one of them at most. */
+export interface NodeHost {
+  readonly cri: Cri;
+  /** "containerd", "1.6.20" */
+  readonly runtimeName: string;
+  readonly runtimeVersion: string;
+  readonly machine: MachineFacts;
+  /** Where it is known from the start; else it is the Node's, once the API has one. */
+  readonly podCidr?: string;
+  readonly runtime: Pick<NodeRuntime, "podLogsDir" | "clusterDomain"> & {
+    readonly linux: Omit<NonNullable<NodeRuntime["linux"]>, "memoryCapacityBytes">;
+  };
+  /** Volumes, network and cgroups of this node. */
+  readonly real: (objects: ObjectCache) => Omit<RealNode, "networkProblem">;
+  /** The node's pods get their addresses out of this range. */
+  writeNetworkConfig(podCidr: string): Promise<void>;
+}
+
 export interface KubeletDeps extends BaseDeps {
   readonly client: ResourceClient;
   readonly informers: InformerFactory;
@@ -41,6 +64,8 @@ export interface KubeletDeps extends BaseDeps {
   readonly nodes: readonly string[];
   /** The runtime of a node; the simulated one where unset. */
   readonly createCri?: (node: string, podCidr: () => string | undefined) => Cri;
+  /** Makes the one node of this process a real one. */
+  readonly host?: NodeHost;
   readonly options?: KubeletOptions;
 }
 
@@ -59,11 +84,12 @@ const DEFAULT_CAPACITY = {
 
 /** The kubelet of one process. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
-  const { env, logger, client, informers, nodes } = deps;
+  const { env, logger, client, informers, nodes, host } = deps;
+  if (host !== undefined && nodes.length !== 1) throw new Error("a process serves one real node only");
   const facts = nodes.map((name) => factsOf(name, deps));
   const writer = new StatusWriter(env, client, logger);
-  const objects = new ObjectCache(client, env.clock);
   const managers = new Map<string, PodManager>();
+  let monitor: RuntimeMonitor | undefined;
   const reporter = new NodeReporter(
     {
       env,
@@ -73,21 +99,20 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
         managers.get(node.metadata?.name ?? "")?.open();
         if (becameReady) announce(node, deps);
       },
+      ...(host === undefined ? {} : { health: () => monitor?.health ?? HEALTHY }),
     },
     facts,
   );
-  for (const one of facts) {
-    const podCidr = (): string | undefined => reporter.node(one.name)?.spec?.podCIDR;
-    const cri =
-      deps.createCri?.(one.name, podCidr) ??
-      createSimulatedCri({ env, node: one.name, podCidr, ...deps.options?.simulated });
-    const events = createPodEvents(deps.recorder, one.name);
-    const shared = { env, logger, objects, writer, events, runtimeName: "simulated", allocatable: one.capacity };
-    managers.set(one.name, new PodManager({ ...shared, cri, node: one.name, hostIp: hostIpOf(one) }));
+  if (host !== undefined) {
+    const changed = (): void => reporter.healthChanged(nodes[0] ?? "");
+    monitor = new RuntimeMonitor({ env, logger, cri: host.cri, changed });
   }
   const pods = followPods(deps, managers);
+  const podsKnown = (): boolean => pods.every((informer) => informer.hasSynced());
+  const shared = { deps, reporter, writer, objects: new ObjectCache(client, env.clock), monitor, podsKnown };
+  for (const one of facts) managers.set(one.name, createManager(one, shared));
   const nodeInformer = followNodes(deps, reporter);
-  const synced = (): boolean => nodeInformer.hasSynced() && pods.every((informer) => informer.hasSynced());
+  const synced = (): boolean => nodeInformer.hasSynced() && podsKnown();
   const kubelet: Kubelet = {
     managers,
     grpcServices: [kubeletService({ env, managers })],
@@ -98,12 +123,16 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     facts: () => ({
       nodes: String(managers.size),
       pods: String([...managers.values()].reduce((sum, manager) => sum + manager.size, 0)),
-      runtime: `simulated://${SIMULATED_VERSION}`,
+      runtime: facts[0]?.containerRuntimeVersion ?? "",
     }),
     async run(signal) {
       informers.start(signal);
       try {
-        await Promise.all([reporter.run(signal), informers.waitForSync(signal), deps.serveHttps?.(kubelet, signal)]);
+        await Promise.all([
+          reportNodes(deps, reporter, monitor, signal),
+          informers.waitForSync(signal),
+          deps.serveHttps?.(kubelet, signal),
+        ]);
       } catch (error) {
         if (!isAbort(error) || !signal.aborted) throw error;
       } finally {
@@ -116,19 +145,96 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   return kubelet;
 }
 
-function factsOf(name: string, { env, options = {} }: KubeletDeps): NodeFacts {
-  const machineId = createHash("sha256").update(name).digest("hex").slice(0, 32);
-  return {
+/** How long a node waits for its runtime before it is registered as not ready. */
+const FIRST_CHECKS = 12;
+const FIRST_CHECK_EVERY_MS = 250;
+
+/** Registers the nodes and keeps them alive; a real one first gets its network, as far as it is known. */
+async function reportNodes(
+  { host, env, logger, informers }: KubeletDeps,
+  reporter: NodeReporter,
+  monitor: RuntimeMonitor | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  if (host === undefined || monitor === undefined) return reporter.run(signal);
+  let written = host.podCidr;
+  if (written !== undefined) await host.writeNetworkConfig(written);
+  for (let at = 0; at < FIRST_CHECKS && !signal.aborted; at++) {
+    await monitor.check();
+    if (monitor.health.problems.length === 0 || written === undefined) break;
+    await env.timers.sleep(FIRST_CHECK_EVERY_MS, signal);
+  }
+  // Containers hear of Services in their environment: none is made before those are known.
+  await informers.waitForSync(signal);
+  reporter.onPodCidr((podCidr) => {
+    if (podCidr === written) return;
+    written = podCidr;
+    host.writeNetworkConfig(podCidr).catch((error: unknown) => {
+      written = undefined;
+      logger.error({ err: error, podCidr }, "the node's network could not be configured");
+    });
+  });
+  await Promise.all([reporter.run(signal), monitor.run(signal)]);
+}
+
+interface Shared {
+  readonly deps: KubeletDeps;
+  readonly reporter: NodeReporter;
+  readonly writer: StatusWriter;
+  readonly objects: ObjectCache;
+  readonly monitor: RuntimeMonitor | undefined;
+  readonly podsKnown: () => boolean;
+}
+
+function createManager(facts: NodeFacts, { deps, reporter, writer, objects, monitor, podsKnown }: Shared): PodManager {
+  const { env, logger, host } = deps;
+  const podCidr = (): string | undefined => reporter.node(facts.name)?.spec?.podCIDR;
+  const cri =
+    host?.cri ??
+    deps.createCri?.(facts.name, podCidr) ??
+    createSimulatedCri({ env, node: facts.name, podCidr, ...deps.options?.simulated });
+  const hostIp = hostIpOf(facts);
+  const allocatable = facts.capacity;
+  const common = { hostIp, allocatable };
+  const runtime: NodeRuntime =
+    host === undefined
+      ? { ...common, podLogsDir: "/var/log/pods", clusterDomain: "cluster.local" }
+      : {
+          ...common,
+          ...host.runtime,
+          linux: { ...host.runtime.linux, memoryCapacityBytes: parseBytes(facts.capacity["memory"] ?? "0") },
+        };
+  const real = host === undefined ? {} : { ...host.real(objects), networkProblem: () => monitor?.networkProblem };
+  const events = createPodEvents(deps.recorder, facts.name);
+  const runtimeName = host?.runtimeName ?? "simulated";
+  return new PodManager(
+    { env, logger, objects, writer, events, runtimeName, allocatable, runtime, cri, node: facts.name, hostIp, ...real },
+    { podsKnown },
+  );
+}
+
+function factsOf(name: string, { env, host, options = {} }: KubeletDeps): NodeFacts {
+  const common = {
     name,
     advertiseAddress: options.advertiseAddress ?? "127.0.0.1",
     httpsPort: options.httpsPort ?? 10_250,
     grpcPort: options.grpcPort ?? 10_260,
-    containerRuntimeVersion: `simulated://${SIMULATED_VERSION}`,
     capacity: { ...DEFAULT_CAPACITY, ...options.capacity },
+    arch: process.arch === "arm64" ? ("arm64" as const) : ("amd64" as const),
+  };
+  if (host !== undefined) {
+    const { osImage, kernelVersion, machineId, bootId } = host.machine;
+    const containerRuntimeVersion = `${host.runtimeName}://${host.runtimeVersion}`;
+    const known = host.podCidr === undefined ? {} : { podCidr: host.podCidr };
+    return { ...common, osImage, kernelVersion, machineId, bootId, containerRuntimeVersion, ...known };
+  }
+  return {
+    ...common,
+    containerRuntimeVersion: `simulated://${SIMULATED_VERSION}`,
     osImage: "Coxswain simulated node",
-    machineId,
+    kernelVersion: "6.1.0-simulated",
+    machineId: createHash("sha256").update(name).digest("hex").slice(0, 32),
     bootId: env.random.uuid(),
-    arch: process.arch === "arm64" ? "arm64" : "amd64",
   };
 }
 

@@ -1,11 +1,13 @@
 // The kubelet's process: makes the real dependencies and runs the app.
+import { isIP, isIPv4 } from "node:net";
 import { createEventRecorder } from "@coxswain/client";
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
 import { parseQuantity, QuantityError } from "@coxswain/apimachinery";
-import { InvalidArgumentError } from "commander";
-import { createKubelet } from "./app.ts";
+import { InvalidArgumentError, type Command } from "commander";
+import { createKubelet, type KubeletOptions, type NodeHost } from "./app.ts";
 import { expandNodeNames } from "./node/node-names.ts";
+import { createRealNode, type RealNodeDeps } from "./node/real-node.ts";
 import { createHttpsApi, serveUntilAborted } from "./server/https-api.ts";
 
 interface Flags {
@@ -15,6 +17,15 @@ interface Flags {
   readonly capacityCpu: string;
   readonly capacityMemory: string;
   readonly capacityPods: string;
+  readonly containerRuntimeEndpoint: string;
+  readonly rootDir: string;
+  readonly podLogsDir: string;
+  readonly cgroupRoot: string;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  readonly cniConfDir: string;
+  readonly podCidr?: string;
+  readonly imagePuller?: string;
 }
 
 function parseNodes(text: string): readonly string[] {
@@ -26,8 +37,10 @@ function parseNodes(text: string): readonly string[] {
 }
 
 function parseRuntime(text: string): string {
-  if (text === "simulated") return text;
-  throw new InvalidArgumentError(`the runtime ${JSON.stringify(text)} is not supported; supported: simulated`);
+  if (text === "simulated" || text === "containerd") return text;
+  throw new InvalidArgumentError(
+    `the runtime ${JSON.stringify(text)} is not supported; supported: simulated, containerd`,
+  );
 }
 
 function parseAmount(text: string): string {
@@ -39,24 +52,85 @@ function parseAmount(text: string): string {
   }
 }
 
+function parseCidr(text: string): string {
+  const [address = "", prefix = ""] = text.split("/");
+  const known = isIPv4(address) && /^\d+$/.test(prefix) && Number(prefix) >= 8 && Number(prefix) <= 30;
+  if (!known) throw new InvalidArgumentError("must be an IPv4 CIDR like 10.244.1.0/24");
+  return text;
+}
+
+function parseAddresses(text: string): readonly string[] {
+  const addresses = text.split(",").filter((one) => one !== "");
+  const wrong = addresses.find((one) => isIP(one) === 0);
+  if (wrong !== undefined) throw new InvalidArgumentError(`${JSON.stringify(wrong)} is no IP address`);
+  return addresses;
+}
+
+function parseUnix(text: string): string {
+  if (/^unix:\/\/\/./.test(text)) return text;
+  throw new InvalidArgumentError("must be like unix:///run/containerd/containerd.sock");
+}
+
+function addNodeFlags(command: Command): void {
+  command
+    .option(
+      "--container-runtime-endpoint <endpoint>",
+      "socket of the container runtime",
+      parseUnix,
+      "unix:///run/containerd/containerd.sock",
+    )
+    .option("--root-dir <dir>", "where volumes and other files of pods are kept", "/var/lib/kubelet")
+    .option("--pod-logs-dir <dir>", "where the logs of pods are kept", "/var/log/pods")
+    .option("--cgroup-root <cgroup>", "parent of the pods' cgroups", "/kubepods")
+    .option("--cluster-dns <addresses>", "name servers of pods, separated by commas", parseAddresses, [])
+    .option("--cluster-domain <domain>", "domain of the cluster", "cluster.local")
+    .option("--cni-conf-dir <dir>", "where the configuration of the pods' network goes", "/etc/cni/net.d")
+    .option("--pod-cidr <cidr>", "addresses of the node's pods; the Node is registered with it", parseCidr)
+    .option("--image-puller <endpoint>", "socket of a puller on the host, asked for missing images", parseUnix);
+}
+
+function capacityOf(flags: Flags): Readonly<Record<string, string>> {
+  return { cpu: flags.capacityCpu, memory: flags.capacityMemory, pods: flags.capacityPods };
+}
+
+/** Undefined where nodes are simulated. */
+async function hostOf(flags: Flags, deps: RealNodeDeps): Promise<NodeHost | undefined> {
+  if (flags.runtime !== "containerd") return undefined;
+  const [node] = flags.nodes;
+  if (node === undefined || flags.nodes.length !== 1) {
+    throw new Error("--nodes: a process with --runtime=containerd serves one node");
+  }
+  const { containerRuntimeEndpoint: runtimeEndpoint, ...options } = flags;
+  return createRealNode({ ...options, node, runtimeEndpoint, allocatable: capacityOf(flags) }, deps);
+}
+
 await runComponent<Flags>({
   name: "kubelet",
   version: "0.1.0",
   defaultPort: 10_250,
   defaultGrpcPort: 10_260,
   servesHttps: false,
-  flags: (command) =>
-    void command
+  flags(command) {
+    command
       .requiredOption("--nodes <names>", "the node that this process is, or a range: node-1, node-[1-5000]", parseNodes)
-      .option("--runtime <name>", "container runtime: simulated", parseRuntime, "simulated")
+      .option("--runtime <name>", "container runtime: simulated or containerd", parseRuntime, "simulated")
       .option("--advertise-address <host>", "address under which others reach this process", "127.0.0.1")
       .option("--capacity-cpu <quantity>", "CPUs of each node", parseAmount, "4")
       .option("--capacity-memory <quantity>", "memory of each node", parseAmount, "8Gi")
-      .option("--capacity-pods <number>", "pods that each node takes", parseAmount, "110"),
-  create(deps) {
+      .option("--capacity-pods <number>", "pods that each node takes", parseAmount, "110");
+    addNodeFlags(command);
+  },
+  async create(deps) {
     const { env, logger, metrics, flags, servingTls } = deps;
     const name = "kubelet";
     const { client, informers } = connectComponent(deps, name);
+    const host = await hostOf(flags, { env, logger, client, informers });
+    const options: KubeletOptions = {
+      advertiseAddress: flags.advertiseAddress,
+      httpsPort: flags.port,
+      grpcPort: flags.grpcPort,
+      capacity: capacityOf(flags),
+    };
     return createKubelet({
       env,
       logger,
@@ -69,12 +143,8 @@ await runComponent<Flags>({
         const api = createHttpsApi(servingTls, { checks, metrics, auth: deps.auth, clock: env.clock, managers });
         return serveUntilAborted(api, { host: flags.listenAddress, port: flags.port }, signal);
       },
-      options: {
-        advertiseAddress: flags.advertiseAddress,
-        httpsPort: flags.port,
-        grpcPort: flags.grpcPort,
-        capacity: { cpu: flags.capacityCpu, memory: flags.capacityMemory, pods: flags.capacityPods },
-      },
+      options,
+      ...(host === undefined ? {} : { host }),
     });
   },
 });

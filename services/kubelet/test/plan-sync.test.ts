@@ -44,7 +44,14 @@ function startOne(model: Model, record: ContainerRecord): void {
     record.crashBackoff = nextBackoff(record.crashBackoff, lastEndMs(record) ?? nowMs, nowMs);
     record.restartCount++;
   }
-  const run = { id: String(model.lives++), imageRef: "", startedAtMs: nowMs, finishedAtMs: 0, exitCode: 0 };
+  const run = {
+    id: String(model.lives++),
+    sandboxId: "s",
+    imageRef: "",
+    startedAtMs: nowMs,
+    finishedAtMs: 0,
+    exitCode: 0,
+  };
   record.run = { ...run, state: "running", reason: "", message: "" };
   record.started = true;
 }
@@ -52,11 +59,17 @@ function startOne(model: Model, record: ContainerRecord): void {
 function perform(model: Model, action: PodAction): void {
   const { state } = model;
   const record = "name" in action ? state.containers.find((one) => one.name === action.name) : undefined;
-  if (action.do === "createSandbox") state.sandbox = { id: "s", ip: "1.2.3.4" };
-  else if (action.do === "stopSandbox") {
+  if (action.do === "createSandbox") {
+    state.sandbox = { id: "s", ip: "1.2.3.4", lost: false };
+    state.holdsResources = true;
+  } else if (action.do === "release") {
+    if (state.sandbox !== undefined) model.violations.push("volumes go before the sandbox");
+    state.holdsResources = false;
+  } else if (action.do === "stopSandbox") {
     if (state.containers.some(isRunning)) model.violations.push("the sandbox goes before its containers");
     state.sandbox = undefined;
   } else if (action.do === "finishDeletion") {
+    if (state.holdsResources) model.violations.push("the object goes before its volumes");
     model.gone = true;
     state.finishing = true;
   } else if (action.do === "fail") state.failure = { reason: action.reason, message: action.message };

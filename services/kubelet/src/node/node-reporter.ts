@@ -1,7 +1,7 @@
 // Registers the Nodes of a process and keeps them alive: a Lease every 10 s, the status every 5 min or when it differs.
 // Guarantees: the work of many nodes is spread over the interval and sent in batches; a call that hangs or fails delays no
 // later heartbeat by more than its own time-out.
-import type { Lease, Node } from "@coxswain/api";
+import type { Lease, Node, NodeStatus } from "@coxswain/api";
 import { LEASES, NODES } from "@coxswain/api";
 import { formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
@@ -15,6 +15,7 @@ import {
   STATUS_REPORT_MS,
   statusDiffers,
   type NodeFacts,
+  type NodeHealth,
 } from "./plan-node.ts";
 
 const LEASE_NAMESPACE = "kube-node-lease";
@@ -31,6 +32,12 @@ export interface NodeReporterDeps {
   readonly logger: Logger;
   /** The server has taken a node's status. */
   onAccepted(node: Node, becameReady: boolean): void;
+  /** How a node is now; well where unset. */
+  readonly health?: (node: string) => NodeHealth;
+}
+
+function isReady(node: Node | undefined): boolean {
+  return node?.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
 }
 
 interface Entry {
@@ -45,6 +52,7 @@ interface Entry {
 export class NodeReporter {
   readonly #deps: NodeReporterDeps;
   readonly #entries: Map<string, Entry>;
+  #podCidr: ((podCidr: string) => void) | undefined;
 
   constructor(deps: NodeReporterDeps, nodes: readonly NodeFacts[]) {
     this.#deps = deps;
@@ -75,10 +83,37 @@ export class NodeReporter {
     const entry = this.#entries.get(node.metadata?.name ?? "");
     if (entry?.node === undefined) return;
     entry.node = node;
+    this.#tellPodCidr(node);
     const nowMs = this.#deps.env.clock.now();
-    if (!entry.statusBusy && statusDiffers(node, planNodeStatus(entry.facts, node.status, nowMs))) {
+    if (!entry.statusBusy && statusDiffers(node, this.#status(entry, node))) {
       entry.statusDueMs = Math.min(entry.statusDueMs, nowMs + RETRY_MS);
     }
+  }
+
+  /** Calls `listener` with the range of each Node that has one, now and whenever a Node is seen. */
+  onPodCidr(listener: (podCidr: string) => void): void {
+    this.#podCidr = listener;
+    for (const { node } of this.#entries.values()) this.#tellPodCidr(node);
+  }
+
+  #tellPodCidr(node: Node | undefined): void {
+    const podCidr = node?.spec?.podCIDR;
+    if (podCidr) this.#podCidr?.(podCidr);
+  }
+
+  /** The node's health has changed: it is reported at once. */
+  healthChanged(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry?.node === undefined) return;
+    const nowMs = this.#deps.env.clock.now();
+    if (!statusDiffers(entry.node, this.#status(entry, entry.node))) return;
+    entry.statusDueMs = nowMs;
+    if (!entry.statusBusy) void this.#report([entry]);
+  }
+
+  #status({ facts }: Entry, node: Node | undefined): NodeStatus {
+    const { env, health } = this.#deps;
+    return planNodeStatus(facts, node?.status, env.clock.now(), health?.(facts.name));
   }
 
   /** Works until `signal` aborts. */
@@ -106,17 +141,17 @@ export class NodeReporter {
   }
 
   async #register(entries: readonly Entry[]): Promise<void> {
-    const { env, logger } = this.#deps;
+    const { env, logger, health } = this.#deps;
     const operations = entries.map(({ facts }): BatchOperation => ({
       op: "create",
       ref: NODES,
-      object: planNode(facts, env.clock.now()) as KubeObject,
+      object: planNode(facts, env.clock.now(), health?.(facts.name)) as KubeObject,
     }));
     const outcomes = await this.#batch<Node>(operations);
     const existing: Entry[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
-      if (outcome?.ok === true) this.#accepted(entry, outcome.object, true);
+      if (outcome?.ok === true) this.#accepted(entry, outcome.object, undefined);
       else if (isReason(outcome?.error, "AlreadyExists")) existing.push(entry);
       else logger.warn({ node: entry.facts.name, err: outcome?.error }, "could not register the node");
     }
@@ -125,7 +160,7 @@ export class NodeReporter {
 
   /** A Node that exists already gets this kubelet's labels, annotations and status. */
   async #adopt(entry: Entry): Promise<void> {
-    const { client, env, logger } = this.#deps;
+    const { client, logger } = this.#deps;
     const { facts } = entry;
     const target = { name: facts.name };
     const type = "application/strategic-merge-patch+json";
@@ -133,18 +168,21 @@ export class NodeReporter {
       let node = await client.get<Node>(NODES, target);
       const metadata = planMetadataPatch(facts, node);
       if (metadata !== undefined) node = await client.patch<Node>(NODES, target, type, metadata);
-      const wasReady = node.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
-      const status = planStatusPatch(planNodeStatus(facts, node.status, env.clock.now()));
+      const before = node;
+      const status = planStatusPatch(this.#status(entry, node));
       node = await client.patch<Node>(NODES, target, type, status, { subresource: "status" });
-      this.#accepted(entry, node, !wasReady);
+      this.#accepted(entry, node, before);
     } catch (error) {
       logger.warn({ node: facts.name, err: error }, "could not take over the node");
     }
   }
 
-  #accepted(entry: Entry, node: Node, becameReady: boolean): void {
+  #accepted(entry: Entry, node: Node, before: Node | undefined): void {
     entry.node = node;
-    this.#deps.onAccepted(node, becameReady);
+    this.#tellPodCidr(node);
+    this.#deps.onAccepted(node, isReady(node) && !isReady(before));
+    // What changed while the answer was on its way.
+    if (statusDiffers(node, this.#status(entry, node))) entry.statusDueMs = this.#deps.env.clock.now() + RETRY_MS;
   }
 
   #beat(): void {
@@ -208,9 +246,9 @@ export class NodeReporter {
 
   async #report(entries: readonly Entry[]): Promise<void> {
     const { env, logger } = this.#deps;
-    const operations = entries.map(({ facts, node }): BatchOperation => {
-      const patch = planStatusPatch(planNodeStatus(facts, node?.status, env.clock.now()));
-      const target = { name: facts.name };
+    const operations = entries.map((entry): BatchOperation => {
+      const patch = planStatusPatch(this.#status(entry, entry.node));
+      const target = { name: entry.facts.name };
       return {
         op: "patch",
         ref: NODES,
@@ -227,8 +265,7 @@ export class NodeReporter {
       entry.statusBusy = false;
       entry.statusDueMs = env.clock.now() + (outcome?.ok === true ? this.#jitter(STATUS_REPORT_MS) : RENEW_INTERVAL_MS);
       if (outcome?.ok === true) {
-        const before = entry.node?.status?.conditions?.find((one) => one.type === "Ready")?.status;
-        this.#accepted(entry, outcome.object, before !== "True");
+        this.#accepted(entry, outcome.object, entry.node);
       } else logger.warn({ node: entry.facts.name, err: outcome?.error }, "Error updating node status, will retry");
     }
   }

@@ -23,7 +23,24 @@ export interface NodeFacts {
   readonly machineId: string;
   readonly bootId: string;
   readonly arch: "amd64" | "arm64";
+  readonly kernelVersion: string;
+  /** The range of the node's pods, where it is known before the node is registered. */
+  readonly podCidr?: string;
 }
+
+export interface NodeImage {
+  readonly names: readonly string[];
+  readonly sizeBytes: number;
+}
+
+/** How a node's runtime is. */
+export interface NodeHealth {
+  /** Why the node is not Ready; empty where it is. */
+  readonly problems: readonly string[];
+  readonly images: readonly NodeImage[];
+}
+
+export const HEALTHY: NodeHealth = { problems: [], images: [] };
 
 /** The address in the Node's InternalIP. */
 export function hostIpOf(facts: Pick<NodeFacts, "advertiseAddress">): string {
@@ -55,30 +72,41 @@ const CONDITIONS: readonly [string, string, string, string][] = [
   ["Ready", "True", "KubeletReady", "kubelet is posting ready status"],
 ];
 
-function planConditions(old: readonly NodeCondition[], nowMs: number): NodeCondition[] {
+function planConditions(old: readonly NodeCondition[], nowMs: number, problems: readonly string[]): NodeCondition[] {
   const now = formatTime(nowMs);
-  return CONDITIONS.map(([type, status, reason, message]) => {
+  const told = problems.length > 1 ? `[${problems.join(", ")}]` : (problems[0] ?? "");
+  return CONDITIONS.map((condition) => {
+    const [type] = condition;
+    const failed = type === "Ready" && problems.length > 0;
+    const [, status, reason, message] = failed ? [type, "False", "KubeletNotReady", told] : condition;
     const before = old.find((condition) => condition.type === type);
     const lastTransitionTime = before?.status === status ? (before.lastTransitionTime ?? now) : now;
     return { type, status, lastHeartbeatTime: now, lastTransitionTime, reason, message };
   });
 }
 
-export function planNodeStatus(facts: NodeFacts, old: NodeStatus | undefined, nowMs: number): NodeStatus {
+export function planNodeStatus(
+  facts: NodeFacts,
+  old: NodeStatus | undefined,
+  nowMs: number,
+  health: NodeHealth = HEALTHY,
+): NodeStatus {
+  const images = health.images.map(({ names, sizeBytes }) => ({ names: [...names], sizeBytes }));
   return {
+    ...(images.length === 0 ? {} : { images }),
     addresses: [
       { type: "InternalIP", address: hostIpOf(facts) },
       { type: "Hostname", address: facts.name },
     ],
     capacity: { ...facts.capacity },
     allocatable: { ...facts.capacity },
-    conditions: planConditions(old?.conditions ?? [], nowMs),
+    conditions: planConditions(old?.conditions ?? [], nowMs, health.problems),
     daemonEndpoints: { kubeletEndpoint: { Port: facts.httpsPort } },
     nodeInfo: {
       machineID: facts.machineId,
       systemUUID: facts.machineId,
       bootID: facts.bootId,
-      kernelVersion: "6.1.0-simulated",
+      kernelVersion: facts.kernelVersion,
       osImage: facts.osImage,
       containerRuntimeVersion: facts.containerRuntimeVersion,
       kubeletVersion: KUBELET_VERSION,
@@ -90,23 +118,27 @@ export function planNodeStatus(facts: NodeFacts, old: NodeStatus | undefined, no
 }
 
 /** The Node of a first registration. */
-export function planNode(facts: NodeFacts, nowMs: number): Node {
+export function planNode(facts: NodeFacts, nowMs: number, health: NodeHealth = HEALTHY): Node {
+  const { podCidr } = facts;
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: { name: facts.name, labels: planNodeLabels(facts), annotations: planNodeAnnotations(facts) },
-    spec: {},
-    status: planNodeStatus(facts, undefined, nowMs),
+    spec: podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] },
+    status: planNodeStatus(facts, undefined, nowMs, health),
   };
 }
 
-/** What a Node that exists lacks of labels and annotations; undefined where nothing. Others' stay. */
+/** What a Node that exists lacks of labels, annotations and its pod CIDR; undefined where nothing. Others' stay. */
 export function planMetadataPatch(facts: NodeFacts, node: Node): Record<string, unknown> | undefined {
   const { labels: hasLabels = {}, annotations: hasAnnotations = {} } = node.metadata ?? {};
   const labels = difference(planNodeLabels(facts), hasLabels);
   const annotations = difference(planNodeAnnotations(facts), hasAnnotations);
   const metadata = { ...(labels && { labels }), ...(annotations && { annotations }) };
-  return Object.keys(metadata).length === 0 ? undefined : { metadata };
+  const { podCidr } = facts;
+  const spec = podCidr !== undefined && !node.spec?.podCIDR ? { spec: { podCIDR: podCidr, podCIDRs: [podCidr] } } : {};
+  const patch = { ...(Object.keys(metadata).length === 0 ? {} : { metadata }), ...spec };
+  return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
 function difference(
@@ -123,9 +155,11 @@ export function statusDiffers(node: Node, wanted: NodeStatus): boolean {
   for (const field of ["addresses", "capacity", "allocatable", "nodeInfo", "daemonEndpoints"] as const) {
     if (!sameValue(has[field], wanted[field])) return true;
   }
+  if (wanted.images !== undefined && !sameValue(has.images, wanted.images)) return true;
   return (wanted.conditions ?? []).some((condition) => {
     const found = has.conditions?.find((one) => one.type === condition.type);
-    return found?.status !== condition.status || found?.reason !== condition.reason;
+    const unlike = found?.status !== condition.status || found?.reason !== condition.reason;
+    return unlike || found?.message !== condition.message;
   });
 }
 

@@ -3,11 +3,28 @@ import type { Pod } from "@coxswain/api";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { Cri } from "../cri/contract.ts";
+import type { NetworkProber } from "../probes/contract.ts";
+import type { PodVolumes } from "../volumes/contract.ts";
 import type { ObjectCache } from "./object-cache.ts";
+import type { PodCgroups } from "./pod-cgroups.ts";
 import type { PodEvents } from "./pod-events.ts";
+import type { NodeRuntime } from "./pod-runtime-config.ts";
+import type { ServiceSource } from "./service-environment.ts";
 import type { StatusWriter } from "./status-writer.ts";
 
-export interface NodeContext {
+/** What a node has where its containers are real. */
+export interface RealNode {
+  readonly volumes: PodVolumes;
+  readonly network: NetworkProber;
+  readonly cgroups: PodCgroups;
+  readonly services: ServiceSource;
+  /** Gets an image onto the node. Rejects with why it could not. */
+  pullImage(image: string): Promise<void>;
+  /** Why pods cannot have a network now; undefined where they can. */
+  networkProblem(): string | undefined;
+}
+
+export interface NodeContext extends Partial<RealNode> {
   readonly env: Env;
   readonly logger: Logger;
   readonly node: string;
@@ -19,8 +36,12 @@ export interface NodeContext {
   /** The scheme of container ids: "simulated". */
   readonly runtimeName: string;
   readonly allocatable: Readonly<Record<string, string>>;
-  /** False until the node is registered: before, nobody knows its pod CIDR. */
+  /** What pods' configs are made of. */
+  readonly runtime: NodeRuntime;
+  /** False until the node is registered and what its runtime has is known. */
   open(): boolean;
   /** Pods that are admitted and not over, but this one. */
   activePods(but: Pod): Pod[];
+  /** Something has been asked of the runtime whose end it does not tell by itself. */
+  lookAgain(): void;
 }

@@ -33,8 +33,10 @@ export function planStatus(input: StatusInput): PodStatus {
     startTime: formatTime(state.startTimeMs),
     containerStatuses: statuses.filter((_, at) => kinds[at] === "main"),
   };
-  const init = statuses.filter((_, at) => kinds[at] !== "main");
+  const init = statuses.filter((_, at) => kinds[at] === "init" || kinds[at] === "sidecar");
   if (init.length > 0) status.initContainerStatuses = init;
+  const ephemeral = statuses.filter((_, at) => kinds[at] === "ephemeral");
+  if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral;
   const ip = podIp(input);
   if (ip !== undefined) {
     status.podIP = ip;
@@ -47,6 +49,7 @@ export function planStatus(input: StatusInput): PodStatus {
       // Refused or failed before anything ran: upstream reports no containers.
       delete status.containerStatuses;
       delete status.initContainerStatuses;
+      delete status.ephemeralContainerStatuses;
     }
   }
   if (pod.metadata?.generation !== undefined) status.observedGeneration = pod.metadata.generation;
@@ -149,8 +152,8 @@ function waitingState(record: ContainerRecord, state: PodState): { reason: strin
     const { reason, message } = record.waiting;
     return message === "" ? { reason } : { reason, message };
   }
-  const hasInit = state.containers.some((one) => one.kind !== "main");
-  const initializing = hasInit && (record.kind !== "main" || !isInitialized(state));
+  const hasInit = state.containers.some((one) => one.kind === "init" || one.kind === "sidecar");
+  const initializing = hasInit && record.kind !== "ephemeral" && (record.kind !== "main" || !isInitialized(state));
   return { reason: initializing ? "PodInitializing" : "ContainerCreating" };
 }
 
@@ -166,7 +169,7 @@ function initializedVerdict(state: PodState, phase: string): Verdict {
   if (phase === "Succeeded") return { status: true, reason: "PodCompleted" };
   if (isInitialized(state)) return { status: true };
   const open = state.containers.filter((record) => {
-    if (record.kind === "main") return false;
+    if (record.kind === "main" || record.kind === "ephemeral") return false;
     return record.kind === "sidecar" ? !(isRunning(record) && record.started) : exitCodeOf(record) !== 0;
   });
   const message = `containers with incomplete status: ${names(open.map((record) => record.name))}`;
@@ -176,7 +179,7 @@ function initializedVerdict(state: PodState, phase: string): Verdict {
 function containersReadyVerdict(state: PodState, statuses: readonly ContainerStatus[], phase: string): Verdict {
   if (phase === "Succeeded") return { status: false, reason: "PodCompleted" };
   if (phase === "Failed") return { status: false, reason: "PodFailed" };
-  const counted = statuses.filter((_, at) => state.containers[at]?.kind !== "init");
+  const counted = statuses.filter((_, at) => ["main", "sidecar"].includes(state.containers[at]?.kind ?? ""));
   const unready = counted.filter((one) => !one.ready).map((one) => one.name);
   if (unready.length === 0) return { status: true };
   return { status: false, reason: "ContainersNotReady", message: `containers with unready status: ${names(unready)}` };
@@ -202,7 +205,7 @@ function planConditions(input: StatusInput, statuses: readonly ContainerStatus[]
   const phase = planPhase(state);
   const containers = containersReadyVerdict(state, statuses, phase);
   const verdicts: [string, Verdict][] = [
-    ["PodReadyToStartContainers", { status: state.sandbox !== undefined }],
+    ["PodReadyToStartContainers", { status: state.sandbox !== undefined && !state.sandbox.lost }],
     ["Initialized", initializedVerdict(state, phase)],
     ["Ready", readyVerdict(state, containers)],
     ["ContainersReady", containers],

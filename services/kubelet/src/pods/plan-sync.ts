@@ -15,6 +15,12 @@ export type PodAction =
   | { readonly do: "reportPullBackoff"; readonly name: string }
   | { readonly do: "stopContainer"; readonly name: string; readonly graceSeconds: number; readonly message: string }
   | { readonly do: "stopSandbox" }
+  /** Ends a sandbox that was lost, with all that runs in it, so that a new one takes its place. */
+  | { readonly do: "replaceSandbox" }
+  /** Removes what was kept of it for its logs. */
+  | { readonly do: "removeSandboxes" }
+  /** Gives back volumes and cgroups. */
+  | { readonly do: "release" }
   | { readonly do: "fail"; readonly reason: string; readonly message: string }
   /** The last write: the API object goes. */
   | { readonly do: "finishDeletion" };
@@ -56,12 +62,17 @@ export function isFinished(state: PodState): boolean {
   return (main.length > 0 && done) || initFailed(state);
 }
 
+function ranHere(state: PodState, record: ContainerRecord): boolean {
+  return record.run !== undefined && (state.sandbox === undefined || record.run.sandboxId === state.sandbox.id);
+}
+
 /** True once init containers are done and sidecars have started. */
 export function isInitialized(state: PodState): boolean {
   return state.containers.every((record) => {
     if (record.kind === "main") return true;
-    // What ran once was initialized then: a restarted sidecar does not take that back.
-    if (state.containers.some((one) => one.kind === "main" && one.run !== undefined)) {
+    if (record.kind === "ephemeral") return true;
+    // What ran once in this sandbox was initialized then: a restarted sidecar does not take that back.
+    if (state.containers.some((one) => one.kind === "main" && ranHere(state, one))) {
       return record.kind === "sidecar" || exitCodeOf(record) === 0;
     }
     return record.kind === "sidecar" ? isRunning(record) && record.started : exitCodeOf(record) === 0;
@@ -76,6 +87,7 @@ export function planSync(state: PodState, nowMs: number): SyncPlan {
     const message = "Pod was active on the node longer than the specified deadline";
     return { actions: [{ do: "fail", reason: "DeadlineExceeded", message }], wakeAtMs: undefined };
   }
+  if (state.sandbox?.lost === true) return { actions: [{ do: "replaceSandbox" }], wakeAtMs: deadline };
   const plan = state.sandbox === undefined ? planSandbox(state, nowMs) : planContainers(state, nowMs);
   return { actions: plan.actions, wakeAtMs: earliest(plan.wakeAtMs, deadline) };
 }
@@ -94,14 +106,29 @@ function planSandbox(state: PodState, nowMs: number): SyncPlan {
   return { actions: [{ do: "createSandbox" }], wakeAtMs: undefined };
 }
 
-/** Ends what runs, then the sandbox, then, for a deleted pod, the object. */
+/** What a container gets at least that had to wait for others. */
+export const MIN_GRACE_SECONDS = 2;
+
+/** Sidecars share the pod's grace: those that wait for others get what is left. */
+function graceLeft(state: PodState, graceSeconds: number, nowMs: number): number {
+  const gone = nowMs - (state.terminatingSinceMs ?? nowMs);
+  return gone < 1_000 ? graceSeconds : Math.max(MIN_GRACE_SECONDS, graceSeconds - Math.floor(gone / 1_000));
+}
+
+/** Ends what runs, then the sandbox, gives back what it used, then, for a deleted pod, the object. */
 function planTermination(state: PodState, graceSeconds: number, nowMs: number): SyncPlan {
   const running = state.containers.filter(isRunning);
   const main = running.filter((record) => record.kind !== "sidecar");
-  const next = main.length > 0 ? main : running.slice(-1);
-  if (next.length > 0)
-    return { actions: next.flatMap((record) => stop(record, graceSeconds, nowMs)), wakeAtMs: undefined };
+  if (main.length > 0)
+    return { actions: main.flatMap((record) => stop(record, graceSeconds, nowMs)), wakeAtMs: undefined };
+  const last = running.at(-1);
+  if (last !== undefined)
+    return { actions: stop(last, graceLeft(state, graceSeconds, nowMs), nowMs), wakeAtMs: undefined };
   if (state.sandbox !== undefined) return { actions: [{ do: "stopSandbox" }], wakeAtMs: undefined };
+  if (state.sandboxRetryAtMs > nowMs) return { actions: [], wakeAtMs: state.sandboxRetryAtMs };
+  if (state.holdsResources) return { actions: [{ do: "release" }], wakeAtMs: undefined };
+  if (state.orphaned && state.stoppedSandboxes.length > 0)
+    return { actions: [{ do: "removeSandboxes" }], wakeAtMs: undefined };
   const deleted = state.pod.metadata?.deletionTimestamp !== undefined && !state.orphaned && !state.finishing;
   return deleted ? { actions: [{ do: "finishDeletion" }], wakeAtMs: undefined } : REST;
 }
@@ -126,9 +153,14 @@ function planContainers(state: PodState, nowMs: number): SyncPlan {
       if (initialized) planContainer(state.pod, record, nowMs, draft);
       continue;
     }
+    // Planned below: they wait for nobody.
+    if (record.kind === "ephemeral") continue;
     if (record.kind === "init" && exitCodeOf(record) === 0) continue;
     planContainer(state.pod, record, nowMs, draft);
     if (record.kind === "init" || (!initialized && !(isRunning(record) && record.started))) break;
+  }
+  for (const record of state.containers) {
+    if (record.kind === "ephemeral" && !isRunning(record)) planContainer(state.pod, record, nowMs, draft);
   }
   return draft;
 }
@@ -137,8 +169,8 @@ function planContainers(state: PodState, nowMs: number): SyncPlan {
 function planContainer(pod: Pod, record: ContainerRecord, nowMs: number, draft: Draft): void {
   if (isRunning(record)) {
     if (record.mustRestart === undefined || record.stoppingUntilMs !== undefined) return;
-    const graceSeconds = pod.spec?.terminationGracePeriodSeconds ?? 30;
-    draft.actions.push({ do: "stopContainer", name: record.name, graceSeconds, message: record.mustRestart });
+    const { message, graceSeconds = pod.spec?.terminationGracePeriodSeconds ?? 30 } = record.mustRestart;
+    draft.actions.push({ do: "stopContainer", name: record.name, graceSeconds, message });
     return;
   }
   const code = exitCodeOf(record);

@@ -3,6 +3,13 @@ import type { Node, Pod } from "@coxswain/api";
 import type { EventRecorder } from "@coxswain/client";
 import type { ContainerKind } from "./pod-state.ts";
 
+const FIELDS: Readonly<Record<ContainerKind, string>> = {
+  init: "initContainers",
+  sidecar: "initContainers",
+  main: "containers",
+  ephemeral: "ephemeralContainers",
+};
+
 export interface PodEvents {
   pod(pod: Pod, type: "Normal" | "Warning", reason: string, message: string): void;
   container(
@@ -22,7 +29,7 @@ export function createPodEvents(recorder: EventRecorder, host: string): PodEvent
   return {
     pod: (pod, type, reason, message) => recorder.event(about(pod), type, reason, message, { host }),
     container: (pod, { name, kind }, type, reason, message) => {
-      const fieldPath = `spec.${kind === "main" ? "containers" : "initContainers"}{${name}}`;
+      const fieldPath = `spec.${FIELDS[kind]}{${name}}`;
       recorder.event(about(pod), type, reason, message, { host, fieldPath });
     },
     node: (node, reason, message) => {

@@ -1,21 +1,58 @@
-// The pods of one node: a worker for each, found again by key and by uid. Guarantees: at most one worker a uid; a pod that
-// was deleted and made anew under the same name gets a worker of its own while the old one's containers still end.
+// The pods of one node: a worker for each, found again by key and by uid. Guarantees:
+// - At most one worker a uid; a pod that was deleted and made anew under the same name gets a worker of its own while the old
+//   one's containers still end.
+// - No pod is synced before it is known what an earlier process left in the runtime: that is adopted, not started again.
+// - What belongs to no pod of the API is ended, once the API's pods are known.
 import type { Pod } from "@coxswain/api";
 import { objectKey } from "@coxswain/apimachinery";
+import { isAbort } from "@coxswain/env";
 import type { ContainerEvent } from "../cri/contract.ts";
 import type { NodeContext } from "./node-context.ts";
+import { Orphans } from "./orphans.ts";
+import type { RuntimePod } from "./plan-adoption.ts";
 import { PodWorker } from "./pod-worker.ts";
+import { listRuntimePods, RuntimeLister, type RuntimePods } from "./runtime-lister.ts";
+
+const RETRY_MS = 500;
+/** How often files and cgroups of pods that are gone are looked for. */
+const TRACES_EVERY_MS = 60_000;
+
+export interface PodManagerOptions {
+  /** True once the API's pods are known; from then on what has no pod is ended. */
+  readonly podsKnown: () => boolean;
+}
 
 export class PodManager {
   readonly context: NodeContext;
+  readonly #options: PodManagerOptions;
   readonly #byUid = new Map<string, PodWorker>();
   readonly #byKey = new Map<string, PodWorker>();
   readonly #stopListening: () => void;
+  readonly #lister: RuntimeLister | undefined;
+  readonly #orphans: Orphans;
+  readonly #stop = new AbortController();
+  /** What an earlier process left, until a worker takes it. */
+  #found = new Map<string, RuntimePod>();
+  /** Uids without a worker that the latest list had: those that stay are orphans. */
+  #suspects: ReadonlySet<string> = new Set();
+  #tracesDueMs = 0;
+  #opening = false;
   #open = false;
 
-  constructor(context: Omit<NodeContext, "activePods" | "open">) {
-    this.context = { ...context, open: () => this.#open, activePods: (but) => this.#activePods(but) };
-    this.#stopListening = context.cri.events?.((event) => this.#onRuntimeEvent(event)) ?? ((): void => {});
+  constructor(context: Omit<NodeContext, "activePods" | "open" | "lookAgain">, options: PodManagerOptions) {
+    this.#options = options;
+    this.context = {
+      ...context,
+      open: () => this.#open,
+      activePods: (but) => this.#activePods(but),
+      lookAgain: () => this.#lister?.soon(),
+    };
+    const { cri, env, logger } = this.context;
+    this.#orphans = new Orphans(this.context);
+    this.#stopListening = cri.events?.((event) => this.#onRuntimeEvent(event)) ?? ((): void => {});
+    if (cri.events === undefined) {
+      this.#lister = new RuntimeLister({ env, logger, cri, listed: (pods) => this.#observe(pods) });
+    }
   }
 
   /** The pods that are not gone. */
@@ -31,11 +68,13 @@ export class PodManager {
     return this.#byKey.get(`${namespace}/${name}`);
   }
 
-  /** The node is registered: its pods may run. */
+  /** The node is registered: its pods may run, as soon as it is known what the runtime has. */
   open(): void {
-    if (this.#open) return;
-    this.#open = true;
-    for (const worker of this.#byUid.values()) worker.sync();
+    if (this.#opening) return;
+    this.#opening = true;
+    this.#begin().catch((error: unknown) => {
+      if (!isAbort(error)) this.context.logger.error({ err: error }, "the pods of a node could not be taken over");
+    });
   }
 
   /** A pod as the API has it now. */
@@ -49,7 +88,9 @@ export class PodManager {
     }
     const other = this.#byKey.get(key);
     if (other !== undefined) this.#orphan(other);
-    const worker = new PodWorker(this.context, pod, (done) => this.#byUid.delete(done.uid));
+    const found = this.#found.get(uid);
+    this.#found.delete(uid);
+    const worker = new PodWorker(this.context, pod, (done) => this.#byUid.delete(done.uid), found);
     this.#byUid.set(uid, worker);
     this.#byKey.set(key, worker);
     worker.sync();
@@ -61,9 +102,38 @@ export class PodManager {
     if (worker !== undefined) this.#orphan(worker);
   }
 
+  /** Something that pods wait for may be there now. */
+  syncAll(): void {
+    for (const worker of this.#byUid.values()) worker.sync();
+  }
+
   close(): void {
+    this.#stop.abort();
+    this.#lister?.stop();
     this.#stopListening();
     for (const worker of this.#byUid.values()) worker.close();
+  }
+
+  async #begin(): Promise<void> {
+    const { cri, env, logger } = this.context;
+    for (let failed = false; ; failed = true) {
+      try {
+        this.#found = new Map(await listRuntimePods(cri));
+        break;
+      } catch (error) {
+        if (!failed) logger.warn({ err: error }, "the runtime does not say what it has; asking until it does");
+        await env.timers.sleep(RETRY_MS, this.#stop.signal);
+      }
+    }
+    if (this.#stop.signal.aborted) return;
+    for (const [uid, worker] of this.#byUid) {
+      const found = this.#found.get(uid);
+      this.#found.delete(uid);
+      if (found !== undefined) worker.adopt(found);
+    }
+    this.#open = true;
+    this.syncAll();
+    await this.#lister?.run();
   }
 
   #orphan(worker: PodWorker): void {
@@ -82,5 +152,33 @@ export class PodManager {
   #onRuntimeEvent(event: ContainerEvent): void {
     if (event.type !== "CONTAINER_STOPPED_EVENT") return;
     for (const worker of this.#byUid.values()) worker.onRuntimeEvent(event);
+  }
+
+  /** What the runtime has now, of pods that are known and of others. */
+  #observe(pods: RuntimePods): void {
+    for (const [uid, worker] of this.#byUid) worker.observe(pods.get(uid) ?? { sandboxes: [], containers: [] });
+    const suspects = new Set<string>();
+    for (const [uid, found] of pods) {
+      if (this.#byUid.has(uid) || !this.#options.podsKnown()) continue;
+      suspects.add(uid);
+      // A pod may have come and gone while the list was made.
+      if (!this.#suspects.has(uid)) continue;
+      this.#found.delete(uid);
+      this.#orphans.end(uid, found);
+    }
+    this.#suspects = suspects;
+    this.#endTraces(pods);
+  }
+
+  #endTraces(pods: RuntimePods): void {
+    const { env, logger } = this.context;
+    if (!this.#options.podsKnown() || env.clock.now() < this.#tracesDueMs) return;
+    this.#tracesDueMs = env.clock.now() + TRACES_EVERY_MS;
+    const end = async (): Promise<void> => {
+      for (const uid of await this.#orphans.traces()) {
+        if (!this.#byUid.has(uid) && !pods.has(uid)) this.#orphans.end(uid, { sandboxes: [], containers: [] });
+      }
+    };
+    end().catch((error: unknown) => logger.warn({ err: error }, "what pods left on the node could not be read"));
   }
 }

@@ -3,11 +3,12 @@ import type { Container, ContainerStateTerminated, ContainerStatus, Pod, PodCond
 import { parseTime } from "@coxswain/apimachinery";
 import type { Backoff } from "./backoff.ts";
 
-export type ContainerKind = "init" | "sidecar" | "main";
+export type ContainerKind = "init" | "sidecar" | "main" | "ephemeral";
 
 /** One life of a container. */
 export interface ContainerRun {
   readonly id: string;
+  readonly sandboxId: string;
   readonly imageRef: string;
   state: "running" | "exited";
   startedAtMs: number;
@@ -37,8 +38,8 @@ export interface ContainerRecord {
   pullBackoff: Backoff | undefined;
   /** Being ended; at the latest by this time. */
   stoppingUntilMs: number | undefined;
-  /** Why it must be restarted although it runs. */
-  mustRestart: string | undefined;
+  /** Why it must be restarted although it runs, and the grace that it gets where that is not the pod's. */
+  mustRestart: { readonly message: string; readonly graceSeconds?: number } | undefined;
   /** Startup probe passed, or none. */
   started: boolean;
   /** Readiness probe passes, or none. */
@@ -51,10 +52,19 @@ export interface PodFailure {
   readonly message: string;
 }
 
+export interface Sandbox {
+  readonly id: string;
+  /** Empty for host network. */
+  readonly ip: string;
+  /** It died, or its network did: it has to be replaced, with all that runs in it. */
+  lost: boolean;
+}
+
 export interface PodState {
   pod: Pod;
-  readonly containers: readonly ContainerRecord[];
-  sandbox: { readonly id: string; readonly ip: string } | undefined;
+  /** Ephemeral ones come while the pod lives. */
+  readonly containers: ContainerRecord[];
+  sandbox: Sandbox | undefined;
   /** Sandboxes made so far. */
   attempts: number;
   /** The sandbox is not to be tried before this time. */
@@ -67,6 +77,12 @@ export interface PodState {
   conditions: ReadonlyMap<string, PodCondition>;
   /** Sandboxes that were stopped and are kept for their logs. */
   readonly stoppedSandboxes: string[];
+  /** Volumes and cgroups may be there, and go once nothing runs any more. */
+  holdsResources: boolean;
+  /** A call that makes a sandbox has failed: it may have made one all the same. */
+  sandboxInDoubt: boolean;
+  /** Since when its containers are being ended. */
+  terminatingSinceMs: number | undefined;
   /** The deletion of the object is on its way. */
   finishing: boolean;
   /** The API object is gone, or another pod has its name: nothing is to be reported. */
@@ -78,11 +94,21 @@ function kindOf(container: Container, init: boolean): ContainerKind {
   return container.restartPolicy === "Always" ? "sidecar" : "init";
 }
 
-/** In the order of the spec: init containers and sidecars, then main ones. */
+/** In the order of the spec: init containers and sidecars, then main ones, then ephemeral ones. */
 export function specContainers(pod: Pod): { spec: Container; kind: ContainerKind }[] {
   const init = (pod.spec?.initContainers ?? []).map((spec) => ({ spec, kind: kindOf(spec, true) }));
   const main = (pod.spec?.containers ?? []).map((spec) => ({ spec, kind: kindOf(spec, false) }));
-  return [...init, ...main];
+  const ephemeral = (pod.spec?.ephemeralContainers ?? []).map((spec) => ({ spec, kind: "ephemeral" as const }));
+  return [...init, ...main, ...ephemeral];
+}
+
+/** Takes in the ephemeral containers that a newer version of the pod has. */
+export function addEphemeral(state: PodState): void {
+  for (const spec of state.pod.spec?.ephemeralContainers ?? []) {
+    if (!state.containers.some((record) => record.name === spec.name)) {
+      state.containers.push(newRecord(spec, "ephemeral"));
+    }
+  }
 }
 
 const LOST = {
@@ -94,6 +120,7 @@ const LOST = {
 /** True where a container that ended like this is to run again. */
 export function shouldRestart(pod: Pod, kind: ContainerKind, exitCode: number): boolean {
   if (kind === "sidecar") return true;
+  if (kind === "ephemeral") return false;
   const policy = pod.spec?.restartPolicy ?? "Always";
   if (kind === "init") return exitCode !== 0 && policy !== "Never";
   return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
@@ -119,7 +146,7 @@ function recover(record: ContainerRecord, pod: Pod, old: ContainerStatus): void 
   record.restartCount++;
 }
 
-function newRecord(spec: Container, kind: ContainerKind): ContainerRecord {
+export function newRecord(spec: Container, kind: ContainerKind): ContainerRecord {
   return {
     name: spec.name,
     kind,
@@ -140,9 +167,15 @@ function newRecord(spec: Container, kind: ContainerKind): ContainerRecord {
   };
 }
 
+/** What the API has of a pod's containers. */
+export function reportedStatuses(pod: Pod): ContainerStatus[] {
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
+  return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
+}
+
 /** The state of a pod that this process has just heard of. */
 export function newPodState(pod: Pod, nowMs: number): PodState {
-  const old = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+  const old = reportedStatuses(pod);
   const containers = specContainers(pod).map(({ spec, kind }) => {
     const record = newRecord(spec, kind);
     const status = old.find((one) => one.name === spec.name);
@@ -161,6 +194,9 @@ export function newPodState(pod: Pod, nowMs: number): PodState {
     lastIp: pod.status?.podIP,
     conditions: new Map(),
     stoppedSandboxes: [],
+    holdsResources: false,
+    sandboxInDoubt: false,
+    terminatingSinceMs: undefined,
     finishing: false,
     orphaned: false,
   };

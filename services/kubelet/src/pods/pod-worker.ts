@@ -2,34 +2,50 @@
 // - One action at a time; every change (of the pod, of a container, of a probe) leads to a new plan.
 // - The pod's object goes only after all its containers have ended and their end has been written.
 import type { Pod, PodCondition, PodStatus } from "@coxswain/api";
-import { PODS } from "@coxswain/api";
+import { PODS, sameValue } from "@coxswain/api";
 import { compareResourceVersions, objectKey } from "@coxswain/apimachinery";
 import type { BatchOperation } from "@coxswain/client";
 import type { TimerHandle } from "@coxswain/env";
+import type { ContainerEvent, ContainerStatus as CriContainerStatus } from "../cri/contract.ts";
+import { amounts, planAdmission } from "./admission.ts";
 import { goDuration } from "./backoff.ts";
-import type { ContainerEvent, ContainerStatus as CriContainerStatus, PodSandboxConfig } from "../cri/contract.ts";
-import { planAdmission, amounts } from "./admission.ts";
+import { endedRun } from "./container-end.ts";
 import type { NodeContext } from "./node-context.ts";
+import { adoptRuntimePod, UNKNOWN_STATUS, type Leftovers, type RuntimePod } from "./plan-adoption.ts";
 import { planStatus, podLogName } from "./plan-status.ts";
 import { crashBackoffUntil, planSync, terminationGrace, type PodAction } from "./plan-sync.ts";
-import { exitCodeOf, isRunning, newPodState, type ContainerRecord, type PodState } from "./pod-state.ts";
-import { missingVolumeSources } from "./pod-volumes.ts";
-import { Prober, type ProbeResult } from "./prober.ts";
+import { PodProbes } from "./pod-probes.ts";
+import { addEphemeral, exitCodeOf, isRunning, newPodState, type ContainerRecord, type PodState } from "./pod-state.ts";
+import {
+  createSandbox,
+  releaseResources,
+  removeSandboxes,
+  removeStrangers,
+  replaceSandbox,
+  stopSandbox,
+} from "./sandbox-lifecycle.ts";
 import { startContainer } from "./start-container.ts";
 import { statusPatch } from "./status-patch.ts";
 import type { StatusSource, WriteOutcome } from "./status-writer.ts";
+import { ContainerStopper } from "./stop-container.ts";
+import { VolumeRefresher } from "./volume-refresher.ts";
 
-const SANDBOX_RETRY_MS = 5_000;
+const RETRY_MS = 5_000;
 /** Against a plan that never comes to rest: a defect then shows as slowness and a log line, not as a hot loop. */
 const MAX_ROUNDS = 1_000;
-const PROBE_NAMES = { liveness: "Liveness", readiness: "Readiness", startup: "Startup" } as const;
 
 export class PodWorker implements StatusSource {
   readonly key: string;
   readonly state: PodState;
   readonly #context: NodeContext;
   readonly #onDone: (worker: PodWorker) => void;
-  readonly #probers = new Map<ContainerRecord, Prober>();
+  readonly #probes: PodProbes;
+  readonly #stopper: ContainerStopper;
+  readonly #refresher: VolumeRefresher;
+  /** Aborts what is only worth while for a pod that is to live. */
+  readonly #life = new AbortController();
+  #leftovers: Leftovers | undefined;
+  #strangers = false;
   #running = false;
   #again = false;
   #admitted = false;
@@ -40,13 +56,22 @@ export class PodWorker implements StatusSource {
   #desired: PodStatus | undefined;
   #deletionSent = false;
   readonly #told = new Set<string>();
+  /** Lives whose end is being noted. */
+  readonly #ending = new Set<string>();
+  /** Lives and sandboxes that the runtime's latest list did not have. */
+  #missing: ReadonlySet<string> = new Set();
 
-  constructor(context: NodeContext, pod: Pod, onDone: (worker: PodWorker) => void) {
+  /** `found` is what an earlier process left of the pod in the runtime. */
+  constructor(context: NodeContext, pod: Pod, onDone: (worker: PodWorker) => void, found?: RuntimePod) {
     this.#context = context;
     this.#onDone = onDone;
     this.#server = pod;
     this.key = objectKey(pod);
     this.state = newPodState(pod, context.env.clock.now());
+    this.#probes = new PodProbes(context, this.state, () => this.sync());
+    this.#stopper = new ContainerStopper(context, this.state);
+    this.#refresher = new VolumeRefresher(context, this.state);
+    if (found !== undefined) this.adopt(found);
   }
 
   get uid(): string {
@@ -71,9 +96,19 @@ export class PodWorker implements StatusSource {
     return this.#admitted;
   }
 
+  /** Takes over what an earlier process left, before the first sync. */
+  adopt(found: RuntimePod): void {
+    const { env, runtimeName } = this.#context;
+    this.#leftovers = adoptRuntimePod({ state: this.state, found, nowMs: env.clock.now(), runtimeName });
+    for (const record of this.state.containers) this.#probes.start(record, true);
+  }
+
   /** A new version of the pod. */
   update(pod: Pod): void {
+    const { labels, annotations } = this.state.pod.metadata ?? {};
     this.#take(pod);
+    const now = this.state.pod.metadata ?? {};
+    if (!sameValue(labels, now.labels) || !sameValue(annotations, now.annotations)) this.#refresher.soon();
     this.sync();
   }
 
@@ -88,14 +123,17 @@ export class PodWorker implements StatusSource {
   close(): void {
     this.#closed = true;
     this.#context.env.timers.clear(this.#wake);
-    for (const prober of this.#probers.values()) prober.stop();
-    this.#probers.clear();
+    this.#life.abort();
+    this.#probes.close();
+    this.#stopper.close();
+    this.#refresher.close();
     this.#context.writer.forget(this);
   }
 
   /** Plans again, soon. */
   sync(): void {
     if (this.#closed || !this.#context.open()) return;
+    if (terminationGrace(this.state) !== undefined) this.#terminating();
     this.#again = true;
     if (this.#running) return;
     this.#running = true;
@@ -104,7 +142,7 @@ export class PodWorker implements StatusSource {
       (error: unknown) => {
         this.#running = false;
         this.#context.logger.error({ pod: this.key, err: error }, "a pod could not be synced");
-        this.#wakeAt(this.#context.env.clock.now() + SANDBOX_RETRY_MS);
+        this.#wakeAt(this.#context.env.clock.now() + RETRY_MS);
       },
     );
   }
@@ -116,6 +154,39 @@ export class PodWorker implements StatusSource {
       (status) => this.#ended(record, status),
       (error: unknown) => this.#context.logger.warn({ pod: this.key, err: error }, "a container's end is not known"),
     );
+  }
+
+  /** What a list of all that the runtime has says of this pod. What is missing twice in a row is gone. */
+  observe({ sandboxes, containers }: RuntimePod): void {
+    const { state } = this;
+    const missing = new Set<string>();
+    const byId = new Map(containers.map((one) => [one.id, one]));
+    for (const record of state.containers) {
+      const { run } = record;
+      const status = byId.get(run?.id ?? "");
+      if (run?.state === "exited") this.#noteReason(record, status);
+      if (run?.state !== "running") continue;
+      if (status === undefined) missing.add(run.id);
+      else if (status.state === "CONTAINER_EXITED" || status.state === "CONTAINER_UNKNOWN") this.#ended(record, status);
+      if (status === undefined && this.#missing.has(run.id)) this.#vanished(record);
+    }
+    const { sandbox } = state;
+    if (sandbox !== undefined && !sandboxes.some((one) => one.id === sandbox.id && one.state === "SANDBOX_READY")) {
+      missing.add(sandbox.id);
+      if (this.#missing.has(sandbox.id) && terminationGrace(state) === undefined && !sandbox.lost) {
+        sandbox.lost = true;
+        this.sync();
+      }
+    }
+    const known = new Set([sandbox?.id, ...state.stoppedSandboxes]);
+    for (const { id } of sandboxes) {
+      if (known.has(id)) continue;
+      missing.add(id);
+      if (!this.#missing.has(id) || this.#running) continue;
+      this.#strangers = true;
+      this.sync();
+    }
+    this.#missing = missing;
   }
 
   nextWrite(): BatchOperation | undefined {
@@ -152,13 +223,24 @@ export class PodWorker implements StatusSource {
     if (compareResourceVersions(pod.metadata?.resourceVersion ?? "", known) < 0) return;
     this.#server = pod;
     this.state.pod = pod;
+    addEphemeral(this.state);
+  }
+
+  #terminating(): void {
+    this.state.terminatingSinceMs ??= this.#context.env.clock.now();
+    this.#life.abort();
+    this.#probes.terminating();
+    this.#refresher.close();
   }
 
   async #run(): Promise<void> {
     let rounds = 0;
+    await this.#clearLeftovers();
     while (this.#again && !this.#closed) {
       this.#again = false;
       if (!this.#admitted) this.#admit();
+      if (this.#strangers) await removeStrangers({ context: this.#context, state: this.state });
+      this.#strangers = false;
       const { actions, wakeAtMs } = planSync(this.state, this.#context.env.clock.now());
       for (const action of actions) {
         if (this.#closed) return;
@@ -173,9 +255,27 @@ export class PodWorker implements StatusSource {
     }
   }
 
+  async #clearLeftovers(): Promise<void> {
+    if (this.#leftovers === undefined) return;
+    const { cri } = this.#context;
+    for (const id of this.#leftovers.containers) await cri.removeContainer(id);
+    for (const id of this.#leftovers.sandboxes) {
+      await cri.stopPodSandbox(id);
+      await cri.removePodSandbox(id);
+    }
+    this.#leftovers = undefined;
+    for (const record of this.state.containers) {
+      if (record.run?.state !== "exited" || record.run.message !== "") continue;
+      const status = await cri.containerStatus(record.run.id);
+      record.run = await endedRun({ context: this.#context, state: this.state, record }, status);
+    }
+    if (terminationGrace(this.state) === undefined) this.#refresher.start();
+  }
+
   #maybeDone(): void {
-    const idle = this.state.sandbox === undefined && !this.state.containers.some(isRunning);
-    if (this.state.orphaned && idle) {
+    const { state } = this;
+    const idle = state.sandbox === undefined && !state.containers.some(isRunning) && !state.holdsResources;
+    if (state.orphaned && idle && state.stoppedSandboxes.length === 0) {
       this.close();
       this.#onDone(this);
     }
@@ -194,92 +294,62 @@ export class PodWorker implements StatusSource {
   }
 
   async #perform(action: PodAction): Promise<void> {
+    if ("name" in action) return this.#performOn(action);
     const { state } = this;
-    if (action.do === "createSandbox") return this.#createSandbox();
-    if (action.do === "stopSandbox") return this.#stopSandbox();
-    if (action.do === "fail") {
-      state.failure = { reason: action.reason, message: action.message };
-      this.#context.events.pod(state.pod, "Normal", action.reason, action.message);
-      return undefined;
+    const input = { context: this.#context, state };
+    switch (action.do) {
+      case "createSandbox":
+        await createSandbox(input);
+        return state.sandbox === undefined ? undefined : this.#refresher.start();
+      case "replaceSandbox":
+        for (const record of state.containers) this.#probes.stop(record);
+        return replaceSandbox(input);
+      case "stopSandbox":
+        return stopSandbox(input);
+      case "removeSandboxes":
+        return removeSandboxes(input);
+      case "release":
+        return releaseResources(input);
+      case "fail":
+        state.failure = { reason: action.reason, message: action.message };
+        this.#context.events.pod(state.pod, "Normal", action.reason, action.message);
+        return this.#terminating();
+      case "finishDeletion":
+        // Logs go with the pod. The informer tells when the object is gone.
+        await removeSandboxes(input);
+        state.finishing = true;
+        return this.#context.writer.touch(this);
     }
-    if (action.do === "finishDeletion") {
-      // Logs go with the pod. The informer tells when the object is gone.
-      await this.#removeSandboxes();
-      state.finishing = true;
-      this.#context.writer.touch(this);
-      return undefined;
-    }
-    const record = state.containers.find((one) => one.name === action.name);
+  }
+
+  async #performOn(action: Extract<PodAction, { readonly name: string }>): Promise<void> {
+    const record = this.state.containers.find((one) => one.name === action.name);
     if (record === undefined) throw new Error(`no container ${action.name}`);
     if (action.do === "stopContainer") this.#stop(record, action.graceSeconds, action.message);
     else if (action.do === "reportPullBackoff") this.#reportPullBackoff(record);
-    else if (await startContainer({ context: this.#context, state, record })) this.#begun(record);
-    return undefined;
-  }
-
-  async #createSandbox(): Promise<void> {
-    const { state } = this;
-    const { cri, env, events, objects } = this.#context;
-    const missing = await missingVolumeSources(state.pod, objects);
-    for (const message of missing) events.pod(state.pod, "Warning", "FailedMount", message);
-    if (missing.length > 0) {
-      state.sandboxRetryAtMs = env.clock.now() + SANDBOX_RETRY_MS;
-      return;
+    else {
+      const input = { context: this.#context, state: this.state, record, signal: this.#life.signal };
+      const runs = await startContainer(input, this.#stopper);
+      this.#told.delete(record.name);
+      if (runs) this.#probes.start(record);
+      this.#context.lookAgain();
     }
-    try {
-      const id = await cri.runPodSandbox(this.#sandboxConfig());
-      const { ip } = await cri.podSandboxStatus(id);
-      state.sandbox = { id, ip };
-      state.lastIp = state.pod.spec?.hostNetwork ? this.#context.hostIp : ip;
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      events.pod(state.pod, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${message}`);
-      state.sandboxRetryAtMs = env.clock.now() + SANDBOX_RETRY_MS;
-    }
-    state.attempts++;
   }
 
-  #sandboxConfig(): PodSandboxConfig {
-    const { metadata = {}, spec } = this.state.pod;
-    const { name = "", namespace = "", uid = "", labels = {}, annotations = {} } = metadata;
-    return {
-      name,
-      namespace,
-      uid,
-      attempt: this.state.attempts,
-      hostname: spec?.hostname ?? name,
-      logDirectory: `/var/log/pods/${namespace}_${name}_${uid}`,
-      labels,
-      annotations,
-      hostNetwork: spec?.hostNetwork ?? false,
-    };
-  }
-
-  async #stopSandbox(): Promise<void> {
-    const id = this.state.sandbox?.id ?? "";
-    await this.#context.cri.stopPodSandbox(id);
-    // A finished pod keeps its containers, whose logs can be read, until it is deleted.
-    this.state.sandbox = undefined;
-    this.state.stoppedSandboxes.push(id);
-    if (this.state.pod.metadata?.deletionTimestamp !== undefined || this.state.orphaned) await this.#removeSandboxes();
-  }
-
-  async #removeSandboxes(): Promise<void> {
-    for (const id of this.state.stoppedSandboxes.splice(0)) await this.#context.cri.removePodSandbox(id);
-  }
-
-  /** In the background: the container's end comes as an event. */
+  /** In the background: other containers may have to end at the same time. */
   #stop(record: ContainerRecord, graceSeconds: number, message: string): void {
-    const { env, cri, events, logger } = this.#context;
-    const id = record.run?.id ?? "";
+    const { env, events, logger } = this.#context;
     if (record.stoppingUntilMs === undefined) events.container(this.state.pod, record, "Normal", "Killing", message);
     record.stoppingUntilMs = env.clock.now() + graceSeconds * 1000;
-    this.#probers.get(record)?.stop();
-    cri.stopContainer(id, graceSeconds).catch((error: unknown) => {
-      logger.warn({ pod: this.key, container: record.name, err: error }, "could not stop a container");
-      record.stoppingUntilMs = undefined;
-      this.#wakeAt(env.clock.now() + SANDBOX_RETRY_MS);
-    });
+    if (record.mustRestart !== undefined) this.#probes.stop(record);
+    this.#stopper.stop(record, graceSeconds).then(
+      (status) => status !== undefined && this.#ended(record, status),
+      (error: unknown) => {
+        logger.warn({ pod: this.key, container: record.name, err: error }, "could not stop a container");
+        record.stoppingUntilMs = undefined;
+        this.#wakeAt(env.clock.now() + RETRY_MS);
+      },
+    );
   }
 
   #reportPullBackoff(record: ContainerRecord): void {
@@ -294,48 +364,40 @@ export class PodWorker implements StatusSource {
     events.container(pod, record, "Warning", "Failed", "Error: ImagePullBackOff");
   }
 
-  #begun(record: ContainerRecord): void {
-    this.#told.delete(record.name);
-    if (!isRunning(record)) return;
-    const { spec } = record;
-    if (!spec.startupProbe && !spec.livenessProbe && !spec.readinessProbe) return;
-    const prober = new Prober(spec, {
-      env: this.#context.env,
-      run: (kind) => this.#probe(record, kind),
-      changed: (kind, success) => this.#probed(record, kind, success),
-      failed: (kind, output) => {
-        const message = `${PROBE_NAMES[kind]} probe failed: ${output}`;
-        this.#context.events.container(this.state.pod, record, "Warning", "Unhealthy", message);
-      },
-    });
-    this.#probers.get(record)?.stop();
-    this.#probers.set(record, prober);
-    prober.start();
-  }
-
-  async #probe(record: ContainerRecord, kind: "startup" | "liveness" | "readiness"): Promise<ProbeResult> {
-    const { cri } = this.#context;
-    if (cri.probe === undefined) throw new Error("this runtime answers no probes");
-    return cri.probe(record.run?.id ?? "", kind);
-  }
-
-  #probed(record: ContainerRecord, kind: "startup" | "liveness" | "readiness", success: boolean): void {
-    if (kind === "readiness") record.ready = success;
-    else if (success) record.started = true;
-    else record.mustRestart = `Container ${record.name} failed ${kind} probe, will be restarted`;
-    this.sync();
-  }
-
+  /** Notes the end of a life, once, with what the container had to say. */
   #ended(record: ContainerRecord, status: CriContainerStatus): void {
-    if (record.run?.id !== status.id || record.run.state === "exited") return;
-    const { finishedAtMs, exitCode, reason, message } = status;
-    Object.assign(record.run, { state: "exited", finishedAtMs, exitCode, reason, message });
-    record.stoppingUntilMs = undefined;
-    record.started = false;
-    record.ready = false;
-    this.#probers.get(record)?.stop();
-    this.#probers.delete(record);
+    if (record.run?.id !== status.id || record.run.state === "exited" || this.#ending.has(status.id)) return;
+    if (status.state !== "CONTAINER_EXITED" && status.state !== "CONTAINER_UNKNOWN") return;
+    this.#ending.add(status.id);
+    this.#stopper.ended(status.id);
+    void this.#noteEnd(record, status);
+  }
+
+  async #noteEnd(record: ContainerRecord, status: CriContainerStatus): Promise<void> {
+    const run = await endedRun({ context: this.#context, state: this.state, record }, status);
+    this.#ending.delete(status.id);
+    if (run === undefined || record.run?.id !== run.id || this.#closed) return;
+    record.run = run;
+    this.#over(record);
+  }
+
+  #over(record: ContainerRecord): void {
+    Object.assign(record, { stoppingUntilMs: undefined, started: false, ready: false });
+    this.#probes.stop(record);
     this.sync();
+  }
+
+  #vanished(record: ContainerRecord): void {
+    if (record.run === undefined || this.#ending.has(record.run.id)) return;
+    record.run = { ...record.run, state: "exited", finishedAtMs: this.#context.env.clock.now(), ...UNKNOWN_STATUS };
+    this.#over(record);
+  }
+
+  /** A runtime may learn a moment later that it was for lack of memory. */
+  #noteReason(record: ContainerRecord, status: CriContainerStatus | undefined): void {
+    if (record.run === undefined || status?.reason !== "OOMKilled" || record.run.reason === status.reason) return;
+    record.run = { ...record.run, reason: status.reason };
+    this.#publish();
   }
 
   /** Makes the status anew and has it written where it differs from the server's. */
@@ -344,9 +406,9 @@ export class PodWorker implements StatusSource {
     if (state.orphaned || this.#closed) return;
     const { env, hostIp, runtimeName } = this.#context;
     const nowMs = env.clock.now();
+    this.#tellCrashLoops(nowMs);
     this.#desired = planStatus({ state, nowMs, hostIp, runtimeName });
     state.conditions = new Map((this.#desired.conditions ?? []).map((one): [string, PodCondition] => [one.type, one]));
-    this.#tellCrashLoops(nowMs);
     if (statusPatch(this.#server.status ?? {}, this.#desired) !== undefined) this.#context.writer.touch(this);
   }
 
@@ -357,6 +419,8 @@ export class PodWorker implements StatusSource {
       if (crashBackoffUntil(this.state.pod, record, nowMs) === undefined || terminationGrace(this.state) !== undefined)
         continue;
       this.#told.add(record.name);
+      // From here on the loop is the news, not how the last life failed.
+      record.waiting = undefined;
       const message = `Back-off restarting failed container ${record.name} in pod ${podLogName(this.state.pod)}`;
       this.#context.events.container(this.state.pod, record, "Warning", "BackOff", message);
       const delay = goDuration(record.crashBackoff?.delayMs ?? 0);

@@ -1,43 +1,28 @@
-// Starts one container: image, environment, create, start. What fails is on the record as upstream's waiting reason, with
-// the time of the next attempt; nothing is thrown for what a pod's author got wrong.
-import { CONTAINER_TYPE_ANNOTATION } from "../cri/annotations.ts";
-import { CriError, type ContainerConfig } from "../cri/contract.ts";
-import { parseImageName } from "../cri/image-name.ts";
+// Starts one container: image, environment, create, start, postStart hook. What fails is on the record as upstream's waiting
+// reason, with the time of the next attempt; nothing is thrown for what a pod's author got wrong.
+import { CriError, type ContainerConfig, type ContainerStatus as CriContainerStatus } from "../cri/contract.ts";
 import { nextBackoff } from "./backoff.ts";
-import { ContainerConfigError, resolveEnvironment } from "./container-environment.ts";
-import type { NodeContext } from "./node-context.ts";
-import { lastEndMs } from "./plan-sync.ts";
+import { ContainerConfigError } from "./container-environment.ts";
+import { CONFIG_RETRY_MS, ensureImage, WaitingError, type StartInput } from "./image-pull.ts";
+import { runHook } from "./lifecycle-hooks.ts";
+import { runOf } from "./plan-adoption.ts";
 import { terminatedState } from "./plan-status.ts";
-import type { ContainerRecord, PodState } from "./pod-state.ts";
-
-/** A pod whose configuration is wrong is looked at again after this time: what it lacks may have been made. */
-const CONFIG_RETRY_MS = 10_000;
-
-class WaitingError extends Error {
-  readonly reason: string;
-  readonly retryAfterMs: number;
-  constructor(reason: string, message: string, retryAfterMs: number) {
-    super(message);
-    this.reason = reason;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
-
-export interface StartInput {
-  readonly context: NodeContext;
-  readonly state: PodState;
-  readonly record: ContainerRecord;
-}
+import { lastEndMs } from "./plan-sync.ts";
+import { containerConfigOf } from "./pod-runtime-config.ts";
+import { isRunning, shouldRestart } from "./pod-state.ts";
+import type { ContainerStopper } from "./stop-container.ts";
 
 /** Resolves true where the container runs now. */
-export async function startContainer(input: StartInput): Promise<boolean> {
+export async function startContainer(input: StartInput, stopper: ContainerStopper): Promise<boolean> {
   const { context, state, record } = input;
   const { env, events } = context;
   try {
     await ensureImage(input);
     const config = await makeConfig(input);
     await runContainer(input, config);
-    return true;
+    if (!isRunning(record)) return false;
+    await postStart(input, stopper);
+    return isRunning(record);
   } catch (error) {
     const waiting = asWaiting(error);
     record.waiting = { reason: waiting.reason, message: waiting.message, sinceMs: env.clock.now() };
@@ -57,114 +42,118 @@ function asWaiting(error: unknown): WaitingError {
   return new WaitingError("CreateContainerError", message, CONFIG_RETRY_MS);
 }
 
-async function ensureImage({ context, state, record }: StartInput): Promise<void> {
-  const { cri, events, env } = context;
-  const image = record.spec.image ?? "";
-  if (parseImageName(image) === undefined) {
-    const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
-    events.container(state.pod, record, "Warning", "InspectFailed", message);
-    throw new WaitingError("InvalidImageName", message, CONFIG_RETRY_MS);
-  }
-  const policy = record.spec.imagePullPolicy ?? "IfNotPresent";
-  const present = policy === "Always" ? undefined : await cri.imageStatus(image);
-  if (present !== undefined) {
-    const message = `Container image "${image}" already present on machine and can be accessed by the pod`;
-    events.container(state.pod, record, "Normal", "Pulled", message);
-    return;
-  }
-  if (policy === "Never") {
-    const message = `Container image "${image}" is not present with pull policy of Never`;
-    events.container(state.pod, record, "Warning", "ErrImageNeverPull", message);
-    throw new WaitingError("ErrImageNeverPull", message, CONFIG_RETRY_MS);
-  }
-  events.container(state.pod, record, "Normal", "Pulling", `Pulling image "${image}"`);
-  const startedMs = env.clock.monotonic();
-  try {
-    await cri.pullImage(image);
-  } catch (error) {
-    throw pullFailure({ context, state, record }, error);
-  }
-  record.pullBackoff = undefined;
-  const took = `${Math.round(env.clock.monotonic() - startedMs)}ms`;
-  const size = (await cri.imageStatus(image))?.sizeBytes ?? 0;
-  const message = `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${size} bytes.`;
-  events.container(state.pod, record, "Normal", "Pulled", message);
-}
-
-function pullFailure({ context, state, record }: StartInput, error: unknown): WaitingError {
-  const nowMs = context.env.clock.now();
-  const message = error instanceof Error ? error.message : String(error);
-  const text = `Failed to pull image "${record.spec.image}": ${message}`;
-  context.events.container(state.pod, record, "Warning", "Failed", text);
-  record.pullBackoff = nextBackoff(record.pullBackoff, nowMs, nowMs);
-  return new WaitingError("ErrImagePull", text, record.pullBackoff.delayMs);
-}
-
-async function makeConfig({ context, state, record }: StartInput): Promise<ContainerConfig> {
+function makeConfig({ context, state, record }: StartInput): Promise<ContainerConfig> {
   const { pod } = state;
-  const { spec, kind, name } = record;
-  const podIp = pod.spec?.hostNetwork ? context.hostIp : (state.sandbox?.ip ?? "");
-  const env = await resolveEnvironment({
+  const { spec, kind } = record;
+  const target = pod.spec?.ephemeralContainers?.find((one) => one.name === record.name)?.targetContainerName;
+  const targetContainerId = state.containers.find((one) => one.name === target && isRunning(one))?.run?.id;
+  return containerConfigOf({
     pod,
     container: spec,
-    podIp,
-    hostIp: context.hostIp,
+    kind,
+    attempt: nextAttempt({ record }),
+    podIp: pod.spec?.hostNetwork ? context.hostIp : (state.sandbox?.ip ?? ""),
+    node: context.runtime,
     objects: context.objects,
-    allocatable: context.allocatable,
+    ...(context.services === undefined ? {} : { services: context.services }),
+    ...(context.volumes === undefined ? {} : { volumes: context.volumes }),
+    ...(targetContainerId === undefined ? {} : { targetContainerId }),
   });
-  const values = new Map(env.map((one) => [one.name, one.value]));
-  const expand = (text: string): string =>
-    text.replaceAll(/\$\(([-._a-zA-Z0-9]+)\)/g, (whole, variable: string) => values.get(variable) ?? whole);
-  const uid = pod.metadata?.uid ?? "";
-  return {
-    name,
-    attempt: record.restartCount + (record.run === undefined ? 0 : 1),
-    image: spec.image ?? "",
-    command: (spec.command ?? []).map(expand),
-    args: (spec.args ?? []).map(expand),
-    workingDir: spec.workingDir ?? "",
-    env,
-    mounts: [],
-    labels: {
-      "io.kubernetes.container.name": name,
-      "io.kubernetes.pod.name": pod.metadata?.name ?? "",
-      "io.kubernetes.pod.namespace": pod.metadata?.namespace ?? "",
-      "io.kubernetes.pod.uid": uid,
-    },
-    annotations: { [CONTAINER_TYPE_ANNOTATION]: kind },
-    logPath: `${name}/${record.restartCount}.log`,
-    tty: spec.tty ?? false,
-    stdin: spec.stdin ?? false,
-    resources: {},
-  };
 }
 
-async function runContainer({ context, state, record }: StartInput, config: ContainerConfig): Promise<void> {
+/** The number of the life that is to begin. */
+function nextAttempt({ record }: Pick<StartInput, "record">): number {
+  return record.restartCount + (record.run === undefined ? 0 : 1);
+}
+
+async function runContainer(input: StartInput, config: ContainerConfig): Promise<void> {
+  const { context, state, record } = input;
   const { cri, events, env } = context;
   const sandbox = state.sandbox;
   if (sandbox === undefined) throw new CriError("Internal", "the pod has no sandbox");
-  const id = await cri.createContainer(sandbox.id, config);
+  const id = await createContainer(input, sandbox.id, config);
   events.container(state.pod, record, "Normal", "Created", "Container created");
-  noteNewLife({ context, state, record });
-  await cri.startContainer(id);
-  events.container(state.pod, record, "Normal", "Started", "Container started");
-  const status = await cri.containerStatus(id);
-  record.run = {
-    id,
-    imageRef: status.imageRef,
-    state: "running",
-    startedAtMs: status.startedAtMs === 0 ? env.clock.now() : status.startedAtMs,
-    finishedAtMs: 0,
-    exitCode: 0,
-    reason: "",
-    message: "",
-  };
-  if (status.state === "CONTAINER_EXITED") {
-    const { finishedAtMs, exitCode, reason, message } = status;
-    Object.assign(record.run, { state: "exited", finishedAtMs, exitCode, reason, message });
+  noteNewLife(input);
+  let failure: unknown;
+  try {
+    await cri.startContainer(id);
+  } catch (error) {
+    failure = error;
   }
+  const status = await cri.containerStatus(id);
+  if (failure !== undefined) return failedToStart(input, status, failure);
+  events.container(state.pod, record, "Normal", "Started", "Container started");
+  record.run = runOf(
+    { ...status, state: status.state === "CONTAINER_CREATED" ? "CONTAINER_RUNNING" : status.state },
+    env.clock.now(),
+  );
   record.waiting = undefined;
   record.retryAtMs = 0;
+}
+
+/** A container that the runtime could not start is a life that ended at once, as upstream counts it. */
+async function failedToStart(input: StartInput, status: CriContainerStatus, failure: unknown): Promise<void> {
+  const { context, state, record } = input;
+  const message = failure instanceof Error ? failure.message : String(failure);
+  const run = runOf(status, context.env.clock.now());
+  if (run === undefined) {
+    await context.cri.removeContainer(status.id);
+    throw new WaitingError("RunContainerError", message, CONFIG_RETRY_MS);
+  }
+  record.run = run;
+  record.retryAtMs = 0;
+  context.events.container(state.pod, record, "Warning", "Failed", `Error: ${message}`);
+  const again = shouldRestart(state.pod, record.kind, run.exitCode);
+  record.waiting = again ? { reason: "RunContainerError", message, sinceMs: context.env.clock.now() } : undefined;
+}
+
+/** A name that is taken belongs to what a call left that got no answer: it is removed, never run beside the new one. */
+async function createContainer(
+  { context, state }: StartInput,
+  sandboxId: string,
+  config: ContainerConfig,
+): Promise<string> {
+  const { cri, logger } = context;
+  try {
+    return await cri.createContainer(sandboxId, config);
+  } catch (error) {
+    if (!(error instanceof CriError) || error.code !== "AlreadyExists") throw error;
+    const uid = state.pod.metadata?.uid ?? "";
+    const taken = (await cri.listContainers({ podUid: uid })).filter(
+      ({ config: other }) => other.name === config.name && other.attempt === config.attempt,
+    );
+    if (taken.length === 0) throw error;
+    for (const { id } of taken) {
+      logger.info({ pod: state.pod.metadata?.name, container: id }, "a container that nobody waits for is removed");
+      await cri.stopContainer(id, 0);
+      await cri.removeContainer(id);
+    }
+    return cri.createContainer(sandboxId, config);
+  }
+}
+
+/** Until it is done the container is not reported as running. One that fails ends the container. */
+async function postStart(input: StartInput, stopper: ContainerStopper): Promise<void> {
+  const { context, state, record, signal } = input;
+  const handler = record.spec.lifecycle?.postStart;
+  if (handler === undefined) return;
+  try {
+    await runHook(handler, input, signal);
+  } catch (error) {
+    // Over anyway: its end says why.
+    if (!isRunning(record) || signal.aborted) return;
+    const { pod } = state;
+    context.events.container(pod, record, "Warning", "FailedPostStartHook", "PostStartHook failed");
+    context.events.container(pod, record, "Normal", "Killing", "FailedPostStartHook");
+    const status = await stopper.stop(record, pod.spec?.terminationGracePeriodSeconds ?? 30);
+    const run = status === undefined ? undefined : runOf(status, context.env.clock.now());
+    if (run !== undefined) record.run = run;
+    Object.assign(record, { started: false, ready: false });
+    const message = error instanceof Error ? error.message : String(error);
+    if (shouldRestart(pod, record.kind, record.run?.exitCode ?? 137)) {
+      record.waiting = { reason: "PostStartHookError", message, sinceMs: context.env.clock.now() };
+    }
+  }
 }
 
 /** The life that ended becomes the last state; the one before it is forgotten, in the runtime too. */
@@ -174,18 +163,27 @@ function noteNewLife({ context, state, record }: StartInput): void {
   if (record.run !== undefined) {
     record.last = terminatedState(record, context.runtimeName) ?? record.last;
     record.crashBackoff = nextBackoff(record.crashBackoff, endedAtMs ?? nowMs, nowMs);
-    record.restartCount++;
     const forgotten = record.previousId;
+    const attempt = record.restartCount - 1;
+    record.restartCount++;
     record.previousId = record.run.id;
     record.run = undefined;
-    if (forgotten !== undefined) {
-      context.cri.removeContainer(forgotten).catch((error: unknown) => {
-        context.logger.warn({ pod: state.pod.metadata?.name, err: error }, "could not remove an old container");
-      });
-    }
+    if (forgotten !== undefined) forget({ context, state, record }, forgotten, attempt);
   }
   record.stoppingUntilMs = undefined;
   record.mustRestart = undefined;
   record.started = record.spec.startupProbe === undefined;
   record.ready = record.spec.readinessProbe === undefined;
+}
+
+function forget({ context, state, record }: Omit<StartInput, "signal">, id: string, attempt: number): void {
+  const work = [
+    context.cri.removeContainer(id),
+    context.volumes?.forgetLife(state.pod, record.spec, attempt) ?? Promise.resolve(),
+  ];
+  for (const one of work) {
+    one.catch((error: unknown) => {
+      context.logger.warn({ pod: state.pod.metadata?.name, err: error }, "could not remove an old container");
+    });
+  }
 }

@@ -12,6 +12,7 @@ const OWNED = [
   "startTime",
   "containerStatuses",
   "initContainerStatuses",
+  "ephemeralContainerStatuses",
   "observedGeneration",
 ] as const;
 /** Lists that merge by a key on the server; they are replaced as a whole here. */

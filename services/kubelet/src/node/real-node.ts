@@ -1,0 +1,114 @@
+// Puts a real node together: containerd, volumes, network, cgroups. Thin; what it makes is tested by itself.
+import { readFile } from "node:fs/promises";
+import type { InformerFactory, ResourceClient } from "@coxswain/client";
+import type { Logger } from "@coxswain/component-base";
+import type { Env } from "@coxswain/env";
+import type { NodeHost } from "../app.ts";
+import { createContainerdCri, type ContainerdCri } from "../cri/containerd/containerd-cri.ts";
+import type { ObjectCache } from "../pods/object-cache.ts";
+import { parseResolvConf } from "../pods/dns-config.ts";
+import { followServices } from "../pods/service-environment.ts";
+import { createNetworkProber } from "../probes/network-prober.ts";
+import { createHostVolumes } from "../volumes/host-volumes.ts";
+import { createMounter } from "../volumes/mounter.ts";
+import { ServiceAccountTokens } from "../volumes/service-account-tokens.ts";
+import { writeCniConfig } from "./cni-config.ts";
+import { askPuller } from "./image-puller.ts";
+import { createLinuxPodCgroups } from "./linux-pod-cgroups.ts";
+import { readMachineFacts } from "./machine-facts.ts";
+
+export interface RealNodeOptions {
+  readonly node: string;
+  /** unix:///run/containerd/containerd.sock */
+  readonly runtimeEndpoint: string;
+  readonly rootDir: string;
+  readonly podLogsDir: string;
+  readonly cgroupRoot: string;
+  readonly clusterDns: readonly string[];
+  readonly clusterDomain: string;
+  readonly cniConfDir: string;
+  readonly podCidr?: string;
+  /** unix:///run/coxswain/puller.sock; images are pulled by the runtime where unset. */
+  readonly imagePuller?: string;
+  readonly allocatable: Readonly<Record<string, string>>;
+}
+
+export interface RealNodeDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly client: ResourceClient;
+  readonly informers: InformerFactory;
+}
+
+/** How long a runtime is waited for at the start, for its name; then the node says that it is containerd. */
+const VERSION_TRIES = 40;
+const VERSION_EVERY_MS = 250;
+
+async function versionOf(
+  cri: ContainerdCri,
+  { env, logger }: RealNodeDeps,
+): Promise<{ runtimeName: string; runtimeVersion: string }> {
+  for (let at = 0; at < VERSION_TRIES; at++) {
+    try {
+      return await cri.version();
+    } catch (error) {
+      if (at === 0) logger.warn({ err: error }, "the container runtime does not answer yet");
+      await env.timers.sleep(VERSION_EVERY_MS);
+    }
+  }
+  return { runtimeName: "containerd", runtimeVersion: "Unknown" };
+}
+
+async function resolvConf(): Promise<string> {
+  try {
+    return await readFile("/etc/resolv.conf", "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+}
+
+/** Waits for the runtime, for a while. */
+export async function createRealNode(options: RealNodeOptions, deps: RealNodeDeps): Promise<NodeHost> {
+  const { env, logger, client, informers } = deps;
+  const cri = createContainerdCri({ env, logger, endpoint: options.runtimeEndpoint });
+  const { runtimeName, runtimeVersion } = await versionOf(cri, deps);
+  const services = followServices(informers);
+  const { imagePuller, clusterDomain, rootDir, allocatable } = options;
+  return {
+    cri,
+    runtimeName,
+    runtimeVersion,
+    machine: await readMachineFacts(options.node),
+    ...(options.podCidr === undefined ? {} : { podCidr: options.podCidr }),
+    runtime: {
+      podLogsDir: options.podLogsDir,
+      clusterDomain,
+      linux: {
+        cgroupRoot: options.cgroupRoot,
+        clusterDns: options.clusterDns,
+        hostDns: parseResolvConf(await resolvConf()),
+      },
+    },
+    real: (objects: ObjectCache) => ({
+      volumes: createHostVolumes({
+        env,
+        logger,
+        rootDir,
+        objects,
+        tokens: new ServiceAccountTokens(client, env.clock),
+        mounter: createMounter(),
+        allocatable,
+        clusterDomain,
+      }),
+      network: createNetworkProber(env.timers),
+      cgroups: createLinuxPodCgroups(options.cgroupRoot),
+      services,
+      pullImage: async (image) => {
+        if (imagePuller !== undefined) await askPuller(imagePuller, image);
+        else await cri.pullImage(image);
+      },
+    }),
+    writeNetworkConfig: (podCidr) => writeCniConfig(options.cniConfDir, podCidr),
+  };
+}
