@@ -5,6 +5,7 @@ import { CONFIG_MAPS, SECRETS, type Container, type Volume } from "@coxswain/api
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { VolumeError } from "../src/volumes/contract.ts";
 import { mountPointsBelow } from "../src/volumes/mounter.ts";
+import { openBelow } from "../src/volumes/sub-path.ts";
 import { fakeMounter, podWith, volumeSetting, type VolumeSetting } from "./volume-setup.ts";
 
 let fake = fakeMounter();
@@ -318,6 +319,19 @@ describe("mounts", () => {
     await expect(made).rejects.toThrow(complaint);
     await expect(made).rejects.toThrow('failed to prepare subPath for volumeMount "work" of container "c"');
     expect(fake.points).toEqual([]);
+  });
+
+  test("a symlink that was put there this very moment is not followed, in the middle or at the end", async () => {
+    await mkdir(join(at.rootDir, "v/real/b"), { recursive: true });
+    await symlink("real", join(at.rootDir, "v/a"));
+    await symlink("b", join(at.rootDir, "v/real/c"));
+    const volume = join(at.rootDir, "v");
+    await expect(openBelow(volume, ["a", "b"], [])).rejects.toThrow("unexpected symlink found a");
+    await expect(openBelow(volume, ["real", "c"], [])).rejects.toThrow("unexpected symlink found c");
+    await expect(openBelow(volume, [], ["a", "b"])).rejects.toThrow("unexpected symlink found a");
+    const place = await openBelow(volume, ["real"], ["b", "new"]);
+    expect((await place.stat()).ino).toBe((await stat(join(volume, "real/b/new"))).ino);
+    await place.close();
   });
 
   test("says what cannot be mounted", async () => {

@@ -58,11 +58,27 @@ async function openInside(volumeDir: string, subPath: string): Promise<FileHandl
   if (real !== base && !real.startsWith(`${base}/`)) {
     throw new MountError(`subpath "${real}" not within volume path "${base}"`);
   }
+  const names = relative(base, real).split("/");
+  return openBelow(
+    base,
+    names.filter((one) => one !== ""),
+    missing,
+  );
+}
+
+/**
+ * Opens what the names lead to from `base`, one after the other, the missing ones made as folders with the mode of `base`.
+ * Rejects with MountError at a symlink, though somebody put it there this very moment.
+ */
+export async function openBelow(
+  base: string,
+  names: readonly string[],
+  missing: readonly string[],
+): Promise<FileHandle> {
   const mode = (await stat(base)).mode & 0o777;
   let place = await open(base, O_PATH);
   try {
-    const names = relative(base, real).split("/");
-    for (const name of names.filter((one) => one !== "")) place = await step(place, name, undefined);
+    for (const name of names) place = await step(place, name, undefined);
     for (const name of missing) place = await step(place, name, mode);
     return place;
   } catch (error) {
