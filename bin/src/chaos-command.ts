@@ -1,4 +1,4 @@
-// chaos: kills, freezes and thaws single processes, and lists what can be hit and what has been.
+// chaos: kills, freezes and thaws single processes or whole nodes, and lists what can be hit and what has been.
 import type { Command } from "commander";
 import { attach, type Chaos } from "@coxswain/cluster";
 import { printTable } from "./table.ts";
@@ -8,19 +8,20 @@ type Action = keyof Chaos;
 const WHAT: Record<Action, string> = {
   kill: "kill -9 a process; the supervisor starts it again",
   freeze: "stop a process where it stands (SIGSTOP)",
-  thaw: "let a frozen process go on (SIGCONT)",
+  thaw: "let a frozen process go on (SIGCONT), or start a killed node",
+  start: "start a node that was killed",
 };
 
 export function addChaos(program: Command): void {
   const chaos = program
     .command("chaos")
-    .description("break single components")
+    .description("break single components or whole nodes")
     .option("--name <name>", "name of the cluster", "default")
     .enablePositionalOptions();
-  for (const action of ["kill", "freeze", "thaw"] as const) {
+  for (const action of ["kill", "freeze", "thaw", "start"] as const) {
     chaos
       .command(`${action} <component>`)
-      .description(`${WHAT[action]}; COMPONENT or COMPONENT/INSTANCE`)
+      .description(`${WHAT[action]}; COMPONENT, COMPONENT/INSTANCE or node/NODE`)
       .option("--name <name>", "name of the cluster")
       .action(async (target: string, options: { name?: string }) => {
         const cluster = await attach(options.name ?? chaos.opts<{ name: string }>().name);

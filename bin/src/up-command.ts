@@ -1,7 +1,15 @@
 // up: starts a cluster, shows how far it is, and says where to look. In the foreground it stays, and Ctrl-C takes all down.
+import path from "node:path";
 import type { Command } from "commander";
 import { Listr } from "listr2";
-import { startCluster, type Cluster, type StartOptions } from "@coxswain/cluster";
+import {
+  ClusterError,
+  nodeRuntimeMissing,
+  repositoryRoot,
+  startCluster,
+  type Cluster,
+  type StartOptions,
+} from "@coxswain/cluster";
 import { createRealEnv } from "@coxswain/env";
 import { runDemo } from "./demo.ts";
 import { toNumber } from "./option-values.ts";
@@ -14,6 +22,7 @@ interface UpOptions {
   readonly schedulers: number;
   readonly controllerManagers: number;
   readonly egress?: string;
+  readonly proxyMode?: string;
   readonly demo?: boolean;
   readonly detach?: boolean;
   readonly output?: string;
@@ -29,11 +38,12 @@ export function addUp(program: Command): void {
     .description("start a cluster")
     .option("--name <name>", "name of the cluster", "default")
     .option("--nodes <count>", "how many nodes", toNumber, 2)
-    .option("--runtime <runtime>", "simulated (containerd comes later)")
+    .option("--runtime <runtime>", "containerd or simulated (default: containerd where this machine can run it)")
     .option("--api-servers <count>", "how many api-servers", toNumber, 1)
     .option("--schedulers <count>", "how many schedulers, one of which leads", toNumber, 1)
     .option("--controller-managers <count>", "how many controller-managers, one of which leads", toNumber, 1)
-    .option("--egress <mode>", "what pods may reach outside: none")
+    .option("--egress <mode>", "way out of the nodes: none, images (the host fetches them; default) or nat")
+    .option("--proxy-mode <mode>", "how Services are made: nftables with containerd, simulated without")
     .option("--demo", "deploy the demo and show what to try")
     .option("--detach", "return when the cluster is ready; `coxswain down` ends it")
     .option("--output <format>", "json prints one object about the cluster")
@@ -47,15 +57,13 @@ export function addUp(program: Command): void {
 async function up(options: UpOptions): Promise<void> {
   const quiet = options.output === "json";
   const began = process.uptime();
-  if (options.runtime === undefined && !quiet)
-    console.error(
-      "coxswain: simulated containers (this version runs no real ones); --runtime simulated says so by name",
-    );
+  const { runtime, why } = chooseRuntime(options.runtime);
+  if (why !== undefined && !quiet) console.error(`coxswain: ${why}`);
   const interrupted = new AbortController();
   const onInterrupt = (): void => interrupted.abort(new Error("interrupted"));
   process.once("SIGINT", onInterrupt);
   process.once("SIGTERM", onInterrupt);
-  const cluster = await start(options, quiet, interrupted.signal);
+  const cluster = await start({ ...options, runtime }, quiet, interrupted.signal);
   if (quiet) console.log(JSON.stringify(cluster.info));
   else describe(cluster, process.uptime() - began);
   if (options.demo) {
@@ -68,6 +76,18 @@ async function up(options: UpOptions): Promise<void> {
   await cluster.down();
 }
 
+/** What was asked for, else containerd where this machine can run it, else simulated; `why` is for people. */
+function chooseRuntime(wish: string | undefined): { runtime: string; why?: string } {
+  if (wish === "simulated") return { runtime: wish };
+  const missing = nodeRuntimeMissing(path.join(repositoryRoot(), ".tools"));
+  if (wish === "containerd" && missing !== undefined)
+    throw new ClusterError(`real containers cannot run here: ${missing}; --runtime simulated needs none of it`);
+  if (wish !== undefined) return { runtime: wish };
+  if (missing === undefined)
+    return { runtime: "containerd", why: "real containers on containerd (--runtime simulated starts faster)" };
+  return { runtime: "simulated", why: `simulated containers: real ones cannot run here: ${missing}` };
+}
+
 async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): Promise<Cluster> {
   const wish: StartOptions = {
     name: options.name,
@@ -77,6 +97,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     schedulers: options.schedulers,
     controllerManagers: options.controllerManagers,
     egress: options.egress as StartOptions["egress"],
+    proxyMode: options.proxyMode as StartOptions["proxyMode"],
     enableChaos: options.enableChaos,
     freePorts: options.freePorts,
     logLevel: options.logLevel,

@@ -1,6 +1,7 @@
 // What `up --output json` and `status` tell about a running cluster (docs: INTERFACE). Pure.
 import type { ClusterPaths } from "./cluster-spec.ts";
-import { COMPONENTS, type ProcessSpec } from "./process-plan.ts";
+import type { ProcessSpec } from "./process-plan.ts";
+import { COMPONENTS, isOurs } from "./process-slots.ts";
 import type { ProcessRecord } from "./supervisor.ts";
 
 export interface ProcessInfo {
@@ -34,14 +35,13 @@ function firstOf(records: readonly ProcessRecord[], component: string): ProcessS
 }
 
 function processInfo({ spec, pid }: ProcessRecord): ProcessInfo {
-  const ours = spec.component !== "etcd" && spec.component !== "nats";
   return {
     component: spec.component,
     instance: spec.instance,
     node: spec.node,
     pid,
-    grpc: ours ? `${HOST}:${spec.ports.grpc}` : "",
-    metrics: spec.component === "nats" ? "" : `https://${HOST}:${spec.ports.main}/metrics`,
+    grpc: isOurs(spec.component) ? `${HOST}:${spec.ports.grpc}` : "",
+    metrics: spec.component === "nats" || spec.ports.main === 0 ? "" : `https://${HOST}:${spec.ports.main}/metrics`,
     log: spec.log,
   };
 }

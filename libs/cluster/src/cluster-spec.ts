@@ -4,6 +4,7 @@ import path from "node:path";
 
 export type Runtime = "simulated" | "containerd";
 export type Egress = "none" | "images" | "nat";
+export type ProxyMode = "simulated" | "nftables";
 
 export interface ClusterSpec {
   readonly name: string;
@@ -13,6 +14,7 @@ export interface ClusterSpec {
   readonly schedulers: number;
   readonly controllerManagers: number;
   readonly egress: Egress;
+  readonly proxyMode: ProxyMode;
   readonly enableChaos: boolean;
   readonly logLevel: string;
 }
@@ -22,7 +24,10 @@ export class SpecError extends Error {
 }
 
 /** As many as there are pod address ranges. */
-const MAX_NODES = 8_000;
+const MAX_SIMULATED_NODES = 8_000;
+
+/** Real nodes share one fabric, and each of them is a containerd and the processes of its pods. */
+const MAX_CONTAINERD_NODES = 100;
 
 const NAME = /^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$/;
 
@@ -41,31 +46,54 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
       `--name: Invalid value: "${name}": must be lower case letters, digits and '-', at most 32, starting with a letter`,
     );
   }
-  const runtime = wish.runtime ?? "simulated";
-  if (runtime === "containerd") {
-    throw new SpecError(
-      `--runtime: Unsupported value: "containerd": this version runs simulated containers only: use --runtime simulated`,
-    );
-  }
-  if (runtime !== "simulated")
-    throw new SpecError(`--runtime: Unsupported value: "${String(runtime)}": supported values: "simulated"`);
-  const egress = wish.egress ?? "none";
-  if (egress !== "none") {
-    throw new SpecError(
-      `--egress: Unsupported value: "${egress}": simulated containers send no packets: only "none" is supported`,
-    );
-  }
+  const runtime = oneOf("runtime", wish.runtime ?? "simulated", ["containerd", "simulated"]);
   return {
     name,
-    nodes: count("nodes", wish.nodes ?? 2, MAX_NODES, 0),
+    nodes: count("nodes", wish.nodes ?? 2, runtime === "containerd" ? MAX_CONTAINERD_NODES : MAX_SIMULATED_NODES, 0),
     runtime,
     apiServers: count("api-servers", wish.apiServers ?? 1, 9),
     schedulers: count("schedulers", wish.schedulers ?? 1, 9),
     controllerManagers: count("controller-managers", wish.controllerManagers ?? 1, 9),
-    egress,
+    egress: checkEgress(runtime, wish.egress),
+    proxyMode: checkProxyMode(runtime, wish.proxyMode),
     enableChaos: wish.enableChaos ?? false,
     logLevel: wish.logLevel ?? "info",
   };
+}
+
+function oneOf<T extends string>(option: string, value: string, supported: readonly T[]): T {
+  const found = supported.find((one) => one === value);
+  if (found !== undefined) return found;
+  const list = supported.map((one) => `"${one}"`).join(", ");
+  throw new SpecError(`--${option}: Unsupported value: "${value}": supported values: ${list}`);
+}
+
+function checkEgress(runtime: Runtime, wish: string | undefined): Egress {
+  const egress = oneOf("egress", wish ?? (runtime === "containerd" ? "images" : "none"), ["images", "nat", "none"]);
+  if (runtime === "simulated" && egress !== "none") {
+    throw new SpecError(
+      `--egress: Unsupported value: "${egress}": simulated containers send no packets: only "none" is supported`,
+    );
+  }
+  return egress;
+}
+
+/** Modes that people know from elsewhere, and why they are not here. */
+const REFUSED_PROXY_MODES: Readonly<Record<string, string>> = {
+  ipvs: "it needs the kernel module ip_vs and is deprecated upstream",
+  iptables: "its updates cost what exists, not what changed",
+  userspace: "upstream removed it",
+  kernelspace: "it is for Windows only",
+};
+
+function checkProxyMode(runtime: Runtime, wish: string | undefined): ProxyMode {
+  const right = runtime === "containerd" ? "nftables" : "simulated";
+  const mode = wish ?? right;
+  if (mode === right) return right;
+  const why =
+    REFUSED_PROXY_MODES[mode] ??
+    (mode === "nftables" || mode === "simulated" ? `the runtime is ${runtime}` : "it is not known");
+  throw new SpecError(`--proxy-mode: Unsupported value: "${mode}": ${why}: use "${right}"`);
 }
 
 /** Where clusters keep their data: $COXSWAIN_HOME, else ~/.coxswain. */

@@ -5,12 +5,19 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, write
 import path from "node:path";
 import { createRealEnv, type Env } from "@coxswain/env";
 import { clusterInfo, type ClusterInfo } from "./cluster-info.ts";
-import { clusterPaths, clusterSpec, homeDir, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
+import {
+  clusterPaths,
+  clusterSpec,
+  homeDir,
+  type ClusterPaths,
+  type ClusterSpec,
+  type Runtime,
+} from "./cluster-spec.ts";
 import { askControl } from "./control-api.ts";
-import { endLeftovers, survivors } from "./leftovers.ts";
+import { endLeftovers, removeGround, survivors } from "./leftovers.ts";
 import { isAlive } from "./process-table.ts";
-import { readState, type ClusterState } from "./state-file.ts";
-import type { ProcessRecord } from "./supervisor.ts";
+import { readState, type ClusterState, type Exposed } from "./state-file.ts";
+import type { ChaosAction, ProcessRecord } from "./supervisor.ts";
 
 export class ClusterError extends Error {
   override readonly name = "ClusterError";
@@ -37,15 +44,24 @@ export interface Cluster extends AsyncDisposable {
   readonly paths: ClusterPaths;
   status(): Promise<ClusterState>;
   readonly chaos: Chaos;
+  /** Leads a port of 127.0.0.1, a free one where unset, to host:port addresses inside a containerd cluster. */
+  expose(wish: { port?: number; targets: readonly string[]; label?: string }): Promise<Exposed>;
+  /** Closes a port that `expose` opened. */
+  unexpose(port: number): Promise<void>;
   /** Ends all processes; `purge` removes the data too. */
   down(options?: { purge?: boolean }): Promise<void>;
 }
 
 export interface Chaos {
-  /** Each takes "scheduler" or "scheduler/1"; rejects where nothing of that name runs. */
+  /**
+   * Each takes "scheduler" or "scheduler/1"; rejects where nothing of that name runs. "node/node-1" is all that runs on a
+   * node, containers too: killed, it is off the network and stays down until it is thawed or started.
+   */
   kill(target: string): Promise<readonly ProcessRecord[]>;
   freeze(target: string): Promise<readonly ProcessRecord[]>;
   thaw(target: string): Promise<readonly ProcessRecord[]>;
+  /** The other word for `thaw`, for a node that was killed: "node/node-1". */
+  start(target: string): Promise<readonly ProcessRecord[]>;
 }
 
 const POLL_MS = 20;
@@ -146,7 +162,7 @@ export async function attach(name: string, home: string = homeDir()): Promise<Cl
     throw new ClusterError(`no cluster "${name}" is running: \`coxswain up --name ${name}\` starts one`);
   const down = (options?: { purge?: boolean }): Promise<void> =>
     stopCluster(name, { ...options, home }).then(() => undefined);
-  const act = async (action: "kill" | "freeze" | "thaw", target: string): Promise<readonly ProcessRecord[]> => {
+  const act = async (action: ChaosAction, target: string): Promise<readonly ProcessRecord[]> => {
     const [component = "", instance] = target.split("/", 2);
     const affected = (await askControl(paths.socket, { op: "chaos", action, component, instance }))?.affected ?? [];
     if (affected.length === 0) throw new ClusterError(`nothing runs as "${target}": see \`coxswain status\``);
@@ -166,6 +182,16 @@ export async function attach(name: string, home: string = homeDir()): Promise<Cl
       kill: (target) => act("kill", target),
       freeze: (target) => act("freeze", target),
       thaw: (target) => act("thaw", target),
+      start: (target) => act("start", target),
+    },
+    expose: async ({ port = 0, targets, label = targets.join(",") }) => {
+      const exposed = (await askControl(paths.socket, { op: "expose", port, targets, label }))?.exposed;
+      if (exposed === undefined) throw new ClusterError(`cluster "${name}" is gone`);
+      return exposed;
+    },
+    unexpose: async (port) => {
+      if ((await askControl(paths.socket, { op: "unexpose", port })) === undefined)
+        throw new ClusterError(`cluster "${name}" is gone`);
     },
     down,
     [Symbol.asyncDispose]: () => down({ purge: true }),
@@ -192,7 +218,14 @@ export async function stopCluster(name: string, options: { home?: string; purge?
     while (!gone()) await env.timers.sleep(POLL_MS);
   }
   const left = await endLeftovers(env, paths.state);
+  await removeGround(env, paths, runtimeOf(paths));
   rmSync(paths.socket, { force: true });
   if (options.purge) rmSync(paths.dataDir, { recursive: true, force: true });
   return before.length + left > 0;
+}
+
+/** The runtime of the cluster's last start; undefined where it never was. */
+function runtimeOf(paths: ClusterPaths): Runtime | undefined {
+  if (!existsSync(paths.spec)) return undefined;
+  return (JSON.parse(readFileSync(paths.spec, "utf8")) as Partial<ClusterSpec>).runtime;
 }

@@ -2,21 +2,29 @@
 // that only its owner can open.
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { ClusterState } from "./state-file.ts";
-import type { ProcessRecord } from "./supervisor.ts";
+import type { ClusterState, Exposed } from "./state-file.ts";
+import type { ChaosAction, ProcessRecord } from "./supervisor.ts";
 
 export type ControlRequest =
   | { readonly op: "status" }
   | { readonly op: "down" }
   | {
       readonly op: "chaos";
-      readonly action: "kill" | "freeze" | "thaw";
+      readonly action: ChaosAction;
       readonly component: string;
       readonly instance?: string;
-    };
+    }
+  /** Leads a port of 127.0.0.1 (a free one where 0) to host:port addresses of the cluster. */
+  | { readonly op: "expose"; readonly port: number; readonly targets: readonly string[]; readonly label: string }
+  | { readonly op: "unexpose"; readonly port: number };
 
 export type ControlAnswer =
-  | { readonly ok: true; readonly state?: ClusterState; readonly affected?: readonly ProcessRecord[] }
+  | {
+      readonly ok: true;
+      readonly state?: ClusterState;
+      readonly affected?: readonly ProcessRecord[];
+      readonly exposed?: Exposed;
+    }
   | { readonly ok: false; readonly error: string };
 
 export type ControlHandler = (request: ControlRequest) => Promise<ControlAnswer>;

@@ -1,6 +1,11 @@
 // Ends what a dead supervisor left running, so that `up` starts on clean ground and `down` leaves nothing behind.
+import { existsSync } from "node:fs";
 import type { Env } from "@coxswain/env";
-import { stopWaves } from "./process-plan.ts";
+import { clusterId } from "./cluster-id.ts";
+import type { ClusterPaths, Runtime } from "./cluster-spec.ts";
+import { runDir } from "./platform/platform-plan.ts";
+import { removePlatform } from "./platform/remove-platform.ts";
+import { stopWaves } from "./process-slots.ts";
 import { isAlive, signal, type ProcessIdentity } from "./process-table.ts";
 import { readState, removeState } from "./state-file.ts";
 
@@ -21,6 +26,15 @@ export function survivors(stateFile: string): Survivor[] {
     ...state.records.map(({ spec, pid, startTime }) => ({ pid, startTime, component: spec.component })),
   ];
   return recorded.filter((identity) => identity.pid > 0 && isAlive(identity));
+}
+
+/**
+ * Removes what a cluster with real nodes has in the kernel, pods and all, whoever left it there. containerd's data (images,
+ * records of pods) stays in the data folder: the next `up` is to pods what a reboot is.
+ */
+export async function removeGround(env: Env, paths: ClusterPaths, runtime: Runtime | undefined): Promise<void> {
+  const id = clusterId(paths);
+  if (runtime === "containerd" || existsSync(runDir(id))) await removePlatform(id, paths.dataDir, env);
 }
 
 /** Ends them all, by force after a grace period, and forgets the record. Returns how many there were. */

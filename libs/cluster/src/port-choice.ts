@@ -5,7 +5,10 @@ import { createServer } from "node:net";
 /** Resolves with `wanted` where it can be bound on 127.0.0.1, else with a free port. Never twice the same. */
 export type PortChooser = (wanted: number) => Promise<number>;
 
-function tryBind(port: number): Promise<number | undefined> {
+/** Resolves with the port that was bound, undefined where `port` is taken; 0 means any. */
+type TryBind = (port: number) => Promise<number | undefined>;
+
+function bindOnce(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(undefined));
@@ -17,11 +20,11 @@ function tryBind(port: number): Promise<number | undefined> {
   });
 }
 
-/** A chooser that remembers what it gave out. `avoidDefaults` skips the well-known ports altogether (test clusters). */
-export function createPortChooser(options: { avoidDefaults?: boolean } = {}): PortChooser {
+/** A chooser that remembers what it gave out. `tryBind` may keep what it binds. */
+export function createPortChooser(tryBind: TryBind = bindOnce): PortChooser {
   const taken = new Set<number>();
   return async (wanted) => {
-    if (!options.avoidDefaults && wanted > 0 && !taken.has(wanted)) {
+    if (wanted > 0 && !taken.has(wanted)) {
       taken.add(wanted);
       if ((await tryBind(wanted)) !== undefined) return wanted;
     }

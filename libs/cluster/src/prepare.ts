@@ -13,8 +13,10 @@ import {
 } from "@coxswain/component-base/identity/index";
 import { busPermissions, natsServerConfig, type BusIdentity } from "@coxswain/event-bus/nats/server-config";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
-import { createPortChooser } from "./port-choice.ts";
-import { nodeGroups, planSlots, slotKey, type ProcessPorts } from "./process-plan.ts";
+import { createPortChooser, type PortChooser } from "./port-choice.ts";
+import { servingCertificate } from "./process-flags.ts";
+import { nodeGroups, planSlots, slotKey, type ProcessPorts } from "./process-slots.ts";
+import { loopbackSite, type Site } from "./site.ts";
 
 /** "node-[1-5000]" as a pack of the identity library; undefined for a single node. */
 export function packOf(group: string): NodePack | undefined {
@@ -27,14 +29,17 @@ export async function choosePorts(
   spec: ClusterSpec,
   file: string,
   avoidDefaults: boolean,
+  choose: PortChooser = createPortChooser(),
 ): Promise<ReadonlyMap<string, ProcessPorts>> {
   const previous = new Map<string, ProcessPorts>(Object.entries(readJson(file)));
-  const choose = createPortChooser({ avoidDefaults: false });
   const ports = new Map<string, ProcessPorts>();
   for (const slot of planSlots(spec)) {
     const key = slotKey(slot.component, slot.instance);
-    const wanted = previous.get(key) ?? (avoidDefaults ? { main: 0, grpc: 0 } : slot.wanted);
-    ports.set(key, { main: await choose(wanted.main), grpc: slot.wanted.grpc === 0 ? 0 : await choose(wanted.grpc) });
+    const hint = previous.get(key) ?? (avoidDefaults ? { main: 0, grpc: 0 } : slot.wanted);
+    ports.set(key, {
+      main: slot.wanted.main === 0 ? 0 : await choose(hint.main),
+      grpc: slot.wanted.grpc === 0 ? 0 : await choose(hint.grpc),
+    });
   }
   writeFileSync(file, JSON.stringify(Object.fromEntries(ports)), { mode: 0o600 });
   return ports;
@@ -50,7 +55,7 @@ function readJson(file: string): Record<string, ProcessPorts> {
 }
 
 function pkiOptions(spec: ClusterSpec): ClusterPkiOptions {
-  const groups = nodeGroups(spec.nodes);
+  const groups = nodeGroups(spec);
   const packs = groups.map(packOf).filter((pack) => pack !== undefined);
   return { nodes: groups.filter((group) => packOf(group) === undefined), packs };
 }
@@ -66,20 +71,45 @@ export function busIdentities(options: ClusterPkiOptions): BusIdentity[] {
     }));
 }
 
-/** Makes the folders and certificates of a cluster. */
-export async function prepareIdentity(env: Env, spec: ClusterSpec, paths: ClusterPaths): Promise<void> {
+/** Certificate → the addresses that its processes listen on. A certificate names its own processes and no others. */
+function namesBySite(spec: ClusterSpec, site: Site): Record<string, string[]> {
+  const names: Record<string, string[]> = {};
+  for (const slot of planSlots(spec)) {
+    if (slot.component === "containerd") continue;
+    const { address } = site.endpoint(slot);
+    if (address !== "127.0.0.1") (names[servingCertificate(slot)] ??= []).push(address);
+  }
+  return names;
+}
+
+/** Makes the folders and certificates of a cluster; certificates hold the addresses of `site`, where processes have some. */
+export async function prepareIdentity(env: Env, spec: ClusterSpec, paths: ClusterPaths, site?: Site): Promise<void> {
   for (const folder of [paths.dataDir, paths.logs, paths.etcd]) mkdirSync(folder, { recursive: true, mode: 0o700 });
-  await ensurePki(paths.pki, pkiOptions(spec), env);
+  const namesOf = site === undefined ? {} : namesBySite(spec, site);
+  await ensurePki(paths.pki, { ...pkiOptions(spec), namesOf }, env);
 }
 
 /** Writes the files that depend on ports. */
-export function writeConfigs(spec: ClusterSpec, paths: ClusterPaths, ports: ReadonlyMap<string, ProcessPorts>): void {
+export function writeConfigs(
+  spec: ClusterSpec,
+  paths: ClusterPaths,
+  ports: ReadonlyMap<string, ProcessPorts>,
+  site: Site = loopbackSite(ports),
+): void {
   const port = (component: string): number => ports.get(slotKey(component, "0"))?.main ?? 0;
+  const nats = planSlots(spec)
+    .filter(({ component }) => component === "nats")
+    .map((slot) => site.endpoint(slot))[0];
   const pki = (file: string): string => path.join(paths.pki, file);
   const tls = { ca: pki("ca.crt"), cert: pki("nats.crt"), key: pki("nats.key") };
   writeFileSync(
     paths.natsConfig,
-    natsServerConfig({ port: port("nats"), tls, identities: busIdentities(pkiOptions(spec)) }),
+    natsServerConfig({
+      host: nats?.address,
+      port: nats?.ports.main ?? 0,
+      tls,
+      identities: busIdentities(pkiOptions(spec)),
+    }),
     {
       mode: 0o600,
     },

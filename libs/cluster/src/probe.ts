@@ -9,14 +9,15 @@ import type { ProcessSpec } from "./process-plan.ts";
 const PROBE_TIMEOUT_MS = 3_000;
 
 export interface Prober {
+  /** Undefined where it is ready, else what is missing. Never rejects. */
   probe(spec: ProcessSpec, kind: "ready" | "live"): Promise<string | undefined>;
   /** GET on the api-server as the cluster's admin; the parsed body. Rejects on any answer but 200. */
   getJson(port: number, path: string): Promise<unknown>;
   close(): void;
 }
 
-/** Probes with the admin's certificate from `pkiDir`. */
-export function createProber(pkiDir: string): Prober {
+/** Probes with the admin's certificate from `pkiDir`. `containerdSocket` says where a node's containerd is found. */
+export function createProber(pkiDir: string, containerdSocket?: (node: string) => string): Prober {
   const file = (name: string): Buffer => readFileSync(path.join(pkiDir, name));
   const agent = new Agent({
     ca: file("ca.crt"),
@@ -49,6 +50,7 @@ export function createProber(pkiDir: string): Prober {
   return {
     async probe(spec, kind) {
       try {
+        if (spec.component === "containerd") return await accepts(containerdSocket?.(spec.node) ?? "");
         if (spec.component === "nats") return await greeting(spec.ports.main);
         const where = spec.component === "etcd" ? "/health" : kind === "ready" ? "/readyz" : "/livez";
         const { status, body } = await get(spec.ports.main, where);
@@ -75,8 +77,24 @@ function greeting(port: number): Promise<string | undefined> {
     };
     socket.setTimeout(PROBE_TIMEOUT_MS, () => finish("no greeting"));
     socket.once("error", (error) => finish(error.message));
+    // The gateway takes every connection, and closes it where nobody stands behind the port.
+    socket.once("end", () => finish("no greeting"));
     socket.once("data", (data: Buffer) =>
       finish(data.subarray(0, 4).toString("latin1") === "INFO" ? undefined : "not a NATS server"),
     );
+  });
+}
+
+/** containerd listens when all of its plugins are loaded. */
+function accepts(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const finish = (missing: string | undefined): void => {
+      socket.destroy();
+      resolve(missing);
+    };
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => finish("no connection"));
+    socket.once("error", (error) => finish(error.message));
+    socket.once("connect", () => finish(undefined));
   });
 }

@@ -1,5 +1,5 @@
 // Starts a process in a session of its own, with its output appended to its log file.
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { constants } from "node:os";
 import type { ProcessSpec } from "./process-plan.ts";
@@ -7,14 +7,32 @@ import { signal, startTimeOf } from "./process-table.ts";
 import type { SpawnedProcess } from "./supervisor.ts";
 
 /** What a child gets of the environment: no secrets of the caller, only what programs need. */
-const KEPT_VARIABLES = ["PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS", "COXSWAIN_RUN_LABEL"];
+const KEPT_VARIABLES = ["PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS"];
 
 /** Spawns `spec`. A command that cannot be started counts as an exit with code 127. */
 export function spawnProcess(spec: ProcessSpec, compileCache: string): SpawnedProcess {
+  return start(spec, compileCache, false).process;
+}
+
+/** The same with an IPC channel to the child. */
+export function spawnWithChannel(
+  spec: ProcessSpec,
+  compileCache: string,
+): { process: SpawnedProcess; child: ChildProcess } {
+  return start(spec, compileCache, true);
+}
+
+function start(
+  spec: ProcessSpec,
+  compileCache: string,
+  channel: boolean,
+): { process: SpawnedProcess; child: ChildProcess } {
   const log = openSync(spec.log, "a", 0o600);
   const env: NodeJS.ProcessEnv = { NODE_COMPILE_CACHE: compileCache };
   for (const name of KEPT_VARIABLES) if (process.env[name] !== undefined) env[name] = process.env[name];
-  const child = spawn(spec.command, [...spec.args], { detached: true, stdio: ["ignore", log, log], env });
+  Object.assign(env, spec.env);
+  const stdio = ["ignore", log, log, ...(channel ? (["ipc"] as const) : [])] as const;
+  const child = spawn(spec.command, [...spec.args], { detached: true, stdio: [...stdio], env });
   closeSync(log);
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once("error", () => resolve({ code: 127, signal: null }));
@@ -24,5 +42,6 @@ export function spawnProcess(spec: ProcessSpec, compileCache: string): SpawnedPr
     pid: child.pid ?? 0,
     startTime: child.pid === undefined ? "" : (startTimeOf(child.pid) ?? "gone"),
   };
-  return { ...identity, exited, signal: (name) => name in constants.signals && signal(identity, name) };
+  const deliver = (name: NodeJS.Signals): boolean => name in constants.signals && signal(identity, name);
+  return { child, process: { ...identity, exited, signal: deliver } };
 }

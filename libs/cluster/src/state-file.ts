@@ -4,12 +4,22 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { ProcessRecord } from "./supervisor.ts";
 
+/** A port of 127.0.0.1 that `expose` has made. */
+export interface Exposed {
+  readonly port: number;
+  readonly targets: readonly string[];
+  /** What the user asked for. */
+  readonly label: string;
+}
+
 export interface ClusterState {
   readonly supervisor: ProcessIdentity;
   /** starting, ready or stopping. */
   readonly phase: "starting" | "ready" | "stopping";
   readonly progress: readonly string[];
   readonly records: readonly ProcessRecord[];
+  /** Absent where nothing can be exposed. */
+  readonly exposed?: readonly Exposed[];
 }
 
 /** Undefined where there is no state file. Throws on a damaged one, naming it. */

@@ -3,19 +3,30 @@
 // is killed leaves no cluster behind.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { createRealEnv, isAbort } from "@coxswain/env";
-import { clusterPaths, clusterSpec, type ClusterSpec } from "./cluster-spec.ts";
+import { createRealEnv, isAbort, type Env } from "@coxswain/env";
+import { clusterPaths, clusterSpec, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { serveControl, type ControlAnswer, type ControlRequest } from "./control-api.ts";
 import { missingPart } from "./cluster-info.ts";
-import { ensureProgram, ETCD, NATS_SERVER } from "./external-programs.ts";
-import { endLeftovers } from "./leftovers.ts";
+import { ensureProgram, ETCD, MissingProgramError, NATS_SERVER } from "./external-programs.ts";
+import {
+  importSystemImages,
+  mapPorts,
+  prepareContainerd,
+  type ContainerdGround,
+  type ContainerdInput,
+} from "./containerd-cluster.ts";
+import { createExposures } from "./exposures.ts";
+import { endLeftovers, removeGround } from "./leftovers.ts";
+import { createNodePower } from "./node-power.ts";
 import { choosePorts, prepareIdentity, writeConfigs } from "./prepare.ts";
-import { createProber } from "./probe.ts";
-import { COMPONENTS, planProcesses } from "./process-plan.ts";
+import { PlatformError } from "./platform/platform-plan.ts";
+import { createProber, type Prober } from "./probe.ts";
+import { planProcesses, type ProcessSpec } from "./process-plan.ts";
+import { COMPONENTS } from "./process-slots.ts";
 import { startTimeOf } from "./process-table.ts";
-import { spawnProcess } from "./spawn-process.ts";
+import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
-import { Supervisor } from "./supervisor.ts";
+import { Supervisor, type SpawnedProcess } from "./supervisor.ts";
 
 const POLL_MS = 25;
 
@@ -63,102 +74,183 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function main(): Promise<void> {
-  const env = createRealEnv();
-  const options = readOptions();
-  const { spec } = options;
-  const paths = clusterPaths(spec.name, options.home);
-  const down = new AbortController();
-  const self = { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
-  let phase: ClusterState["phase"] = "starting";
-  const progress: string[] = [];
-  let supervisor: Supervisor | undefined;
+/** One run of a cluster, from its first process to its last. */
+class ClusterRun {
+  readonly #env: Env = createRealEnv();
+  readonly #options: Options;
+  readonly #paths: ClusterPaths;
+  readonly #self = { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
+  readonly #down = new AbortController();
+  readonly #progress: string[] = [];
+  #phase: ClusterState["phase"] = "starting";
+  #written = "";
+  #ground: ContainerdGround | undefined;
+  #exposures: ReturnType<typeof createExposures> | undefined;
+  #supervisor: Supervisor | undefined;
+  #prober: Prober | undefined;
 
-  const state = (): ClusterState => ({ supervisor: self, phase, progress, records: supervisor?.records() ?? [] });
-  let written = "";
-  const persist = (): void => {
-    const next = JSON.stringify(state());
-    if (next === written) return;
-    written = next;
-    writeState(paths.state, state());
-  };
-  const say = (line: string): void => {
-    progress.push(line);
-    persist();
-  };
-  const handle = (request: ControlRequest): Promise<ControlAnswer> => {
-    if (request.op === "status") return Promise.resolve({ ok: true, state: state() });
-    if (request.op === "down") {
-      down.abort();
-      return Promise.resolve({ ok: true });
-    }
-    const affected = supervisor?.chaos(request.action, request.component, request.instance) ?? [];
-    return Promise.resolve({ ok: true, affected });
-  };
-
-  await endLeftovers(env, paths.state);
-  const control = await serveControl(paths.socket, handle);
-  persist();
-  for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => down.abort());
-  if (options.owned) process.stdin.on("end", () => down.abort()).resume();
-
-  let prober: ReturnType<typeof createProber> | undefined;
-  let failure: unknown;
-  try {
-    const etcd = await ensureProgram(ETCD, options.tools, say);
-    const natsServer = await ensureProgram(NATS_SERVER, options.tools, say);
-    say("certificates");
-    await prepareIdentity(env, spec, paths);
-    const ports = await choosePorts(spec, `${paths.dataDir}/ports.json`, options.freePorts);
-    writeConfigs(spec, paths, ports);
-    const specs = planProcesses({
-      spec,
-      paths,
-      ports,
-      binaries: { node: process.execPath, dist: options.dist, etcd, natsServer },
-    });
-    const probing = createProber(paths.pki);
-    prober = probing;
-    supervisor = new Supervisor(specs, {
-      env,
-      spawn: (one) => spawnProcess(one, `${options.dist}/compile-cache`),
-      probe: (one, kind) => probing.probe(one, kind),
-      onChange: persist,
-    });
-    say("starting processes");
-    supervisor.start(COMPONENTS);
-    const running = supervisor;
-    const apiPort = specs.find((one) => one.component === "api-server")?.ports.main ?? 0;
-    await waitReady(running, () => countReadyNodes((where) => probing.getJson(apiPort, where)));
-    phase = "ready";
-    say("ready");
-    await aborted(down.signal);
-  } catch (error) {
-    if (!isAbort(error)) failure = error;
+  constructor(options: Options) {
+    this.#options = options;
+    this.#paths = clusterPaths(options.spec.name, options.home);
   }
-  phase = "stopping";
-  persist();
-  await supervisor?.stop();
-  prober?.close();
-  removeState(paths.state);
-  control.close();
-  if (failure !== undefined) throw failure;
-  process.exit(0);
 
-  async function waitReady(running: Supervisor, readyNodes: () => Promise<number>): Promise<void> {
-    for (let last = ""; ;) {
-      const missing = missingPart(running.records());
-      const line =
-        missing ?? `nodes ready: ${await readyNodes().catch((error: unknown) => String(error))}/${spec.nodes}`;
-      if (missing === undefined && line === `nodes ready: ${spec.nodes}/${spec.nodes}`) return;
-      if (line !== last) say(line);
-      last = line;
-      await env.timers.sleep(POLL_MS, down.signal);
+  /** Resolves when the cluster was told to end and is gone. Rejects where it could not start; nothing then stays. */
+  async run(): Promise<void> {
+    const { spec, owned } = this.#options;
+    await endLeftovers(this.#env, this.#paths.state);
+    await removeGround(this.#env, this.#paths, spec.runtime);
+    const control = await serveControl(this.#paths.socket, (request) => this.#handle(request));
+    this.#persist();
+    for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(name, () => this.#down.abort());
+    if (owned) process.stdin.on("end", () => this.#down.abort()).resume();
+    let failure: unknown;
+    try {
+      await this.#start();
+      this.#phase = "ready";
+      this.#say("ready");
+      await aborted(this.#down.signal);
+    } catch (error) {
+      if (!isAbort(error)) failure = error;
     }
+    this.#phase = "stopping";
+    this.#persist();
+    await this.#supervisor?.stop();
+    this.#prober?.close();
+    this.#ground?.sockets.close();
+    await removeGround(this.#env, this.#paths, spec.runtime);
+    removeState(this.#paths.state);
+    control.close();
+    if (failure !== undefined) throw failure;
+  }
+
+  #state(): ClusterState {
+    const exposed = this.#exposures === undefined ? {} : { exposed: this.#exposures.list() };
+    const records = this.#supervisor?.records() ?? [];
+    return { supervisor: this.#self, phase: this.#phase, progress: this.#progress, records, ...exposed };
+  }
+
+  #persist(): void {
+    const next = JSON.stringify(this.#state());
+    if (next === this.#written) return;
+    this.#written = next;
+    writeState(this.#paths.state, this.#state());
+  }
+
+  readonly #say = (line: string): void => {
+    this.#progress.push(line);
+    this.#persist();
+  };
+
+  async #handle(request: ControlRequest): Promise<ControlAnswer> {
+    if (request.op === "status") return { ok: true, state: this.#state() };
+    if (request.op === "down") {
+      this.#down.abort();
+      return { ok: true };
+    }
+    if (request.op === "chaos") {
+      const affected = this.#supervisor?.chaos(request.action, request.component, request.instance) ?? [];
+      return { ok: true, affected };
+    }
+    if (this.#exposures === undefined)
+      throw new Error("only a cluster with real containers (--runtime containerd) has addresses to expose");
+    const exposed = request.op === "expose" ? await this.#exposures.add(request) : this.#exposures.remove(request.port);
+    this.#persist();
+    return { ok: true, exposed };
+  }
+
+  async #start(): Promise<void> {
+    const { spec, dist, tools, freePorts } = this.#options;
+    const paths = this.#paths;
+    const etcd = await ensureProgram(ETCD, tools, this.#say);
+    const natsServer = await ensureProgram(NATS_SERVER, tools, this.#say);
+    const binaries = { node: process.execPath, dist, etcd, natsServer };
+    const input: ContainerdInput = { env: this.#env, spec, paths, dist, tools, freePorts, say: this.#say };
+    if (spec.runtime === "containerd") {
+      const ground = await prepareContainerd(input);
+      this.#ground = ground;
+      this.#exposures = createExposures(ground.sockets);
+      const specs = planProcesses({ spec, paths, binaries, ports: ground.ports, site: ground.site });
+      await this.#startOnGround(ground, specs, input);
+    } else {
+      this.#say("certificates");
+      await prepareIdentity(this.#env, spec, paths);
+      const ports = await choosePorts(spec, `${paths.dataDir}/ports.json`, freePorts);
+      writeConfigs(spec, paths, ports);
+      this.#supervise(planProcesses({ spec, paths, binaries, ports })).start(COMPONENTS);
+    }
+    await this.#waitReady();
+  }
+
+  /** Kubelets come last: a pod that is there already must find the pause image. */
+  async #startOnGround(ground: ContainerdGround, specs: readonly ProcessSpec[], input: ContainerdInput): Promise<void> {
+    const supervisor = this.#supervise(specs);
+    supervisor.start(["gateway"]);
+    await mapPorts(specs, ground.sockets);
+    supervisor.start(COMPONENTS.filter((component) => component !== "kubelet"));
+    await this.#poll(() => this.#missing((component) => component === "containerd"));
+    this.#say("images");
+    await importSystemImages(input, ground.platform);
+    supervisor.start(["kubelet"]);
+  }
+
+  #supervise(specs: readonly ProcessSpec[]): Supervisor {
+    const ground = this.#ground;
+    const prober = createProber(this.#paths.pki, (node) => ground?.platform.containerdSocket(node) ?? "");
+    this.#prober = prober;
+    this.#supervisor = new Supervisor(specs, {
+      env: this.#env,
+      spawn: (one) => this.#spawn(one),
+      probe: (one, kind) => prober.probe(one, kind),
+      onChange: () => this.#persist(),
+      nodes: ground === undefined ? undefined : createNodePower(ground.platform),
+    });
+    this.#say("starting processes");
+    return this.#supervisor;
+  }
+
+  #spawn(one: ProcessSpec): SpawnedProcess {
+    const cache = `${this.#options.dist}/compile-cache`;
+    if (one.component !== "gateway") return spawnProcess(one, cache);
+    const { process: spawned, child } = spawnWithChannel(one, cache);
+    this.#ground?.sockets.attach(child);
+    return spawned;
+  }
+
+  #missing(matters: (component: string) => boolean): string | undefined {
+    return missingPart((this.#supervisor?.records() ?? []).filter(({ spec }) => matters(spec.component)));
+  }
+
+  /** Says what is missing until nothing is. */
+  async #poll(missing: () => Promise<string | undefined> | string | undefined): Promise<void> {
+    for (let last = ""; ;) {
+      const line = await missing();
+      if (line === undefined) return;
+      if (line !== last) this.#say(line);
+      last = line;
+      await this.#env.timers.sleep(POLL_MS, this.#down.signal);
+    }
+  }
+
+  #waitReady(): Promise<void> {
+    const { nodes } = this.#options.spec;
+    const api = this.#supervisor?.records().find(({ spec }) => spec.component === "api-server");
+    const get = (where: string): Promise<unknown> =>
+      this.#prober?.getJson(api?.spec.ports.main ?? 0, where) ?? Promise.reject(new Error("nothing runs"));
+    return this.#poll(async () => {
+      const missing = this.#missing(() => true);
+      if (missing !== undefined) return missing;
+      const ready = await countReadyNodes(get).catch((error: unknown) => String(error));
+      return ready === nodes ? undefined : `nodes ready: ${ready}/${nodes}`;
+    });
   }
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
-  process.exit(1);
-});
+new ClusterRun(readOptions()).run().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    // What the user can do something about needs no stack; the caller shows the last lines of this log.
+    const expected = error instanceof PlatformError || error instanceof MissingProgramError;
+    console.error(error instanceof Error && !expected ? (error.stack ?? error.message) : String(error));
+    process.exit(1);
+  },
+);

@@ -1,10 +1,12 @@
 // The supervisor keeps a set of processes running. Guarantees:
 // - a process that dies without being told to is started again, after a backoff, and the death is recorded;
 // - a process whose liveness probe hangs is killed and started again, unless it was frozen on purpose;
+// - a node that was killed on purpose stays down, with all of its processes, until it is started again;
 // - `stop` ends everything in reverse order of starting, frozen processes too, by force after a grace period;
 // - what runs is on record (onChange) before anybody is told that it runs.
 import type { Env, TimerHandle } from "@coxswain/env";
-import { stopWaves, type Component, type ProcessSpec } from "./process-plan.ts";
+import type { ProcessSpec } from "./process-plan.ts";
+import { NODE_COMPONENTS, stopWaves, type Component } from "./process-slots.ts";
 import { planRestart, type RestartHistory } from "./restart-policy.ts";
 
 /** A started process, as the supervisor sees it. */
@@ -22,7 +24,21 @@ export interface SupervisorDeps {
   /** Resolves with undefined when the process is ready to serve, else with what is missing. Never rejects. */
   probe(spec: ProcessSpec, kind: "ready" | "live"): Promise<string | undefined>;
   onChange(records: readonly ProcessRecord[]): void;
+  /** What a node has besides the supervised processes: its containers, its place on the fabric. None where unset. */
+  readonly nodes?: NodePower;
 }
+
+/** Acts on all that runs on a node, the processes under supervision included. */
+export interface NodePower {
+  /** Ends it and cuts the node off. */
+  cut(node: string): void;
+  /** Puts a node that was cut off back. */
+  restore(node: string): void;
+  /** Stops it where it stands (SIGSTOP), or lets it go on. */
+  signal(node: string, name: "SIGSTOP" | "SIGCONT"): void;
+}
+
+export type ChaosAction = "kill" | "freeze" | "thaw" | "start";
 
 export interface Death {
   /** RFC 3339. */
@@ -35,7 +51,7 @@ export interface ProcessRecord {
   readonly spec: ProcessSpec;
   readonly pid: number;
   readonly startTime: string;
-  readonly state: "starting" | "ready" | "unready" | "frozen" | "backoff" | "stopped";
+  readonly state: "starting" | "ready" | "unready" | "frozen" | "backoff" | "down" | "stopped";
   /** Why it is not ready; "" when it is. */
   readonly message: string;
   readonly restarts: number;
@@ -50,6 +66,8 @@ interface Slot {
   history: RestartHistory;
   failedProbesSinceMs: number | undefined;
   probing: boolean;
+  /** Down on purpose: it is not started when it dies. */
+  held: boolean;
   timer: TimerHandle | undefined;
 }
 
@@ -72,6 +90,7 @@ export class Supervisor {
       history: { streak: 0 },
       failedProbesSinceMs: undefined,
       probing: false,
+      held: false,
       timer: undefined,
     }));
   }
@@ -87,22 +106,56 @@ export class Supervisor {
     }
   }
 
-  /** Sends a signal to the processes that match; returns their records. Unknown names give an empty list. */
-  chaos(action: "kill" | "freeze" | "thaw", component: string, instance?: string): ProcessRecord[] {
+  /**
+   * Sends a signal to the processes that match; returns their records. Unknown names give an empty list. The component
+   * "node" is all that runs on the node `instance`; killed, it stays down until "thaw" or "start".
+   */
+  chaos(action: ChaosAction, component: string, instance?: string): ProcessRecord[] {
+    if (component === "node") return this.#chaosNode(action, instance ?? "");
     const hit = this.#slots.filter(
       ({ record, process }) =>
         process !== undefined &&
         record.spec.component === component &&
         (instance === undefined || record.spec.instance === instance),
     );
-    for (const slot of hit) {
-      if (action === "kill") slot.process?.signal("SIGKILL");
-      if (action === "freeze" && slot.process?.signal("SIGSTOP"))
-        this.#update(slot, { state: "frozen", message: "frozen on purpose" });
-      if (action === "thaw" && slot.process?.signal("SIGCONT"))
-        this.#update(slot, { state: "starting", message: "thawed" });
-    }
+    for (const slot of hit) this.#hit(slot, action);
     return hit.map((slot) => slot.record);
+  }
+
+  #hit(slot: Slot, action: ChaosAction): void {
+    if (action === "kill") slot.process?.signal("SIGKILL");
+    if (action === "freeze" && slot.process?.signal("SIGSTOP"))
+      this.#update(slot, { state: "frozen", message: "frozen on purpose" });
+    if ((action === "thaw" || action === "start") && slot.process?.signal("SIGCONT"))
+      this.#update(slot, { state: "starting", message: "thawed" });
+  }
+
+  #chaosNode(action: ChaosAction, node: string): ProcessRecord[] {
+    const slots = this.#slots.filter(
+      ({ record: { spec } }) => spec.node === node && NODE_COMPONENTS.includes(spec.component),
+    );
+    const down = slots.some((slot) => slot.held);
+    if (slots.length === 0 || (down && (action === "kill" || action === "freeze"))) return [];
+    const { nodes } = this.#deps;
+    if (action === "kill") {
+      for (const slot of slots) this.#hold(slot);
+      nodes?.cut(node);
+    } else if (down) {
+      nodes?.restore(node);
+      for (const slot of slots) slot.held = false;
+      for (const slot of slots) if (slot.process === undefined) this.#spawn(slot);
+    } else {
+      nodes?.signal(node, action === "freeze" ? "SIGSTOP" : "SIGCONT");
+      for (const slot of slots) if (slot.process !== undefined) this.#hit(slot, action);
+    }
+    return slots.map((slot) => slot.record);
+  }
+
+  #hold(slot: Slot): void {
+    slot.held = true;
+    this.#deps.env.timers.clear(slot.timer);
+    slot.process?.signal("SIGKILL");
+    if (slot.process === undefined) this.#update(slot, { state: "down", message: "node is down" });
   }
 
   /** Ends all processes, last started first. */
@@ -129,7 +182,7 @@ export class Supervisor {
   }
 
   #spawn(slot: Slot): void {
-    if (this.#stopping) return;
+    if (this.#stopping || slot.held) return;
     const process = this.#deps.spawn(slot.record.spec);
     slot.process = process;
     slot.startedMs = this.#deps.env.clock.monotonic();
@@ -144,18 +197,23 @@ export class Supervisor {
     slot.process = undefined;
     if (this.#stopping) return;
     const { env } = this.#deps;
+    env.timers.clear(slot.timer);
+    const death: Death = { at: new Date(env.clock.now()).toISOString(), ...exit };
+    const deaths = [...slot.record.deaths, death].slice(-20);
+    if (slot.held) {
+      this.#update(slot, { state: "down", message: "node is down", pid: 0, startTime: "", deaths });
+      return;
+    }
     const { delayMs, history } = planRestart(slot.history, env.clock.monotonic() - slot.startedMs);
     slot.history = history;
-    const death: Death = { at: new Date(env.clock.now()).toISOString(), ...exit };
     this.#update(slot, {
       state: "backoff",
       message: `ended with ${exit.signal ?? `code ${exit.code ?? "?"}`}; starts again in ${delayMs} ms`,
       pid: 0,
       startTime: "",
       restarts: slot.record.restarts + 1,
-      deaths: [...slot.record.deaths, death].slice(-20),
+      deaths,
     });
-    env.timers.clear(slot.timer);
     slot.timer = env.timers.setTimeout(() => this.#spawn(slot), delayMs);
   }
 
@@ -185,7 +243,7 @@ export class Supervisor {
   /** A process that is alive by pid and has not answered its liveness probe for a minute is hung. */
   async #killWhereHung(slot: Slot, process: SpawnedProcess, missing: string | undefined): Promise<void> {
     const now = this.#deps.env.clock.monotonic();
-    if (missing === undefined) {
+    if (missing === undefined || this.#gatewayFails(slot)) {
       slot.failedProbesSinceMs = undefined;
       return;
     }
@@ -194,6 +252,13 @@ export class Supervisor {
     slot.failedProbesSinceMs = now;
     const dead = await this.#deps.probe(slot.record.spec, "live");
     if (dead !== undefined && slot.process === process && slot.record.state !== "frozen") process.signal("SIGKILL");
+  }
+
+  /** Probes go through the gateway: while it does not answer, nothing is known of the others. */
+  #gatewayFails(slot: Slot): boolean {
+    return this.#slots.some(
+      (other) => other !== slot && other.record.spec.component === "gateway" && other.record.state !== "ready",
+    );
   }
 
   #update(slot: Slot, change: Partial<ProcessRecord>): void {

@@ -1,14 +1,9 @@
 // The plan names every process once, gives each its own ports and certificates, and packs many nodes into few processes.
 import { describe, expect, test } from "vitest";
 import { clusterPaths, clusterSpec, SpecError } from "../src/cluster-spec.ts";
-import {
-  nodeGroups,
-  podAddressing,
-  planProcesses,
-  planSlots,
-  slotKey,
-  type ProcessPorts,
-} from "../src/process-plan.ts";
+import { podAddressing } from "../src/process-flags.ts";
+import { planProcesses } from "../src/process-plan.ts";
+import { nodeGroups, planSlots, slotKey, type ProcessPorts } from "../src/process-slots.ts";
 
 function plan(wish: Parameters<typeof clusterSpec>[0]): ReturnType<typeof planProcesses> {
   const spec = clusterSpec(wish);
@@ -55,10 +50,12 @@ describe("planProcesses", () => {
   });
 
   test("many nodes share processes", () => {
-    expect(nodeGroups(5)).toHaveLength(5);
-    expect(nodeGroups(6)).toEqual(["node-[1-6]"]);
-    expect(nodeGroups(5001)).toEqual(["node-[1-5000]", "node-[5001-5001]"]);
-    expect(nodeGroups(0)).toEqual([]);
+    const groups = (nodes: number): string[] => nodeGroups({ nodes, runtime: "simulated" });
+    expect(groups(5)).toHaveLength(5);
+    expect(groups(6)).toEqual(["node-[1-6]"]);
+    expect(groups(5001)).toEqual(["node-[1-5000]", "node-[5001-5001]"]);
+    expect(groups(0)).toEqual([]);
+    expect(nodeGroups({ nodes: 100, runtime: "containerd" })).toHaveLength(100);
   });
 });
 
@@ -76,8 +73,12 @@ describe("clusterSpec", () => {
     [{ nodes: -1 }, "--nodes"],
     [{ nodes: 1.5 }, "--nodes"],
     [{ apiServers: 0 }, "--api-servers"],
-    [{ runtime: "containerd" as const }, "--runtime"],
+    [{ runtime: "docker" as never }, "--runtime"],
+    [{ runtime: "containerd" as const, nodes: 101 }, "--nodes"],
     [{ egress: "nat" as const }, "--egress"],
+    [{ runtime: "containerd" as const, egress: "all" as never }, "--egress"],
+    [{ proxyMode: "ipvs" as never }, "ip_vs"],
+    [{ runtime: "containerd" as const, proxyMode: "ipvs" as never }, 'use "nftables"'],
   ])("refuses %o by the option's name", (wish, option) => {
     expect(() => clusterSpec(wish)).toThrow(SpecError);
     expect(() => clusterSpec(wish)).toThrow(option);

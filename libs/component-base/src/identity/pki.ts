@@ -22,6 +22,8 @@ export interface ClusterPkiOptions {
   readonly apiServerNames?: readonly string[];
   /** Further names and addresses of all other servers, etcd and NATS included. */
   readonly serverNames?: readonly string[];
+  /** Name of a certificate → further names and addresses of that one alone. */
+  readonly namesOf?: Readonly<Record<string, readonly string[]>>;
   /** Life of the certificates under the CA; 365 where unset. */
   readonly days?: number;
 }
@@ -67,6 +69,9 @@ function componentCertificates(options: ClusterPkiOptions, days: number): NamedC
       ...serving("controller-manager"),
     },
     { name: "kube-proxy", commonName: "system:kube-proxy", usages: both, days, ...serving("kube-proxy") },
+    { name: "cluster-dns", commonName: "system:cluster-dns", usages: both, days, ...serving("cluster-dns") },
+    // Nobody's client: it carries bytes that it cannot read.
+    { name: "gateway", commonName: "system:gateway", usages: ["server"], days, ...serving("gateway") },
     { name: "etcd", commonName: "etcd", usages: both, days, ...serving("etcd") },
     { name: "nats", commonName: "nats", usages: both, days, ...serving("nats") },
   ];
@@ -111,7 +116,7 @@ export function clusterCertificates(options: ClusterPkiOptions): NamedCertificat
     },
     options.apiServerNames ?? [],
   );
-  return [
+  const all: NamedCertificate[] = [
     { name: "api-server", commonName: "kube-apiserver", usages: ["server"], days, ...apiServer },
     {
       name: "api-server-client",
@@ -124,6 +129,11 @@ export function clusterCertificates(options: ClusterPkiOptions): NamedCertificat
     ...componentCertificates(options, days),
     ...nodeCertificates(options, days),
   ];
+  return all.map((one) => {
+    const extra = options.namesOf?.[one.name];
+    if (extra === undefined) return one;
+    return { ...one, ...addNames({ dnsNames: [...(one.dnsNames ?? [])], ips: [...(one.ips ?? [])] }, extra) };
+  });
 }
 
 function writeWhole(path: string, text: string): void {

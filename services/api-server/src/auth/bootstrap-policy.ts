@@ -146,6 +146,13 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
     `${READ} | discovery.k8s.io | endpointslices`,
     "get | core | services",
   ],
+  // Upstream's add-on comes with manifests of its own; ours is a process that makes its Service itself.
+  "system:cluster-dns": [
+    `${READ} | core | endpoints,namespaces,pods,services`,
+    "create,patch,update | core | services",
+    `${READ},create,patch,update | discovery.k8s.io | endpointslices`,
+    EVENTS,
+  ],
   "system:kube-scheduler": SCHEDULER,
   "system:kube-controller-manager": CONTROLLER_MANAGER,
   "system:kube-dns": ["list,watch | core | endpoints,services", "get,list,watch | discovery.k8s.io | endpointslices"],
@@ -242,7 +249,8 @@ const BINDINGS: Readonly<Record<string, readonly RbacSubject[]>> = {
   // Upstream's kube-proxy lets anybody read its ports; ours asks the api-server who may.
   "system:auth-delegator": [user("system:kube-proxy")],
   "system:kube-controller-manager": [user("system:kube-controller-manager")],
-  "system:kube-dns": [serviceAccount("kube-dns"), user("system:cluster-dns")],
+  "system:cluster-dns": [user("system:cluster-dns")],
+  "system:kube-dns": [serviceAccount("kube-dns")],
   "system:kube-scheduler": [user("system:kube-scheduler")],
   "system:node": [group("system:nodes")],
   "system:node-pack": [group("system:node-packs")],

@@ -1,0 +1,148 @@
+// Which flags each process gets is decided here and nowhere else: pure.
+import path from "node:path";
+import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
+import { planSlots, type Component, type Slot } from "./process-slots.ts";
+import type { Endpoint, NodeFacts, Site } from "./site.ts";
+
+export interface FlagInput {
+  readonly spec: ClusterSpec;
+  readonly paths: ClusterPaths;
+  readonly site: Site;
+  /** The image puller's socket inside nodes, where there is one. */
+  readonly imagePuller?: string;
+}
+
+/** Inside a real node. */
+export const CONTAINER_RUNTIME_ENDPOINT = "unix:///run/containerd/containerd.sock";
+export const CLUSTER_DNS_IP = "10.96.0.10";
+export const CLUSTER_DOMAIN = "cluster.local";
+
+const url = ({ address, ports }: Endpoint): string => `https://${address}:${ports.main}`;
+
+/** host:port of every process of a component: of their gRPC ports, or of the main ones. */
+function addresses({ spec, site }: FlagInput, component: Component, port: "main" | "grpc"): string[] {
+  return planSlots(spec)
+    .filter((slot) => slot.component === component)
+    .map((slot) => site.endpoint(slot))
+    .map(({ address, ports }) => `${address}:${ports[port]}`);
+}
+
+export function etcdFlags(slot: Slot, { paths, site }: FlagInput): string[] {
+  const endpoint = site.endpoint(slot);
+  const pki = (file: string): string => path.join(paths.pki, file);
+  return [
+    "--name=coxswain",
+    `--data-dir=${paths.etcd}`,
+    `--listen-client-urls=${url(endpoint)}`,
+    `--advertise-client-urls=${url(endpoint)}`,
+    "--listen-peer-urls=https://127.0.0.1:0",
+    "--initial-advertise-peer-urls=https://127.0.0.1:0",
+    "--initial-cluster=coxswain=https://127.0.0.1:0",
+    `--trusted-ca-file=${pki("ca.crt")}`,
+    `--cert-file=${pki("etcd.crt")}`,
+    `--key-file=${pki("etcd.key")}`,
+    "--client-cert-auth",
+    `--peer-trusted-ca-file=${pki("ca.crt")}`,
+    `--peer-cert-file=${pki("etcd.crt")}`,
+    `--peer-key-file=${pki("etcd.key")}`,
+    "--peer-client-cert-auth",
+    "--quota-backend-bytes=8589934592",
+    "--log-level=warn",
+    "--logger=zap",
+  ];
+}
+
+/** The certificate that a process shows to those it calls. */
+export function clientCertificate(slot: Pick<Slot, "component" | "node">): string {
+  if (slot.component === "api-server") return "api-server-client";
+  if (slot.component !== "kubelet") return slot.component;
+  return slot.node.includes("[") ? `kubelet-pack-${slot.node.replaceAll(/[[\]]/g, "")}` : `kubelet-${slot.node}`;
+}
+
+/** The certificate that a process shows to its callers. */
+export function servingCertificate(slot: Pick<Slot, "component" | "node">): string {
+  return slot.component === "api-server" ? "api-server" : clientCertificate(slot);
+}
+
+/** The flags of one of our processes. */
+export function componentFlags(slot: Slot, input: FlagInput): string[] {
+  return [...sharedFlags(slot, input), ...ownFlags(slot, input)];
+}
+
+function sharedFlags(slot: Slot, input: FlagInput): string[] {
+  const { spec, paths, site } = input;
+  const pki = (file: string): string => path.join(paths.pki, file);
+  const client = clientCertificate(slot);
+  const serving = servingCertificate(slot);
+  const { address, ports } = site.endpoint(slot);
+  const flags = [
+    `--instance=${slot.instance}`,
+    `--listen-address=${address}`,
+    `--port=${ports.main}`,
+    `--grpc-port=${ports.grpc}`,
+    `--ca-file=${pki("ca.crt")}`,
+    `--cert-file=${pki(`${client}.crt`)}`,
+    `--key-file=${pki(`${client}.key`)}`,
+    `--tls-cert-file=${pki(`${serving}.crt`)}`,
+    `--tls-private-key-file=${pki(`${serving}.key`)}`,
+    ...addresses(input, "nats", "main").map((one) => `--nats=${one}`),
+    `--log-level=${spec.logLevel}`,
+  ];
+  if (spec.enableChaos) flags.push("--enable-chaos");
+  if (slot.component !== "api-server")
+    flags.push(...addresses(input, "api-server", "grpc").map((one) => `--api-server=${one}`));
+  return flags;
+}
+
+/** Pod addresses: a /24 a node up to 256 nodes; beyond that a wider range, and a /25 (126 addresses) a node. */
+export function podAddressing(nodes: number): { clusterCidr: string; nodeMask: number } {
+  return nodes <= 256 ? { clusterCidr: "10.244.0.0/16", nodeMask: 24 } : { clusterCidr: "10.240.0.0/12", nodeMask: 25 };
+}
+
+function ownFlags(slot: Slot, input: FlagInput): string[] {
+  const { spec, paths, site } = input;
+  const { clusterCidr, nodeMask } = podAddressing(spec.nodes);
+  switch (slot.component) {
+    case "api-server":
+      return [
+        ...addresses(input, "etcd", "main").map((one) => `--etcd=${one}`),
+        `--service-account-key-file=${path.join(paths.pki, "sa.key")}`,
+        `--advertise-address=${site.endpoint(slot).address}`,
+      ];
+    case "kubelet":
+      return [`--nodes=${slot.node}`, ...kubeletFlags(site.node(slot.node), input)];
+    case "kube-proxy":
+      return [`--nodes=${slot.node}`, `--proxy-mode=${spec.proxyMode}`, `--cluster-cidr=${clusterCidr}`];
+    case "controller-manager":
+      return [`--cluster-cidr=${clusterCidr}`, `--node-cidr-mask-size=${nodeMask}`];
+    case "cluster-dns":
+      return [`--cluster-ip=${CLUSTER_DNS_IP}`, `--cluster-domain=${CLUSTER_DOMAIN}`];
+    case "containerd":
+    case "etcd":
+    case "gateway":
+    case "nats":
+    case "scheduler":
+      return [];
+    default:
+      return slot.component satisfies never;
+  }
+}
+
+function kubeletFlags(node: NodeFacts | undefined, { imagePuller }: FlagInput): string[] {
+  if (node === undefined) return ["--runtime=simulated"];
+  return [
+    "--runtime=containerd",
+    `--container-runtime-endpoint=${CONTAINER_RUNTIME_ENDPOINT}`,
+    "--root-dir=/var/lib/kubelet",
+    "--pod-logs-dir=/var/log/pods",
+    `--cgroup-root=${node.podCgroupRoot}`,
+    `--cluster-dns=${CLUSTER_DNS_IP}`,
+    `--cluster-domain=${CLUSTER_DOMAIN}`,
+    "--cni-conf-dir=/etc/cni/net.d",
+    `--pod-cidr=${node.podCidr}`,
+    `--advertise-address=${node.address}`,
+    `--capacity-cpu=${node.cpu}`,
+    `--capacity-memory=${node.memory}`,
+    ...(imagePuller === undefined ? [] : [`--image-puller=${imagePuller}`]),
+  ];
+}

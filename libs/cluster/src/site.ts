@@ -1,0 +1,70 @@
+// Where the processes of a cluster live: on this machine's loopback (simulated nodes), or each in the namespaces of its
+// member (containerd). The plan of processes asks a site and knows no difference. Pure, given the platform.
+import type { NodeShare } from "./platform/node-share.ts";
+import type { Platform } from "./platform/create-platform.ts";
+import { memberOf, slotKey, type ProcessPorts, type Slot } from "./process-slots.ts";
+
+export interface Endpoint {
+  readonly address: string;
+  readonly ports: ProcessPorts;
+}
+
+export interface Program {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** On top of what every process gets. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** What a kubelet is told about its node. */
+export interface NodeFacts extends NodeShare {
+  readonly podCidr: string;
+  readonly podCgroupRoot: string;
+  readonly address: string;
+}
+
+export interface Site {
+  /** Where the process listens, and where others find it. */
+  endpoint(slot: Slot): Endpoint;
+  /** The program, started where it belongs. */
+  place(slot: Slot, program: Program): Program;
+  containerd(node: string): Program;
+  /** Undefined where nodes are simulated. */
+  node(name: string): NodeFacts | undefined;
+}
+
+const LOOPBACK = "127.0.0.1";
+
+/** Every process listens on 127.0.0.1, on the port that it was given. */
+export function loopbackSite(ports: ReadonlyMap<string, ProcessPorts>): Site {
+  return {
+    endpoint: ({ component, instance }) => {
+      const given = ports.get(slotKey(component, instance));
+      if (given === undefined) throw new Error(`no ports for ${component}/${instance}`);
+      return { address: LOOPBACK, ports: given };
+    },
+    place: (_slot, program) => program,
+    containerd: (node) => {
+      throw new Error(`${node} is simulated: it has no containerd`);
+    },
+    node: () => undefined,
+  };
+}
+
+/** Every process has its member's address on the fabric, and the well-known ports. */
+export function fabricSite(platform: Platform, share: NodeShare): Site {
+  return {
+    endpoint: (slot) => ({ address: platform.address(memberOf(slot)), ports: slot.wanted }),
+    place: (slot, { command, args, env }) => {
+      const entry = platform.enter(memberOf(slot));
+      const given = slot.node === "" ? env : { ...platform.nodeEnv, ...env };
+      return { command: entry.command, args: [...entry.args, command, ...args], env: given };
+    },
+    containerd: (node) => ({ ...platform.containerdCommand(node), env: platform.nodeEnv }),
+    node: (name) => {
+      const plan = platform.plan.nodes.find((node) => node.name === name);
+      if (plan === undefined) throw new Error(`the platform has no node ${name}`);
+      return { ...share, podCidr: plan.podCidr, podCgroupRoot: plan.podCgroupRoot, address: plan.address };
+    },
+  };
+}
