@@ -7,6 +7,7 @@ import path from "node:path";
 import type { Env } from "@coxswain/env";
 import { CONTAINERD_CONFIG, CONTAINERD_SOCKET, containerdConfig, type Snapshotter } from "./containerd-config.ts";
 import { joinCgroup, makeTrackingCgroup } from "./cgroup-tree.ts";
+import { joiningShell } from "./enter-member.ts";
 import { RUN_LABEL } from "./inventory.ts";
 import { fabricScript, memberScript, nodeScript, plugScript, quote } from "./member-scripts.ts";
 import { FABRIC, type MemberPlan, type NodePlan, PlatformError, type PlatformPlan, runDir } from "./platform-plan.ts";
@@ -172,10 +173,8 @@ export function openPlatform(plan: PlatformPlan): Platform {
     const { cgroup } = member(name);
     const kinds = nodes.has(name) ? ["net", "mount", "uts"] : ["net"];
     const namespaces = kinds.map((kind) => `--${kind}=${run}/${kind}/${name}`);
-    // The shell joins the cgroup and becomes nsenter, which becomes the program: one pid all along.
-    const join = 'echo 0 > "$1"; shift; exec "$@"';
-    const procs = path.join(makeTrackingCgroup(cgroup), "cgroup.procs");
-    return { command: "/bin/sh", args: ["-c", join, "enter", procs, plan.programs.nsenter, ...namespaces, "--"] };
+    const { command, args } = joiningShell(cgroup);
+    return { command, args: [...args, plan.programs.nsenter, ...namespaces, "--"] };
   };
   const pathOnHost = (name: string, inside: string): string => {
     if (plan.visible.some((folder) => inside === folder || inside.startsWith(`${folder}/`))) return inside;

@@ -1,6 +1,7 @@
 // The shell scripts that furnish a member's namespaces from the inside: pure text. One shell a member, so that all run at once.
 // They run as root in namespaces of their own: nothing that they do is seen outside, but the fabric's end of the veth pair.
 import path from "node:path";
+import { EGRESS_RULES } from "./egress.ts";
 import { type MemberPlan, type NodePlan, type PlatformPlan, runDir } from "./platform-plan.ts";
 
 /** A word for the shell, whatever it holds. */
@@ -36,6 +37,7 @@ export function nodeScript(plan: PlatformPlan, node: NodePlan, overlay: boolean)
   const root = path.join(node.dir, "root");
   return [
     memberScript(plan.programs.ip, node),
+    ...(plan.egress ? [egressRules(plan)] : []),
     `echo ${quote(node.name)} > /proc/sys/kernel/hostname`,
     `root=${quote(root)}; dir=${quote(node.dir)}`,
     `mount --bind "$root" "$root"`,
@@ -52,6 +54,11 @@ export function nodeScript(plan: PlatformPlan, node: NodePlan, overlay: boolean)
     ENTER_ROOT,
     "",
   ].join("\n");
+}
+
+function egressRules({ programs }: PlatformPlan): string {
+  const env = Object.entries(programs.env).map(([name, value]) => quote(`${name}=${value}`));
+  return `env ${env.join(" ")} ${quote(programs.nft)} -f - <<'END'\n${EGRESS_RULES}\nEND`;
 }
 
 /** Kernel file systems, and every other top folder of the machine, read-only. */

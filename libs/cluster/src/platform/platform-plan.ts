@@ -27,6 +27,8 @@ export const runDir = (id: string): string => `/run/coxswain/${id}`;
 /** The cluster's cgroup, relative to each hierarchy's root. */
 export const clusterCgroup = (id: string): string => `/coxswain-${id}`;
 export const FABRIC = "fabric";
+/** Where a node with a way out asks for names: the resolver of its user-mode network stack. */
+export const EGRESS_RESOLVER = "10.0.2.3";
 
 export interface PlanOptions {
   readonly id: string;
@@ -37,6 +39,8 @@ export interface PlanOptions {
   readonly programs: NodePrograms;
   /** Host folders that nodes see, writable, at the same path, besides `dataDir`. Needed only for what is under /tmp, /var, /run or /etc. */
   readonly visible?: readonly string[];
+  /** Whether nodes and pods may have a way out (see egress.ts). Needs `programs` with slirp4netns. */
+  readonly egress?: boolean;
 }
 
 export interface MemberPlan {
@@ -72,6 +76,7 @@ export interface PlatformPlan {
   readonly controlMembers: readonly MemberPlan[];
   readonly nodes: readonly NodePlan[];
   readonly visible: readonly string[];
+  readonly egress: boolean;
   readonly programs: NodePrograms;
 }
 
@@ -97,6 +102,7 @@ export function planPlatform(options: PlanOptions): PlatformPlan {
     controlMembers: control,
     nodes: nodes.map((node) => ({ ...node, files: { ...node.files, "/etc/hosts": hosts } })),
     visible: [...new Set([options.dataDir, ...programFolders(programs), ...(options.visible ?? [])])],
+    egress: options.egress ?? false,
     programs,
   };
 }
@@ -123,8 +129,8 @@ function podRoutes(prefix: string, nodes: number, except: number): string[] {
   const routes = Array.from({ length: nodes }, (_, at) => at + 1)
     .filter((node) => node !== except)
     .map((node) => `route add ${podCidrOf(node)} via ${nodeAddress(prefix, node)}`);
-  // A pod address that nobody has fails at once, and never looks for another way out.
-  return [...routes, `route add unreachable ${POD_CIDR}`];
+  // An address that nobody has fails at once, and never looks for another way out, not even where there is one.
+  return [...routes, `route add unreachable ${POD_CIDR}`, `route add unreachable ${FABRIC_CIDR}`];
 }
 
 const fabricPin = (id: string): string => `${runDir(id)}/net/${FABRIC}`;
@@ -146,7 +152,7 @@ function planControlMember(id: string, prefix: string, name: string, at: number,
   };
 }
 
-function planNode({ id, dataDir, nodes }: PlanOptions, prefix: string, number: number): NodePlan {
+function planNode({ id, dataDir, nodes, egress }: PlanOptions, prefix: string, number: number): NodePlan {
   const octet = FIRST_NODE_OCTET + number;
   const name = `node-${number}`;
   const podCgroupRoot = `${clusterCgroup(id)}/${name}`;
@@ -180,7 +186,9 @@ function planNode({ id, dataDir, nodes }: PlanOptions, prefix: string, number: n
     files: {
       "/etc/hostname": `${name}\n`,
       "/etc/machine-id": `${createHash("sha256").update(`${id}/${name}`).digest("hex").slice(0, 32)}\n`,
-      "/etc/resolv.conf": "# Nodes have no resolver: there is no way out.\n",
+      "/etc/resolv.conf": egress
+        ? `nameserver ${EGRESS_RESOLVER}\n`
+        : "# Nodes have no resolver: there is no way out.\n",
     },
   };
 }
