@@ -108,6 +108,15 @@ describe("files of the API", () => {
     expect(await at.volumes.refresh(fixed)).toBeUndefined();
   });
 
+  test("a pod that begins has what was written before it, though another pod read an older version just now", async () => {
+    configMap({ a: "1" });
+    const pod = podWith([conf]);
+    await at.volumes.setUp(pod);
+    await replaceConfigMap({ a: "2" });
+    await at.volumes.setUp({ ...pod, metadata: { ...pod.metadata, uid: "u-2" } });
+    expect(await read(`${at.path("u-2", "configmap", "conf")}/a`)).toBe("2");
+  });
+
   test("what cannot be read any more stays as it was", async () => {
     configMap({ a: "1" });
     const pod = podWith([conf]);

@@ -106,7 +106,8 @@ async function valueOf(
   }
   if (fieldRef !== undefined) return fieldValue(fieldRef.fieldPath, input);
   if (resourceFieldRef !== undefined) return asConfig(() => resourceField(resourceFieldRef, input));
-  throw new ContainerConfigError(`environment variable ${variable.name}: its source is not supported`);
+  const [source] = Object.keys(valueFrom);
+  throw new ContainerConfigError(`environment variable ${variable.name}: source ${source} is not supported`);
 }
 
 function noKey(kind: string, key: string, namespace: string, name: string): ContainerConfigError {

@@ -1,7 +1,7 @@
 // ConfigMaps and Secrets that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
 // and nothing else, so there is no informer over all of them.
-import { CONFIG_MAPS, SECRETS, type ConfigMap, type Secret } from "@coxswain/api";
-import { isReason, type KubeObject } from "@coxswain/apimachinery";
+import { CONFIG_MAPS, SECRETS, type ConfigMap, type Pod, type Secret } from "@coxswain/api";
+import { isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Clock } from "@coxswain/env";
 
@@ -32,8 +32,14 @@ export class ObjectCache {
     return this.#get(SECRETS, namespace, name);
   }
 
+  /** Reads anew what this pod names: a pod that begins has what its author wrote before it. */
+  renew(pod: Pod): void {
+    const namespace = pod.metadata?.namespace ?? "";
+    for (const { ref, name } of namedBy(pod)) this.#entries.delete(entryKey(ref, namespace, name));
+  }
+
   #get(ref: typeof CONFIG_MAPS, namespace: string, name: string): Promise<KubeObject | undefined> {
-    const key = `${ref.resource}/${namespace}/${name}`;
+    const key = entryKey(ref, namespace, name);
     const known = this.#entries.get(key);
     const nowMs = this.#clock.monotonic();
     if (known !== undefined && nowMs - known.atMs < FRESH_MS) return known.value;
@@ -62,4 +68,36 @@ export class ObjectCache {
       throw error;
     }
   }
+}
+
+function entryKey(ref: ResourceRef, namespace: string, name: string): string {
+  return `${ref.resource}/${namespace}/${name}`;
+}
+
+/** The ConfigMaps and Secrets that volumes and variables of the pod come from. */
+function namedBy(pod: Pod): { ref: ResourceRef; name: string }[] {
+  const { volumes = [], initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  const found: { ref: ResourceRef; name: string }[] = [];
+  const add = (ref: ResourceRef, name: string | undefined): void => {
+    if (name !== undefined) found.push({ ref, name });
+  };
+  for (const { configMap, secret, projected } of volumes) {
+    add(CONFIG_MAPS, configMap?.name);
+    add(SECRETS, secret?.secretName);
+    for (const source of projected?.sources ?? []) {
+      add(CONFIG_MAPS, source.configMap?.name);
+      add(SECRETS, source.secret?.name);
+    }
+  }
+  for (const { env = [], envFrom = [] } of [...initContainers, ...containers, ...ephemeralContainers]) {
+    for (const { valueFrom } of env) {
+      add(CONFIG_MAPS, valueFrom?.configMapKeyRef?.name);
+      add(SECRETS, valueFrom?.secretKeyRef?.name);
+    }
+    for (const source of envFrom) {
+      add(CONFIG_MAPS, source.configMapRef?.name);
+      add(SECRETS, source.secretRef?.name);
+    }
+  }
+  return found;
 }

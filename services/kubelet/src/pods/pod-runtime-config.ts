@@ -8,8 +8,9 @@ import { ContainerConfigError, expandVariables, resolveEnvironment } from "./con
 import { podDns, type DnsWarning } from "./dns-config.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import { podHostname } from "./pod-hostname.ts";
+import { planRuntimeAdmission } from "./runtime-admission.ts";
 import { containerResources, oomScoreAdj, podCgroup } from "./qos-resources.ts";
-import { containerSecurity, rootRefusal, sandboxSecurity, type ImageUser } from "./security-context.ts";
+import { containerSecurity, mustNotBeRoot, rootRefusal, sandboxSecurity, type ImageUser } from "./security-context.ts";
 import type { ServiceSource } from "./service-environment.ts";
 
 /** What is the same for all pods of a node. */
@@ -39,11 +40,13 @@ export interface SandboxInput {
   readonly node: NodeRuntime;
 }
 
-/** Throws where the pod's host name is too long. */
+/** Throws ContainerConfigError where the pod's host name is too long, or asks for what the runtime cannot give. */
 export function sandboxConfigOf({ pod, attempt, node }: SandboxInput): PodSandboxConfig {
   const { name = "", namespace = "", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
   const hostNetwork = pod.spec?.hostNetwork ?? false;
   const { linux } = node;
+  const refusal = linux === undefined ? undefined : planRuntimeAdmission(pod);
+  if (refusal !== undefined) throw new ContainerConfigError(refusal.message);
   const base: PodSandboxConfig = {
     name,
     namespace,
@@ -103,18 +106,17 @@ export interface ContainerInput {
   readonly services?: ServiceSource;
   /** Absent: no mounts. */
   readonly volumes?: PodVolumes;
-  /** Whom the image runs as, as far as the runtime says. */
-  readonly imageUser?: ImageUser;
+  /** Whom the image runs as, as far as the runtime says; asked only for containers that must not run as root. */
+  readonly imageUser?: () => Promise<ImageUser | undefined>;
   /** Of an ephemeral container: whose processes it sees. */
   readonly targetContainerId?: string;
 }
 
 /** Throws ContainerConfigError for what the pod's author got wrong; rejects where the api-server cannot be asked. */
 export async function containerConfigOf(input: ContainerInput): Promise<ContainerConfig> {
-  const { pod, container, kind, attempt, node, imageUser = {}, targetContainerId } = input;
+  const { pod, container, kind, attempt, node, targetContainerId } = input;
   const { linux } = node;
-  const refusal = linux === undefined ? undefined : rootRefusal(pod, container, imageUser);
-  if (refusal !== undefined) throw new ContainerConfigError(refusal);
+  if (linux !== undefined) await refuseRoot(input);
   const env = await environmentOf(input);
   const values = new Map(env.map((one) => [one.name, one.value]));
   const expand = (text: string): string => expandVariables(text, values);
@@ -149,6 +151,12 @@ export async function containerConfigOf(input: ContainerInput): Promise<Containe
           },
         }),
   };
+}
+
+async function refuseRoot({ pod, container, imageUser }: ContainerInput): Promise<void> {
+  if (!mustNotBeRoot(pod, container)) return;
+  const refusal = rootRefusal(pod, container, (await imageUser?.()) ?? {});
+  if (refusal !== undefined) throw new ContainerConfigError(refusal);
 }
 
 function podIpOf({ pod, podIp, node }: ContainerInput): string {

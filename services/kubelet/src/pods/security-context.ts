@@ -41,11 +41,16 @@ export function sandboxSecurity(pod: Pod): Omit<SandboxLinux, "cgroupParent"> {
   };
 }
 
+/** True for a container that may run as anybody but root. */
+export function mustNotBeRoot(pod: Pod, container: Container): boolean {
+  return (container.securityContext?.runAsNonRoot ?? pod.spec?.securityContext?.runAsNonRoot) === true;
+}
+
 /** Upstream's reason why a container may not run, undefined where it may: it would run as root and must not. */
 export function rootRefusal(pod: Pod, container: Container, image: ImageUser): string | undefined {
   const own = container.securityContext ?? {};
   const ofPod = pod.spec?.securityContext ?? {};
-  if ((own.runAsNonRoot ?? ofPod.runAsNonRoot) !== true) return undefined;
+  if (!mustNotBeRoot(pod, container)) return undefined;
   const { name, namespace, uid } = pod.metadata ?? {};
   const where = `(pod: "${name}_${namespace}(${uid})", container: ${container.name})`;
   const user = own.runAsUser ?? ofPod.runAsUser;

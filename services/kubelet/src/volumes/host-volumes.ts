@@ -58,7 +58,8 @@ class HostVolumes implements PodVolumes {
   setUp(pod: Pod): Promise<void> {
     return this.#alone(uidOf(pod), async () => {
       const folder = this.#folder(pod);
-      await mkdir(folder.root, { recursive: true, mode: 0o750 });
+      const isNew = (await mkdir(folder.root, { recursive: true, mode: 0o750 })) !== undefined;
+      if (isNew) this.#deps.objects.renew(pod);
       const mounted = new Set(await this.#deps.mounter.mountsBelow(folder.root));
       await forEachVolume(this.#plans(pod), (plan) => this.#setUpVolume(pod, plan, mounted));
     });
