@@ -2,112 +2,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Agent, request } from "undici";
 import { WebSocket } from "ws";
-import { NODES, PODS } from "@coxswain/api";
-import { StatusError } from "@coxswain/apimachinery";
-import type { KubeObject } from "@coxswain/apimachinery";
-import { silentLogger } from "@coxswain/component-base";
-import { createGrpcServer } from "@coxswain/component-base/grpc-server";
-import type { GrpcServer } from "@coxswain/component-base/grpc-server";
-import { implementService } from "@coxswain/component-base/grpc-service";
-import type { LogsRequest } from "../src/rest/kubelet-dialer.ts";
+import { startFakeKubelet } from "./support/fake-kubelet.ts";
+import type { FakeKubelet } from "./support/fake-kubelet.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { TestServer } from "./support/test-server.ts";
 
 let server: TestServer;
-let kubelet: GrpcServer;
+let kubelet: FakeKubelet;
 let agent: Agent;
-const asked: LogsRequest[] = [];
-const callers: string[] = [];
-let followersGone = 0;
-
-const pod = (name: string, containers: string[], waiting = false): KubeObject & Record<string, unknown> => ({
-  apiVersion: "v1",
-  kind: "Pod",
-  metadata: { name, namespace: "default" },
-  spec: { nodeName: "node-1", containers: containers.map((container) => ({ name: container, image: "x" })) },
-  status: {
-    phase: "Running",
-    containerStatuses: containers.map((container) => ({
-      name: container,
-      image: "x",
-      imageID: "",
-      ready: !waiting,
-      restartCount: 0,
-      state: waiting
-        ? { waiting: { reason: "ContainerCreating" } }
-        : { running: { startedAt: "2026-01-01T00:00:00Z" } },
-    })),
-  },
-});
-
-async function startKubelet(): Promise<string> {
-  const service = implementService("coxswain.kubelet.v1.Kubelet", {
-    listPods: async () => ({ pods: [] }),
-    getStats: async () => ({ nodes: [] }),
-    getLogs: async (message, responses, { user, signal }) => {
-      asked.push(message);
-      callers.push(user.username);
-      if (message.container === "broken") throw new StatusError("BadRequest", 400, "the log is gone");
-      await responses.send({ data: Buffer.from("line one\n") });
-      await responses.send({ data: Buffer.from("line two\n") });
-      if (!message.follow) return;
-      await new Promise<void>((resolve) => {
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      followersGone++;
-    },
-    exec: async (messages, responses) => {
-      // Not `for await`: leaving such a loop would end the call before the exit code.
-      const input = messages[Symbol.asyncIterator]();
-      for (let more = true; more;) {
-        const { value: message } = await input.next();
-        if (message?.start) await responses.send({ stdout: Buffer.from(`$ ${message.start.command.join(" ")}\n`) });
-        if (message?.stdin) await responses.send({ stderr: Buffer.from(`got ${message.stdin.toString()}`) });
-        more = message !== undefined && message.start?.stdin !== false && message.stdinEof !== true;
-      }
-      await responses.send({ exitCode: 3 });
-    },
-    attach: async (messages, responses) => {
-      for await (const { start, stdin, stdinEof } of messages) {
-        if (start) await responses.send({ stdout: Buffer.from(`attached to ${start.container}\n`) });
-        if (start?.stdin === false || stdinEof === true) return;
-        if (stdin) await responses.send({ stdout: stdin });
-      }
-    },
-    portForward: async (messages, responses) => {
-      for await (const { start, data } of messages) {
-        if (start?.port === 81) {
-          throw new StatusError("InternalError", 500, "error forwarding port 81 to pod one, uid : connection refused");
-        }
-        if (data) await responses.send({ data });
-      }
-      await responses.send({ data: Buffer.from("bye") });
-    },
-  });
-  kubelet = createGrpcServer({
-    tls: server.tls("kubelet-node-1"),
-    services: [service],
-    ...server.component.auth,
-    timers: server.env.timers,
-    logger: silentLogger,
-  });
-  return `127.0.0.1:${await kubelet.listen({ host: "127.0.0.1", port: 0 })}`;
-}
 
 beforeAll(async () => {
   server = await startTestServer(["ServiceAccount"]);
-  const address = await startKubelet();
-  const { loopback } = server.component.server;
-  await loopback.create(NODES, {
-    apiVersion: "v1",
-    kind: "Node",
-    metadata: { name: "node-1", annotations: { "coxswain.dev/kubelet-grpc": address } },
-  });
-  for (const one of [pod("one", ["c"]), pod("two", ["a", "broken"]), pod("starting", ["c"], true)]) {
-    const created = await loopback.create(PODS, one);
-    const next = { ...created, status: one["status"] };
-    await loopback.update(PODS, next, { subresource: "status" });
-  }
+  kubelet = await startFakeKubelet(server);
   const { ca, cert, key } = server.tls("admin");
   agent = new Agent({ connect: { ca, cert, key } });
 });
@@ -115,7 +21,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await agent.destroy();
   await server.close();
-  await kubelet.close(0);
+  await kubelet.close();
 });
 
 async function log(path: string): Promise<{ code: number; text: string }> {
@@ -131,7 +37,7 @@ describe("log", () => {
       code: 200,
       text: "line one\nline two\n",
     });
-    expect(asked.at(-1)).toMatchObject({
+    expect(kubelet.asked.at(-1)).toMatchObject({
       node: "node-1",
       namespace: "default",
       pod: "one",
@@ -141,7 +47,7 @@ describe("log", () => {
       timestamps: true,
       follow: false,
     });
-    expect(callers.at(-1)).toBe("system:apiserver");
+    expect(kubelet.callers.at(-1)).toBe("system:apiserver");
   });
 
   test("a client that goes away stops the kubelet's stream", async () => {
@@ -150,7 +56,7 @@ describe("log", () => {
     const first = await body[Symbol.asyncIterator]().next();
     expect(String(first.value)).toContain("line one");
     body.on("error", () => undefined).destroy();
-    await expect.poll(() => followersGone).toBe(1);
+    await expect.poll(() => kubelet.gone.followers).toBe(1);
   });
 
   test.each([

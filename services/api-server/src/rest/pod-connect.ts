@@ -1,192 +1,116 @@
-// pods/NAME/log and pods/NAME/exec: the api-server asks the kubelet of the pod's node and passes the stream on. Guarantees:
-// nothing is asked of a node before the user was authorized; a failure before the first byte is a Status.
-import type { ServerResponse } from "node:http";
-import { status } from "@grpc/grpc-js";
+// pods/NAME/{log,exec,attach,portforward}: the api-server joins the client with the kubelet of the pod's node. Guarantees:
+// nothing is asked of a node before the user was authorized; what can be refused is refused before the upgrade, as a Status.
 import type { Node, Pod } from "@coxswain/api";
-import { newBadRequest, newInternalError, newNotFound } from "@coxswain/apimachinery";
-import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
-import { WebSocketServer } from "ws";
-import { API_SERVER_USER } from "../auth/identity.ts";
-import { forbidden } from "../auth/rbac-authorizer.ts";
-import type { Authorizer, Pipeline } from "../pipeline/contract.ts";
-import type { ConnectHandler, RestCall, UpgradeCall } from "./deps.ts";
-import type { ExecStart } from "./exec-socket.ts";
-import { EXEC_PROTOCOLS, pumpExec } from "./exec-socket.ts";
-import type { KubeletDialer, LogsStream } from "./kubelet-dialer.ts";
-import { readLogOptions } from "./log-options.ts";
-import { checkHasLogs, chooseContainer } from "./pod-containers.ts";
+import { newBadRequest } from "@coxswain/apimachinery";
+import { createWebSocketStream } from "ws";
+import type { WebSocket } from "ws";
+import type { ConnectHandler, UpgradeCall } from "./deps.ts";
+import { chooseContainer } from "./pod-containers.ts";
+import { streamLogs } from "./pod-logs.ts";
+import { authorizeConnect, fetchNode, fetchPod } from "./pod-targets.ts";
+import type { PodConnectDeps } from "./pod-targets.ts";
 import type { ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, queryFlag } from "./request-info.ts";
-
-export interface PodConnectDeps {
-  readonly pipeline: Pipeline;
-  readonly authorizer: Authorizer;
-  readonly dialer: KubeletDialer;
-}
+import { PORT_FORWARD_SOCKET_PROTOCOL, readPorts, serveSocketPortForward } from "./streams/port-forward-socket.ts";
+import { PORT_FORWARD_PROTOCOL, servePortForward, TUNNEL_PROTOCOL } from "./streams/port-forward.ts";
+import type { OpenForward } from "./streams/port-forward.ts";
+import { commandOverSocket, COMMAND_PROTOCOLS } from "./streams/remote-command-socket.ts";
+import { commandOverSpdy, COMMAND_SPDY_PROTOCOLS } from "./streams/remote-command-spdy.ts";
+import { runRemoteCommand } from "./streams/remote-command.ts";
+import type { CommandCall, CommandClient, CommandStreams } from "./streams/remote-command.ts";
+import { acceptSpdy, createSocketUpgrader, upgradeKind } from "./streams/upgrade.ts";
 
 const SUBRESOURCES: ReadonlySet<string> = new Set(["log", "exec", "attach", "portforward"]);
 
-async function fetchObject<T>(
-  deps: PodConnectDeps,
-  target: { resource: string; namespace: string; name: string },
-  signal: AbortSignal,
-): Promise<T> {
-  const result = await deps.pipeline.handle({
-    user: API_SERVER_USER,
-    verb: "get",
-    group: "",
-    version: "v1",
-    subresource: "",
-    ...target,
-    options: {},
-    signal,
-  });
-  if (result.type !== "object") throw newNotFound({ group: "", resource: target.resource }, target.name);
-  return result.object.object as T;
+/** Throws BadRequest where the client asks for no stream at all. */
+function readStreams(query: URLSearchParams): CommandStreams {
+  const flag = (name: string): boolean => queryFlag(query, name);
+  const [stdin, stdout, stderr, tty] = [flag("stdin"), flag("stdout"), flag("stderr"), flag("tty")];
+  if (!stdin && !stdout && !stderr) throw newBadRequest("you must specify at least 1 of stdin, stdout, stderr");
+  // A terminal has one output.
+  return { stdin, stdout, stderr: stderr && !tty, tty };
 }
 
-function authorize(deps: PodConnectDeps, info: ResourceInfo, call: RestCall | UpgradeCall, verb: string): void {
-  const { group, version, resource, subresource, namespace, name } = info;
-  const attributes = { user: call.user, verb, group, version, resource, subresource, namespace, name };
-  const decision = deps.authorizer.authorize(attributes);
-  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+/** Throws BadRequest where the pod is on no node yet. */
+function nodeNameOf(pod: Pod): string {
+  const name = pod.spec?.nodeName ?? "";
+  if (name === "") throw newBadRequest(`pod ${pod.metadata?.name} does not have a host assigned`);
+  return name;
 }
 
-/** Copies the kubelet's answer; resolves at its end. The response is opened by the first data, or by an end without any. */
-function pumpLogs(stream: LogsStream, response: ServerResponse): Promise<void> {
-  const open = (): void => {
-    if (response.headersSent) return;
-    response.writeHead(200, { "Content-Type": "text/plain" });
-    response.flushHeaders();
-  };
-  response.on("drain", () => stream.resume());
-  return new Promise<void>((resolve, reject) => {
-    stream.on("data", (message: { data: Buffer }) => {
-      open();
-      if (!response.write(message.data)) stream.pause();
-    });
-    // A failed call ends before it fails, so the end alone says nothing.
-    stream.on("error", (error) => reject(statusFromServiceError(error)));
-    stream.on("status", ({ code }) => {
-      if (code !== status.OK) return;
-      open();
-      response.end(resolve);
-    });
-  });
-}
+/** The streams of pods for the REST server. */
+export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close(): void } {
+  const commandSockets = createSocketUpgrader(COMMAND_PROTOCOLS);
+  const forwardSockets = createSocketUpgrader([TUNNEL_PROTOCOL, PORT_FORWARD_SOCKET_PROTOCOL]);
 
-async function streamLogs(deps: PodConnectDeps, info: ResourceInfo, call: RestCall): Promise<void> {
-  const { response } = call;
-  const options = readLogOptions(info.query, info.name);
-  const pod = await fetchObject<Pod>(
-    deps,
-    { resource: "pods", namespace: info.namespace, name: info.name },
-    call.signal,
-  );
-  const container = chooseContainer(pod, options.container);
-  const nodeName = pod.spec?.nodeName ?? "";
-  if (nodeName === "") {
-    response.writeHead(200, { "Content-Type": "text/plain" }).end();
-    return;
-  }
-  checkHasLogs(pod, container, options.previous);
-  const node = await fetchObject<Node>(deps, { resource: "nodes", namespace: "", name: nodeName }, call.signal);
-  const stream = deps.dialer.logs(node, {
-    ...options,
-    container,
-    node: nodeName,
-    namespace: info.namespace,
-    pod: info.name,
-  });
-  const cancel = (): void => stream.cancel();
-  call.signal.addEventListener("abort", cancel, { once: true });
-  try {
-    await pumpLogs(stream, response);
-  } catch (error) {
-    if (call.signal.aborted) {
-      response.end();
+  const upgradeCommand = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
+    const exec = info.subresource === "exec";
+    const command = info.query.getAll("command");
+    if (exec && command.length === 0) throw newBadRequest("you must specify at least 1 command for the container");
+    const streams = readStreams(info.query);
+    const upgrade = upgradeKind(call);
+    const pod = await fetchPod(deps, info, call.signal);
+    const container = chooseContainer(pod, info.query.get("container") ?? "");
+    const node = await fetchNode(deps, nodeNameOf(pod), call.signal);
+    const target = { node: nodeNameOf(pod), namespace: info.namespace, pod: info.name, container };
+    const { stdin, tty } = streams;
+    const start = exec ? { ...target, command, stdin, tty } : { ...target, stdin };
+    const run = async (client: CommandClient): Promise<void> => {
+      const kubelet: CommandCall = exec ? deps.dialer.exec(node) : deps.dialer.attach(node);
+      await runRemoteCommand(client, kubelet, start, streams);
+    };
+    if (upgrade === "websocket") {
+      commandSockets.accept(call, (socket) => void run(commandOverSocket(socket, streams)));
       return;
     }
-    throw error;
-  } finally {
-    call.signal.removeEventListener("abort", cancel);
-    stream.cancel();
-  }
-}
-
-function startOf(info: ResourceInfo, pod: Pod): ExecStart {
-  const { query } = info;
-  const command = query.getAll("command");
-  if (command.length === 0) throw newBadRequest("you must specify at least 1 command for the container");
-  const [stdin, stdout, stderr, tty] = ["stdin", "stdout", "stderr", "tty"].map((name) => queryFlag(query, name));
-  if (!stdin && !stdout && !stderr) throw newBadRequest("you must specify at least 1 of stdin, stdout, stderr");
-  const podName = info.name;
-  const node = pod.spec?.nodeName ?? "";
-  if (node === "") throw newBadRequest(`pod ${podName} does not have a host assigned`);
-  const phase = pod.status?.phase;
-  if (phase === "Succeeded" || phase === "Failed") {
-    const message = `cannot exec into a container in a completed pod; current phase is ${phase}`;
-    throw newInternalError(new Error(message));
-  }
-  return {
-    node,
-    namespace: info.namespace,
-    pod: podName,
-    container: chooseContainer(pod, query.get("container") ?? ""),
-    command,
-    stdin: stdin === true,
-    stdout: stdout === true,
-    stderr: stderr === true && tty !== true,
-    tty: tty === true,
+    const client = await commandOverSpdy(acceptSpdy(call, COMMAND_SPDY_PROTOCOLS), streams);
+    if (client !== undefined) await run(client);
   };
-}
 
-/** Log and exec for the REST server. */
-export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close(): void } {
-  const sockets = new WebSocketServer({
-    noServer: true,
-    perMessageDeflate: false,
-    maxPayload: 32 * 1024 * 1024,
-    handleProtocols: (offered) => EXEC_PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
-  });
+  const openForwardTo = (node: Node, info: ResourceInfo): OpenForward => {
+    const target = { node: node.metadata?.name ?? "", namespace: info.namespace, pod: info.name };
+    return (port) => {
+      const call = deps.dialer.portForward(node);
+      void call.write({ start: { ...target, port } });
+      return call;
+    };
+  };
 
-  const upgradeExec = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
-    const { request, socket, head, signal } = call;
-    if ((request.headers.upgrade ?? "").toLowerCase() !== "websocket") {
-      throw newBadRequest("unable to upgrade: only WebSocket with v5.channel.k8s.io or v4.channel.k8s.io is supported");
+  const upgradePortForward = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
+    const upgrade = upgradeKind(call);
+    const pod = await fetchPod(deps, info, call.signal);
+    const open = openForwardTo(await fetchNode(deps, nodeNameOf(pod), call.signal), info);
+    if (upgrade === "spdy") {
+      await servePortForward(acceptSpdy(call, [PORT_FORWARD_PROTOCOL]), open);
+      return;
     }
-    const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
-    if (!EXEC_PROTOCOLS.some((protocol) => offered.includes(protocol))) {
-      throw newBadRequest(`unable to upgrade: unsupported subprotocols [${offered.join(" ")}]`);
-    }
-    const target = { resource: "pods", namespace: info.namespace, name: info.name };
-    const pod = await fetchObject<Pod>(deps, target, signal);
-    const start = startOf(info, pod);
-    const node = await fetchObject<Node>(deps, { resource: "nodes", namespace: "", name: start.node }, signal);
-    sockets.handleUpgrade(request, socket, head, (webSocket) => pumpExec(webSocket, deps.dialer.exec(node), start));
+    const tunnel = (call.request.headers["sec-websocket-protocol"] ?? "").includes(TUNNEL_PROTOCOL);
+    const ports = tunnel ? [] : readPorts(info.query);
+    const serve = (socket: WebSocket): Promise<void> =>
+      tunnel ? servePortForward(createWebSocketStream(socket), open) : serveSocketPortForward(socket, ports, open);
+    forwardSockets.accept(call, (socket) => void serve(socket));
   };
 
   return {
     handles: (info) =>
       info.group === "" && info.resource === "pods" && info.name !== "" && SUBRESOURCES.has(info.subresource),
     async serve(info, call) {
-      authorize(deps, info, call, info.verb);
+      authorizeConnect(deps, info, call.user, info.verb);
       if (info.subresource !== "log") throw newBadRequest("Upgrade request required");
       if (info.verb !== "get") throw methodNotAllowed();
       await streamLogs(deps, info, call);
     },
     async upgrade(info, call) {
       if (info.subresource === "log") throw newBadRequest("the log of a pod is not served over an upgraded connection");
-      authorize(deps, info, call, info.verb);
-      // A command does something, however it is asked for.
-      if (info.verb === "get") authorize(deps, info, call, "create");
-      if (info.subresource !== "exec") {
-        throw newBadRequest(`pods/${info.subresource} is not supported`);
-      }
-      await upgradeExec(info, call);
+      authorizeConnect(deps, info, call.user, info.verb);
+      // A command or a connection does something, however it is asked for.
+      if (info.verb === "get") authorizeConnect(deps, info, call.user, "create");
+      if (info.subresource === "portforward") await upgradePortForward(info, call);
+      else await upgradeCommand(info, call);
     },
     close() {
-      sockets.close();
+      commandSockets.close();
+      forwardSockets.close();
       deps.dialer.close();
     },
   };

@@ -1,0 +1,67 @@
+// How a client and the server agree on a protocol for a stream: a WebSocket by its subprotocols, SPDY by the headers of the
+// upgrade. Guarantee: nothing is written to the socket before the protocol is agreed on.
+import type { Duplex } from "node:stream";
+import { newBadRequest, StatusError } from "@coxswain/apimachinery";
+import { WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
+import type { UpgradeCall } from "../deps.ts";
+
+const MAX_FRAME_BYTES = 32 * 1024 * 1024;
+
+function offeredBy(header: string | string[] | undefined): string[] {
+  const text = Array.isArray(header) ? header.join(",") : (header ?? "");
+  return text
+    .split(",")
+    .map((protocol) => protocol.trim())
+    .filter((protocol) => protocol !== "");
+}
+
+/** Throws BadRequest where the client asks for neither. */
+export function upgradeKind({ request }: UpgradeCall): "websocket" | "spdy" {
+  const asked = (request.headers.upgrade ?? "").toLowerCase();
+  if (asked === "websocket") return "websocket";
+  if (asked === "spdy/3.1") return "spdy";
+  throw newBadRequest(`unable to upgrade: ${asked} is neither websocket nor SPDY/3.1`);
+}
+
+export interface SocketUpgrader {
+  /** Throws BadRequest where no protocol is common, before anything is sent. */
+  accept(call: UpgradeCall, serve: (socket: WebSocket) => void): void;
+  close(): void;
+}
+
+/** WebSockets that speak one of `protocols`, the best one first. */
+export function createSocketUpgrader(protocols: readonly string[]): SocketUpgrader {
+  const server = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: MAX_FRAME_BYTES,
+    handleProtocols: (offered) => protocols.find((protocol) => offered.has(protocol)) ?? false,
+  });
+  return {
+    accept({ request, socket, head }, serve) {
+      const offered = offeredBy(request.headers["sec-websocket-protocol"]);
+      if (!protocols.some((protocol) => offered.includes(protocol))) {
+        throw newBadRequest(`unable to upgrade: unsupported subprotocols [${offered.join(" ")}]`);
+      }
+      server.handleUpgrade(request, socket, head, serve);
+    },
+    close: () => server.close(),
+  };
+}
+
+/** Upgrades to SPDY/3.1 with one of `protocols` for its streams; throws Forbidden where none is common. */
+export function acceptSpdy({ request, socket, head }: UpgradeCall, protocols: readonly string[]): Duplex {
+  const offered = offeredBy(request.headers["x-stream-protocol-version"]);
+  const chosen = protocols.find((protocol) => offered.includes(protocol));
+  if (chosen === undefined) {
+    const lists = `client supports [${offered.join(" ")}], server accepts [${protocols.join(" ")}]`;
+    throw new StatusError("Forbidden", 403, `unable to upgrade: unable to negotiate protocol: ${lists}`);
+  }
+  socket.write(
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n" +
+      `X-Stream-Protocol-Version: ${chosen}\r\n\r\n`,
+  );
+  if (head.length > 0) socket.unshift(head);
+  return socket;
+}
