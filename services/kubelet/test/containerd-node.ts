@@ -1,6 +1,6 @@
 // A test node that pods can run on: containerd with its images and a pod network, and clients of its runtime interface.
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { Duplex } from "node:stream";
 import { startTestNode, type TestNode } from "@coxswain/cluster/platform/testing";
@@ -21,6 +21,7 @@ export interface ContainerdNode {
   stop(): Promise<void>;
 }
 
+const POD_LOGS = "pod-logs";
 const IMAGES = path.resolve(import.meta.dirname, "../../../.tools/images");
 
 /** The network of the node's pods, in the place where the kubelet puts it. */
@@ -87,7 +88,7 @@ async function networkReady(cri: ContainerdCri): Promise<void> {
 }
 
 function podOn(node: TestNode, name: string, linux: Partial<SandboxLinux> = {}): Partial<PodSandboxConfig> {
-  const logDirectory = path.join(node.dataDir, "pod-logs", name);
+  const logDirectory = path.join(node.dataDir, POD_LOGS, name);
   mkdirSync(logDirectory, { recursive: true });
   return {
     logDirectory,
@@ -103,10 +104,11 @@ function podOn(node: TestNode, name: string, linux: Partial<SandboxLinux> = {}):
   };
 }
 
-/** Ends and removes every pod of a runtime. */
-export async function removeAllPods(cri: Cri): Promise<void> {
+/** Ends and removes every pod of a node, with its logs. */
+export async function removeAllPods(cri: Cri, node: TestNode): Promise<void> {
   for (const { id } of await cri.listPodSandbox()) {
     await cri.stopPodSandbox(id);
     await cri.removePodSandbox(id);
   }
+  rmSync(path.join(node.dataDir, POD_LOGS), { recursive: true, force: true });
 }
