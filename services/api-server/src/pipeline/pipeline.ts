@@ -27,6 +27,7 @@ import { decodePatch } from "../registry/patch.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
 import { deletionOptions, writeContext, type WriteContext } from "../registry/write-context.ts";
 import { applyBinding } from "../subresources/binding.ts";
+import { EPHEMERAL_CONTAINERS_RULES } from "../subresources/ephemeral-containers.ts";
 import { applyScale, SCALE_REF, scaleOf } from "../subresources/scale.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import { readList, readObject } from "../watch-cache/reads.ts";
@@ -101,17 +102,8 @@ class Dispatcher {
     if (!kind.stored) return await this.#document(request, kind);
     this.#requireVerb(request, kind);
     switch (request.verb) {
-      case "get": {
-        const { namespace, name, options } = request;
-        const object = await readObject(
-          this.#deps,
-          kind,
-          kind.namespaced ? namespace : "",
-          name,
-          options.resourceVersion,
-        );
-        return { type: "object", code: 200, kind, object, warnings: [] };
-      }
+      case "get":
+        return await this.#get(request, kind);
       case "list":
         return await this.#list(request, kind);
       case "create":
@@ -165,6 +157,13 @@ class Dispatcher {
     if (verdict !== undefined && !verdict.allowed) throw forbidden(attributes, verdict.reason);
   }
 
+  async #get(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const { name, options } = request;
+    const namespace = kind.namespaced ? request.namespace : "";
+    const object = await readObject(this.#deps, kind, namespace, name, options.resourceVersion);
+    return { type: "object", code: 200, kind, object, warnings: [] };
+  }
+
   #list(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
     const selection = selectionOf(request, kind);
     const countable = selection.matches === undefined && selection.name === undefined;
@@ -178,7 +177,7 @@ class Dispatcher {
     return { type: "object", code: 201, kind, object, warnings: context.warnings };
   }
 
-  async #update(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+  async #update(request: ApiRequest, kind: KindDefinition, rules: UpdateRules = {}): Promise<ApiResult> {
     const context = writeContext(request, kind);
     const decode = (): KubeObject => decodeObject(targetOf(context, kind), request.body, request.contentType);
     let first: KubeObject | undefined = decode();
@@ -198,16 +197,16 @@ class Dispatcher {
           return await this.#deps.registry.create(context, object);
         }
       : undefined;
-    const { object, created } = await this.#deps.registry.update(context, produce, {}, absent);
+    const { object, created } = await this.#deps.registry.update(context, produce, rules, absent);
     return { type: "object", code: created ? 201 : 200, kind, object, warnings: context.warnings };
   }
 
-  async #patch(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+  async #patch(request: ApiRequest, kind: KindDefinition, rules: UpdateRules = {}): Promise<ApiResult> {
     const context = writeContext(request, kind);
     const patch = decodePatch(kind, request.contentType, request.body, () => patchSchemaFor(kind.schemaName));
     const produce = (old: CachedObject): KubeObject =>
       acceptObject(targetOf(context, kind), patch.apply(old.copy()), patch.duplicates);
-    const { object } = await this.#deps.registry.update(context, produce);
+    const { object } = await this.#deps.registry.update(context, produce, rules);
     return { type: "object", code: 200, kind, object, warnings: context.warnings };
   }
 
@@ -263,6 +262,11 @@ class Dispatcher {
         { group: kind.group, resource: `${kind.resource}/${request.subresource}` },
         request.verb,
       );
+    }
+    if (id === "pods/ephemeralcontainers") {
+      if (request.verb === "get") return await this.#get(request, kind);
+      const change = request.verb === "patch" ? this.#patch.bind(this) : this.#update.bind(this);
+      return await change(request, kind, EPHEMERAL_CONTAINERS_RULES);
     }
     if (id === "namespaces/finalize") return await this.#finalize(request, kind);
     const document = kindForGvk(definition);
