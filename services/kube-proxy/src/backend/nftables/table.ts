@@ -44,12 +44,14 @@ export const SET_NAMES: readonly SetName[] = [
 ];
 
 const VIP = "ip daddr . meta l4proto . th dport";
+/** For sets that only typeof can declare: nft cannot read "th" back from those (1.0.6: conflicting protocols). */
+const VIP_TYPES = "ip daddr . meta l4proto . udp dport";
 const CLIENT = `ip saddr . ${VIP}`;
 
 const SETS = `
  map services { type ipv4_addr . inet_proto . inet_service : verdict; }
- map endpoints { typeof ${VIP} . numgen random mod 2 : ip daddr . th dport; }
- map choices { typeof ${VIP} . numgen random mod 2 : meta priority; }
+ map endpoints { typeof ${VIP_TYPES} . numgen random mod 2 : ip daddr . udp dport; }
+ map choices { typeof ${VIP_TYPES} . numgen random mod 2 : meta priority; }
  map slots { type ipv4_addr . inet_proto . inet_service . classid : ipv4_addr . inet_service; }
  map affinity {
   type ipv4_addr . ipv4_addr . inet_proto . inet_service : classid; flags dynamic,timeout; timeout 3h; size 262144;
