@@ -61,7 +61,7 @@ function printStatuses(processes: readonly ProcessStatus[]): void {
     `${one.component}/${one.instance}`,
     one.state,
     one.pid > 0 ? String(one.pid) : "-",
-    String(one.ports.main),
+    one.ports.main > 0 ? String(one.ports.main) : "",
     one.ports.grpc > 0 ? String(one.ports.grpc) : "",
     String(one.restarts),
     one.leader ? "leader" : "",

@@ -15,6 +15,8 @@ import {
 } from "./cluster-spec.ts";
 import { askControl } from "./control-api.ts";
 import { endLeftovers, removeGround, survivors } from "./leftovers.ts";
+import { ExposeError, exposeTargets, parseWish } from "./expose-targets.ts";
+import { createProber, NotOkError } from "./probe.ts";
 import { isAlive } from "./process-table.ts";
 import { readState, type ClusterState, type Exposed } from "./state-file.ts";
 import type { ChaosAction, ProcessRecord } from "./supervisor.ts";
@@ -44,8 +46,11 @@ export interface Cluster extends AsyncDisposable {
   readonly paths: ClusterPaths;
   status(): Promise<ClusterState>;
   readonly chaos: Chaos;
-  /** Leads a port of 127.0.0.1, a free one where unset, to host:port addresses inside a containerd cluster. */
-  expose(wish: { port?: number; targets: readonly string[]; label?: string }): Promise<Exposed>;
+  /**
+   * Leads a port of 127.0.0.1, a free one where unset, to "SERVICE", "NAMESPACE/SERVICE:PORT", "NODEPORT" or
+   * "ADDRESS:PORT" inside a containerd cluster. Rejects with ExposeError for what cannot be reached.
+   */
+  expose(target: string, options?: { port?: number }): Promise<Exposed>;
   /** Closes a port that `expose` opened. */
   unexpose(port: number): Promise<void>;
   /** Ends all processes; `purge` removes the data too. */
@@ -184,10 +189,11 @@ export async function attach(name: string, home: string = homeDir()): Promise<Cl
       thaw: (target) => act("thaw", target),
       start: (target) => act("start", target),
     },
-    expose: async ({ port = 0, targets, label = targets.join(",") }) => {
-      const exposed = (await askControl(paths.socket, { op: "expose", port, targets, label }))?.exposed;
-      if (exposed === undefined) throw new ClusterError(`cluster "${name}" is gone`);
-      return exposed;
+    expose: async (target, { port = 0 } = {}) => {
+      const targets = await resolveTargets(target, paths, state.records);
+      const answer = await askControl(paths.socket, { op: "expose", port, targets, label: target });
+      if (answer?.exposed === undefined) throw new ClusterError(`cluster "${name}" is gone`);
+      return answer.exposed;
     },
     unexpose: async (port) => {
       if ((await askControl(paths.socket, { op: "unexpose", port })) === undefined)
@@ -228,4 +234,24 @@ export async function stopCluster(name: string, options: { home?: string; purge?
 function runtimeOf(paths: ClusterPaths): Runtime | undefined {
   if (!existsSync(paths.spec)) return undefined;
   return (JSON.parse(readFileSync(paths.spec, "utf8")) as Partial<ClusterSpec>).runtime;
+}
+
+async function resolveTargets(
+  target: string,
+  paths: ClusterPaths,
+  records: readonly ProcessRecord[],
+): Promise<string[]> {
+  const kubelets = records.filter(({ spec }) => spec.component === "kubelet");
+  const addresses = kubelets.flatMap(({ spec }) => (spec.inside === undefined ? [] : [spec.inside.address]));
+  const api = records.find(({ spec }) => spec.component === "api-server")?.spec.ports.main ?? 0;
+  const prober = createProber(paths.pki);
+  try {
+    return await exposeTargets(parseWish(target), addresses, (where) => prober.getJson(api, where));
+  } catch (error) {
+    if (error instanceof NotOkError)
+      throw new ExposeError(`no Service "${target}": ${error.message}`, { cause: error });
+    throw error;
+  } finally {
+    prober.close();
+  }
 }

@@ -27,6 +27,11 @@ export type ControlAnswer =
     }
   | { readonly ok: false; readonly error: string };
 
+/** The supervisor refused, and said why. */
+export class ControlError extends Error {
+  override readonly name = "ControlError";
+}
+
 export type ControlHandler = (request: ControlRequest) => Promise<ControlAnswer>;
 
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -66,7 +71,7 @@ async function readAll(socket: Socket): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Asks the supervisor behind `path`; undefined where nobody listens there. Rejects where the supervisor refuses. */
+/** Asks the supervisor behind `path`; undefined where nobody listens there. Rejects with ControlError where it refuses. */
 export function askControl(path: string, request: ControlRequest): Promise<(ControlAnswer & { ok: true }) | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path, allowHalfOpen: true });
@@ -82,7 +87,7 @@ export function askControl(path: string, request: ControlRequest): Promise<(Cont
       if (text === "") return resolve(undefined);
       const reply = JSON.parse(text) as ControlAnswer;
       if (reply.ok) resolve(reply);
-      else reject(new Error(reply.error));
+      else reject(new ControlError(reply.error));
     });
   });
 }

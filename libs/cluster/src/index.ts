@@ -13,9 +13,12 @@ export {
   MissingProgramError,
   NATS_SERVER,
 } from "./external-programs.ts";
+export { ControlError } from "./control-api.ts";
+export { ExposeError } from "./expose-targets.ts";
 export { pssKib } from "./process-table.ts";
-export type { ClusterState } from "./state-file.ts";
+export type { ClusterState, Exposed } from "./state-file.ts";
 export type { ProcessRecord } from "./supervisor.ts";
+export { nodeImageStore } from "./containerd-cluster.ts";
 export { ensureNodePrograms, nodeRuntimeMissing } from "./node-programs.ts";
 export type { NodePrograms } from "./node-programs.ts";
 export { createPlatform, openPlatform } from "./platform/create-platform.ts";

@@ -8,10 +8,15 @@ import type { ProcessSpec } from "./process-plan.ts";
 
 const PROBE_TIMEOUT_MS = 3_000;
 
+/** The api-server answered something else than 200. */
+export class NotOkError extends Error {
+  override readonly name = "NotOkError";
+}
+
 export interface Prober {
   /** Undefined where it is ready, else what is missing. Never rejects. */
   probe(spec: ProcessSpec, kind: "ready" | "live"): Promise<string | undefined>;
-  /** GET on the api-server as the cluster's admin; the parsed body. Rejects on any answer but 200. */
+  /** GET on the api-server as the cluster's admin; the parsed body. Rejects with NotOkError on any answer but 200. */
   getJson(port: number, path: string): Promise<unknown>;
   close(): void;
 }
@@ -61,7 +66,7 @@ export function createProber(pkiDir: string, containerdSocket?: (node: string) =
     },
     async getJson(port, where) {
       const { status, body } = await get(port, where);
-      if (status !== 200) throw new Error(`GET ${where}: ${status}: ${body.slice(0, 300)}`);
+      if (status !== 200) throw new NotOkError(`GET ${where}: ${status}: ${body.slice(0, 300)}`);
       return JSON.parse(body) as unknown;
     },
     close: () => agent.destroy(),
