@@ -125,6 +125,15 @@ describe("texts", () => {
     expect(nodeScript(made, node, false)).not.toContain("-t overlay");
   });
 
+  test("a node has no network configuration of the machine, and rules for a way out only with one", () => {
+    const made = plan(1);
+    const [node] = made.nodes;
+    if (node === undefined) throw new Error("no node");
+    expect(nodeScript(made, node, true)).toContain('rm -rf "$root/etc/cni/net.d"');
+    expect(nodeScript(made, node, true)).not.toContain("masquerade");
+    expect(nodeScript({ ...made, egress: true }, node, true)).toContain('oifname "tap0" masquerade');
+  });
+
   test("containerd's configuration has standard paths and our pause image", () => {
     const text = containerdConfig(programs, "native");
     expect(text).toContain('sandbox_image = "coxswain.local/pause:1"');

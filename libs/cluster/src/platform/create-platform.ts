@@ -40,7 +40,7 @@ export interface Platform {
 export async function createPlatform(plan: PlatformPlan, env: Env): Promise<Platform> {
   const marker = path.join(runDir(plan.id), "plan");
   const digest = digestOf(plan);
-  if (!isMade(marker, digest)) {
+  if (!isMade(plan, marker, digest)) {
     await removePlatform(plan.id, plan.dataDir, env);
     try {
       await make(plan);
@@ -56,15 +56,24 @@ export async function createPlatform(plan: PlatformPlan, env: Env): Promise<Plat
 const digestOf = (plan: PlatformPlan): string => createHash("sha256").update(JSON.stringify(plan)).digest("hex");
 
 /** After a reboot the folder may be there without its mounts: a pin counts only as a mounted one. */
-function isMade(marker: string, digest: string): boolean {
+function isMade(plan: PlatformPlan, marker: string, digest: string): boolean {
   if (!existsSync(marker) || readFileSync(marker, "utf8") !== digest) return false;
-  return isPin(path.join(path.dirname(marker), "net", FABRIC));
+  return pins(plan).every(([kind, name]) => isPin(path.join(runDir(plan.id), kind, name)));
+}
+
+/** The kind and the member of every namespace that is to be pinned. */
+function pins(plan: PlatformPlan): [kind: string, name: string][] {
+  return [
+    ["net", FABRIC],
+    ...plan.controlMembers.map(({ name }): [string, string] => ["net", name]),
+    ...plan.nodes.flatMap(({ name }) => ["net", "mount", "uts"].map((kind): [string, string] => [kind, name])),
+  ];
 }
 
 const NSFS_MAGIC = 0x6e_73_66_73;
 
 /** Whether a namespace is mounted on `file`. */
-export function isPin(file: string): boolean {
+function isPin(file: string): boolean {
   return existsSync(file) && statfsSync(file).type === NSFS_MAGIC;
 }
 
@@ -75,13 +84,13 @@ async function make(plan: PlatformPlan): Promise<void> {
   const run = runDir(plan.id);
   const pin = (kind: string, name: string): string => `--${kind}=${run}/${kind}/${name}`;
   // A namespace can be pinned only on a mount that is private, and one lazy unmount takes all pins away.
-  await shell(`mount --bind ${quote(run)} ${quote(run)} && mount --make-private ${quote(run)}`);
-  await shell(fabricScript(ip), [unshare, pin("net", FABRIC)]);
+  await shell(run, plan, `mount --bind ${quote(run)} ${quote(run)} && mount --make-private ${quote(run)}`);
+  await shell(FABRIC, plan, fabricScript(ip), [unshare, pin("net", FABRIC)]);
   const control = plan.controlMembers.map((member) =>
-    shell(memberScript(ip, member), [unshare, pin("net", member.name)]),
+    shell(member.name, plan, memberScript(ip, member), [unshare, pin("net", member.name)]),
   );
   const nodes = plan.nodes.map((node) =>
-    shell(nodeScript(plan, node, overlay), [
+    shell(node.name, plan, nodeScript(plan, node, overlay), [
       unshare,
       ...["net", "mount", "uts"].map((kind) => pin(kind, node.name)),
       "--propagation=slave",
@@ -90,17 +99,15 @@ async function make(plan: PlatformPlan): Promise<void> {
   const outcomes = await Promise.allSettled([...nodes, ...control]);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   const members: MemberPlan[] = [...plan.controlMembers, ...plan.nodes];
-  if (members.length > 0) await shell(plugScript(ip, members), [plan.programs.nsenter, `--net=${run}/net/${FABRIC}`]);
+  if (members.length > 0)
+    await shell(FABRIC, plan, plugScript(ip, members), [plan.programs.nsenter, `--net=${run}/net/${FABRIC}`]);
 }
 
 function prepareFolders(plan: PlatformPlan, snapshotter: Snapshotter): void {
   const run = runDir(plan.id);
   for (const folder of ["net", "mount", "uts", "host"]) mkdirSync(path.join(run, folder), { recursive: true });
   writeFileSync(path.join(run, "label"), process.env[RUN_LABEL] ?? "");
-  const pinned: [string, string][] = [["net", FABRIC]];
-  for (const { name } of plan.controlMembers) pinned.push(["net", name]);
-  for (const { name } of plan.nodes) pinned.push(["net", name], ["mount", name], ["uts", name]);
-  for (const [kind, name] of pinned) writeFileSync(path.join(run, kind, name), "");
+  for (const [kind, name] of pins(plan)) writeFileSync(path.join(run, kind, name), "");
   for (const member of [...plan.controlMembers, ...plan.nodes]) makeTrackingCgroup(member.cgroup);
   for (const node of plan.nodes) prepareNode(plan, node, snapshotter);
 }
@@ -137,18 +144,14 @@ umount "$d/m"; rm -rf "$d"`;
   });
 }
 
-async function shell(script: string, prefix: readonly string[] = []): Promise<void> {
+/** Runs a script of root's for `what`, in the namespaces that `prefix` makes or enters. */
+async function shell(what: string, plan: PlatformPlan, script: string, prefix: readonly string[] = []): Promise<void> {
   const [command, ...args] = [...prefix, "/bin/sh", "-c", script];
   await new Promise<void>((resolve, reject) => {
-    execFile(
-      command,
-      args,
-      { env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" } },
-      (error, _out, said) => {
-        if (error === null) resolve();
-        else reject(new PlatformError(`${prefix.at(-1) ?? "mount"}: ${said.trim() || error.message}`));
-      },
-    );
+    execFile(command, args, { env: plan.programs.env }, (error, _out, said) => {
+      if (error === null) resolve();
+      else reject(new PlatformError(`${what}: ${said.trim() || error.message}`));
+    });
   });
 }
 

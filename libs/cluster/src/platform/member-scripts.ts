@@ -37,7 +37,7 @@ export function nodeScript(plan: PlatformPlan, node: NodePlan, overlay: boolean)
   const root = path.join(node.dir, "root");
   return [
     memberScript(plan.programs.ip, node),
-    ...(plan.egress ? [egressRules(plan)] : []),
+    ...(plan.egress ? [`${quote(plan.programs.nft)} -f - <<'END'\n${EGRESS_RULES}\nEND`] : []),
     `echo ${quote(node.name)} > /proc/sys/kernel/hostname`,
     `root=${quote(root)}; dir=${quote(node.dir)}`,
     `mount --bind "$root" "$root"`,
@@ -45,6 +45,8 @@ export function nodeScript(plan: PlatformPlan, node: NodePlan, overlay: boolean)
     overlay
       ? `mount -t overlay overlay -o "lowerdir=/etc,upperdir=$dir/etc,workdir=$dir/etc-work" "$root/etc"`
       : `cp -an /etc/. "$dir/etc/"; mount --bind "$dir/etc" "$root/etc"`,
+    // A network configuration of the machine's own containers must not become the node's.
+    `rm -rf "$root/etc/cni/net.d"; mkdir "$root/etc/cni/net.d"`,
     `mount --bind "$dir/var" "$root/var"`,
     `mount --bind "$dir/tmp" "$root/tmp"`,
     `mount --bind ${quote(node.run)} "$root/run"`,
@@ -54,11 +56,6 @@ export function nodeScript(plan: PlatformPlan, node: NodePlan, overlay: boolean)
     ENTER_ROOT,
     "",
   ].join("\n");
-}
-
-function egressRules({ programs }: PlatformPlan): string {
-  const env = Object.entries(programs.env).map(([name, value]) => quote(`${name}=${value}`));
-  return `env ${env.join(" ")} ${quote(programs.nft)} -f - <<'END'\n${EGRESS_RULES}\nEND`;
 }
 
 /** Kernel file systems, and every other top folder of the machine, read-only. */
