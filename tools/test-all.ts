@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import {
+  ensureKubectl,
   ensureNodePrograms,
   ensureProgram,
   ETCD,
@@ -82,7 +83,9 @@ async function runNodes(): Promise<Tally> {
     return { passed: 0, failed: 0, skipped: 1 };
   }
   // Now, while there is a network to get them over.
-  await ensureNodePrograms(tools, (line) => console.log(line));
+  const say = (line: string): void => console.log(line);
+  await ensureNodePrograms(tools, say, { egress: true });
+  await ensureKubectl(tools, say);
   return runVitest("nodes", true);
 }
 
