@@ -281,6 +281,16 @@ describe("container", () => {
     await expect(made).rejects.toThrow(message);
   });
 
+  test.each([
+    [{ uid: 7 }, { runAsUser: 7, runAsGroup: 9 }],
+    [{ username: "nginx" }, { runAsUserName: "nginx", runAsGroup: 9 }],
+  ])("a group without a user is the group of the image's user %j", async (user, linux) => {
+    const spec: Spec = { securityContext: { runAsGroup: 9 } };
+    const config = await container({}, spec, { imageUser: () => Promise.resolve(user) });
+    expect(config.linux).toMatchObject(linux);
+    expect(sandbox(spec).linux?.runAsGroup).toBeUndefined();
+  });
+
   test("runAsNonRoot lets others run, and asks nothing of images that may be anybody's", async () => {
     const imageUser = (): Promise<never> => Promise.reject(new Error("asked"));
     await expect(container({}, {}, { imageUser })).resolves.toBeDefined();

@@ -10,7 +10,7 @@ import type { ObjectCache } from "./object-cache.ts";
 import { podHostname } from "./pod-hostname.ts";
 import { planRuntimeAdmission } from "./runtime-admission.ts";
 import { containerResources, oomScoreAdj, podCgroup } from "./qos-resources.ts";
-import { containerSecurity, mustNotBeRoot, rootRefusal, sandboxSecurity, type ImageUser } from "./security-context.ts";
+import { containerSecurity, needsImageUser, rootRefusal, sandboxSecurity, type ImageUser } from "./security-context.ts";
 import type { ServiceSource } from "./service-environment.ts";
 
 /** What is the same for all pods of a node. */
@@ -106,7 +106,7 @@ export interface ContainerInput {
   readonly services?: ServiceSource;
   /** Absent: no mounts. */
   readonly volumes?: PodVolumes;
-  /** Whom the image runs as, as far as the runtime says; asked only for containers that must not run as root. */
+  /** Whom the image runs as, as far as the runtime says; asked only where that matters. */
   readonly imageUser?: () => Promise<ImageUser | undefined>;
   /** Of an ephemeral container: whose processes it sees. */
   readonly targetContainerId?: string;
@@ -116,7 +116,7 @@ export interface ContainerInput {
 export async function containerConfigOf(input: ContainerInput): Promise<ContainerConfig> {
   const { pod, container, kind, attempt, node, targetContainerId } = input;
   const { linux } = node;
-  if (linux !== undefined) await refuseRoot(input);
+  const imageUser = linux === undefined ? undefined : await checkedImageUser(input);
   const env = await environmentOf(input);
   const values = new Map(env.map((one) => [one.name, one.value]));
   const expand = (text: string): string => expandVariables(text, values);
@@ -146,17 +146,19 @@ export async function containerConfigOf(input: ContainerInput): Promise<Containe
       ? {}
       : {
           linux: {
-            ...containerSecurity(pod, container, targetContainerId),
+            ...containerSecurity({ pod, container, imageUser, targetContainerId }),
             oomScoreAdj: oomScoreAdj(pod, container, linux.memoryCapacityBytes),
           },
         }),
   };
 }
 
-async function refuseRoot({ pod, container, imageUser }: ContainerInput): Promise<void> {
-  if (!mustNotBeRoot(pod, container)) return;
-  const refusal = rootRefusal(pod, container, (await imageUser?.()) ?? {});
+/** Throws ContainerConfigError where the container may not run as its image's user, or as root at all. */
+async function checkedImageUser({ pod, container, imageUser }: ContainerInput): Promise<ImageUser | undefined> {
+  const user = needsImageUser(pod, container) ? await imageUser?.() : undefined;
+  const refusal = rootRefusal(pod, container, user ?? {});
   if (refusal !== undefined) throw new ContainerConfigError(refusal);
+  return user;
 }
 
 function podIpOf({ pod, podIp, node }: ContainerInput): string {

@@ -34,7 +34,8 @@ export function sandboxSecurity(pod: Pod): Omit<SandboxLinux, "cgroupParent"> {
     ipcMode: ipcMode(pod),
     pidMode: pidMode(pod),
     ...(runAsUser === undefined ? {} : { runAsUser }),
-    ...(runAsGroup === undefined ? {} : { runAsGroup }),
+    // Runtimes take a group only with its user; the sandbox's own user matters to nobody.
+    ...(runAsUser === undefined || runAsGroup === undefined ? {} : { runAsGroup }),
     supplementalGroups: groups(pod),
     privileged: [...initContainers, ...containers].some((one) => one.securityContext?.privileged === true),
     seccomp: { type: "RuntimeDefault" },
@@ -42,18 +43,28 @@ export function sandboxSecurity(pod: Pod): Omit<SandboxLinux, "cgroupParent"> {
 }
 
 /** True for a container that may run as anybody but root. */
-export function mustNotBeRoot(pod: Pod, container: Container): boolean {
+function mustNotBeRoot(pod: Pod, container: Container): boolean {
   return (container.securityContext?.runAsNonRoot ?? pod.spec?.securityContext?.runAsNonRoot) === true;
+}
+
+function userAndGroup(pod: Pod, container: Container): { user: number | undefined; group: number | undefined } {
+  const own = container.securityContext ?? {};
+  const ofPod = pod.spec?.securityContext ?? {};
+  return { user: own.runAsUser ?? ofPod.runAsUser, group: own.runAsGroup ?? ofPod.runAsGroup };
+}
+
+/** True where it matters whom the image runs as: it must not be root, or is the user to a group that the pod names. */
+export function needsImageUser(pod: Pod, container: Container): boolean {
+  const { user, group } = userAndGroup(pod, container);
+  return user === undefined && (group !== undefined || mustNotBeRoot(pod, container));
 }
 
 /** Upstream's reason why a container may not run, undefined where it may: it would run as root and must not. */
 export function rootRefusal(pod: Pod, container: Container, image: ImageUser): string | undefined {
-  const own = container.securityContext ?? {};
-  const ofPod = pod.spec?.securityContext ?? {};
   if (!mustNotBeRoot(pod, container)) return undefined;
   const { name, namespace, uid } = pod.metadata ?? {};
   const where = `(pod: "${name}_${namespace}(${uid})", container: ${container.name})`;
-  const user = own.runAsUser ?? ofPod.runAsUser;
+  const { user } = userAndGroup(pod, container);
   if (user !== undefined) return user === 0 ? `container's runAsUser breaks non-root policy ${where}` : undefined;
   if (image.uid === 0) return `container has runAsNonRoot and image will run as root ${where}`;
   if (image.uid === undefined && image.username !== undefined && image.username !== "") {
@@ -62,24 +73,27 @@ export function rootRefusal(pod: Pod, container: Container, image: ImageUser): s
   return undefined;
 }
 
+export interface ContainerSecurityInput {
+  readonly pod: Pod;
+  readonly container: Container;
+  /** Where needsImageUser says so. */
+  readonly imageUser?: ImageUser | undefined;
+  /** Whose processes it sees, besides its own. */
+  readonly targetContainerId?: string | undefined;
+}
+
 /** The container's security, without what depends on resources. */
-export function containerSecurity(
-  pod: Pod,
-  container: Container,
-  targetContainerId: string | undefined,
-): Omit<ContainerLinux, "oomScoreAdj"> {
+export function containerSecurity(input: ContainerSecurityInput): Omit<ContainerLinux, "oomScoreAdj"> {
+  const { pod, container, targetContainerId } = input;
   const own = container.securityContext ?? {};
   const ofPod = pod.spec?.securityContext ?? {};
   const privileged = own.privileged ?? false;
-  const runAsUser = own.runAsUser ?? ofPod.runAsUser;
-  const runAsGroup = own.runAsGroup ?? ofPod.runAsGroup;
   const open = privileged || own.procMount === "Unmasked";
   return {
     privileged,
     readonlyRootfs: own.readOnlyRootFilesystem ?? false,
     noNewPrivs: own.allowPrivilegeEscalation === false,
-    ...(runAsUser === undefined ? {} : { runAsUser }),
-    ...(runAsGroup === undefined ? {} : { runAsGroup }),
+    ...runAs(input),
     supplementalGroups: groups(pod),
     addCapabilities: own.capabilities?.add ?? [],
     dropCapabilities: own.capabilities?.drop ?? [],
@@ -90,6 +104,17 @@ export function containerSecurity(
     ...(targetContainerId === undefined ? {} : { targetContainerId }),
     maskedPaths: open ? [] : MASKED_PATHS,
     readonlyPaths: open ? [] : READONLY_PATHS,
+  };
+}
+
+function runAs({ pod, container, imageUser }: ContainerSecurityInput) {
+  const { user, group } = userAndGroup(pod, container);
+  const runAsUser = user ?? imageUser?.uid;
+  const { username = "" } = imageUser ?? {};
+  return {
+    ...(runAsUser === undefined ? {} : { runAsUser }),
+    ...(runAsUser === undefined && username !== "" ? { runAsUserName: username } : {}),
+    ...(group === undefined ? {} : { runAsGroup: group }),
   };
 }
 
