@@ -21,6 +21,7 @@ import { CpuUsage } from "./cpu-usage.ts";
 import { CriChannel } from "./cri-channel.ts";
 import { readLogFile } from "./log-file.ts";
 import { RuntimeContainers } from "./runtime-containers.ts";
+import { hasEvents, RuntimeEvents } from "./runtime-events.ts";
 import { ignoreNotFound, RuntimeSandboxes } from "./runtime-sandboxes.ts";
 import { CHANGE_TIMEOUT_MS, PULL_TIMEOUT_MS, READ_TIMEOUT_MS } from "./time-limits.ts";
 
@@ -53,20 +54,27 @@ class RuntimeV1Cri implements ContainerdCri {
   readonly #dial: Dial;
   readonly #cpu = new CpuUsage();
 
-  constructor({ env, endpoint, dial }: ContainerdCriOptions) {
+  readonly #events: RuntimeEvents;
+  #hasEvents = false;
+
+  constructor({ env, logger, endpoint, dial }: ContainerdCriOptions) {
     this.#env = env;
     this.#dial = dial ?? dialTcp;
     this.#channel = new CriChannel(env, endpoint);
     this.#sandboxes = new RuntimeSandboxes(this.#channel);
     this.#containers = new RuntimeContainers(env, this.#channel, this.#sandboxes);
+    const list = (): Promise<ContainerStatus[]> => this.#containers.list({});
+    this.#events = new RuntimeEvents({ env, logger, channel: this.#channel, list });
   }
 
   close(): void {
+    this.#events.close();
     this.#channel.close();
   }
 
   async version(): Promise<{ runtimeName: string; runtimeVersion: string }> {
     const { runtimeName, runtimeVersion } = await this.#channel.call("version", { version: "v1" }, READ_TIMEOUT_MS);
+    this.#hasEvents = hasEvents(runtimeName, runtimeVersion);
     return { runtimeName, runtimeVersion };
   }
 
@@ -201,6 +209,11 @@ class RuntimeV1Cri implements ContainerdCri {
 
   async removeImage(image: string): Promise<void> {
     await this.#channel.call("removeImage", { image: { image } }, CHANGE_TIMEOUT_MS).catch(ignoreNotFound);
+  }
+
+  /** Known once the runtime has told its version. */
+  get events(): Cri["events"] {
+    return this.#hasEvents ? (listener) => this.#events.subscribe(listener) : undefined;
   }
 
   /** An ended container, or one that is gone, writes no more; a runtime that is away says nothing of it. */
