@@ -16,6 +16,7 @@ import { writeCniConfig } from "./cni-config.ts";
 import { askPuller } from "./image-puller.ts";
 import { createLinuxPodCgroups } from "./linux-pod-cgroups.ts";
 import { readMachineFacts } from "./machine-facts.ts";
+import { createPodLogFiles } from "./pod-log-files.ts";
 
 export interface RealNodeOptions {
   readonly node: string;
@@ -103,6 +104,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
       }),
       network: createNetworkProber(env.timers),
       cgroups: createLinuxPodCgroups(options.cgroupRoot),
+      logs: createPodLogFiles(options.podLogsDir),
       services,
       pullImage: async (image) => {
         if (imagePuller !== undefined) await askPuller(imagePuller, image);

@@ -8,6 +8,7 @@ import type { PodVolumes } from "../volumes/contract.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import type { PodCgroups } from "./pod-cgroups.ts";
 import type { PodEvents } from "./pod-events.ts";
+import type { PodLogs } from "./pod-logs.ts";
 import type { NodeRuntime } from "./pod-runtime-config.ts";
 import type { ServiceSource } from "./service-environment.ts";
 import type { StatusWriter } from "./status-writer.ts";
@@ -17,6 +18,7 @@ export interface RealNode {
   readonly volumes: PodVolumes;
   readonly network: NetworkProber;
   readonly cgroups: PodCgroups;
+  readonly logs: PodLogs;
   readonly services: ServiceSource;
   /** Gets an image onto the node. Rejects with why it could not. */
   pullImage(image: string): Promise<void>;

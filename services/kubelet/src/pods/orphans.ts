@@ -4,6 +4,7 @@ import type { Logger } from "@coxswain/component-base";
 import type { Cri } from "../cri/contract.ts";
 import type { RuntimePod } from "./plan-adoption.ts";
 import type { PodCgroups } from "./pod-cgroups.ts";
+import type { PodLogs } from "./pod-logs.ts";
 import type { PodVolumes } from "../volumes/contract.ts";
 
 /** What a container gets whose pod nobody knows any more: its own grace is not known either. */
@@ -14,6 +15,7 @@ export interface OrphanDeps {
   readonly logger: Logger;
   readonly volumes?: PodVolumes;
   readonly cgroups?: PodCgroups;
+  readonly logs?: PodLogs;
 }
 
 export class Orphans {
@@ -43,14 +45,15 @@ export class Orphans {
     }
   }
 
-  /** Uids of pods that have volumes or cgroups on the node. */
+  /** Uids of pods that have volumes, cgroups or logs on the node. */
   async traces(): Promise<Set<string>> {
-    const { volumes, cgroups } = this.#deps;
-    return new Set([...((await volumes?.known()) ?? []), ...((await cgroups?.known()) ?? [])]);
+    const { volumes, cgroups, logs } = this.#deps;
+    const known = await Promise.all([volumes, cgroups, logs].map((one) => one?.known() ?? []));
+    return new Set(known.flat());
   }
 
   async #end(uid: string, { sandboxes, containers }: RuntimePod): Promise<void> {
-    const { cri, volumes, cgroups } = this.#deps;
+    const { cri, volumes, cgroups, logs } = this.#deps;
     const running = containers.filter((one) => one.state === "CONTAINER_RUNNING");
     await Promise.all(running.map((one) => cri.stopContainer(one.id, GRACE_SECONDS)));
     for (const { id } of sandboxes) {
@@ -59,5 +62,6 @@ export class Orphans {
     }
     await volumes?.tearDown(uid);
     await cgroups?.remove(uid);
+    await logs?.remove(uid);
   }
 }

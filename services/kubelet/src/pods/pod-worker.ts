@@ -137,14 +137,20 @@ export class PodWorker implements StatusSource {
     this.#again = true;
     if (this.#running) return;
     this.#running = true;
-    this.#run().then(
-      () => (this.#running = false),
-      (error: unknown) => {
-        this.#running = false;
-        this.#context.logger.error({ pod: this.key, err: error }, "a pod could not be synced");
-        this.#wakeAt(this.#context.env.clock.now() + RETRY_MS);
-      },
-    );
+    void this.#runToRest();
+  }
+
+  async #runToRest(): Promise<void> {
+    try {
+      await this.#run();
+    } catch (error) {
+      this.#context.logger.error({ pod: this.key, err: error }, "a pod could not be synced");
+      this.#again = false;
+      this.#wakeAt(this.#context.env.clock.now() + RETRY_MS);
+    }
+    this.#running = false;
+    // What came when the last plan was done, but before this.
+    if (this.#again) this.sync();
   }
 
   onRuntimeEvent(event: ContainerEvent): void {

@@ -137,6 +137,7 @@ export async function removeSandboxes({ context, state }: SandboxInput, keep = 0
     await context.cri.removePodSandbox(state.stoppedSandboxes[0] ?? "");
     state.stoppedSandboxes.shift();
   }
+  if (keep === 0) await context.logs?.remove(state.pod.metadata?.uid ?? "");
 }
 
 /** Gives back volumes and cgroups; where that fails, the state says when to try again. */

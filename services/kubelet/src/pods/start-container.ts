@@ -180,6 +180,7 @@ function forget({ context, state, record }: Omit<StartInput, "signal">, id: stri
   const work = [
     context.cri.removeContainer(id),
     context.volumes?.forgetLife(state.pod, record.spec, attempt) ?? Promise.resolve(),
+    context.logs?.removeLife(state.pod, record.name, attempt) ?? Promise.resolve(),
   ];
   for (const one of work) {
     one.catch((error: unknown) => {
