@@ -34,6 +34,8 @@ export interface BuildRequest {
   readonly config?: RunConfig;
   /** "amd64" or "arm64"; this machine's where unset. */
   readonly architecture?: string;
+  /** The archive leaves out the base's layers: it can be imported only where the base has been. */
+  readonly thin?: boolean;
 }
 
 export interface BuiltImage {
@@ -62,7 +64,7 @@ export async function buildImage(request: BuildRequest): Promise<BuiltImage> {
     const base = await openBase(request.base, architecture);
     const blobs = new Map<string, BlobSource>();
     const layers = [...base.layers];
-    for (const layer of base.layers) blobs.set(layer.digest, base.blobs.get(layer.digest)!);
+    if (request.thin !== true) for (const layer of base.layers) blobs.set(layer.digest, base.blobs.get(layer.digest)!);
     for (const [at, files] of request.layers.entries()) {
       const file = path.join(scratch, `${at}.tar`);
       const layer = await writeLayer(files, file);
