@@ -303,6 +303,23 @@ describe("mounts", () => {
     expect(hosts).toBe(`# Kubernetes-managed hosts file (host network).\n${await read("/etc/hosts")}`);
   });
 
+  test("a container that joins late has volumes that none had mounted before", async () => {
+    configMap({ a: "1" });
+    const pod = podWith([], { volumes: [conf] });
+    await at.volumes.setUp(pod);
+    const debug = { ...container([{ name: "conf", mountPath: "/conf" }]), name: "debug" };
+    const joined = { ...pod, spec: { containers: [], ...pod.spec, ephemeralContainers: [debug] } };
+    const [first] = await at.volumes.mounts(joined, debug, facts);
+    expect(await read(`${first?.hostPath}/a`)).toBe("1");
+    await at.cluster.client().delete(CONFIG_MAPS, { namespace: "default", name: "conf" });
+    at.skip(11_000);
+    const other = { ...joined, metadata: { ...pod.metadata, uid: "u-2" } };
+    await at.volumes.setUp(pod);
+    await expect(at.volumes.mounts(other, debug, facts)).rejects.toThrow(
+      'MountVolume.SetUp failed for volume "conf" : configmap "conf" not found',
+    );
+  });
+
   test("a sub path is made in the volume and bound", async () => {
     const pod = podWith([{ name: "work", emptyDir: {} }]);
     await at.volumes.setUp(pod);

@@ -220,7 +220,10 @@ export interface Cri {
   containerStats(
     sandboxId: string,
   ): Promise<{ containerId: string; cpuNanoCores: number; memoryWorkingSetBytes: number }[]>;
-  imageStatus(image: string): Promise<{ id: string; sizeBytes: number } | undefined>;
+  /** `user` is whom the image runs as where nobody says otherwise, as a number or a name; absent where it is not known. */
+  imageStatus(
+    image: string,
+  ): Promise<{ id: string; sizeBytes: number; user?: { uid?: number; username?: string } } | undefined>;
   pullImage(image: string): Promise<string>;
   listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]>;
   removeImage(image: string): Promise<void>;

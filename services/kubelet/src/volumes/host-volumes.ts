@@ -10,8 +10,8 @@ import type { ContainerMount } from "../cri/contract.ts";
 import { podHostNames } from "../pods/pod-hostname.ts";
 import type { ObjectCache } from "../pods/object-cache.ts";
 import { writeAtomically } from "./atomic-writer.ts";
-import { volumeMounts } from "./container-mounts.ts";
-import { VolumeError, type EndedLife, type MountFacts, type PodVolumes } from "./contract.ts";
+import { volumeMounts, volumePath } from "./container-mounts.ts";
+import { MountError, VolumeError, type EndedLife, type MountFacts, type PodVolumes } from "./contract.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { nodeHosts, podHosts } from "./hosts-file.ts";
 import type { Mounter } from "./mounter.ts";
@@ -83,7 +83,9 @@ class HostVolumes implements PodVolumes {
     return this.#alone(uidOf(pod), async () => {
       const folder = this.#folder(pod);
       const { mounter } = this.#deps;
-      const mounts = await volumeMounts({ container, plans: this.#plans(pod), folder, env: facts.env, mounter });
+      const plans = this.#plans(pod);
+      await this.#setUpLate(pod, container, plans);
+      const mounts = await volumeMounts({ container, plans, folder, env: facts.env, mounter });
       const taken = new Set(mounts.map((one) => one.containerPath));
       if (!taken.has("/etc/hosts")) {
         await this.#writeHosts(pod, folder, facts.podIp);
@@ -154,6 +156,22 @@ class HostVolumes implements PodVolumes {
     const dir = this.#folder(pod).volume(plan.plugin, plan.name);
     await this.#makeFolder(dir, plan.tmpfs ? { sizeBytes: undefined } : undefined, mounted);
     return this.#write(pod, plan, contents);
+  }
+
+  /** A container that joined the pod late may be the first to mount a volume. */
+  async #setUpLate(pod: Pod, container: Container, plans: readonly VolumePlan[]): Promise<void> {
+    const folder = this.#folder(pod);
+    const wanted = new Set((container.volumeMounts ?? []).map(({ name }) => name));
+    for (const plan of plans) {
+      const dir = plan.kind === "hostPath" ? undefined : volumePath(plan, folder);
+      if (!wanted.has(plan.name) || dir === undefined || (await exists(dir))) continue;
+      try {
+        await this.#setUpVolume(pod, plan, new Set());
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new MountError(`MountVolume.SetUp failed for volume "${plan.name}" : ${reason}`, { cause: error });
+      }
+    }
   }
 
   async #setUpEmptyDir(
