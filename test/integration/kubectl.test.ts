@@ -218,6 +218,15 @@ describe("changing", () => {
     );
   });
 
+  test("a manifest that is a List", async () => {
+    const configMap = (name: string): object => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name } });
+    const list = { apiVersion: "v1", kind: "List", items: [configMap("listed-1"), configMap("listed-2")] };
+    expect(await k.ok(["apply", "-f", "-"], JSON.stringify(list))).toBe(
+      "configmap/listed-1 created\nconfigmap/listed-2 created\n",
+    );
+    await k.ok(["delete", "configmap", "listed-1", "listed-2"]);
+  });
+
   test("label, annotate, three kinds of patch, replace, edit", async () => {
     expect(await k.ok(["label", "deployment", "web", "tier=front"])).toBe("deployment.apps/web labeled\n");
     expect((await k.kubectl(["label", "deployment", "web", "tier=back"])).stderr).toMatch(

@@ -1,7 +1,6 @@
 // Real containers on real nodes, by the real kubectl: what a pod's spec says is what its containers see, and what happens to
 // them is what the API tells.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Pod } from "@coxswain/api";
@@ -151,7 +150,11 @@ echo "sub $(cat /sub/one.txt)"; grep -q ndots:5 /etc/resolv.conf && echo "dns $(
       podManifest(
         "both",
         [
-          shell("writer", "echo shm > /dev/shm/x; echo vol > /v/x; nc -lk -p 7000 -e echo over-loopback"),
+          shell(
+            "writer",
+            "echo shm > /dev/shm/x; echo vol > /v/x; exec node -e \"require('http').createServer((q,s)=>s.end('over-loopback')).listen(7000,'127.0.0.1')\"",
+            { image: NODE },
+          ),
           shell("reader", "sleep 3600", { volumeMounts: [{ name: "v", mountPath: "/v" }] }),
         ].map((one) => ({ ...one, volumeMounts: [{ name: "v", mountPath: "/v" }] })),
         {
@@ -171,10 +174,10 @@ echo "sub $(cat /sub/one.txt)"; grep -q ndots:5 /etc/resolv.conf && echo "dns $(
     expect(await shared.ok([...read, "cat /v/init /v/x /dev/shm/x"])).toBe("init\nvol\nshm\n");
     expect(
       await eventually(
-        () => shared.ok([...read, "nc 127.0.0.1 7000"]),
+        () => shared.ok([...read, "wget -qO- http://127.0.0.1:7000/"]),
         (said) => said !== "",
       ),
-    ).toBe("over-loopback\n");
+    ).toBe("over-loopback");
     await remove("both");
   });
 });
@@ -507,7 +510,7 @@ describe("services and names", () => {
       ),
     ) as string[];
     const pods = await shared.get<{ items: Pod[] }>(["pods", "-l", "app=web"]);
-    expect(addresses.toSorted()).toEqual(pods.items.map((pod) => pod.status?.podIP).toSorted());
+    expect(new Set(addresses)).toEqual(new Set(pods.items.map((pod) => pod.status?.podIP)));
     expect(await inClient("require('dns').resolve4('example.test',(e)=>console.log(e.code))")).toBe("EREFUSED\n");
   });
 
@@ -536,14 +539,11 @@ describe("services and names", () => {
   });
 });
 
-test("nothing listens for the cluster outside loopback", async () => {
-  // A connection to a pod's address from here has nowhere to go: the routing table knows no such net. Nothing is sent.
-  const routes = readFileSync("/proc/net/route", "utf8");
-  expect(routes).not.toMatch(/000[AF]F4|00F40A|0A0A60|000A12C6/);
-  const { apiServer } = shared.cluster.info;
-  const port = Number(new URL(apiServer).port);
-  await new Promise<void>((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(socket.destroy() && undefined));
-    socket.once("error", reject);
-  });
+test("the machine's own routing table knows nothing of the cluster", () => {
+  // Destinations are hexadecimal, least byte first: 10.244.x, 10.96.x, 198.18.x and 198.19.x.
+  const destinations = readFileSync("/proc/net/route", "utf8")
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split("\t")[1] ?? "");
+  expect(destinations.filter((one) => /(F40A|600A|12C6|13C6)$/.test(one))).toEqual([]);
 });
