@@ -13,6 +13,7 @@ import { nodeStores } from "./node-stores.ts";
 const run = promisify(execFile);
 const DEPLOYMENTS = ["check-out", "shopping-trolley", "customer"];
 const POLL_MS = 250;
+const LOG_PATIENCE_MS = 60_000;
 const REPLICAS = 10;
 
 type Say = (line: string) => void;
@@ -80,9 +81,21 @@ export class ShopDemo {
     await this.#show("get", "pods,services", "-o", "wide");
   }
 
-  /** The customer's newest count; undefined where it has said nothing yet, as a simulated one never does. */
+  /**
+   * The customer's newest count; undefined where it has said nothing yet, as a simulated one never does. Asks again while
+   * the kubelet that has the log is away.
+   */
   async report(): Promise<Report | undefined> {
-    return this.real ? lastReport(await this.#call("logs", "deployment/customer", "--tail=50")) : undefined;
+    if (!this.real) return undefined;
+    const deadline = this.#env.clock.monotonic() + LOG_PATIENCE_MS;
+    for (;;) {
+      try {
+        return lastReport(await this.#call("logs", "deployment/customer", "--tail=50"));
+      } catch (error) {
+        if (this.#env.clock.monotonic() > deadline) throw error;
+        await this.#env.timers.sleep(POLL_MS, this.#signal);
+      }
+    }
   }
 
   /** shopping-trolley from 4 to 10 pods. */

@@ -29,6 +29,23 @@ interface Receipt {
   readonly version: string;
 }
 
+/** Waits until every door is open: a shop that has not opened yet has failed nobody. */
+async function waitForOpening(doors: readonly string[]): Promise<void> {
+  for (const door of doors) {
+    const open = (): Promise<boolean> =>
+      new Promise((resolve) => {
+        const call = request(door, { agent: false, timeout: TIMEOUT_MS }, (response) => {
+          response.resume();
+          resolve(response.statusCode === 200);
+        });
+        call.on("timeout", () => call.destroy());
+        call.on("error", () => resolve(false));
+        call.end();
+      });
+    while (!(await open())) await env.timers.sleep(100, stop.signal);
+  }
+}
+
 function buy(agent: Agent | false): Promise<Receipt> {
   return new Promise((resolve, reject) => {
     const headers = { authorization: `Bearer ${key}`, "content-length": order.length };
@@ -70,8 +87,9 @@ async function report(): Promise<void> {
 }
 
 const keeping = new Agent({ keepAlive: true, maxSockets: 1 });
-const shoppers = Array.from({ length: SHOPPERS }, (_, at) => shopper(at === 0 ? keeping : false));
 try {
+  await waitForOpening(setting("DOORS").split(","));
+  const shoppers = Array.from({ length: SHOPPERS }, (_, at) => shopper(at === 0 ? keeping : false));
   await Promise.all([report(), ...shoppers]);
 } catch (error) {
   if (!isAbort(error)) throw error;

@@ -525,7 +525,7 @@ describe("services and names", () => {
   });
 
   test("the API is reached from a pod with its own token", async () => {
-    const script = `const fs=require('fs'),d='/var/run/secrets/kubernetes.io/serviceaccount/';require('https').get('https://kubernetes.default.svc/version',{ca:fs.readFileSync(d+'ca.crt'),headers:{authorization:'Bearer '+fs.readFileSync(d+'token')}},(s)=>{console.log(s.statusCode)})`;
+    const script = `const fs=require('fs'),d='/var/run/secrets/kubernetes.io/serviceaccount/';require('https').get('https://kubernetes.default.svc/version',{ca:fs.readFileSync(d+'ca.crt'),headers:{authorization:'Bearer '+fs.readFileSync(d+'token')}},(s)=>{console.log(s.statusCode);s.destroy()})`;
     expect(await inClient(script)).toBe("200\n");
   });
 
