@@ -44,6 +44,7 @@ export async function prepareContainerd(input: ContainerdInput): Promise<Contain
     dataDir: paths.dataDir,
     controlMembers: controlMembers(spec),
     nodes: spec.nodes,
+    egress: spec.egress === "nat",
     programs,
     visible: [input.dist, path.dirname(process.execPath)].filter((folder) => /^\/(tmp|var|run|etc)\//.test(folder)),
   });

@@ -75,7 +75,7 @@ export function busIdentities(options: ClusterPkiOptions): BusIdentity[] {
 function namesBySite(spec: ClusterSpec, site: Site): Record<string, string[]> {
   const names: Record<string, string[]> = {};
   for (const slot of planSlots(spec)) {
-    if (slot.component === "containerd") continue;
+    if (slot.wanted.main === 0) continue;
     const { address } = site.endpoint(slot);
     if (address !== "127.0.0.1") (names[servingCertificate(slot)] ??= []).push(address);
   }

@@ -116,8 +116,9 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
     case "controller-manager":
       return [`--cluster-cidr=${clusterCidr}`, `--node-cidr-mask-size=${nodeMask}`];
     case "cluster-dns":
-      return [`--cluster-ip=${CLUSTER_DNS_IP}`, `--cluster-domain=${CLUSTER_DOMAIN}`];
+      return [`--cluster-ip=${CLUSTER_DNS_IP}`, `--domain=${CLUSTER_DOMAIN}`];
     case "containerd":
+    case "egress":
     case "etcd":
     case "gateway":
     case "nats":

@@ -46,7 +46,8 @@ export function planProcesses(given: PlanInput): ProcessSpec[] {
     const { component, instance, node } = slot;
     const ports = input.ports.get(slotKey(component, instance));
     if (ports === undefined) throw new Error(`no ports for ${component}/${instance}`);
-    const listens = component === "containerd" ? undefined : input.site.endpoint(slot);
+    // What has no port of its own listens nowhere.
+    const listens = ports.main === 0 ? undefined : input.site.endpoint(slot);
     const inside = listens === undefined || listens.address === "127.0.0.1" ? {} : { inside: listens };
     const log = path.join(input.paths.logs, `${component}-${instance}.log`);
     return { component, instance, node, ports, ...inside, ...program(slot, input), log };
@@ -55,6 +56,7 @@ export function planProcesses(given: PlanInput): ProcessSpec[] {
 
 function program(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {
   if (slot.component === "containerd") return input.site.containerd(slot.node);
+  if (slot.component === "egress") return input.site.egress(slot.node);
   return input.site.place(slot, commandLine(slot, input));
 }
 

@@ -11,7 +11,8 @@ export type Component =
   | "controller-manager"
   | "cluster-dns"
   | "kubelet"
-  | "kube-proxy";
+  | "kube-proxy"
+  | "egress";
 
 /** Start order; stopping goes the other way. */
 export const COMPONENTS: readonly Component[] = [
@@ -25,14 +26,15 @@ export const COMPONENTS: readonly Component[] = [
   "cluster-dns",
   "kubelet",
   "kube-proxy",
+  "egress",
 ];
 
 /** Processes that are not ours: they serve no gRPC of ours, and take flags of their own. */
-const FOREIGN: readonly string[] = ["etcd", "nats", "containerd"];
+const FOREIGN: readonly string[] = ["etcd", "nats", "containerd", "egress"];
 export const isOurs = (component: string): boolean => !FOREIGN.includes(component);
 
 /** What dies with a node. */
-export const NODE_COMPONENTS: readonly Component[] = ["containerd", "kubelet", "kube-proxy"];
+export const NODE_COMPONENTS: readonly Component[] = ["containerd", "kubelet", "kube-proxy", "egress"];
 
 /** Which components end together, in which order: followers first, then the api-servers, then what they stand on. */
 export function stopWaves(components: readonly string[]): string[][] {
@@ -97,8 +99,10 @@ export function planSlots(spec: ClusterSpec): Slot[] {
     ...several("api-server", spec.apiServers, { main: 6443, grpc: 6444 }),
     ...several("scheduler", spec.schedulers, { main: 10259, grpc: 10269 }),
     ...several("controller-manager", spec.controllerManagers, { main: 10257, grpc: 10267 }),
+    ...several("cluster-dns", real ? 1 : 0, { main: 10271, grpc: 10281 }),
     ...onNodes("kubelet", { main: 10250, grpc: 10260 }),
     ...onNodes("kube-proxy", { main: 10256, grpc: 10266 }),
+    ...(spec.egress === "nat" ? onNodes("egress", { main: 0, grpc: 0 }) : []),
   ];
 }
 

@@ -1,5 +1,6 @@
 // Where the processes of a cluster live: on this machine's loopback (simulated nodes), or each in the namespaces of its
 // member (containerd). The plan of processes asks a site and knows no difference. Pure, given the platform.
+import { egressCommand } from "./platform/egress.ts";
 import type { NodeShare } from "./platform/node-share.ts";
 import type { Platform } from "./platform/create-platform.ts";
 import { memberOf, slotKey, type ProcessPorts, type Slot } from "./process-slots.ts";
@@ -29,6 +30,8 @@ export interface Site {
   /** The program, started where it belongs. */
   place(slot: Slot, program: Program): Program;
   containerd(node: string): Program;
+  /** A node's way out. */
+  egress(node: string): Program;
   /** Undefined where nodes are simulated. */
   node(name: string): NodeFacts | undefined;
 }
@@ -37,6 +40,9 @@ const LOOPBACK = "127.0.0.1";
 
 /** Every process listens on 127.0.0.1, on the port that it was given. */
 export function loopbackSite(ports: ReadonlyMap<string, ProcessPorts>): Site {
+  const none = (node: string): never => {
+    throw new Error(`${node} is simulated: it runs no program of its own`);
+  };
   return {
     endpoint: ({ component, instance }) => {
       const given = ports.get(slotKey(component, instance));
@@ -44,9 +50,8 @@ export function loopbackSite(ports: ReadonlyMap<string, ProcessPorts>): Site {
       return { address: LOOPBACK, ports: given };
     },
     place: (_slot, program) => program,
-    containerd: (node) => {
-      throw new Error(`${node} is simulated: it has no containerd`);
-    },
+    containerd: none,
+    egress: none,
     node: () => undefined,
   };
 }
@@ -61,6 +66,7 @@ export function fabricSite(platform: Platform, share: NodeShare): Site {
       return { command: entry.command, args: [...entry.args, command, ...args], env: given };
     },
     containerd: (node) => ({ ...platform.containerdCommand(node), env: platform.nodeEnv }),
+    egress: (node) => ({ ...egressCommand(platform.plan, node), env: platform.nodeEnv }),
     node: (name) => {
       const plan = platform.plan.nodes.find((node) => node.name === name);
       if (plan === undefined) throw new Error(`the platform has no node ${name}`);

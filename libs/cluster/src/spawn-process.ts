@@ -7,7 +7,7 @@ import { signal, startTimeOf } from "./process-table.ts";
 import type { SpawnedProcess } from "./supervisor.ts";
 
 /** What a child gets of the environment: no secrets of the caller, only what programs need. */
-const KEPT_VARIABLES = ["PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS"];
+const KEPT_VARIABLES = ["PATH", "HOME", "TMPDIR", "LANG", "TZ", "NODE_OPTIONS", "COXSWAIN_RUN_LABEL"];
 
 /** Spawns `spec`. A command that cannot be started counts as an exit with code 127. */
 export function spawnProcess(spec: ProcessSpec, compileCache: string): SpawnedProcess {

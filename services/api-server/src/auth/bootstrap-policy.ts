@@ -149,9 +149,8 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
   // Upstream's add-on comes with manifests of its own; ours is a process that makes its Service itself.
   "system:cluster-dns": [
     `${READ} | core | endpoints,namespaces,pods,services`,
-    "create,patch,update | core | services",
-    `${READ},create,patch,update | discovery.k8s.io | endpointslices`,
-    EVENTS,
+    "create,delete,update | core | services",
+    `${READ},create,delete,update | discovery.k8s.io | endpointslices`,
   ],
   "system:kube-scheduler": SCHEDULER,
   "system:kube-controller-manager": CONTROLLER_MANAGER,
