@@ -165,6 +165,19 @@ describe("node ipam", () => {
     expect(new Set(ranges()).size).toBe(40);
     expect(ranges()[0]).toBe("10.244.0.0/24");
   });
+
+  test("a preset range is left alone and counts as taken", async () => {
+    const fixture = makeFixture();
+    const preset = readyNode("preset", fixture.env.clock.now());
+    preset.spec = { podCIDR: "10.244.0.0/24", podCIDRs: ["10.244.0.0/24"] };
+    fixture.cluster.seed(NODES, preset);
+    fixture.cluster.seed(NODES, readyNode("asks", fixture.env.clock.now()));
+    const rangeOf = (name: string) =>
+      fixture.cluster.objects<Node>(NODES).find((one) => one.metadata?.name === name)?.spec?.podCIDR;
+    fixture.start("a");
+    expect(await fixture.until(() => rangeOf("asks") !== undefined)).toBe(true);
+    expect([rangeOf("preset"), rangeOf("asks")]).toEqual(["10.244.0.0/24", "10.244.1.0/24"]);
+  });
 });
 
 test("pod gc finds what is left behind", () => {

@@ -48,7 +48,7 @@ export class Orphans {
   /** Uids of pods that have volumes, cgroups or logs on the node. */
   async traces(): Promise<Set<string>> {
     const { volumes, cgroups, logs } = this.#deps;
-    const known = await Promise.all([volumes, cgroups, logs].map((one) => one?.known() ?? []));
+    const known = await Promise.all([volumes, cgroups, logs].map(async (one) => (await one?.known()) ?? []));
     return new Set(known.flat());
   }
 

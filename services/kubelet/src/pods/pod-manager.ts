@@ -50,7 +50,8 @@ export class PodManager {
     const { cri, env, logger } = this.context;
     this.#orphans = new Orphans(this.context);
     this.#stopListening = cri.events?.((event) => this.#onRuntimeEvent(event)) ?? ((): void => {});
-    if (cri.events === undefined) {
+    // Events tell nothing of pods that are gone: a real node is looked at as a whole in any case.
+    if (cri.events === undefined || context.cgroups !== undefined) {
       this.#lister = new RuntimeLister({ env, logger, cri, listed: (pods) => this.#observe(pods) });
     }
   }

@@ -55,6 +55,7 @@ function makeConfig({ context, state, record }: StartInput): Promise<ContainerCo
     podIp: pod.spec?.hostNetwork ? context.hostIp : (state.sandbox?.ip ?? ""),
     node: context.runtime,
     objects: context.objects,
+    imageUser: async () => (await context.cri.imageStatus(spec.image ?? ""))?.user,
     ...(context.services === undefined ? {} : { services: context.services }),
     ...(context.volumes === undefined ? {} : { volumes: context.volumes }),
     ...(targetContainerId === undefined ? {} : { targetContainerId }),
