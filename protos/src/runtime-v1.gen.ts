@@ -938,6 +938,8 @@ export interface Image {
   repoTags: Array<string>;
   repoDigests: Array<string>;
   size: string;
+  uid: Int64Value | null;
+  username: string;
   spec: ImageSpec | null;
   pinned: boolean;
 }
@@ -947,6 +949,8 @@ export interface ImageInput {
   repoTags?: ReadonlyArray<string> | null;
   repoDigests?: ReadonlyArray<string> | null;
   size?: (string | number) | null;
+  uid?: Int64ValueInput | null;
+  username?: string | null;
   spec?: ImageSpecInput | null;
   pinned?: boolean | null;
 }

@@ -26,7 +26,9 @@ async function open(): Promise<CriFixture> {
     for (const one of others) one.close();
   };
   const pod = (name: string): Partial<PodSandboxConfig> => containerd.pod(name);
-  return { cri, image: containerd.image, pulls: false, pod, reconnect, close };
+  const { node, image } = containerd;
+  const onNode = (...command: string[]): Promise<string> => node.run(node.programs.busybox, ...command);
+  return { cri, image, pulls: false, pod, onNode, reconnect, close };
 }
 
 criSuite("containerd", open);

@@ -198,11 +198,13 @@ function resourceTests(podOf: PodOf): void {
     const busy = await start(pod, ["sh", "-c", "while true; do :; done"], { resources: { cpuLimitMillis: 300 } });
     const figures = async (): Promise<{ cpuNanoCores: number; memoryWorkingSetBytes: number } | undefined> =>
       (await pod.fixture.cri.containerStats(pod.sandbox)).find((one) => one.containerId === busy);
-    await expect
-      .poll(async () => (await figures())?.cpuNanoCores, { interval: 300, timeout: 15_000 })
-      .toBeGreaterThan(50_000_000);
+    // The first figure of all may be over a moment only: with a limit that is a burst, or a pause.
+    const limited = async (): Promise<boolean> => {
+      const { cpuNanoCores = 0 } = (await figures()) ?? {};
+      return cpuNanoCores > 50_000_000 && cpuNanoCores < 600_000_000;
+    };
+    await expect.poll(limited, { interval: 300, timeout: 15_000 }).toBe(true);
     const found = await figures();
-    expect(found?.cpuNanoCores).toBeLessThan(600_000_000);
     expect(found?.memoryWorkingSetBytes).toBeGreaterThan(0);
   });
 }
@@ -253,6 +255,16 @@ function podTests(podOf: PodOf, folder: (pod: Pod) => string): void {
     expect(found).toContain("Read-only file system");
     expect(found).toMatch(/ master:\d+/);
     expect(readFileSync(path.join(hostPath, "back"), "utf8")).toBe("back\n");
+  });
+
+  test("a port of the node leads to the pod's", async () => {
+    const portMappings = [{ protocol: "TCP" as const, containerPort: 8080, hostPort: 18_080, hostIp: "" }];
+    const pod = await podOf(() => ({ portMappings }));
+    await start(pod, ["sh", "-c", "while true; do echo from pod | nc -l -p 8080; done"]);
+    const { onNode } = pod.fixture;
+    if (onNode === undefined) throw new Error("the suite needs a way to run programs on the node");
+    const ask = "nc -w 3 $(ip -4 -o addr show dev eth0 | sed 's#.*inet \\([0-9.]*\\)/.*#\\1#') 18080 < /dev/null";
+    await expect.poll(() => onNode("sh", "-c", ask).catch(String), { timeout: 10_000 }).toBe("from pod\n");
   });
 
   test("environment, arguments and working directory reach the process", async () => {

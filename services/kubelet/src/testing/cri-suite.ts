@@ -11,6 +11,8 @@ export interface CriFixture {
   readonly pulls: boolean;
   /** What a pod of this name needs beyond the least. */
   pod?(name: string): Partial<PodSandboxConfig>;
+  /** Runs one of busybox's programs on the node itself; resolves to its output. */
+  onNode?(this: void, ...command: string[]): Promise<string>;
   /** Another client of the same runtime, as a kubelet has that was started anew. */
   reconnect(): Cri;
   close(): Promise<void>;
@@ -166,7 +168,9 @@ export function criSuite(name: string, open: () => Promise<CriFixture>): void {
     });
 
     test("images: pulled ones are there, others are not", async () => {
-      expect(await fixture.cri.imageStatus(fixture.image)).toBeDefined();
+      const { id = "", sizeBytes = 0 } = (await fixture.cri.imageStatus(fixture.image)) ?? {};
+      expect(id).not.toBe("");
+      expect(sizeBytes).toBeGreaterThan(0);
       expect(await fixture.cri.imageStatus("example.com/never-pulled:1")).toBeUndefined();
       expect((await fixture.cri.listImages()).length).toBeGreaterThan(0);
       await expect(fixture.cri.pullImage("Not an image")).rejects.toThrow();

@@ -182,15 +182,19 @@ class RuntimeV1Cri implements ContainerdCri {
       const containerId = attributes?.id ?? "";
       const used = BigInt(cpu?.usageCoreNanoSeconds?.value ?? "0");
       const counted = this.#cpu.nanoCores(containerId, BigInt(cpu?.timestamp ?? "0"), used);
-      // Runtimes say 0 until they have two samples of their own.
-      const cpuNanoCores = Number(cpu?.usageNanoCores?.value ?? "0") || counted;
+      // The runtime's own figure is over the time since anybody asked last, which may be a moment.
+      const cpuNanoCores = counted ?? Number(cpu?.usageNanoCores?.value ?? "0");
       return { containerId, cpuNanoCores, memoryWorkingSetBytes: Number(memory?.workingSetBytes?.value ?? "0") };
     });
   }
 
-  async imageStatus(image: string): Promise<{ id: string; sizeBytes: number } | undefined> {
+  async imageStatus(image: string): ReturnType<Cri["imageStatus"]> {
     const found = await this.#channel.call("imageStatus", { image: { image } }, READ_TIMEOUT_MS);
-    return found.image === null ? undefined : { id: found.image.id, sizeBytes: Number(found.image.size) };
+    if (found.image === null) return undefined;
+    const { id, size, uid, username } = found.image;
+    // An image that names nobody runs as root.
+    const user = username === "" ? { uid: Number(uid?.value ?? 0) } : { username };
+    return { id, sizeBytes: Number(size), user };
   }
 
   async pullImage(image: string): Promise<string> {
