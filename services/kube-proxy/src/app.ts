@@ -42,7 +42,7 @@ export interface ProxyHealth {
 }
 
 export interface KubeProxyApp extends ComponentApp {
-  health(): ProxyHealth;
+  readonly health: () => ProxyHealth;
 }
 
 export interface KubeProxyDeps extends BaseDeps {
@@ -51,6 +51,8 @@ export interface KubeProxyDeps extends BaseDeps {
   /** One process may serve many packed nodes. */
   readonly nodeNames: readonly string[];
   readonly createBackend: (node: string) => ProxyBackend;
+  /** Serves health and metrics until the signal aborts. */
+  readonly serveHttps?: (app: KubeProxyApp, signal: AbortSignal) => Promise<void>;
   readonly options?: KubeProxyOptions;
 }
 
@@ -109,7 +111,7 @@ export function createKubeProxy(deps: KubeProxyDeps): KubeProxyApp {
     add: (node) => syncer.addresses(node),
     update: (node) => syncer.addresses(node),
   });
-  return {
+  const app: KubeProxyApp = {
     grpcServices: [proxyService(syncer)],
     checks: {
       "informer-sync": () =>
@@ -120,14 +122,18 @@ export function createKubeProxy(deps: KubeProxyDeps): KubeProxyApp {
     facts: () => ({ nodes: deps.nodeNames.slice(0, 5).join(","), services: String(syncer.first.serviceCount) }),
     async run(signal) {
       deps.informers.start(signal);
-      try {
+      const work = async (): Promise<void> => {
         await deps.informers.waitForSync(signal);
         await syncer.run(signal);
+      };
+      try {
+        await Promise.all([work(), deps.serveHttps?.(app, signal)]);
       } catch (error) {
         if (!isAbort(error) || !signal.aborted) throw error;
       }
     },
   };
+  return app;
 }
 
 /** Gathers changes and writes them to the backends, one write at a time. */

@@ -4,6 +4,7 @@ import { runComponent } from "@coxswain/component-base/process";
 import { InvalidArgumentError } from "commander";
 import { createKubeProxy } from "./app.ts";
 import { chooseBackend } from "./backend/choose-backend.ts";
+import { createHealthServer, serveUntilAborted } from "./health-server.ts";
 import { parseNodeNames } from "./node-names.ts";
 import { parseProxyMode, type ProxyMode } from "./proxy-mode.ts";
 
@@ -38,13 +39,14 @@ await runComponent<Flags>({
   version: "0.1.0",
   defaultPort: 10_256,
   defaultGrpcPort: 10_266,
+  servesHttps: false,
   flags: (command) =>
     void command
       .requiredOption("--nodes <names>", "nodes to serve, as in node-1,node-2 or node-[1-50]; repeatable", nodes)
       .option("--proxy-mode <mode>", "how rules are put in place", mode, "simulated")
       .option("--cluster-cidr <cidr>", "where pods have their addresses; repeatable", append, []),
   async create(deps) {
-    const { env, logger, metrics, flags } = deps;
+    const { env, logger, metrics, flags, servingTls, auth } = deps;
     const name = "kube-proxy";
     const createBackend = await chooseBackend(env, flags);
     const { client, informers } = connectComponent(deps, name);
@@ -56,6 +58,10 @@ await runComponent<Flags>({
       informers,
       nodeNames: flags.nodes,
       createBackend,
+      serveHttps: ({ checks, health }, signal) => {
+        const server = createHealthServer(servingTls, { checks, metrics, auth, clock: env.clock, health });
+        return serveUntilAborted(server, { host: flags.listenAddress, port: flags.port }, signal);
+      },
       options: flags.proxyMode === "nftables" ? { families: ["IPv4"] } : { onDemand: true },
     });
   },

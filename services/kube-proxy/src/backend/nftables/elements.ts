@@ -6,12 +6,8 @@ import type { Shape } from "./shape.ts";
 import { shapeName } from "./shape.ts";
 import { INSIDE_OFFSET, type SetName, type TableSettings } from "./table.ts";
 
-export interface SetElement {
-  readonly set: SetName;
-  readonly key: string;
-  /** Empty for sets that are no maps. */
-  readonly value: string;
-}
+/** Takes one element; the value is empty for sets that are no maps. */
+export type EmitElement = (set: SetName, key: string, value: string) => void;
 
 /** A slot for packets from inside has this bit, all others do not. */
 const INSIDE_BIT = 0x80000000;
@@ -59,22 +55,24 @@ export function shapeOf(rule: ProxyRule, settings: TableSettings): Shape | undef
   };
 }
 
-function endpointElements(
-  out: SetElement[],
+function emitEndpoints(
+  emit: EmitElement,
   vip: string,
   endpoints: readonly ProxyEndpoint[],
   sticky: boolean,
   inside: boolean,
 ): void {
-  const offset = inside ? INSIDE_OFFSET : 0;
   const slots = sticky ? slotsOf(endpoints) : [];
-  for (const [at, { ip, port }] of endpoints.entries()) {
+  let index = inside ? INSIDE_OFFSET : 0;
+  for (let at = 0; at < endpoints.length; at++) {
+    const { ip, port } = endpoints[at]!;
     const value = `${ip} . ${port}`;
-    const index = `${vip} . ${at + offset}`;
-    out.push({ set: "endpoints", key: index, value });
+    const key = `${vip} . ${index++}`;
+    emit("endpoints", key, value);
     if (!sticky) continue;
     const slot = slotText(slots[at]! | (inside ? INSIDE_BIT : 0));
-    out.push({ set: "choices", key: index, value: slot }, { set: "slots", key: `${vip} . ${slot}`, value });
+    emit("choices", key, slot);
+    emit("slots", `${vip} . ${slot}`, value);
   }
 }
 
@@ -90,31 +88,32 @@ export function mergeRanges(cidrs: readonly string[]): string[] {
   return kept.map(([network, bits]) => (bits === 32 ? network.toString() : `${network.toString()}/${bits}`)).toSorted();
 }
 
-/** The elements of a rule at the addresses where it holds. Throws RangeError for IPv6. */
-export function elementsOf(rule: ProxyRule, addresses: readonly string[], settings: TableSettings): SetElement[] {
+/** Emits the elements of a rule at the addresses where it holds, each once. Throws RangeError for IPv6. */
+export function emitElements(
+  rule: ProxyRule,
+  shape: Shape | undefined,
+  addresses: readonly string[],
+  emit: EmitElement,
+): void {
   if (rule.family !== "IPv4") throw new RangeError(`${rule.key}: IPv6 is not supported by the nftables backend`);
-  const shape = shapeOf(rule, settings);
-  const out: SetElement[] = [];
+  const sticky = rule.affinitySeconds > 0;
   for (const ip of addresses) {
     const vip = vipKey(ip, rule.protocol, rule.port);
-    if (shape !== undefined) out.push({ set: "services", key: vip, value: `goto ${shapeName(shape)}` });
-    const sticky = rule.affinitySeconds > 0;
-    endpointElements(out, vip, rule.endpoints, sticky, false);
-    endpointElements(out, vip, rule.clusterEndpoints ?? [], sticky, true);
+    if (shape !== undefined) emit("services", vip, `goto ${shapeName(shape)}`);
+    emitEndpoints(emit, vip, rule.endpoints, sticky, false);
+    if (rule.clusterEndpoints !== undefined) emitEndpoints(emit, vip, rule.clusterEndpoints, sticky, true);
     if (rule.endpoints.length === 0) {
-      const verdict = rule.otherwise === "DROP" ? "discard" : "turn-away";
-      out.push({ set: "no-endpoints", key: vip, value: `goto ${verdict}` });
+      emit("no-endpoints", vip, rule.otherwise === "DROP" ? "goto discard" : "goto turn-away");
     }
+    if (rule.sourceRanges.length === 0) continue;
     const ranges = mergeRanges(rule.sourceRanges);
     if (ranges.length === 0) continue;
-    out.push({ set: "firewall", key: vip, value: "" });
-    for (const range of ranges) out.push({ set: "firewall-allowed", key: `${vip} . ${range}`, value: "" });
+    emit("firewall", vip, "");
+    for (const range of ranges) emit("firewall-allowed", `${vip} . ${range}`, "");
   }
-  return out;
 }
 
-/** The endpoints of a rule that may be their own client here: those on this node, or on nobody knows which. */
-export function hairpinsOf(rule: ProxyRule, nodeName: string): string[] {
-  const all = [...rule.endpoints, ...(rule.clusterEndpoints ?? [])];
-  return all.filter(({ node }) => node === nodeName || node === "").map(({ ip }) => ip);
+/** Whether the endpoint may be its own client on this node: it is here, or on nobody knows which. */
+export function mayBeHairpin(endpoint: ProxyEndpoint, nodeName: string): boolean {
+  return endpoint.node === nodeName || endpoint.node === "";
 }

@@ -1,7 +1,7 @@
 // From rules, and changes of them, to nft's commands: one transaction each. Pure: nothing counts as written before `commit`.
 // Guarantees: a change costs what changes, whatever exists.
-import { ruleKey, type ProxyRule, type RuleChange } from "../../planner/rule.ts";
-import { elementsOf, hairpinsOf, shapeOf, type SetElement } from "./elements.ts";
+import { ruleKey, type ProxyEndpoint, type ProxyRule, type RuleChange } from "../../planner/rule.ts";
+import { emitElements, type EmitElement, mayBeHairpin, shapeOf } from "./elements.ts";
 import { shapeName, type Shape } from "./shape.ts";
 import { addChains, emptyTable, SET_NAMES, shapeChains, TABLE, type SetName, type TableSettings } from "./table.ts";
 
@@ -39,9 +39,7 @@ export function addressesOf(rule: ProxyRule, nodeAddresses: readonly string[], h
   return nodeAddresses.filter((ip) => !has(ruleKey(rule.family, ip, rule.protocol, rule.port)));
 }
 
-function elementText(element: SetElement): string {
-  return element.value === "" ? element.key : `${element.key} : ${element.value}`;
-}
+const textOf = (key: string, value: string): string => (value === "" ? key : `${key} : ${value}`);
 
 function command(verb: "add" | "delete", set: SetName, elements: readonly string[]): string {
   return elements.length === 0 ? "" : `${verb} element ip ${TABLE} ${set} { ${elements.join(", ")} }\n`;
@@ -49,16 +47,29 @@ function command(verb: "add" | "delete", set: SetName, elements: readonly string
 
 const hairpinKey = (ip: string): string => `${ip} . ${ip}`;
 
+/** Adds to the counts of hairpins what a rule has of them. */
+function countHairpins(counts: Map<string, number>, rule: ProxyRule, nodeName: string, by: number): void {
+  const count = (endpoints: readonly ProxyEndpoint[]): void => {
+    for (const one of endpoints) if (mayBeHairpin(one, nodeName)) counts.set(one.ip, (counts.get(one.ip) ?? 0) + by);
+  };
+  count(rule.endpoints);
+  if (rule.clusterEndpoints !== undefined) count(rule.clusterEndpoints);
+}
+
+/** Emits everything that the kernel should hold. */
+function emitInstalled(installed: Installed, settings: PlanSettings, emit: EmitElement): void {
+  const { rules, addresses, hairpins } = installed;
+  const has: HasRule = (key) => rules.has(key);
+  for (const rule of rules.values()) {
+    emitElements(rule, shapeOf(rule, settings), addressesOf(rule, addresses, has), emit);
+  }
+  for (const ip of hairpins.keys()) emit("hairpin", hairpinKey(ip), "");
+}
+
 /** All elements that these rules need, as the kernel should hold them. */
 export function expectedElements(installed: Installed, settings: PlanSettings): Map<SetName, Map<string, string>> {
   const sets = new Map<SetName, Map<string, string>>(SET_NAMES.map((name) => [name, new Map()]));
-  const has: HasRule = (key) => installed.rules.has(key);
-  for (const rule of installed.rules.values()) {
-    for (const one of elementsOf(rule, addressesOf(rule, installed.addresses, has), settings)) {
-      sets.get(one.set)!.set(one.key, one.value);
-    }
-  }
-  for (const ip of installed.hairpins.keys()) sets.get("hairpin")!.set(hairpinKey(ip), "");
+  emitInstalled(installed, settings, (set, key, value) => void sets.get(set)!.set(key, value));
   return sets;
 }
 
@@ -73,13 +84,11 @@ export function planFull(
   affinity: readonly string[] = [],
 ): { readonly text: string; readonly installed: Installed } {
   const installed = emptyInstalled(addresses);
-  for (const rule of rules) {
-    installed.rules.set(rule.key, rule);
+  for (const rule of rules) installed.rules.set(rule.key, rule);
+  for (const rule of installed.rules.values()) {
     const shape = shapeOf(rule, settings);
     if (shape !== undefined) installed.shapes.set(shapeName(shape), shape);
-    for (const ip of hairpinsOf(rule, settings.nodeName)) {
-      installed.hairpins.set(ip, (installed.hairpins.get(ip) ?? 0) + 1);
-    }
+    countHairpins(installed.hairpins, rule, settings.nodeName, 1);
   }
   let text = emptyTable(settings);
   const chains = new Map<string, readonly string[]>();
@@ -87,21 +96,30 @@ export function planFull(
     for (const [name, lines] of shapeChains(shape, settings)) chains.set(name, lines);
   }
   text += addChains(chains);
-  for (const [set, elements] of expectedElements(installed, settings)) {
-    text += command(
-      "add",
-      set,
-      Array.from(elements, ([key, value]) => elementText({ set, key, value })),
-    );
-  }
+  const sets = new Map<SetName, string[]>(SET_NAMES.map((name) => [name, []]));
+  emitInstalled(installed, settings, (set, key, value) => void sets.get(set)!.push(textOf(key, value)));
+  for (const [set, elements] of sets) text += command("add", set, elements);
   if (affinity.length > 0) text += `add element ip ${TABLE} affinity { ${affinity.join(", ")} }\n`;
   return { text, installed };
 }
 
+interface SetElement {
+  readonly set: SetName;
+  readonly key: string;
+  readonly value: string;
+}
+
+/** Elements by set and key. */
+type Elements = Map<string, SetElement>;
+
+function collect(fill: (emit: EmitElement) => void): Elements {
+  const found: Elements = new Map();
+  fill((set, key, value) => void found.set(`${set} ${key}`, { set, key, value }));
+  return found;
+}
+
 /** The difference between two lots of elements: deletions come first, because an element's value cannot be replaced. */
-function elementChanges(before: Iterable<SetElement>, after: Iterable<SetElement>): string {
-  const old = new Map<string, SetElement>();
-  for (const one of before) old.set(`${one.set} ${one.key}`, one);
+function elementChanges(before: Elements, after: Elements): string {
   const gone = new Map<SetName, string[]>();
   const come = new Map<SetName, string[]>();
   const push = (to: Map<SetName, string[]>, set: SetName, text: string): void => {
@@ -109,18 +127,13 @@ function elementChanges(before: Iterable<SetElement>, after: Iterable<SetElement
     if (list === undefined) to.set(set, [text]);
     else list.push(text);
   };
-  const seen = new Set<string>();
-  for (const one of after) {
-    const id = `${one.set} ${one.key}`;
-    if (seen.has(id)) continue;
-    seen.add(id);
-    const known = old.get(id);
-    old.delete(id);
-    if (known?.value === one.value) continue;
-    if (known !== undefined) push(gone, one.set, one.key);
-    push(come, one.set, elementText(one));
+  for (const [id, { set, key, value }] of after) {
+    const known = before.get(id);
+    if (known?.value === value) continue;
+    if (known !== undefined) push(gone, set, key);
+    push(come, set, textOf(key, value));
   }
-  for (const one of old.values()) push(gone, one.set, one.key);
+  for (const [id, { set, key }] of before) if (!after.has(id)) push(gone, set, key);
   let text = "";
   for (const [set, keys] of gone) text += command("delete", set, keys);
   for (const [set, elements] of come) text += command("add", set, elements);
@@ -153,23 +166,6 @@ function newChains(shapes: ReadonlyMap<string, Shape>, installed: Installed, set
   return addChains(chains);
 }
 
-/** How often each hairpin comes or goes with a change. */
-function hairpinDeltas(
-  before: readonly ProxyRule[],
-  after: readonly ProxyRule[],
-  settings: PlanSettings,
-): Map<string, number> {
-  const deltas = new Map<string, number>();
-  const count = (rules: readonly ProxyRule[], by: number): void => {
-    for (const rule of rules) {
-      for (const ip of hairpinsOf(rule, settings.nodeName)) deltas.set(ip, (deltas.get(ip) ?? 0) + by);
-    }
-  };
-  count(before, -1);
-  count(after, 1);
-  return deltas;
-}
-
 /** Rules that a change touches: its own, and NodePorts that lose an address to a rule or get it back. */
 function affectedKeys(change: RuleChange, installed: Installed): Set<string> {
   const own = new Set([...change.removals, ...change.upserts.map((rule) => rule.key)]);
@@ -196,15 +192,18 @@ export function planChange(installed: Installed, change: RuleChange, settings: P
   const hasNow: HasRule = (key) => installed.rules.has(key);
   const hasThen: HasRule = (key) => upserts.has(key) || (installed.rules.has(key) && !removed.has(key));
   const shapes = newShapes(change.upserts, installed, settings);
-  const deltas = hairpinDeltas(before, after, settings);
-  const hairpins = (then: boolean): SetElement[] =>
-    [...deltas]
-      .filter(([ip, delta]) => (installed.hairpins.get(ip) ?? 0) + (then ? delta : 0) > 0)
-      .map(([ip]) => ({ set: "hairpin", key: hairpinKey(ip), value: "" }));
-  const elements = (rules: readonly ProxyRule[], has: HasRule, then: boolean): SetElement[] => [
-    ...rules.flatMap((rule) => elementsOf(rule, addressesOf(rule, installed.addresses, has), settings)),
-    ...hairpins(then),
-  ];
+  const deltas = new Map<string, number>();
+  for (const rule of before) countHairpins(deltas, rule, settings.nodeName, -1);
+  for (const rule of after) countHairpins(deltas, rule, settings.nodeName, 1);
+  const elements = (rules: readonly ProxyRule[], has: HasRule, then: boolean): Elements =>
+    collect((emit) => {
+      for (const rule of rules) {
+        emitElements(rule, shapeOf(rule, settings), addressesOf(rule, installed.addresses, has), emit);
+      }
+      for (const [ip, delta] of deltas) {
+        if ((installed.hairpins.get(ip) ?? 0) + (then ? delta : 0) > 0) emit("hairpin", hairpinKey(ip), "");
+      }
+    });
   const text =
     newChains(shapes, installed, settings) +
     elementChanges(elements(before, hasNow, false), elements(after, hasThen, true));
@@ -227,8 +226,10 @@ export function planChange(installed: Installed, change: RuleChange, settings: P
 export function planAddresses(installed: Installed, addresses: readonly string[], settings: PlanSettings): Transaction {
   const nodePorts = [...installed.rules.values()].filter((rule) => rule.ip === "");
   const has: HasRule = (key) => installed.rules.has(key);
-  const at = (where: readonly string[]): SetElement[] =>
-    nodePorts.flatMap((rule) => elementsOf(rule, addressesOf(rule, where, has), settings));
+  const at = (where: readonly string[]): Elements =>
+    collect((emit) => {
+      for (const rule of nodePorts) emitElements(rule, shapeOf(rule, settings), addressesOf(rule, where, has), emit);
+    });
   return {
     text: elementChanges(at(installed.addresses), at(addresses)),
     commit() {
