@@ -113,3 +113,25 @@ test("chaos on an unknown name hits nothing", () => {
   expect(supervisor.chaos("kill", "ghost")).toEqual([]);
   expect(supervisor.chaos("kill", "etcd")).toEqual([]);
 });
+
+test("a killed node stays down until it is started, and the others go on", async () => {
+  const onNode = (component: ProcessSpec["component"], node: string): ProcessSpec => ({
+    ...spec(component, node),
+    node,
+  });
+  const { env, supervisor, spawned } = harness([
+    onNode("containerd", "node-1"),
+    onNode("kubelet", "node-1"),
+    onNode("kubelet", "node-2"),
+  ]);
+  supervisor.start(["containerd", "kubelet"]);
+  await env.advance(1_000);
+  expect(supervisor.chaos("kill", "node", "node-1")).toHaveLength(2);
+  await env.advance(60_000);
+  expect(supervisor.records().map(({ state }) => state)).toEqual(["down", "down", "ready"]);
+  expect(supervisor.chaos("kill", "node", "node-1")).toEqual([]);
+  supervisor.chaos("start", "node", "node-1");
+  await env.advance(1_000);
+  expect(supervisor.records().map(({ state }) => state)).toEqual(["ready", "ready", "ready"]);
+  expect(spawned).toHaveLength(5);
+});
