@@ -1,8 +1,12 @@
 // The model of the API's types: names, types, protobuf numbers, patch and list rules. Parsed on first use, then shared and
 // never changed.
+import { APIEXTENSIONS_MODEL } from "../apiextensions-v1/model.ts";
 import { MODEL_JSON } from "./model.gen.ts";
 
-/** string, bool, int32, int64, double, bytes, quantity, int-or-string, time, micro-time, duration, raw, fields, string-list, or # and a schema name. */
+/**
+ * string, bool, int32, int64, double, bytes, quantity, int-or-string, time, micro-time, duration, raw, fields, string-list,
+ * any, schema-or-bool, schema-or-array, schema-or-strings, or # and a schema name.
+ */
 export type ModelTypeName = string;
 
 export interface ModelField {
@@ -52,7 +56,7 @@ let loaded: ReadonlyMap<string, ModelType> | undefined;
 
 /** All types by schema name. */
 export function model(): ReadonlyMap<string, ModelType> {
-  loaded ??= load(JSON.parse(MODEL_JSON) as Record<string, RawType>);
+  loaded ??= load({ ...(JSON.parse(MODEL_JSON) as Record<string, RawType>), ...APIEXTENSIONS_MODEL });
   return loaded;
 }
 

@@ -33,6 +33,10 @@ const SCALARS: Readonly<Record<string, JsonSchema>> = {
   bytes: { type: "string", format: "byte" },
   duration: { type: "string" },
   "string-list": { type: "array", items: { type: "string" } },
+  any: {},
+  "schema-or-bool": {},
+  "schema-or-array": {},
+  "schema-or-strings": {},
 };
 
 const pointer = (name: string): string => `#/components/schemas/${name}`;

@@ -1,5 +1,6 @@
 // Walks an object along its schema: finds unknown fields, takes them out, and finds values of the wrong JSON type.
 import { isJsonObject, parseQuantity, parseTime, QuantityError, quote } from "@coxswain/apimachinery";
+import { JSON_SCHEMA_PROPS } from "../apiextensions-v1/model.ts";
 import { type ModelField, type ModelType, modelType, referenceOf } from "./model.ts";
 
 const child = (path: string, name: string): string => (path === "" ? name : `${path}.${name}`);
@@ -33,9 +34,15 @@ function eachUnknown(value: unknown, type: ModelType, path: string | undefined, 
     else {
       if (path === undefined && field.l !== undefined) fillNulls(member, field);
       if (field.t.startsWith("#")) eachUnknownIn(member, field, at, visit);
+      else if (mayBeSchema(field)) eachUnknownIn(member, { ...field, t: `#${JSON_SCHEMA_PROPS}` }, at, visit);
       if (path === undefined && meansAbsent(member, field)) visit(value, key, "");
     }
   }
+}
+
+/** A schema of a custom resource, or what may stand in its place. */
+function mayBeSchema(field: ModelField): boolean {
+  return field.t.startsWith("schema-or-");
 }
 
 function fillNulls(value: unknown, field: ModelField): void {
@@ -132,6 +139,10 @@ function checkField(value: unknown, field: ModelField, owner: ModelType, path: s
 }
 
 function checkValue(value: unknown, field: ModelField, owner: ModelType, path: string, errors: string[]): void {
+  if (mayBeSchema(field)) {
+    if (isJsonObject(value)) checkObject(value, modelType(JSON_SCHEMA_PROPS), path, errors);
+    return;
+  }
   const reference = referenceOf(field);
   if (reference !== undefined) {
     if (isJsonObject(value)) checkObject(value, modelType(reference), path, errors);

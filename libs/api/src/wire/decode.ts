@@ -1,6 +1,7 @@
 // Decodes messages of the API into their JSON form. Fields that upstream's JSON would leave out because they are empty are
 // left out here too: on the wire every plain (non-pointer) field is present, set or not.
 import { decodeJson, formatMicroTime, formatTime, setOwn } from "@coxswain/apimachinery";
+import { JSON_SCHEMA_PROPS } from "../apiextensions-v1/model.ts";
 import { type ModelField, type ModelType, modelType } from "../schema/model.ts";
 import { malformed, WireReader } from "./reader.ts";
 
@@ -128,6 +129,20 @@ function readBlock(bytes: Buffer, type: string): unknown {
       return timeOf(bytes, type);
     case "duration":
       return `${parts(bytes).number(1) / 1e9}s`;
+    case "schema-or-bool": {
+      const read = parts(bytes);
+      return read.has(2) ? decodeMessage(read.block(2), JSON_SCHEMA_PROPS) : read.number(1) !== 0;
+    }
+    case "schema-or-array": {
+      const read = parts(bytes);
+      if (read.has(1)) return decodeMessage(read.block(1), JSON_SCHEMA_PROPS);
+      return read.blocks(2).map((each) => decodeMessage(each, JSON_SCHEMA_PROPS));
+    }
+    case "schema-or-strings": {
+      const read = parts(bytes);
+      return read.has(1) ? decodeMessage(read.block(1), JSON_SCHEMA_PROPS) : read.texts(2);
+    }
+    case "any":
     case "raw":
     case "fields":
       return jsonOf(parts(bytes).block(1));
@@ -156,6 +171,8 @@ interface Parts {
   text(field: number): string;
   texts(field: number): string[];
   block(field: number): Buffer;
+  blocks(field: number): readonly Buffer[];
+  has(field: number): boolean;
 }
 
 /** The small fixed messages (Quantity, Time, IntOrString, …), by field number. */
@@ -175,5 +192,7 @@ function parts(bytes: Buffer): Parts {
     text: (field) => texts(field).at(-1) ?? "",
     texts,
     block: (field) => blocks.get(field)?.at(-1) ?? Buffer.alloc(0),
+    blocks: (field) => blocks.get(field) ?? [],
+    has: (field) => blocks.has(field),
   };
 }

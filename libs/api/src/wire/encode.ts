@@ -1,5 +1,6 @@
 // Encodes the JSON form of an object as a message of the API. Members that the model doesn't know are left out.
 import { isJsonObject, newBadRequest, parseTime } from "@coxswain/apimachinery";
+import { JSON_SCHEMA_PROPS } from "../apiextensions-v1/model.ts";
 import { type ModelField, type ModelType, modelType } from "../schema/model.ts";
 import { WireWriter } from "./writer.ts";
 
@@ -73,6 +74,15 @@ function blockOf(value: unknown, type: string, name: string): Buffer {
       return timeBlock(text(value, name), name);
     case "duration":
       return message((writer) => writer.varint(1, BigInt(Math.round(Number.parseFloat(text(value, name)) * 1e9))));
+    case "schema-or-bool":
+      return message((writer) => {
+        writer.varint(1, value === false ? 0n : 1n);
+        if (isJsonObject(value)) writer.block(2, encodeMessage(value, JSON_SCHEMA_PROPS));
+      });
+    case "schema-or-array":
+    case "schema-or-strings":
+      return message((writer) => writeSchemaOrList(writer, value, type, name));
+    case "any":
     case "raw":
     case "fields":
       return message((writer) => writer.text(1, JSON.stringify(value)));
@@ -95,6 +105,16 @@ function writeIntOrString(writer: WireWriter, value: unknown, name: string): voi
     writer.varint(1, 0n);
     writer.varint(2, integer(value, name));
     writer.text(3, "");
+  }
+}
+
+function writeSchemaOrList(writer: WireWriter, value: unknown, type: string, name: string): void {
+  if (isJsonObject(value)) writer.block(1, encodeMessage(value, JSON_SCHEMA_PROPS));
+  if (!Array.isArray(value)) return;
+  for (const each of value) {
+    if (type === "schema-or-strings") writer.text(2, text(each, name));
+    else if (isJsonObject(each)) writer.block(2, encodeMessage(each, JSON_SCHEMA_PROPS));
+    else throw unfit(name);
   }
 }
 
