@@ -15,6 +15,8 @@ export interface GoField {
 }
 
 export interface GoFile {
+  /** Import paths by the name they have in the file. */
+  readonly imports: ReadonlyMap<string, string>;
   readonly structs: ReadonlyMap<string, GoField[]>;
   /** `type Name <other>`. */
   readonly named: ReadonlyMap<string, string>;
@@ -26,6 +28,7 @@ export interface GoFile {
 
 /** Parses the text of one types.go. */
 export function parseGoTypes(text: string): GoFile {
+  const imports = new Map<string, string>();
   const structs = new Map<string, GoField[]>();
   const named = new Map<string, string>();
   const constants = new Map<string, string[]>();
@@ -38,10 +41,14 @@ export function parseGoTypes(text: string): GoFile {
       comments.push(trimmed);
       continue;
     }
+    const imported = /^(?:import )?\s*(?:(\w+) )?"([\w./-]+)"$/.exec(line);
     const opened = /^type (\w+) struct \{(\})?/.exec(line);
     const alias = /^type (\w+) =?\s*([\w.[\]*]+)$/.exec(line);
     const constant = /^\s+\w+\s+(\w+)\s+=\s+"([^"]*)"/.exec(line);
-    if (opened !== null) {
+    if (imported !== null) {
+      const path = imported[2] as string;
+      imports.set(imported[1] ?? (path.split("/").at(-1) as string), path);
+    } else if (opened !== null) {
       const list: GoField[] = [];
       structs.set(opened[1] as string, list);
       fields = opened[2] === undefined ? list : undefined;
@@ -59,7 +66,7 @@ export function parseGoTypes(text: string): GoFile {
     }
     comments = [];
   }
-  return { structs, named, constants, enums };
+  return { imports, structs, named, constants, enums };
 }
 
 function parseField(line: string, comments: readonly string[]): GoField | undefined {

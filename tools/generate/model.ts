@@ -2,7 +2,7 @@
 // types, protobuf numbers, patch and list rules, enums. Only such facts are taken, no text.
 import { execFileSync } from "node:child_process";
 import { type GoField, type GoFile, parseGoTypes } from "./go-types.ts";
-import { KIND_ROOTS, PACKAGES, type Package } from "./roots.ts";
+import { KIND_ROOTS, PACKAGES, type Package, type Repo } from "./roots.ts";
 
 /** Kept in step with libs/api/src/schema/model.ts, which reads it. */
 interface ModelField {
@@ -46,16 +46,23 @@ const SCALARS: Record<string, string> = {
   Duration: "duration",
 };
 
-/** Reads the declarations from two git directories at `branch` and returns the model by OpenAPI name. */
-export function buildModel(apiRepo: string, machineryRepo: string, branch: string): Record<string, ModelType> {
+/** Where each repository is (a git directory), and the branch to read. */
+export interface Declarations {
+  readonly repos: Readonly<Record<Repo, string>>;
+  readonly branch: string;
+}
+
+/** The text of a file of a package. */
+export function readDeclaration({ repos, branch }: Declarations, each: Package, file: string): string {
+  const git = ["-C", repos[each.repo], "show", `${branch}:${each.path}/${file}`];
+  return execFileSync("git", git, { encoding: "utf8", maxBuffer: 1 << 26 });
+}
+
+/** Reads the declarations and returns the model by OpenAPI name. */
+export function buildModel(declarations: Declarations): Record<string, ModelType> {
   const files = new Map<string, GoFile>();
   for (const each of PACKAGES) {
-    const repo = each.repo === "api" ? apiRepo : machineryRepo;
-    const text = execFileSync("git", ["-C", repo, "show", `${branch}:${each.path}`], {
-      encoding: "utf8",
-      maxBuffer: 1 << 26,
-    });
-    files.set(each.name, parseGoTypes(text));
+    files.set(each.name, parseGoTypes(readDeclaration(declarations, each, "types.go")));
   }
   const builder = new ModelBuilder(files);
   for (const [packageName, kinds] of Object.entries(KIND_ROOTS)) {
@@ -133,10 +140,10 @@ class ModelBuilder {
       return { t: qualified };
     }
     if (dotted !== null) {
-      const target =
-        dotted[1] === "metav1" ? "meta" : dotted[1] === "v1" || dotted[1] === "corev1" ? "core" : undefined;
+      const path = this.files.get(packageName)?.imports.get(dotted[1] as string);
+      const target = PACKAGES.find((each) => each.importPath === path);
       if (target === undefined) throw new Error(`unknown package in ${goType}`);
-      return this.resolveName(target, dotted[2] as string);
+      return this.resolve(target.name, dotted[2] as string);
     }
     const file = this.files.get(packageName) as GoFile;
     const other = file.named.get(goType);

@@ -8,6 +8,13 @@ const ROOTS = `
   V1Secret V1ServiceAccount V1Lease CoreV1Event EventsV1Event V1Role V1RoleBinding V1ClusterRole
   V1ClusterRoleBinding V1Binding V1Eviction V1Scale AuthenticationV1TokenRequest V1TokenReview V1SubjectAccessReview V1SelfSubjectAccessReview
   V1LocalSubjectAccessReview V1SelfSubjectRulesReview V1SelfSubjectReview V1DeleteOptions V1ControllerRevision V1Endpoints
+  V1StatefulSet V1DaemonSet V1Job V1CronJob V1PersistentVolume V1PersistentVolumeClaim V1LimitRange V1ResourceQuota
+  V1ReplicationController V1PodTemplate V1ComponentStatus V1PodDisruptionBudget V1HorizontalPodAutoscaler
+  V2HorizontalPodAutoscaler V1Ingress V1IngressClass V1NetworkPolicy V1ServiceCIDR V1IPAddress V1StorageClass
+  V1VolumeAttachment V1CSIDriver V1CSINode V1CSIStorageCapacity V1VolumeAttributesClass V1PriorityClass V1RuntimeClass
+  V1CertificateSigningRequest V1MutatingWebhookConfiguration V1ValidatingWebhookConfiguration V1ValidatingAdmissionPolicy
+  V1ValidatingAdmissionPolicyBinding V1beta1MutatingAdmissionPolicy V1beta1MutatingAdmissionPolicyBinding V1APIService
+  V1FlowSchema V1PriorityLevelConfiguration ResourceV1ResourceClaim V1ResourceClaimTemplate V1DeviceClass V1ResourceSlice
 `
   .trim()
   .split(/\s+/);
@@ -28,9 +35,16 @@ const RENAMED: Readonly<Record<string, string>> = {
   DiscoveryV1EndpointPort: "DiscoveryEndpointPort",
   CoreV1ResourceClaim: "ResourceClaim",
   RbacV1Subject: "RbacSubject",
+  ResourceV1ResourceClaim: "DeviceResourceClaim",
+  StorageV1TokenRequest: "StorageTokenRequest",
+  FlowcontrolV1Subject: "FlowSubject",
+  AdmissionregistrationV1ServiceReference: "WebhookServiceReference",
+  AdmissionregistrationV1WebhookClientConfig: "WebhookClientConfig",
+  ApiregistrationV1ServiceReference: "APIServiceReference",
 };
 
-const MODEL_NAME = /\b((?:Core|Events|Discovery|Authentication|Rbac)?V\d(?:(?:alpha|beta)\d)?[A-Z]\w*)/g;
+const MODEL_NAME =
+  /\b((?:Core|Events|Discovery|Authentication|Rbac|Resource|Storage|Flowcontrol|Admissionregistration|Apiregistration)?V\d(?:(?:alpha|beta)\d)?[A-Z]\w*)/g;
 
 /** The text of types.gen.ts; `folder` holds the package's .d.ts files. */
 export function generateTypes(folder: string): string {
@@ -47,6 +61,7 @@ export function generateTypes(folder: string): string {
       }),
     );
   }
+  checkDistinct([...bodies.keys()]);
   const sorted = [...bodies].map(([name, body]) => ({ name: shortName(name), body }));
   const text = sorted
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -86,6 +101,24 @@ function typeText(type: string): string {
     .replace(/\bany\b/g, "unknown");
 }
 
+function checkDistinct(names: readonly string[]): void {
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    const other = seen.get(shortName(name));
+    if (other !== undefined) throw new Error(`${name} and ${other} would both be called ${shortName(name)}`);
+    seen.set(shortName(name), name);
+  }
+}
+
+/** Beside a v2 type of the same name, the v1 type keeps its version at the end; so do beta types. */
 function shortName(name: string): string {
-  return RENAMED[name] ?? name.replace(/^V\d((alpha|beta)\d)?/, "");
+  const known = RENAMED[name];
+  if (known !== undefined) return known;
+  const bare = name.replace(/^V\d((alpha|beta)\d)?/, "");
+  const beta = /^V\dbeta\d/.test(name) && !/^(Mutati|ApplyConf|JSONPatch)/.test(bare);
+  return beta
+    ? `${bare}Beta`
+    : name.startsWith("V1Horizontal") || name === "V1CrossVersionObjectReference"
+      ? `${bare}V1`
+      : bare;
 }
