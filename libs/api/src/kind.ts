@@ -1,6 +1,7 @@
 // What a kind is. A kind is data and pure functions in one folder; it never has request handlers of its own. The generic
 // registry of the api-server does the rest.
 import type { FieldError, KubeObject } from "@coxswain/apimachinery";
+import type { FieldSet, TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
 
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
 export const ALL_VERBS: readonly Verb[] = [
@@ -45,6 +46,8 @@ export interface Strategy<T> {
   prepareForUpdate(object: T, old: T, context: StrategyContext): void;
   /** For the status subresource: keeps everything but status (and what the kind allows besides). */
   prepareForStatusUpdate?(object: T, old: T, context: StrategyContext): void;
+  /** At the first DELETE of an object that is not yet being deleted: may add a finalizer. */
+  prepareForDelete?(object: T, context: StrategyContext): void;
   /** PUT of an absent object creates it (upstream: Lease, Event and a few more). */
   readonly allowCreateOnUpdate: boolean;
   /** PUT without a resourceVersion is allowed. */
@@ -65,6 +68,19 @@ export interface ScaleAccess<T> {
   selector(object: T): string;
 }
 
+/** What a kind that was defined at run time does besides: its schema is not in the table of schemas. */
+export interface CustomForm {
+  /**
+   * Brings an object that came from outside into the form of the schema, in place: takes out what is unknown.
+   * Returns the paths of that, and what is wrong with the object's own identity (in the words of a decoder).
+   */
+  accept(object: KubeObject): { readonly unknown: readonly string[]; readonly wrong: readonly string[] };
+  /** Fills in, in place, what a stored object lacks to be of this version; says whether it changed. Absent: nothing ever. */
+  complete?(object: KubeObject): boolean;
+  /** The OpenAPI schemas of the kind and its list, by name. */
+  readonly schemas: Readonly<Record<string, unknown>>;
+}
+
 export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly group: string;
   readonly version: string;
@@ -80,6 +96,10 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly verbs: readonly Verb[];
   /** The key in the schema table, as in "io.k8s.api.core.v1.Pod". */
   readonly schemaName: string;
+  /** How its fields merge under server-side apply; absent: as the schema of `schemaName` says. */
+  typeSchema?(): TypeSchema;
+  /** What a status update cannot change besides the spec; absent: nothing more. */
+  statusResets?(): FieldSet;
   /** False for review kinds (SubjectAccessReview, …), which are answered and never stored. */
   readonly stored: boolean;
   /** Fills in defaults, in place. Idempotent. */
@@ -98,6 +118,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly columns: readonly ColumnDefinition[];
   /** The cells of a Table row, in order of `columns`. */
   row(object: T, context: PrintContext): unknown[];
+  /** Set for custom resources. */
+  readonly custom?: CustomForm;
   /** Field-selector values besides metadata.name and metadata.namespace. */
   selectableFields(object: T): Record<string, string>;
 }

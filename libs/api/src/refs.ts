@@ -21,3 +21,8 @@ export const ROLES = rbac("roles");
 export const ROLE_BINDINGS = rbac("rolebindings");
 export const CLUSTER_ROLES = rbac("clusterroles");
 export const CLUSTER_ROLE_BINDINGS = rbac("clusterrolebindings");
+export const CUSTOM_RESOURCE_DEFINITIONS: ResourceRef = {
+  group: "apiextensions.k8s.io",
+  version: "v1",
+  resource: "customresourcedefinitions",
+};

@@ -1,5 +1,6 @@
 // Every kind that Coxswain knows, by resource and by kind. A kind is registered here and nowhere else.
 import type { GroupVersionKind, ResourceRef } from "@coxswain/apimachinery";
+import { customResourceDefinitionKind } from "./apiextensions-v1/custom-resource-definition/custom-resource-definition.ts";
 import { deploymentKind } from "./apps-v1/deployment/deployment.ts";
 import { replicaSetKind } from "./apps-v1/replica-set/replica-set.ts";
 import { selfSubjectReviewKind } from "./authentication-v1/self-subject-review/self-subject-review.ts";
@@ -48,6 +49,7 @@ const KINDS: readonly KindDefinition[] = [
   selfSubjectRulesReviewKind,
   subjectAccessReviewKind,
   scaleKind,
+  customResourceDefinitionKind,
   leaseKind,
   endpointSliceKind,
   evictionKind,

@@ -12,8 +12,12 @@ export const JSON_SCHEMA_PROPS = `${PREFIX}.JSONSchemaProps`;
 
 interface RawType {
   readonly f: Record<string, ModelField>;
+  readonly i?: [number, string][];
   readonly g?: [string, string, string];
 }
+
+/** kind and apiVersion, which are no fields of the message. */
+const typeMeta: [number, string][] = [[0, `${META}.TypeMeta`]];
 
 const own = (name: string): string => `#${PREFIX}.${name}`;
 /** A field that is left out where empty. */
@@ -105,6 +109,7 @@ const types: Record<string, RawType> = {
       spec: req(2, own("CustomResourceDefinitionSpec")),
       status: opt(3, own("CustomResourceDefinitionStatus")),
     },
+    i: typeMeta,
     g: [GROUP, "v1", "CustomResourceDefinition"],
   },
   CustomResourceDefinitionList: {
@@ -112,6 +117,7 @@ const types: Record<string, RawType> = {
       metadata: opt(1, `#${META}.ListMeta`),
       items: req(2, own("CustomResourceDefinition"), { l: "list" }),
     },
+    i: typeMeta,
     g: [GROUP, "v1", "CustomResourceDefinitionList"],
   },
   CustomResourceDefinitionSpec: {

@@ -29,6 +29,7 @@ export function planDeletion(
 ): DeletionPlan {
   const meta = (object.metadata ??= {});
   checkPreconditions(kind, meta, options);
+  if (!meta.deletionTimestamp) kind.strategy.prepareForDelete?.(object, { nowMs });
   const finalizersChanged = applyPropagation(kind, meta, options);
   const grace = planGrace(kind, object, options, nowMs);
   if (grace === "pending" && !finalizersChanged) return { action: "none" };
