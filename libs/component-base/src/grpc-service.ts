@@ -1,6 +1,8 @@
 // Typed gRPC services: handlers are async functions, a rejection reaches the client as a Status, and a call's signal aborts
-// when its client goes away.
+// when its client goes away. Of a stream both ways either direction may end first, and leaving the requests unread ends
+// nothing.
 import type { EventEmitter } from "node:events";
+import type { Readable } from "node:stream";
 import type {
   Metadata,
   ServerDuplexStream,
@@ -83,6 +85,34 @@ function contextOf(call: AnyCall): CallContext {
   };
 }
 
+/**
+ * The messages of a client, no faster than they are read. Throws AbortError where the client goes before its end. A stream's
+ * own iterator will not do: at the end of the requests it destroys the call, with the answers that it still owes.
+ */
+async function* requestsOf(call: ServerReadableStream<unknown, unknown> | DuplexCall): AsyncIterable<unknown> {
+  let ended = call.readableEnded;
+  let wake = (): void => {};
+  const onEnd = (): void => {
+    ended = true;
+    wake();
+  };
+  const onChange = (): void => wake();
+  const source: Readable = call;
+  source.on("end", onEnd).on("readable", onChange).on("cancelled", onChange);
+  try {
+    for (;;) {
+      const message: unknown = source.read();
+      if (message !== null) yield message;
+      else if (ended) return;
+      else if (call.cancelled) throw new AbortError("the call was cancelled");
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    source.off("end", onEnd).off("readable", onChange).off("cancelled", onChange);
+  }
+}
+
+type DuplexCall = ServerDuplexStream<unknown, unknown>;
 type WritableCall = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
 
 function responseStream(call: WritableCall, context: CallContext): ResponseStream<unknown> {
@@ -111,7 +141,9 @@ function wrap(handler: Loose, requestStream: boolean, streaming: boolean): Untyp
   if (!streaming) {
     return (call: AnyCall, callback: (error: Error | null, value?: unknown) => void) => {
       const run = async (): Promise<void> => {
-        const request = requestStream ? call : (call as ServerUnaryCall<unknown, unknown>).request;
+        const request = requestStream
+          ? requestsOf(call as ServerReadableStream<unknown, unknown>)
+          : (call as ServerUnaryCall<unknown, unknown>).request;
         try {
           callback(null, await handler(request, contextOf(call)));
         } catch (error) {
@@ -123,7 +155,9 @@ function wrap(handler: Loose, requestStream: boolean, streaming: boolean): Untyp
   }
   return (call: WritableCall) => {
     const context = contextOf(call);
-    const request = requestStream ? call : (call as ServerWritableStream<unknown, unknown>).request;
+    const request = requestStream
+      ? requestsOf(call as DuplexCall)
+      : (call as ServerWritableStream<unknown, unknown>).request;
     handler(request, responseStream(call, context), context).then(
       () => call.end(),
       (error: unknown) => call.emit("error", statusToServiceError(error)),

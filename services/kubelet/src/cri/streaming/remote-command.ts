@@ -2,7 +2,7 @@
 // the call resolves; the end of the input closes the process's standard input; the exit code is the process's own.
 import { AbortError } from "@coxswain/env";
 import { CriError, type ExecIo } from "../contract.ts";
-import type { SpdyStream } from "./spdy-connection.ts";
+import type { SpdyStream, TakeData } from "./spdy-connection.ts";
 import { upgradeToSpdy, type Dial } from "./upgrade.ts";
 
 const PROTOCOL = "v4.channel.k8s.io";
@@ -43,14 +43,20 @@ export async function runRemoteCommand({ url, tty, io, dial }: RemoteCommand, si
   try {
     const status: Buffer[] = [];
     const nothing = (): void => {};
-    const open = (type: string, take: (data: Buffer) => void): Promise<SpdyStream> =>
-      connection.open({ streamtype: type }, take);
+    const output =
+      (name: "stdout" | "stderr"): TakeData =>
+      (data) => {
+        io[name](data);
+        // The next is read only once the client has this one.
+        return io.drained?.();
+      };
+    const open = (type: string, take: TakeData): Promise<SpdyStream> => connection.open({ streamtype: type }, take);
     const [error, stdin, resize] = await Promise.all([
       open("error", (data) => void status.push(data)),
       io.stdin === undefined ? undefined : open("stdin", nothing),
       tty ? open("resize", nothing) : undefined,
-      open("stdout", (data) => io.stdout(data)),
-      tty ? undefined : open("stderr", (data) => io.stderr(data)),
+      open("stdout", output("stdout")),
+      tty ? undefined : open("stderr", output("stderr")),
     ]);
     const sizes = io.resize === undefined || resize === undefined ? undefined : encodeSizes(io.resize);
     // With a terminal, runtimes take the end of the input for the wish to detach, and send no more output.
