@@ -50,6 +50,8 @@ export interface NodeHost {
   };
   /** Volumes, network and cgroups of this node. */
   readonly real: (objects: ObjectCache) => Omit<RealNode, "networkProblem">;
+  /** What a node does besides running pods, until the signal aborts. */
+  run?(signal: AbortSignal): Promise<void>;
   /** The node's pods get their addresses out of this range. */
   writeNetworkConfig(podCidr: string): Promise<void>;
 }
@@ -174,7 +176,7 @@ async function reportNodes(
       logger.error({ err: error, podCidr }, "the node's network could not be configured");
     });
   });
-  await Promise.all([reporter.run(signal), monitor.run(signal)]);
+  await Promise.all([reporter.run(signal), monitor.run(signal), host.run?.(signal)]);
 }
 
 interface Shared {

@@ -3,7 +3,7 @@ import { isIP, isIPv4 } from "node:net";
 import { createEventRecorder } from "@coxswain/client";
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { parseQuantity, QuantityError } from "@coxswain/apimachinery";
+import { parseBytes, parseQuantity, QuantityError } from "@coxswain/apimachinery";
 import { InvalidArgumentError, type Command } from "commander";
 import { createKubelet, type KubeletOptions, type NodeHost } from "./app.ts";
 import { expandNodeNames } from "./node/node-names.ts";
@@ -26,6 +26,8 @@ interface Flags {
   readonly cniConfDir: string;
   readonly podCidr?: string;
   readonly imagePuller?: string;
+  readonly containerLogMaxSize: number;
+  readonly containerLogMaxFiles: number;
 }
 
 function parseNodes(text: string): readonly string[] {
@@ -66,6 +68,22 @@ function parseAddresses(text: string): readonly string[] {
   return addresses;
 }
 
+/** In bytes; a negative size turns rotation off. */
+function parseLogSize(text: string): number {
+  try {
+    return parseBytes(text);
+  } catch (error) {
+    if (error instanceof QuantityError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+}
+
+function parseLogFiles(text: string): number {
+  const files = Number(text);
+  if (!Number.isSafeInteger(files) || files < 2) throw new InvalidArgumentError("must be greater than 1");
+  return files;
+}
+
 function parseUnix(text: string): string {
   if (/^unix:\/\/\/./.test(text)) return text;
   throw new InvalidArgumentError("must be like unix:///run/containerd/containerd.sock");
@@ -86,7 +104,14 @@ function addNodeFlags(command: Command): void {
     .option("--cluster-domain <domain>", "domain of the cluster", "cluster.local")
     .option("--cni-conf-dir <dir>", "where the configuration of the pods' network goes", "/etc/cni/net.d")
     .option("--pod-cidr <cidr>", "addresses of the node's pods; the Node is registered with it", parseCidr)
-    .option("--image-puller <endpoint>", "socket of a puller on the host, asked for missing images", parseUnix);
+    .option("--image-puller <endpoint>", "socket of a puller on the host, asked for missing images", parseUnix)
+    .option(
+      "--container-log-max-size <quantity>",
+      "a container's log is rotated once it has this size; never where negative",
+      parseLogSize,
+      10 * 1024 * 1024,
+    )
+    .option("--container-log-max-files <number>", "log files that are kept of a container", parseLogFiles, 5);
 }
 
 function capacityOf(flags: Flags): Readonly<Record<string, string>> {
@@ -101,7 +126,8 @@ async function hostOf(flags: Flags, deps: RealNodeDeps): Promise<NodeHost | unde
     throw new Error("--nodes: a process with --runtime=containerd serves one node");
   }
   const { containerRuntimeEndpoint: runtimeEndpoint, ...options } = flags;
-  return createRealNode({ ...options, node, runtimeEndpoint, allocatable: capacityOf(flags) }, deps);
+  const logPolicy = { maxBytes: flags.containerLogMaxSize, maxFiles: flags.containerLogMaxFiles };
+  return createRealNode({ ...options, node, runtimeEndpoint, logPolicy, allocatable: capacityOf(flags) }, deps);
 }
 
 await runComponent<Flags>({

@@ -51,6 +51,9 @@ async function stop(): Promise<void> {
 
 const find = (name: string): Pod | undefined => cluster.objects<Pod>(PODS).find((one) => one.metadata?.name === name);
 
+const containerId = (name: string, container: string): string | undefined =>
+  find(name)?.status?.containerStatuses?.find((one) => one.name === container)?.containerID;
+
 async function until<T>(read: () => T | undefined): Promise<T> {
   for (;;) {
     const found = read();
@@ -126,6 +129,19 @@ const methods = {
         patch,
         subresource === undefined ? {} : { subresource },
       ),
+  /** Follows a container's log from its beginning until the line comes. */
+  logUntil: async (name: string, container: string, last: string) => {
+    const lines: string[] = [];
+    const stop = new AbortController();
+    const [, id = ""] = (containerId(name, container) ?? "").split("://");
+    if (running === undefined) throw new Error("no kubelet runs");
+    for await (const { line } of running.cri.logs(id, { follow: true }, stop.signal)) {
+      lines.push(line.toString());
+      if (line.toString() === last) break;
+    }
+    stop.abort();
+    return lines;
+  },
   timeToRunning,
   timeByHand,
   nowMs: () => env.clock.monotonic(),

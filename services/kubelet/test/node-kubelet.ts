@@ -71,6 +71,8 @@ export async function startNodeKubelet(name: string): Promise<NodeKubelet> {
     clusterDomain: "cluster.local",
     cniConfDir: "/etc/cni/net.d",
     podCidr: node.podCidr,
+    logPolicy: { maxBytes: 100_000, maxFiles: 3 },
+    logsEveryMs: 200,
     allocatable: { cpu: "4", memory: "8Gi", pods: "110" },
     hostIp: node.platform.plan.nodes[0]?.address ?? "127.0.0.1",
   };

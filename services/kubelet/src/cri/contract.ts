@@ -128,6 +128,8 @@ export interface ContainerStatus {
   readonly reason: string;
   readonly message: string;
   readonly imageRef: string;
+  /** Where on the node the runtime writes its log; absent or "" where it writes none. */
+  readonly logFile?: string;
 }
 
 export interface ContainerEvent {

@@ -1,25 +1,32 @@
-// Logs of pods as files: <dir>/<namespace>_<name>_<uid>/<container>/<attempt>.log, as upstream names them.
+// Logs of pods as files: <dir>/<namespace>_<name>_<uid>/<container>/<attempt>.log, as upstream names them, with those that
+// were rotated beside them.
 import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { PodLogs } from "../pods/pod-logs.ts";
 
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
 export function createPodLogFiles(dir: string): PodLogs {
   async function folders(): Promise<{ readonly folder: string; readonly uid: string }[]> {
-    try {
-      const names = await readdir(dir);
-      return names.flatMap((folder) => {
-        const uid = /^[^_]+_[^_]+_([^_]+)$/.exec(folder)?.[1];
-        return uid === undefined ? [] : [{ folder, uid }];
-      });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
+    return (await namesIn(dir)).flatMap((folder) => {
+      const uid = /^[^_]+_[^_]+_([^_]+)$/.exec(folder)?.[1];
+      return uid === undefined ? [] : [{ folder, uid }];
+    });
   }
   return {
     async removeLife(pod, container, attempt) {
       const { namespace = "", name = "", uid = "" } = pod.metadata ?? {};
-      await rm(path.join(dir, `${namespace}_${name}_${uid}`, container, `${attempt}.log`), { force: true });
+      const folder = path.join(dir, `${namespace}_${name}_${uid}`, container);
+      const log = `${attempt}.log`;
+      const files = (await namesIn(folder)).filter((one) => one === log || one.startsWith(`${log}.`));
+      for (const file of files) await rm(path.join(folder, file), { force: true });
     },
     async remove(uid) {
       for (const one of await folders()) {

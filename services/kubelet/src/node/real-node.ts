@@ -15,7 +15,9 @@ import { ServiceAccountTokens } from "../volumes/service-account-tokens.ts";
 import { writeCniConfig } from "./cni-config.ts";
 import { askPuller } from "./image-puller.ts";
 import { createLinuxPodCgroups } from "./linux-pod-cgroups.ts";
+import { LogRotator } from "./log-rotator.ts";
 import { readMachineFacts } from "./machine-facts.ts";
+import type { LogPolicy } from "./plan-log-rotation.ts";
 import { createPodLogFiles } from "./pod-log-files.ts";
 
 export interface RealNodeOptions {
@@ -31,6 +33,9 @@ export interface RealNodeOptions {
   readonly podCidr?: string;
   /** unix:///run/coxswain/puller.sock; images are pulled by the runtime where unset. */
   readonly imagePuller?: string;
+  readonly logPolicy: LogPolicy;
+  /** How often logs are looked at; 10 s where unset. */
+  readonly logsEveryMs?: number;
   readonly allocatable: Readonly<Record<string, string>>;
 }
 
@@ -75,7 +80,8 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
   const cri = createContainerdCri({ env, logger, endpoint: options.runtimeEndpoint });
   const { runtimeName, runtimeVersion } = await versionOf(cri, deps);
   const services = followServices(informers);
-  const { imagePuller, clusterDomain, rootDir, allocatable } = options;
+  const { imagePuller, clusterDomain, rootDir, allocatable, logPolicy: policy, logsEveryMs: everyMs } = options;
+  const rotator = new LogRotator({ env, logger, cri, policy, ...(everyMs === undefined ? {} : { everyMs }) });
   return {
     cri,
     runtimeName,
@@ -111,6 +117,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
         else await cri.pullImage(image);
       },
     }),
+    run: (signal) => rotator.run(signal),
     writeNetworkConfig: (podCidr) => writeCniConfig(options.cniConfDir, podCidr),
   };
 }
