@@ -3,7 +3,8 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { PODS, type Pod } from "@coxswain/api";
 import { repositoryRoot } from "@coxswain/cluster";
 import { startControlPlane, type ControlPlane } from "./control-plane-fixture.ts";
 
@@ -36,7 +37,21 @@ beforeAll(async () => {
     enableChaos: true,
     components: ["scheduler", "controller-manager", "kubelet", "kube-proxy"],
   });
+  await startBoat();
 });
+
+/** The pod of the page's examples. */
+async function startBoat(): Promise<void> {
+  const client = plane.client();
+  const metadata = { name: "boat", namespace: "default" };
+  const spec = { containers: [{ name: "main", image: "example.test/boat:1" }] };
+  // The first pods of a namespace wait for its service account.
+  await vi.waitFor(() => client.create<Pod>(PODS, { apiVersion: "v1", kind: "Pod", metadata, spec }), 10_000);
+  await vi.waitFor(async () => {
+    const { status } = await client.get<Pod>(PODS, { namespace: "default", name: "boat" });
+    expect(status?.phase).toBe("Running");
+  }, 20_000);
+}
 afterAll(async () => {
   await plane[Symbol.asyncDispose]();
 });
