@@ -85,7 +85,8 @@ interface Member {
 function membersOf(text: string): Member[] {
   const pattern = /^ {4}'([^']+)'(\?)?: (\{[^}]*\}|[^;]+);$/gm;
   return [...text.matchAll(pattern)].map(([, name = "", optional = "", type = ""]) => ({
-    name,
+    // The models escape what JavaScript reserves.
+    name: name.replace(/^_(?=default$|from$|continue$|enum$|not$|int$)/, ""),
     optional,
     type: type.replace(/^\{\s*\[key: string\]: ([^;]+);\s*\}$/, "Record<string, $1>"),
   }));

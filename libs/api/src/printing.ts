@@ -74,6 +74,26 @@ export function firstThree(list: readonly string[]): string {
   return list.length > 3 ? `${shown} + ${list.length - 3} more...` : shown === "" ? "<unset>" : shown;
 }
 
+/** A boolean as upstream prints it; `<unset>` where it is absent. */
+export function flag(value: boolean | undefined): string {
+  return value === undefined ? "<unset>" : value ? "True" : "False";
+}
+
+const ACCESS_MODES: Readonly<Record<string, string>> = {
+  ReadWriteOnce: "RWO",
+  ReadOnlyMany: "ROX",
+  ReadWriteMany: "RWX",
+  ReadWriteOncePod: "RWOP",
+};
+
+/** Access modes in their short forms, each once, in upstream's order. */
+export function accessModes(modes: readonly string[] | undefined): string {
+  return Object.entries(ACCESS_MODES)
+    .filter(([mode]) => modes?.includes(mode))
+    .map(([, short]) => short)
+    .join(",");
+}
+
 /** What kinds without columns of their own show. */
 export const nameAndCreated = {
   columns: [NAME, column("Created At", "When the object was created.", "date")] as readonly ColumnDefinition[],

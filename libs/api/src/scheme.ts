@@ -1,8 +1,11 @@
 // Every kind that Coxswain knows, by resource and by kind. A kind is registered here and nowhere else.
 import type { GroupVersionKind, ResourceRef } from "@coxswain/apimachinery";
 import { customResourceDefinitionKind } from "./apiextensions-v1/custom-resource-definition/custom-resource-definition.ts";
+import { controllerRevisionKind } from "./apps-v1/controller-revision/controller-revision.ts";
+import { daemonSetKind } from "./apps-v1/daemon-set/daemon-set.ts";
 import { deploymentKind } from "./apps-v1/deployment/deployment.ts";
 import { replicaSetKind } from "./apps-v1/replica-set/replica-set.ts";
+import { statefulSetKind } from "./apps-v1/stateful-set/stateful-set.ts";
 import { selfSubjectReviewKind } from "./authentication-v1/self-subject-review/self-subject-review.ts";
 import { tokenRequestKind } from "./authentication-v1/token-request/token-request.ts";
 import { tokenReviewKind } from "./authentication-v1/token-review/token-review.ts";
@@ -11,19 +14,30 @@ import { selfSubjectAccessReviewKind } from "./authorization-v1/self-subject-acc
 import { selfSubjectRulesReviewKind } from "./authorization-v1/self-subject-rules-review/self-subject-rules-review.ts";
 import { subjectAccessReviewKind } from "./authorization-v1/subject-access-review/subject-access-review.ts";
 import { scaleKind } from "./autoscaling-v1/scale/scale.ts";
+import { cronJobKind } from "./batch-v1/cron-job/cron-job.ts";
+import { jobKind } from "./batch-v1/job/job.ts";
 import { leaseKind } from "./coordination-v1/lease/lease.ts";
 import { bindingKind } from "./core-v1/binding/binding.ts";
+import { componentStatusKind } from "./core-v1/component-status/component-status.ts";
 import { configMapKind } from "./core-v1/config-map/config-map.ts";
+import { endpointsKind } from "./core-v1/endpoints/endpoints.ts";
 import { eventKind } from "./core-v1/event/event.ts";
+import { limitRangeKind } from "./core-v1/limit-range/limit-range.ts";
 import { namespaceKind } from "./core-v1/namespace/namespace.ts";
 import { nodeKind } from "./core-v1/node/node.ts";
+import { persistentVolumeClaimKind } from "./core-v1/persistent-volume-claim/persistent-volume-claim.ts";
+import { persistentVolumeKind } from "./core-v1/persistent-volume/persistent-volume.ts";
+import { podTemplateKind } from "./core-v1/pod-template/pod-template.ts";
 import { podKind } from "./core-v1/pod/pod.ts";
+import { replicationControllerKind } from "./core-v1/replication-controller/replication-controller.ts";
+import { resourceQuotaKind } from "./core-v1/resource-quota/resource-quota.ts";
 import { secretKind } from "./core-v1/secret/secret.ts";
 import { serviceAccountKind } from "./core-v1/service-account/service-account.ts";
 import { serviceKind } from "./core-v1/service/service.ts";
 import { endpointSliceKind } from "./discovery-v1/endpoint-slice/endpoint-slice.ts";
 import type { KindDefinition } from "./kind.ts";
 import { evictionKind } from "./policy-v1/eviction/eviction.ts";
+import { podDisruptionBudgetKind } from "./policy-v1/pod-disruption-budget/pod-disruption-budget.ts";
 import { clusterRoleBindingKind } from "./rbac-v1/cluster-role-binding/cluster-role-binding.ts";
 import { clusterRoleKind } from "./rbac-v1/cluster-role/cluster-role.ts";
 import { roleBindingKind } from "./rbac-v1/role-binding/role-binding.ts";
@@ -31,16 +45,27 @@ import { roleKind } from "./rbac-v1/role/role.ts";
 
 const KINDS: readonly KindDefinition[] = [
   bindingKind,
+  componentStatusKind,
   configMapKind,
+  endpointsKind,
   eventKind,
+  limitRangeKind,
   namespaceKind,
   nodeKind,
+  persistentVolumeClaimKind,
+  persistentVolumeKind,
+  podTemplateKind,
   podKind,
+  replicationControllerKind,
+  resourceQuotaKind,
   secretKind,
   serviceAccountKind,
   serviceKind,
+  controllerRevisionKind,
+  daemonSetKind,
   deploymentKind,
   replicaSetKind,
+  statefulSetKind,
   selfSubjectReviewKind,
   tokenRequestKind,
   tokenReviewKind,
@@ -50,9 +75,12 @@ const KINDS: readonly KindDefinition[] = [
   subjectAccessReviewKind,
   scaleKind,
   customResourceDefinitionKind,
+  cronJobKind,
+  jobKind,
   leaseKind,
   endpointSliceKind,
   evictionKind,
+  podDisruptionBudgetKind,
   clusterRoleBindingKind,
   clusterRoleKind,
   roleBindingKind,

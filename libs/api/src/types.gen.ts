@@ -205,7 +205,7 @@ export interface Capabilities {
 }
 
 export interface CapacityRequestPolicy {
-  _default?: string;
+  default?: string;
   validRange?: CapacityRequestPolicyRange;
   validValues?: string[];
 }
@@ -682,7 +682,7 @@ export interface DeviceAllocationResult {
 
 export interface DeviceAttribute {
   bool?: boolean;
-  _int?: number;
+  int?: number;
   string?: string;
   version?: string;
 }
@@ -1504,7 +1504,7 @@ export interface LimitRange {
 }
 
 export interface LimitRangeItem {
-  _default?: Record<string, string>;
+  default?: Record<string, string>;
   defaultRequest?: Record<string, string>;
   max?: Record<string, string>;
   maxLimitRequestRatio?: Record<string, string>;
@@ -1755,7 +1755,7 @@ export interface NetworkPolicyEgressRule {
 }
 
 export interface NetworkPolicyIngressRule {
-  _from?: NetworkPolicyPeer[];
+  from?: NetworkPolicyPeer[];
   ports?: NetworkPolicyPort[];
 }
 

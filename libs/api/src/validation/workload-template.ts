@@ -1,0 +1,61 @@
+// What all workloads ask of a selector and of the pod template that it must find.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  labelSelectorAsSelector,
+  validateLabelSelector,
+} from "@coxswain/apimachinery";
+import { validatePodTemplate } from "../core-v1/pod-spec/validation.ts";
+import type { LabelSelector, PodTemplateSpec } from "../types.gen.ts";
+
+export function isEmptySelector(selector: LabelSelector): boolean {
+  return Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions ?? []).length === 0;
+}
+
+/** An error where the labels of the template under `path` are not what the selector looks for. */
+export function validateSelectorMatches(
+  selector: LabelSelector,
+  template: PodTemplateSpec | undefined,
+  path: string,
+): FieldError[] {
+  const labels = template?.metadata?.labels ?? {};
+  if (validateLabelSelector(selector, path).length > 0 || labelSelectorAsSelector(selector).matches(labels)) return [];
+  return [fieldInvalid(childPath(path, "metadata", "labels"), labels, "`selector` does not match template `labels`")];
+}
+
+/** Errors of a spec with selector and template whose pods run for good; `empty` tells what is wrong with an empty selector. */
+export function validateLastingWorkload(
+  spec: { selector?: LabelSelector; template?: PodTemplateSpec },
+  path: string,
+  empty: string,
+  checkTemplate: (template: PodTemplateSpec, path: string) => FieldError[] = validatePodTemplate,
+): FieldError[] {
+  const { selector, template } = spec;
+  const at = childPath(path, "template");
+  const errors: FieldError[] = [];
+  if (selector === undefined) errors.push(fieldRequired(childPath(path, "selector"), ""));
+  else {
+    errors.push(...validateLabelSelector(selector, childPath(path, "selector")));
+    if (isEmptySelector(selector)) errors.push(fieldInvalid(childPath(path, "selector"), selector, empty));
+    else errors.push(...validateSelectorMatches(selector, template, at));
+  }
+  if (template === undefined) return [...errors, fieldRequired(at, "")];
+  errors.push(...checkTemplate(template, at));
+  return [...errors, ...validateRunsForGood(template, at)];
+}
+
+function validateRunsForGood(template: PodTemplateSpec, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const policy = template.spec?.restartPolicy ?? "";
+  if (policy !== "Always") {
+    errors.push(fieldNotSupported(childPath(path, "spec", "restartPolicy"), policy, ["Always"]));
+  }
+  if (template.spec?.activeDeadlineSeconds !== undefined) {
+    errors.push(fieldForbidden(childPath(path, "spec", "activeDeadlineSeconds"), "must not be specified"));
+  }
+  return errors;
+}
