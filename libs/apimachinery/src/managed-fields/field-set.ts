@@ -1,0 +1,163 @@
+// Sets of field paths, in the very form in which managedFields stores them (FieldsV1), so that nothing is converted on the
+// way: a tree of path elements in which a node is a member where it is empty or holds ".". Sets are values: operations
+// share what stays the same and change nothing.
+import { isJsonObject } from "../deep.ts";
+import { canonicalElement, compareElements, showElement } from "./path-element.ts";
+
+export interface FieldSet {
+  readonly [element: string]: FieldSet;
+}
+
+/** A set that is still being made. */
+export type FieldSetBuilder = Record<string, FieldSet>;
+
+/** A node that is a member and has no members below it. As a whole set: the empty set. */
+export const LEAF: FieldSet = Object.freeze({});
+export const EMPTY_SET: FieldSet = LEAF;
+export const SELF = ".";
+
+/** A set's nodes deeper than this cannot come from an object. */
+const MAX_DEPTH = 1000;
+
+export function isEmptySet(set: FieldSet): boolean {
+  for (const _ in set) return false;
+  return true;
+}
+
+/** True for a node that stands for its own path, not just for what is below it. */
+export function isMember(node: FieldSet): boolean {
+  return isEmptySet(node) || Object.hasOwn(node, SELF);
+}
+
+/** A node from what is below it; undefined where there is nothing. */
+export function makeNode(member: boolean, below: FieldSetBuilder): FieldSet | undefined {
+  if (isEmptySet(below)) return member ? LEAF : undefined;
+  return member ? { [SELF]: LEAF, ...below } : below;
+}
+
+/** True where exactly this path is in the set. */
+export function hasPath(set: FieldSet, path: readonly string[]): boolean {
+  let node = set;
+  for (const element of path) {
+    if (!Object.hasOwn(node, element)) return false;
+    node = node[element]!;
+  }
+  return path.length > 0 && isMember(node);
+}
+
+/** The set of one path. */
+export function pathSet(path: readonly string[]): FieldSet {
+  return path.reduceRight<FieldSet>((below, element) => ({ [element]: below }), LEAF);
+}
+
+export function union(a: FieldSet, b: FieldSet): FieldSet {
+  if (a === b || isEmptySet(b)) return a;
+  return isEmptySet(a) ? b : unionBelow(a, b);
+}
+
+function unionBelow(a: FieldSet, b: FieldSet): FieldSetBuilder {
+  const out: FieldSetBuilder = { ...a };
+  for (const element of Object.keys(b)) {
+    const left = out[element];
+    out[element] = left === undefined ? b[element]! : unionNode(left, b[element]!);
+  }
+  return out;
+}
+
+function unionNode(a: FieldSet, b: FieldSet): FieldSet {
+  if (a === b) return a;
+  if (isEmptySet(a)) return isMember(b) ? b : { [SELF]: LEAF, ...b };
+  if (isEmptySet(b)) return isMember(a) ? a : { [SELF]: LEAF, ...a };
+  return unionBelow(a, b);
+}
+
+/** The paths of `a` that are not in `b`; what is below a path of `b` stays. */
+export function difference(a: FieldSet, b: FieldSet): FieldSet {
+  if (isEmptySet(a) || isEmptySet(b)) return a;
+  return differenceBelow(a, b) ?? EMPTY_SET;
+}
+
+function differenceBelow(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  let out: FieldSetBuilder | undefined;
+  for (const element of Object.keys(a)) {
+    if (element === SELF || !Object.hasOwn(b, element)) continue;
+    const left = differenceNode(a[element]!, b[element]!);
+    if (left === a[element]) continue;
+    out ??= { ...a };
+    if (left === undefined) delete out[element];
+    else out[element] = left;
+  }
+  if (out === undefined) return a;
+  return isEmptySet(out) ? undefined : out;
+}
+
+function differenceNode(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  const stays = isMember(a) && !isMember(b);
+  if (isEmptySet(a)) return stays ? a : undefined;
+  const below = differenceBelow(a, b);
+  if (stays || !Object.hasOwn(a, SELF)) return below === undefined && stays ? LEAF : below;
+  const { [SELF]: _self, ...rest } = below ?? {};
+  return makeNode(false, rest);
+}
+
+export function intersection(a: FieldSet, b: FieldSet): FieldSet {
+  return intersectionNode(a, b, false) ?? EMPTY_SET;
+}
+
+function intersectionNode(a: FieldSet, b: FieldSet, member: boolean): FieldSet | undefined {
+  const out: FieldSetBuilder = {};
+  for (const element of Object.keys(a)) {
+    if (element === SELF || !Object.hasOwn(b, element)) continue;
+    const [left, right] = [a[element]!, b[element]!];
+    const both = intersectionNode(left, right, isMember(left) && isMember(right));
+    if (both !== undefined) out[element] = both;
+  }
+  return makeNode(member, out);
+}
+
+/** The paths of `a` that are neither in `b` nor below a path of `b`. */
+export function recursiveDifference(a: FieldSet, b: FieldSet): FieldSet {
+  if (isEmptySet(a) || isEmptySet(b)) return a;
+  const out: FieldSetBuilder = {};
+  for (const element of Object.keys(a)) {
+    const node = a[element]!;
+    const without = element === SELF || !Object.hasOwn(b, element) ? node : withoutAll(node, b[element]!);
+    if (without !== undefined) out[element] = without;
+  }
+  return out;
+}
+
+function withoutAll(a: FieldSet, b: FieldSet): FieldSet | undefined {
+  if (isMember(b)) return undefined;
+  if (isEmptySet(a)) return a;
+  const rest = recursiveDifference(a, b);
+  return isEmptySet(rest) ? undefined : rest;
+}
+
+/** The paths as messages show them: those of one level first, then those below, each in order. */
+export function showPaths(set: FieldSet, prefix = ""): string[] {
+  const elements = Object.keys(set)
+    .filter((element) => element !== SELF)
+    .toSorted(compareElements);
+  const here = elements.filter((element) => isMember(set[element]!)).map((element) => prefix + showElement(element));
+  return [...here, ...elements.flatMap((element) => showPaths(set[element]!, prefix + showElement(element)))];
+}
+
+/** FieldsV1 from outside as a set in canonical form; undefined where it is malformed. */
+export function decodeFields(value: unknown): FieldSet | undefined {
+  return decodeNode(value, 0);
+}
+
+function decodeNode(value: unknown, depth: number): FieldSet | undefined {
+  if (!isJsonObject(value) || depth > MAX_DEPTH) return undefined;
+  const out: FieldSetBuilder = {};
+  for (const text of Object.keys(value)) {
+    const element = text === SELF && depth > 0 ? SELF : canonicalElement(text);
+    if (element === undefined) return undefined;
+    const node = element === SELF ? LEAF : decodeNode(value[text], depth + 1);
+    if (node === undefined) return undefined;
+    out[element] = node;
+  }
+  const only = Object.hasOwn(out, SELF) && Object.keys(out).length === 1;
+  return only ? LEAF : out;
+}

@@ -1,0 +1,92 @@
+// The elements of field paths in their FieldsV1 form: f:<name>, k:<keys of a list item>, v:<value of a set's item>, i:<index>.
+// Guarantee: equal elements have equal text, so that text is all the algorithms compare.
+import type { ListSchema } from "./type-schema.ts";
+
+const fieldElements = new Map<string, string>();
+/** Names of fields repeat without end, names of map members may not: memory stays bounded. */
+const MAX_REMEMBERED = 4096;
+
+/** f:<name> */
+export function fieldElement(name: string): string {
+  let element = fieldElements.get(name);
+  if (element === undefined) {
+    element = `f:${name}`;
+    if (fieldElements.size < MAX_REMEMBERED) fieldElements.set(name, element);
+  }
+  return element;
+}
+
+/** The element of an item of a set or map list; undefined where the item cannot be one. */
+export function itemElement(list: ListSchema, item: unknown): string | undefined {
+  if (list.relationship === "set") {
+    return typeof item === "object" || item === undefined ? undefined : `v:${JSON.stringify(item)}`;
+  }
+  if (typeof item !== "object" || item === null || Array.isArray(item)) return undefined;
+  let text = "";
+  for (const key of list.keys) {
+    const own = Object.hasOwn(item, key) ? (item as Record<string, unknown>)[key] : undefined;
+    const value = own ?? list.keyDefaults[key];
+    if (value !== undefined) text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${JSON.stringify(value)}`;
+  }
+  return text === "" ? undefined : `k:{${text}}`;
+}
+
+/** The element with the canonical text; undefined where it is none. */
+export function canonicalElement(text: string): string | undefined {
+  const body = text.slice(2);
+  switch (text.slice(0, 2)) {
+    case "f:":
+      return text;
+    case "i:":
+      return /^-?\d+$/.test(body) ? `i:${Number(body)}` : undefined;
+    case "v:": {
+      const value = parse(body);
+      return value === undefined ? undefined : `v:${JSON.stringify(value)}`;
+    }
+    case "k:": {
+      const keys = parse(body);
+      if (typeof keys !== "object" || keys === null || Array.isArray(keys)) return undefined;
+      const sorted = Object.entries(keys).toSorted(([a], [b]) => (a < b ? -1 : 1));
+      const members = sorted.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+      return `k:{${members.join(",")}}`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON means: no element. The caller refuses the whole set.
+    return undefined;
+  }
+}
+
+/** As messages show it: .name, [key="value"], [="value"], [3]. */
+export function showElement(element: string): string {
+  const body = element.slice(2);
+  switch (element.slice(0, 2)) {
+    case "f:":
+      return `.${body}`;
+    case "v:":
+      return `[=${body}]`;
+    case "k:": {
+      const keys = JSON.parse(body) as Record<string, unknown>;
+      return `[${Object.entries(keys)
+        .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+        .join(",")}]`;
+    }
+    default:
+      return `[${body}]`;
+  }
+}
+
+const RANKS = "fkvi";
+
+/** Fields first, then keys, values and indexes; by text within. */
+export function compareElements(a: string, b: string): number {
+  const ranks = RANKS.indexOf(a[0] ?? "") - RANKS.indexOf(b[0] ?? "");
+  return ranks === 0 ? (a < b ? -1 : a > b ? 1 : 0) : ranks;
+}

@@ -1,0 +1,98 @@
+// Records writes that are no applies: whoever changes a field manages it from then on, alone.
+import type { ManagedFieldsEntry } from "../object.ts";
+import { deepEqual } from "../deep.ts";
+import { changedFields, compareObjects, type Comparison } from "./compare.ts";
+import { EMPTY_SET, type FieldSet, isEmptySet, recursiveDifference, union } from "./field-set.ts";
+import {
+  capUpdateManagers,
+  decodeManagers,
+  disown,
+  encodeManagers,
+  isReset,
+  managerId,
+  type Managers,
+  stripIdentity,
+  trustedManagers,
+} from "./managers.ts";
+import type { TypeSchema } from "./type-schema.ts";
+
+/** Who writes, and in which form. */
+export interface Writer {
+  readonly manager: string;
+  readonly apiVersion: string;
+  /** "" for the object itself. */
+  readonly subresource: string;
+  /** RFC 3339, whole seconds. */
+  readonly time: string;
+  /** What a write through this endpoint cannot change: it is put back, so nobody comes to own it by that. */
+  readonly reset: FieldSet;
+}
+
+export interface Managed {
+  readonly metadata?: { managedFields?: ManagedFieldsEntry[] };
+}
+
+/** The comparison without what the endpoint puts back. */
+export function withoutReset(comparison: Comparison, reset: FieldSet): Comparison {
+  if (isEmptySet(reset)) return comparison;
+  return {
+    added: recursiveDifference(comparison.added, reset),
+    modified: recursiveDifference(comparison.modified, reset),
+    removed: recursiveDifference(comparison.removed, reset),
+  };
+}
+
+/** The object without managedFields; shares the rest. */
+export function withoutManaged(object: Managed): Record<string, unknown> {
+  const { managedFields: _managed, ...metadata } = object.metadata ?? {};
+  return { ...object, metadata };
+}
+
+/** A write may set managedFields, be it to nothing; what it cannot say properly leaves the live entries as they are. */
+function startingManagers(live: Managed | undefined, next: Managed, subresource: string): Managers {
+  const before = live?.metadata?.managedFields;
+  const given = next.metadata?.managedFields;
+  if (subresource !== "" || given === undefined || deepEqual(given, before)) return trustedManagers(before);
+  if (isReset(given)) return new Map();
+  const managers = decodeManagers(given);
+  return managers === undefined || managers.size === 0 ? trustedManagers(before) : managers;
+}
+
+/**
+ * managedFields of `next`, to which a write changes `live` (undefined: creates it). An object that nobody manages is not
+ * tracked by updates; undefined then, and where nobody manages anything any more. Neither object is changed.
+ */
+export function managedFieldsAfterUpdate(
+  live: Managed | undefined,
+  next: Managed,
+  type: TypeSchema,
+  writer: Writer,
+): ManagedFieldsEntry[] | undefined {
+  const managers = startingManagers(live, next, writer.subresource);
+  if (live !== undefined && managers.size === 0) return undefined;
+  return encodeManagers(recordUpdate(managers, live ?? {}, next, type, writer));
+}
+
+/** Changes and returns `managers`. */
+export function recordUpdate(
+  managers: Managers,
+  live: Managed,
+  next: Managed,
+  type: TypeSchema,
+  writer: Writer,
+): Managers {
+  const comparison = withoutReset(compareObjects(withoutManaged(live), withoutManaged(next), type), writer.reset);
+  const changed = changedFields(comparison);
+  const lost = union(changed, comparison.removed);
+  if (!isEmptySet(lost)) disown(managers, lost);
+  const own = stripIdentity(changed);
+  if (!isEmptySet(own)) {
+    const { manager, apiVersion, subresource, time } = writer;
+    const identity = { manager, operation: "Update", apiVersion, subresource } as const;
+    const id = managerId(identity);
+    const set = union(own, managers.get(id)?.set ?? EMPTY_SET);
+    managers.set(id, { ...identity, time, set });
+    capUpdateManagers(managers);
+  }
+  return managers;
+}
