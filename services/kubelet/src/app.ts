@@ -208,9 +208,27 @@ function createManager(facts: NodeFacts, { deps, reporter, writer, objects, moni
         };
   const real = host === undefined ? {} : { ...host.real(objects), networkProblem: () => monitor?.networkProblem };
   const events = createPodEvents(deps.recorder, facts.name);
+  const nodeObject = {
+    known: () => reporter.node(facts.name),
+    fresh: () => deps.client.get<Node>(NODES, { name: facts.name }),
+  };
   const runtimeName = host?.runtimeName ?? "simulated";
   return new PodManager(
-    { env, logger, objects, writer, events, runtimeName, allocatable, runtime, cri, node: facts.name, hostIp, ...real },
+    {
+      env,
+      logger,
+      objects,
+      writer,
+      events,
+      runtimeName,
+      allocatable,
+      runtime,
+      cri,
+      node: facts.name,
+      nodeObject,
+      hostIp,
+      ...real,
+    },
     { podsKnown },
   );
 }

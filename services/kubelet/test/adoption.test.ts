@@ -124,6 +124,21 @@ describe("a kubelet over a runtime that tells nothing by itself", () => {
     await second.stop();
   });
 
+  test("turns pods away for good that ask for what its runtime cannot give", async () => {
+    const { start, create, get, within, inner } = setup();
+    const kubelet = start();
+    const lifecycle = { stopSignal: "SIGUSR1" };
+    create("signal", {}, { containers: [{ name: "c", image: "nginx", lifecycle }] });
+    expect(await within(5_000, () => get("signal")?.status?.phase === "Failed")).toBe(true);
+    expect(get("signal")?.status).toMatchObject({
+      reason: "UnsupportedByRuntime",
+      message: "Pod was rejected: lifecycle.stopSignal is not supported by this node's runtime",
+    });
+    expect(get("signal")?.status?.containerStatuses).toBeUndefined();
+    expect(await inner.listPodSandbox()).toEqual([]);
+    await kubelet.stop();
+  });
+
   test("ends what belongs to no pod, and nothing else", async () => {
     const { env, cluster, start, create, status, within, inner, left } = setup();
     const first = start();

@@ -216,6 +216,25 @@ describe("kubelet", () => {
     });
   });
 
+  test("a pod for other nodes is refused; a label that the pod was scheduled by counts at once", async () => {
+    const { cluster, start, get, ready, within, events } = setup();
+    start();
+    expect(await within(5_000, () => cluster.objects<Node>(NODES).length === 1)).toBe(true);
+    const client = cluster.client();
+    const labels = { metadata: { labels: { disk: "ssd" } } };
+    void client.patch(NODES, { name: "node-1" }, "application/merge-patch+json", labels);
+    cluster.seed(PODS, pod("elsewhere", { nodeSelector: { disk: "hdd" } }));
+    cluster.seed(PODS, pod("here", { nodeSelector: { disk: "ssd" } }));
+    expect(await within(5_000, () => get("elsewhere")?.status?.phase === "Failed" && ready("here"))).toBe(true);
+    expect(get("elsewhere")?.status).toMatchObject({
+      reason: "NodeAffinity",
+      message: "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+    });
+    expect(events()).toContain(
+      "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+    );
+  });
+
   test("after a restart of the process pods recover by themselves, and what was deleted goes", async () => {
     const { env, cluster, start, get, ready, within } = setup();
     const first = start();

@@ -4,7 +4,14 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { nextBackoff } from "../src/pods/backoff.ts";
 import { lastEndMs, planSync, type PodAction } from "../src/pods/plan-sync.ts";
-import { isRunning, newPodState, type ContainerRecord, type PodState } from "../src/pods/pod-state.ts";
+import {
+  isRunning,
+  newPodState,
+  type ContainerKind,
+  type ContainerRecord,
+  type PodState,
+} from "../src/pods/pod-state.ts";
+import { shouldRestart } from "../src/pods/restart-policy.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
 
@@ -16,8 +23,10 @@ interface Model {
   readonly violations: string[];
 }
 
-function podOf(restartPolicy: string, init: readonly boolean[], main: number): Pod {
-  const containers = Array.from({ length: main }, (_, at): Container => ({ name: `m${at}`, image: "i" }));
+type Own = Pick<Container, "restartPolicy" | "restartPolicyRules">;
+
+function podOf(restartPolicy: string, init: readonly boolean[], main: readonly Own[]): Pod {
+  const containers = main.map((own, at): Container => ({ name: `m${at}`, image: "i", ...own }));
   const initContainers = init.map((sidecar, at): Container => ({
     name: `i${at}`,
     image: "i",
@@ -91,10 +100,17 @@ function settle(model: Model): boolean {
   return false;
 }
 
+const ownArbitrary: fc.Arbitrary<Own> = fc.constantFrom<Own>(
+  {},
+  {},
+  { restartPolicy: "Always" },
+  { restartPolicy: "Never" },
+  { restartPolicy: "Never", restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "In", values: [1] } }] },
+);
 const podArbitrary = fc.record({
   policy: fc.constantFrom("Always", "OnFailure", "Never"),
   init: fc.array(fc.boolean(), { maxLength: 3 }),
-  main: fc.integer({ min: 1, max: 3 }),
+  main: fc.array(ownArbitrary, { minLength: 1, maxLength: 3 }),
 });
 const exits = fc.array(fc.record({ at: fc.nat(5), code: fc.constantFrom(0, 1) }), { maxLength: 12 });
 
@@ -128,8 +144,31 @@ test("follows any sequence of exits to rest, with one life a container, and a de
   );
 });
 
+test("a container's own policy and rules come before the pod's policy", () => {
+  const restarts = (policy: string, own: Own, code: number, kind: ContainerKind = "main"): boolean =>
+    shouldRestart(podOf(policy, [], [{}]), { kind, spec: { name: "c", ...own } }, code);
+  const rule = (operator: string, ...values: number[]): Own => ({
+    restartPolicy: "Never",
+    restartPolicyRules: [{ action: "Restart", exitCodes: { operator, values } }],
+  });
+  expect(restarts("Never", { restartPolicy: "Always" }, 0)).toBe(true);
+  expect(restarts("Always", { restartPolicy: "Never" }, 1)).toBe(false);
+  expect(restarts("Always", { restartPolicy: "OnFailure" }, 0)).toBe(false);
+  expect(restarts("Never", rule("In", 42, 43), 43)).toBe(true);
+  expect(restarts("Never", rule("In", 42), 1)).toBe(false);
+  expect(restarts("Never", rule("NotIn", 0, 42), 1)).toBe(true);
+  expect(restarts("Never", rule("NotIn", 0, 42), 42)).toBe(false);
+  // Rules without a policy of the container's own do not count; what is unknown is no match.
+  expect(restarts("Never", { ...rule("In", 1), restartPolicy: undefined }, 1)).toBe(false);
+  expect(restarts("Never", rule("Other", 1), 1)).toBe(false);
+  // An init container that is done is done.
+  expect(restarts("Never", { restartPolicy: "OnFailure" }, 1, "init")).toBe(true);
+  expect(restarts("Always", { restartPolicy: "OnFailure" }, 0, "init")).toBe(false);
+  expect(restarts("Always", { restartPolicy: "Never" }, 1, "init")).toBe(false);
+});
+
 test("an active deadline ends the pod", () => {
-  const pod = podOf("Always", [], 1);
+  const pod = podOf("Always", [], [{}]);
   pod.spec!.activeDeadlineSeconds = 60;
   const state = newPodState(pod, START_MS);
   const model: Model = { state, nowMs: START_MS, lives: 0, gone: false, violations: [] };

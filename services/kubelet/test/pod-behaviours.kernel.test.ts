@@ -1,7 +1,7 @@
 // What users rely on in pods that run for long, on a real node: logs that are rotated, restarts by rules, refusals by name.
 import type { Container } from "@coxswain/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startNodeKubelet, type NodeKubelet } from "./node-kubelet.ts";
+import { startNodeKubelet, statusOf, type NodeKubelet } from "./node-kubelet.ts";
 
 let at: NodeKubelet;
 let image = "";
@@ -41,4 +41,37 @@ test("a log that grows is rotated and compressed, and whoever follows it misses 
   expect(files[0]).toBe("0.log");
   expect(files.some((file) => /^0\.log\.\d{8}-\d{6}(\.gz)?$/.test(file))).toBe(true);
   await goes("talks");
+});
+
+test("a container's own rules restart it in a pod that never restarts", async () => {
+  const rules = {
+    restartPolicy: "Never",
+    restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "In", values: [42] } }],
+  };
+  const counts = "n=$(cat /d/n 2>/dev/null || echo 0); echo $((n+1)) > /d/n; [ $n = 0 ] && exit 42; exit 7";
+  const volumeMounts = [{ name: "d", mountPath: "/d" }];
+  await at.create("rules", {
+    restartPolicy: "Never",
+    containers: [shell(counts, { ...rules, volumeMounts })],
+    volumes: [{ name: "d", emptyDir: {} }],
+  });
+  const pod = await at.until("rules", (one) => one?.status?.phase === "Failed" && one);
+  expect(statusOf(pod, "c")).toMatchObject({
+    restartCount: 1,
+    state: { terminated: { exitCode: 7 } },
+    lastState: { terminated: { exitCode: 42 } },
+  });
+  await goes("rules");
+});
+
+test("what cannot run here is Failed at once, with the reason, and leaves nothing", async () => {
+  const ports = [{ containerPort: 80, hostPort: 8088 }];
+  await at.create("first", { containers: [shell("sleep 60", { ports })] });
+  await at.running("first");
+  await at.create("second", { containers: [shell("sleep 60", { ports })] });
+  await at.create("signal", { containers: [shell("sleep 60", { lifecycle: { stopSignal: "SIGUSR1" } })] });
+  const failed = async (name: string) => (await at.until(name, (one) => one?.status?.phase === "Failed" && one)).status;
+  expect((await failed("second"))?.reason).toBe("NodePorts");
+  expect((await failed("signal"))?.message).toContain("lifecycle.stopSignal is not supported");
+  await goes("first", "second", "signal");
 });

@@ -1,7 +1,9 @@
-// Does a pod that was bound to this node fit beside those that are here? Pure. The scheduler has the first word; this is
-// the node's own check, for pods that came without it or by a stale decision.
-import type { Container, Pod } from "@coxswain/api";
+// May a pod that was bound to this node run here, beside those that are here? Pure. The scheduler has the first word; this
+// is the node's own check, for pods that came without it or by a stale decision.
+import type { Container, Node, Pod } from "@coxswain/api";
 import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
+import { nodeRefusal, osRefusal, portRefusal } from "./node-fit.ts";
+import { planRuntimeAdmission } from "./runtime-admission.ts";
 
 export type Amounts = Readonly<Record<string, number>>;
 
@@ -50,8 +52,40 @@ export function podRequests(pod: Pod): Record<string, number> {
   return total;
 }
 
-/** Undefined where the pod may run. `others` are the pods that are admitted and not over. */
-export function planAdmission(pod: Pod, others: readonly Pod[], allocatable: Amounts): Refusal | undefined {
+export interface AdmissionInput {
+  readonly pod: Pod;
+  /** Those that are admitted and not over. */
+  readonly others: readonly Pod[];
+  readonly allocatable: Amounts;
+  /** As it is known; absent: it is not asked. */
+  readonly node: Node | undefined;
+  /** False where the runtime runs nothing real, and so can give anything. */
+  readonly real: boolean;
+}
+
+/** Undefined where the pod may run; else the first reason, in upstream's order, why not. */
+export function planAdmission({ pod, others, allocatable, node, real }: AdmissionInput): Refusal | undefined {
+  return (
+    (real ? planRuntimeAdmission(pod) : undefined) ??
+    osRefusal(pod) ??
+    resourceRefusal(pod, others, allocatable) ??
+    (node === undefined ? undefined : nodeRefusal(pod, node)) ??
+    portRefusal(pod, others)
+  );
+}
+
+/** Reasons that come from what the Node says, which may be out of date. */
+export function dependsOnNode({ reason }: Refusal): boolean {
+  return reason === "NodeAffinity" || reason === "TaintToleration";
+}
+
+/** Resources that are nobody's on this node, but somebody's in the cluster. */
+function isElsewhere(name: string, allocatable: Amounts): boolean {
+  const own = !name.includes("/") || name.split("/")[0]?.endsWith("kubernetes.io") === true;
+  return !own && allocatable[name] === undefined;
+}
+
+function resourceRefusal(pod: Pod, others: readonly Pod[], allocatable: Amounts): Refusal | undefined {
   const used: Record<string, number> = {};
   for (const other of others) add(used, podRequests(other));
   const wanted = { ...podRequests(pod), pods: 1 };
@@ -59,7 +93,7 @@ export function planAdmission(pod: Pod, others: readonly Pod[], allocatable: Amo
   for (const [name, requested] of Object.entries(wanted)) {
     const capacity = allocatable[name] ?? 0;
     const taken = used[name] ?? 0;
-    if (requested === 0 || requested + taken <= capacity) continue;
+    if (requested === 0 || requested + taken <= capacity || isElsewhere(name, allocatable)) continue;
     const message = `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${taken}, capacity: ${capacity}`;
     return { reason: `OutOf${name}`, message };
   }

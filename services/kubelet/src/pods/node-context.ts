@@ -1,5 +1,5 @@
 // What the pod workers of one node share.
-import type { Pod } from "@coxswain/api";
+import type { Node, Pod } from "@coxswain/api";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { Cri } from "../cri/contract.ts";
@@ -38,6 +38,8 @@ export interface NodeContext extends Partial<RealNode> {
   /** The scheme of container ids: "simulated". */
   readonly runtimeName: string;
   readonly allocatable: Readonly<Record<string, string>>;
+  /** The Node as it was last seen, or, where asked, as the api-server has it now. */
+  readonly nodeObject?: { known(): Node | undefined; fresh(): Promise<Node> };
   /** What pods' configs are made of. */
   readonly runtime: NodeRuntime;
   /** False until the node is registered and what its runtime has is known. */

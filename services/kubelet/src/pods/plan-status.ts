@@ -3,7 +3,8 @@ import type { ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodS
 import { formatTime } from "@coxswain/apimachinery";
 import { goDuration } from "./backoff.ts";
 import { crashBackoffUntil, initFailed, isFinished, isInitialized } from "./plan-sync.ts";
-import { exitCodeOf, isRunning, shouldRestart, type ContainerRecord, type PodState } from "./pod-state.ts";
+import { exitCodeOf, isRunning, type ContainerRecord, type PodState } from "./pod-state.ts";
+import { shouldRestart } from "./restart-policy.ts";
 
 export interface StatusInput {
   readonly state: PodState;
@@ -72,7 +73,7 @@ export function planPhase(state: PodState): string {
   const over = main.every((record, at) => {
     const code = codes[at];
     const deleted = state.pod.metadata?.deletionTimestamp !== undefined;
-    return code !== undefined && (deleted || !shouldRestart(state.pod, "main", code));
+    return code !== undefined && (deleted || !shouldRestart(state.pod, record, code));
   });
   if (main.length > 0 && over) return codes.every((code) => code === 0) ? "Succeeded" : "Failed";
   // A kubelet that has just restarted finds no container, yet the pod had begun.

@@ -6,7 +6,8 @@
 import type { Pod } from "@coxswain/api";
 import { parseTime } from "@coxswain/apimachinery";
 import { backoffUntil } from "./backoff.ts";
-import { exitCodeOf, isRunning, shouldRestart, type ContainerRecord, type PodState } from "./pod-state.ts";
+import { exitCodeOf, isRunning, type ContainerRecord, type PodState } from "./pod-state.ts";
+import { shouldRestart } from "./restart-policy.ts";
 
 export type PodAction =
   | { readonly do: "createSandbox" }
@@ -48,7 +49,7 @@ export function terminationGrace(state: PodState): number | undefined {
 export function initFailed(state: PodState): boolean {
   return state.containers.some((record) => {
     const code = record.kind === "init" ? exitCodeOf(record) : undefined;
-    return code !== undefined && code !== 0 && !shouldRestart(state.pod, "init", code);
+    return code !== undefined && code !== 0 && !shouldRestart(state.pod, record, code);
   });
 }
 
@@ -57,7 +58,7 @@ export function isFinished(state: PodState): boolean {
   const main = state.containers.filter((record) => record.kind === "main");
   const done = main.every((record) => {
     const code = exitCodeOf(record);
-    return code !== undefined && !shouldRestart(state.pod, "main", code);
+    return code !== undefined && !shouldRestart(state.pod, record, code);
   });
   return (main.length > 0 && done) || initFailed(state);
 }
@@ -174,7 +175,7 @@ function planContainer(pod: Pod, record: ContainerRecord, nowMs: number, draft: 
     return;
   }
   const code = exitCodeOf(record);
-  if (code !== undefined && !shouldRestart(pod, record.kind, code)) return;
+  if (code !== undefined && !shouldRestart(pod, record, code)) return;
   if (record.retryAtMs > nowMs) {
     planPullBackoff(record, nowMs, draft);
     draft.wakeAtMs = earliest(draft.wakeAtMs, record.retryAtMs);
@@ -203,7 +204,7 @@ export function lastEndMs(record: ContainerRecord): number | undefined {
 export function crashBackoffUntil(pod: Pod, record: ContainerRecord, nowMs: number): number | undefined {
   const code = exitCodeOf(record);
   const endedAtMs = lastEndMs(record);
-  if (code === undefined || endedAtMs === undefined || !shouldRestart(pod, record.kind, code)) return undefined;
+  if (code === undefined || endedAtMs === undefined || !shouldRestart(pod, record, code)) return undefined;
   const until = backoffUntil(record.crashBackoff, endedAtMs);
   return until !== undefined && until > nowMs ? until : undefined;
 }

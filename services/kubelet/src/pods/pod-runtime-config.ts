@@ -8,7 +8,6 @@ import { ContainerConfigError, expandVariables, resolveEnvironment } from "./con
 import { podDns, type DnsWarning } from "./dns-config.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import { podHostname } from "./pod-hostname.ts";
-import { planRuntimeAdmission } from "./runtime-admission.ts";
 import { containerResources, oomScoreAdj, podCgroup } from "./qos-resources.ts";
 import { containerSecurity, needsImageUser, rootRefusal, sandboxSecurity, type ImageUser } from "./security-context.ts";
 import type { ServiceSource } from "./service-environment.ts";
@@ -40,13 +39,11 @@ export interface SandboxInput {
   readonly node: NodeRuntime;
 }
 
-/** Throws ContainerConfigError where the pod's host name is too long, or asks for what the runtime cannot give. */
+/** Throws ContainerConfigError where the pod's host name is too long. */
 export function sandboxConfigOf({ pod, attempt, node }: SandboxInput): PodSandboxConfig {
   const { name = "", namespace = "", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
   const hostNetwork = pod.spec?.hostNetwork ?? false;
   const { linux } = node;
-  const refusal = linux === undefined ? undefined : planRuntimeAdmission(pod);
-  if (refusal !== undefined) throw new ContainerConfigError(refusal.message);
   const base: PodSandboxConfig = {
     name,
     namespace,

@@ -2,6 +2,7 @@
 import type { Container, ContainerStateTerminated, ContainerStatus, Pod, PodCondition } from "@coxswain/api";
 import { parseTime } from "@coxswain/apimachinery";
 import type { Backoff } from "./backoff.ts";
+import { shouldRestart } from "./restart-policy.ts";
 
 export type ContainerKind = "init" | "sidecar" | "main" | "ephemeral";
 
@@ -117,15 +118,6 @@ const LOST = {
   message: "The container could not be located when the pod was deleted.  The container used to be Running",
 };
 
-/** True where a container that ended like this is to run again. */
-export function shouldRestart(pod: Pod, kind: ContainerKind, exitCode: number): boolean {
-  if (kind === "sidecar") return true;
-  if (kind === "ephemeral") return false;
-  const policy = pod.spec?.restartPolicy ?? "Always";
-  if (kind === "init") return exitCode !== 0 && policy !== "Never";
-  return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
-}
-
 /** What an earlier process reported of a container decides what becomes of it: its life itself is lost. */
 function recover(record: ContainerRecord, pod: Pod, old: ContainerStatus): void {
   record.restartCount = old.restartCount ?? 0;
@@ -137,8 +129,7 @@ function recover(record: ContainerRecord, pod: Pod, old: ContainerStatus): void 
     return;
   }
   const ended: ContainerStateTerminated = terminated ?? { ...LOST, startedAt: running?.startedAt };
-  const initDone = record.kind === "init" && ended.exitCode === 0;
-  if (record.kind !== "sidecar" && (initDone || !shouldRestart(pod, record.kind, ended.exitCode))) {
+  if (!shouldRestart(pod, record, ended.exitCode)) {
     record.settled = { ...old, ready: false, started: false, state: { terminated: ended } };
     return;
   }

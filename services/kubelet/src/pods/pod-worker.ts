@@ -1,21 +1,18 @@
 // The worker of one pod: keeps the runtime as the pod wants it, and the API's status as the runtime has it. Guarantees:
 // - One action at a time; every change (of the pod, of a container, of a probe) leads to a new plan.
 // - The pod's object goes only after all its containers have ended and their end has been written.
-import type { Pod, PodCondition, PodStatus } from "@coxswain/api";
-import { PODS, sameValue } from "@coxswain/api";
-import { compareResourceVersions, objectKey } from "@coxswain/apimachinery";
-import type { BatchOperation } from "@coxswain/client";
+import { sameValue, type Node, type Pod } from "@coxswain/api";
 import type { TimerHandle } from "@coxswain/env";
-import type { ContainerEvent, ContainerStatus as CriContainerStatus } from "../cri/contract.ts";
-import { amounts, planAdmission } from "./admission.ts";
-import { goDuration } from "./backoff.ts";
+import type { ContainerEvent } from "../cri/contract.ts";
+import { amounts, dependsOnNode, planAdmission, type Refusal } from "./admission.ts";
 import { endedRun } from "./container-end.ts";
+import { LifeWatch } from "./life-watch.ts";
 import type { NodeContext } from "./node-context.ts";
-import { adoptRuntimePod, UNKNOWN_STATUS, type Leftovers, type RuntimePod } from "./plan-adoption.ts";
-import { planStatus, podLogName } from "./plan-status.ts";
-import { crashBackoffUntil, planSync, terminationGrace, type PodAction } from "./plan-sync.ts";
+import { adoptRuntimePod, type Leftovers, type RuntimePod } from "./plan-adoption.ts";
+import { planSync, terminationGrace, type PodAction } from "./plan-sync.ts";
 import { PodProbes } from "./pod-probes.ts";
-import { addEphemeral, exitCodeOf, isRunning, newPodState, type ContainerRecord, type PodState } from "./pod-state.ts";
+import { PodReport } from "./pod-report.ts";
+import { isRunning, newPodState, type ContainerRecord, type PodState } from "./pod-state.ts";
 import {
   createSandbox,
   releaseResources,
@@ -25,8 +22,6 @@ import {
   stopSandbox,
 } from "./sandbox-lifecycle.ts";
 import { startContainer } from "./start-container.ts";
-import { statusPatch } from "./status-patch.ts";
-import type { StatusSource, WriteOutcome } from "./status-writer.ts";
 import { ContainerStopper } from "./stop-container.ts";
 import { VolumeRefresher } from "./volume-refresher.ts";
 
@@ -34,14 +29,15 @@ const RETRY_MS = 5_000;
 /** Against a plan that never comes to rest: a defect then shows as slowness and a log line, not as a hot loop. */
 const MAX_ROUNDS = 1_000;
 
-export class PodWorker implements StatusSource {
-  readonly key: string;
+export class PodWorker {
   readonly state: PodState;
   readonly #context: NodeContext;
   readonly #onDone: (worker: PodWorker) => void;
   readonly #probes: PodProbes;
   readonly #stopper: ContainerStopper;
   readonly #refresher: VolumeRefresher;
+  readonly #report: PodReport;
+  readonly #watch: LifeWatch;
   /** Aborts what is only worth while for a pod that is to live. */
   readonly #life = new AbortController();
   #leftovers: Leftovers | undefined;
@@ -51,27 +47,33 @@ export class PodWorker implements StatusSource {
   #admitted = false;
   #closed = false;
   #wake: TimerHandle | undefined;
-  /** The pod as the server had it last. */
-  #server: Pod;
-  #desired: PodStatus | undefined;
-  #deletionSent = false;
-  readonly #told = new Set<string>();
-  /** Lives whose end is being noted. */
-  readonly #ending = new Set<string>();
-  /** Lives and sandboxes that the runtime's latest list did not have. */
-  #missing: ReadonlySet<string> = new Set();
-
   /** `found` is what an earlier process left of the pod in the runtime. */
   constructor(context: NodeContext, pod: Pod, onDone: (worker: PodWorker) => void, found?: RuntimePod) {
     this.#context = context;
     this.#onDone = onDone;
-    this.#server = pod;
-    this.key = objectKey(pod);
     this.state = newPodState(pod, context.env.clock.now());
     this.#probes = new PodProbes(context, this.state, () => this.sync());
     this.#stopper = new ContainerStopper(context, this.state);
     this.#refresher = new VolumeRefresher(context, this.state);
+    this.#report = new PodReport(context, this.state, () => this.orphan());
+    this.#watch = new LifeWatch(context, this.state, {
+      ending: (id) => this.#stopper.ended(id),
+      over: (record) => {
+        this.#probes.stop(record);
+        this.sync();
+      },
+      told: () => this.#report.publish(),
+      sandboxLost: () => this.sync(),
+      strangers: () => {
+        this.#strangers = true;
+        this.sync();
+      },
+    });
     if (found !== undefined) this.adopt(found);
+  }
+
+  get key(): string {
+    return this.#report.key;
   }
 
   get uid(): string {
@@ -80,7 +82,7 @@ export class PodWorker implements StatusSource {
 
   /** The pod as it is now: of the API, with this worker's newest status. */
   get pod(): Pod {
-    return { ...this.state.pod, status: { ...this.state.pod.status, ...this.#desired } };
+    return this.#report.pod;
   }
 
   /** True once it takes no room any more. */
@@ -106,7 +108,7 @@ export class PodWorker implements StatusSource {
   /** A new version of the pod. */
   update(pod: Pod): void {
     const { labels, annotations } = this.state.pod.metadata ?? {};
-    this.#take(pod);
+    this.#report.take(pod);
     const now = this.state.pod.metadata ?? {};
     if (!sameValue(labels, now.labels) || !sameValue(annotations, now.annotations)) this.#refresher.soon();
     this.sync();
@@ -115,7 +117,7 @@ export class PodWorker implements StatusSource {
   /** The API object is gone: what still runs is ended, and nothing is written. */
   orphan(): void {
     this.state.orphaned = true;
-    this.#context.writer.forget(this);
+    this.#report.forget();
     this.sync();
   }
 
@@ -127,7 +129,8 @@ export class PodWorker implements StatusSource {
     this.#probes.close();
     this.#stopper.close();
     this.#refresher.close();
-    this.#context.writer.forget(this);
+    this.#report.close();
+    this.#watch.close();
   }
 
   /** Plans again, soon. */
@@ -154,82 +157,12 @@ export class PodWorker implements StatusSource {
   }
 
   onRuntimeEvent(event: ContainerEvent): void {
-    const record = this.state.containers.find((one) => one.run?.id === event.containerId);
-    if (record === undefined || event.type !== "CONTAINER_STOPPED_EVENT") return;
-    this.#context.cri.containerStatus(event.containerId).then(
-      (status) => this.#ended(record, status),
-      (error: unknown) => this.#context.logger.warn({ pod: this.key, err: error }, "a container's end is not known"),
-    );
+    this.#watch.onEvent(event);
   }
 
-  /** What a list of all that the runtime has says of this pod. What is missing twice in a row is gone. */
-  observe({ sandboxes, containers }: RuntimePod): void {
-    const { state } = this;
-    const missing = new Set<string>();
-    const byId = new Map(containers.map((one) => [one.id, one]));
-    for (const record of state.containers) {
-      const { run } = record;
-      const status = byId.get(run?.id ?? "");
-      if (run?.state === "exited") this.#noteReason(record, status);
-      if (run?.state !== "running") continue;
-      if (status === undefined) missing.add(run.id);
-      else if (status.state === "CONTAINER_EXITED" || status.state === "CONTAINER_UNKNOWN") this.#ended(record, status);
-      if (status === undefined && this.#missing.has(run.id)) this.#vanished(record);
-    }
-    const { sandbox } = state;
-    if (sandbox !== undefined && !sandboxes.some((one) => one.id === sandbox.id && one.state === "SANDBOX_READY")) {
-      missing.add(sandbox.id);
-      if (this.#missing.has(sandbox.id) && terminationGrace(state) === undefined && !sandbox.lost) {
-        sandbox.lost = true;
-        this.sync();
-      }
-    }
-    const known = new Set([sandbox?.id, ...state.stoppedSandboxes]);
-    for (const { id } of sandboxes) {
-      if (known.has(id)) continue;
-      missing.add(id);
-      if (!this.#missing.has(id) || this.#running) continue;
-      this.#strangers = true;
-      this.sync();
-    }
-    this.#missing = missing;
-  }
-
-  nextWrite(): BatchOperation | undefined {
-    const { state } = this;
-    if (state.orphaned || this.#closed) return undefined;
-    const { namespace = "", name = "", uid = "" } = state.pod.metadata ?? {};
-    const target = { namespace, name };
-    const patch = this.#desired === undefined ? undefined : statusPatch(this.#server.status ?? {}, this.#desired);
-    if (patch !== undefined) {
-      const body = { metadata: { uid }, status: patch };
-      const type = "application/strategic-merge-patch+json";
-      return { op: "patch", ref: PODS, target, type, patch: body, subresource: "status" };
-    }
-    if (!state.finishing || this.#deletionSent) return undefined;
-    return { op: "delete", ref: PODS, target, options: { gracePeriodSeconds: 0, preconditions: { uid } } };
-  }
-
-  written(outcome: WriteOutcome): void {
-    if (this.#closed) return;
-    if ("error" in outcome) {
-      this.orphan();
-      return;
-    }
-    const { pod, deleted } = outcome;
-    // Where finalizers hold the object, whoever set them ends it: it is not deleted again.
-    if (deleted) this.#deletionSent = true;
-    if (pod?.metadata?.uid === this.uid) this.#take(pod);
-    if (this.nextWrite() !== undefined) this.#context.writer.touch(this);
-  }
-
-  /** Keeps the newest version that is known; a feed may be behind what a write has answered. */
-  #take(pod: Pod): void {
-    const known = this.#server.metadata?.resourceVersion ?? "";
-    if (compareResourceVersions(pod.metadata?.resourceVersion ?? "", known) < 0) return;
-    this.#server = pod;
-    this.state.pod = pod;
-    addEphemeral(this.state);
+  /** What a list of all that the runtime has says of this pod. */
+  observe(found: RuntimePod): void {
+    this.#watch.observe(found, this.#running);
   }
 
   #terminating(): void {
@@ -244,16 +177,16 @@ export class PodWorker implements StatusSource {
     await this.#clearLeftovers();
     while (this.#again && !this.#closed) {
       this.#again = false;
-      if (!this.#admitted) this.#admit();
+      if (!this.#admitted) await this.#admit();
       if (this.#strangers) await removeStrangers({ context: this.#context, state: this.state });
       this.#strangers = false;
       const { actions, wakeAtMs } = planSync(this.state, this.#context.env.clock.now());
       for (const action of actions) {
         if (this.#closed) return;
         await this.#perform(action);
-        this.#publish();
+        this.#report.publish();
       }
-      this.#publish();
+      this.#report.publish();
       this.#wakeAt(wakeAtMs);
       if (actions.length > 0) this.#again = true;
       if (++rounds >= MAX_ROUNDS) throw new Error(`no rest after ${rounds} plans`);
@@ -287,16 +220,28 @@ export class PodWorker implements StatusSource {
     }
   }
 
-  #admit(): void {
+  async #admit(): Promise<void> {
+    let refusal = this.#refusal(this.#context.nodeObject?.known());
+    // A label that the pod was scheduled by may be newer than what is known of the node.
+    if (refusal !== undefined && dependsOnNode(refusal))
+      refusal = this.#refusal(await this.#context.nodeObject?.fresh());
     this.#admitted = true;
+    if (refusal === undefined) return;
+    const { reason, message } = refusal;
+    this.state.failure = { reason, message: `Pod was rejected: ${message}` };
+    this.#context.events.pod(this.state.pod, "Warning", reason, message);
+  }
+
+  #refusal(node: Node | undefined): Refusal | undefined {
     const { pod, failure } = this.state;
     // Only what has not begun is looked at; a restarted kubelet finds its pods as admitted.
-    if (failure !== undefined || pod.metadata?.deletionTimestamp !== undefined || pod.status?.startTime !== undefined)
-      return;
-    const refusal = planAdmission(pod, this.#context.activePods(pod), amounts(this.#context.allocatable));
-    if (refusal === undefined) return;
-    this.state.failure = { reason: refusal.reason, message: `Pod was rejected: ${refusal.message}` };
-    this.#context.events.pod(pod, "Warning", refusal.reason, refusal.message);
+    const { deletionTimestamp } = pod.metadata ?? {};
+    if (failure !== undefined || deletionTimestamp !== undefined || pod.status?.startTime !== undefined)
+      return undefined;
+    const { allocatable, runtime } = this.#context;
+    const others = this.#context.activePods(pod);
+    const real = runtime.linux !== undefined;
+    return planAdmission({ pod, others, allocatable: amounts(allocatable), node, real });
   }
 
   async #perform(action: PodAction): Promise<void> {
@@ -323,8 +268,7 @@ export class PodWorker implements StatusSource {
       case "finishDeletion":
         // Logs go with the pod. The informer tells when the object is gone.
         await removeSandboxes(input);
-        state.finishing = true;
-        return this.#context.writer.touch(this);
+        return this.#report.finish();
     }
   }
 
@@ -336,7 +280,7 @@ export class PodWorker implements StatusSource {
     else {
       const input = { context: this.#context, state: this.state, record, signal: this.#life.signal };
       const runs = await startContainer(input, this.#stopper);
-      this.#told.delete(record.name);
+      this.#report.lives(record);
       if (runs) this.#probes.start(record);
       this.#context.lookAgain();
     }
@@ -349,7 +293,7 @@ export class PodWorker implements StatusSource {
     record.stoppingUntilMs = env.clock.now() + graceSeconds * 1000;
     if (record.mustRestart !== undefined) this.#probes.stop(record);
     this.#stopper.stop(record, graceSeconds).then(
-      (status) => status !== undefined && this.#ended(record, status),
+      (status) => status !== undefined && this.#watch.ended(record, status),
       (error: unknown) => {
         logger.warn({ pod: this.key, container: record.name, err: error }, "could not stop a container");
         record.stoppingUntilMs = undefined;
@@ -368,73 +312,6 @@ export class PodWorker implements StatusSource {
     record.waiting = { reason: "ImagePullBackOff", message, sinceMs };
     events.container(pod, record, "Normal", "BackOff", `Back-off pulling image "${image}"`);
     events.container(pod, record, "Warning", "Failed", "Error: ImagePullBackOff");
-  }
-
-  /** Notes the end of a life, once, with what the container had to say. */
-  #ended(record: ContainerRecord, status: CriContainerStatus): void {
-    if (record.run?.id !== status.id || record.run.state === "exited" || this.#ending.has(status.id)) return;
-    if (status.state !== "CONTAINER_EXITED" && status.state !== "CONTAINER_UNKNOWN") return;
-    this.#ending.add(status.id);
-    this.#stopper.ended(status.id);
-    void this.#noteEnd(record, status);
-  }
-
-  async #noteEnd(record: ContainerRecord, status: CriContainerStatus): Promise<void> {
-    const run = await endedRun({ context: this.#context, state: this.state, record }, status);
-    this.#ending.delete(status.id);
-    if (run === undefined || record.run?.id !== run.id || this.#closed) return;
-    record.run = run;
-    this.#over(record);
-  }
-
-  #over(record: ContainerRecord): void {
-    Object.assign(record, { stoppingUntilMs: undefined, started: false, ready: false });
-    this.#probes.stop(record);
-    this.sync();
-  }
-
-  #vanished(record: ContainerRecord): void {
-    if (record.run === undefined || this.#ending.has(record.run.id)) return;
-    record.run = { ...record.run, state: "exited", finishedAtMs: this.#context.env.clock.now(), ...UNKNOWN_STATUS };
-    this.#over(record);
-  }
-
-  /** A runtime may learn a moment later that it was for lack of memory. */
-  #noteReason(record: ContainerRecord, status: CriContainerStatus | undefined): void {
-    if (record.run === undefined || status?.reason !== "OOMKilled" || record.run.reason === status.reason) return;
-    record.run = { ...record.run, reason: status.reason };
-    this.#publish();
-  }
-
-  /** Makes the status anew and has it written where it differs from the server's. */
-  #publish(): void {
-    const { state } = this;
-    if (state.orphaned || this.#closed) return;
-    const { env, hostIp, runtimeName } = this.#context;
-    const nowMs = env.clock.now();
-    this.#tellCrashLoops(nowMs);
-    this.#desired = planStatus({ state, nowMs, hostIp, runtimeName });
-    state.conditions = new Map((this.#desired.conditions ?? []).map((one): [string, PodCondition] => [one.type, one]));
-    if (statusPatch(this.#server.status ?? {}, this.#desired) !== undefined) this.#context.writer.touch(this);
-  }
-
-  /** Once for each wait. */
-  #tellCrashLoops(nowMs: number): void {
-    for (const record of this.state.containers) {
-      if (exitCodeOf(record) === undefined || this.#told.has(record.name)) continue;
-      if (crashBackoffUntil(this.state.pod, record, nowMs) === undefined || terminationGrace(this.state) !== undefined)
-        continue;
-      this.#told.add(record.name);
-      // From here on the loop is the news, not how the last life failed.
-      record.waiting = undefined;
-      const message = `Back-off restarting failed container ${record.name} in pod ${podLogName(this.state.pod)}`;
-      this.#context.events.container(this.state.pod, record, "Warning", "BackOff", message);
-      const delay = goDuration(record.crashBackoff?.delayMs ?? 0);
-      this.#context.logger.debug(
-        { pod: this.key, container: record.name, delay },
-        "a container crashes again and again",
-      );
-    }
   }
 
   #wakeAt(atMs: number | undefined): void {

@@ -37,7 +37,11 @@ export function oomScoreAdj(pod: Pod, container: Container, memoryCapacityBytes:
   if (quality === "Guaranteed" || pod.spec?.priorityClassName === NODE_CRITICAL) return GUARANTEED_OOM;
   if (quality === "BestEffort") return BEST_EFFORT_OOM;
   const own = burstableScore(container, memoryCapacityBytes);
-  if (container.restartPolicy !== "Always") return own;
+  // Only among init containers does the policy make one.
+  const sidecar = pod.spec?.initContainers?.some(
+    (one) => one.name === container.name && one.restartPolicy === "Always",
+  );
+  if (sidecar !== true) return own;
   // A sidecar does not go before the containers that it serves.
   const served = (pod.spec?.containers ?? []).map((one) => burstableScore(one, memoryCapacityBytes));
   return Math.min(own, ...served);

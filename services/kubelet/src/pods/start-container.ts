@@ -9,7 +9,8 @@ import { runOf } from "./plan-adoption.ts";
 import { terminatedState } from "./plan-status.ts";
 import { lastEndMs } from "./plan-sync.ts";
 import { containerConfigOf } from "./pod-runtime-config.ts";
-import { isRunning, shouldRestart } from "./pod-state.ts";
+import { isRunning } from "./pod-state.ts";
+import { shouldRestart } from "./restart-policy.ts";
 import type { ContainerStopper } from "./stop-container.ts";
 
 /** Resolves true where the container runs now. */
@@ -104,7 +105,7 @@ async function failedToStart(input: StartInput, status: CriContainerStatus, fail
   record.run = run;
   record.retryAtMs = 0;
   context.events.container(state.pod, record, "Warning", "Failed", `Error: ${message}`);
-  const again = shouldRestart(state.pod, record.kind, run.exitCode);
+  const again = shouldRestart(state.pod, record, run.exitCode);
   record.waiting = again ? { reason: "RunContainerError", message, sinceMs: context.env.clock.now() } : undefined;
 }
 
@@ -151,7 +152,7 @@ async function postStart(input: StartInput, stopper: ContainerStopper): Promise<
     if (run !== undefined) record.run = run;
     Object.assign(record, { started: false, ready: false });
     const message = error instanceof Error ? error.message : String(error);
-    if (shouldRestart(pod, record.kind, record.run?.exitCode ?? 137)) {
+    if (shouldRestart(pod, record, record.run?.exitCode ?? 137)) {
       record.waiting = { reason: "PostStartHookError", message, sinceMs: context.env.clock.now() };
     }
   }
