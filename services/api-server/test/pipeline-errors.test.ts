@@ -101,10 +101,10 @@ describe("requests that cannot be", () => {
       "resourceVersion should not be set on objects to be created",
     ],
     [
-      "server-side apply",
+      "server-side apply by nobody",
       { ref: CONFIG_MAPS, verb: "patch", name: "a", contentType: "application/apply-patch+yaml", body: "{}" },
-      415,
-      "server-side apply (application/apply-patch+yaml) is not supported yet",
+      422,
+      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
     ],
     [
       "a pod whose service account is absent",

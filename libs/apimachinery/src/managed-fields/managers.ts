@@ -1,5 +1,6 @@
 // The entries of metadata.managedFields: who manages which fields, by which operation, in which version. Guarantees: entries
 // of one manager, operation, subresource (and version, for updates) are one; they are always in upstream's order.
+import { isJsonObject } from "../deep.ts";
 import type { ManagedFieldsEntry } from "../object.ts";
 import { parseTime } from "../time.ts";
 import { decodeFields, difference, type FieldSet, isEmptySet, pathSet, union } from "./field-set.ts";
@@ -91,10 +92,10 @@ function compareManagers(a: ManagedSet, b: ManagedSet): number {
 }
 
 /** True where a writer asks to forget all managers: an empty list, or a list of one empty entry. */
-export function isReset(entries: readonly ManagedFieldsEntry[] | undefined): boolean {
-  if (entries === undefined) return false;
-  const [only] = entries;
-  return only === undefined || (entries.length === 1 && Object.keys(only).length === 0);
+export function isReset(entries: unknown): boolean {
+  if (!Array.isArray(entries) || entries.length > 1) return false;
+  const only: unknown = entries[0];
+  return only === undefined || (isJsonObject(only) && Object.keys(only).length === 0);
 }
 
 const NEVER_OWNED: FieldSet = [

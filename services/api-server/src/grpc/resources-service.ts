@@ -26,7 +26,9 @@ const MAX_BATCH_IN_FLIGHT = 512;
 
 function callerOf(context: CallContext): Caller {
   const [agent] = context.metadata.get("user-agent");
-  return { user: context.user, userAgent: agent?.toString() ?? "", signal: context.signal };
+  // The library's own name comes after the client's.
+  const userAgent = (agent?.toString() ?? "").replace(/ ?grpc-node-js\/.*$/, "");
+  return { user: context.user, userAgent, signal: context.signal };
 }
 
 async function single(pipeline: Pipeline, request: ApiRequest, format: string | undefined): Promise<ObjectMessage> {

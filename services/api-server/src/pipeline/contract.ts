@@ -12,6 +12,8 @@ export type RequestVerb = "get" | "list" | "watch" | "create" | "update" | "patc
 export interface RequestOptions {
   readonly dryRun?: readonly string[];
   readonly fieldManager?: string;
+  /** Of an apply: "true" takes over what others own. */
+  readonly force?: string;
   readonly fieldValidation?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;

@@ -7,6 +7,7 @@ import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { FailpointError, isAbort, type Env } from "@coxswain/env";
 import {
   groupResource,
+  isReason,
   newBadRequest,
   newInternalError,
   newInvalid,
@@ -22,6 +23,7 @@ import type { Storage } from "@coxswain/storage";
 import type { AdmissionChain } from "../admission/chain.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
 import { acceptObject, decodeObject, decodeValue } from "../registry/codec.ts";
+import { applyAnew, APPLY_TYPE, applyOver, decodeConfiguration, parentOfScale } from "../registry/apply.ts";
 import { checkIdentity } from "../registry/metadata.ts";
 import { decodePatch } from "../registry/patch.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
@@ -49,6 +51,7 @@ export interface PipelineDeps {
   readonly issueToken: PipelineExtensions["issueToken"];
 }
 
+const MAX_APPLY_ATTEMPTS = 5;
 const UNKNOWN_RESOURCE = "the server could not find the requested resource";
 
 export function createPipeline(deps: PipelineDeps): Pipeline {
@@ -202,12 +205,36 @@ class Dispatcher {
   }
 
   async #patch(request: ApiRequest, kind: KindDefinition, rules: UpdateRules = {}): Promise<ApiResult> {
+    if (request.contentType === APPLY_TYPE) return await this.#apply(request, kind, rules);
     const context = writeContext(request, kind);
-    const patch = decodePatch(kind, request.contentType, request.body, () => patchSchemaFor(kind.schemaName));
+    const patch = decodePatch(request.contentType, request.body, () => patchSchemaFor(kind.schemaName));
     const produce = (old: CachedObject): KubeObject =>
       acceptObject(targetOf(context, kind), patch.apply(old.copy()), patch.duplicates);
     const { object } = await this.#deps.registry.update(context, produce, rules);
     return { type: "object", code: 200, kind, object, warnings: context.warnings };
+  }
+
+  /** Server-side apply: creates what is absent. */
+  async #apply(request: ApiRequest, kind: KindDefinition, rules: UpdateRules): Promise<ApiResult> {
+    const context = writeContext(request, kind);
+    const config = decodeConfiguration(context, kind);
+    const { registry, env } = this.#deps;
+    const produce = (old: CachedObject): KubeObject => applyOver(context, config, old, env.clock.now());
+    const absent = async (): Promise<CachedObject> => {
+      this.#authorize(request, "create");
+      return await registry.create(context, applyAnew(context, config, env.clock.now()), { applied: true });
+    };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const creates = request.subresource === "" && kind.verbs.includes("create") ? absent : undefined;
+        const outcome = await registry.update(context, produce, { ...rules, applied: true }, creates);
+        const { object, created } = outcome;
+        return { type: "object", code: created ? 201 : 200, kind, object, warnings: context.warnings };
+      } catch (error) {
+        // Somebody created it in between: then there is something to apply to.
+        if (!isReason(error, "AlreadyExists") || attempt >= MAX_APPLY_ATTEMPTS) throw error;
+      }
+    }
   }
 
   async #delete(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
@@ -336,9 +363,15 @@ class Dispatcher {
     }
     if (request.verb !== "update" && request.verb !== "patch") throw newMethodNotSupported(kind, request.verb);
     const context = writeContext({ ...request, subresource: "scale" }, kind);
+    if (request.contentType === APPLY_TYPE) {
+      const config = parentOfScale(kind, decodeConfiguration(context, scaleKind));
+      const produce = (old: CachedObject): KubeObject => applyOver(context, config, old, this.#deps.env.clock.now());
+      const { object } = await this.#deps.registry.update(context, produce, { applied: true });
+      return answer(object, context.warnings);
+    }
     const patch =
       request.verb === "patch"
-        ? decodePatch(scaleKind, request.contentType, request.body, () => patchSchemaFor(scaleKind.schemaName))
+        ? decodePatch(request.contentType, request.body, () => patchSchemaFor(scaleKind.schemaName))
         : undefined;
     const target = targetOf(context, scaleKind);
     const desired = (old: CachedObject): KubeObject =>

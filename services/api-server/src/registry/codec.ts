@@ -11,6 +11,7 @@ import {
   parseApiVersion,
   type KubeObject,
 } from "@coxswain/apimachinery";
+import { isReset } from "@coxswain/apimachinery/managed-fields/index";
 import { checkTypes, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { parseDocument } from "yaml";
@@ -93,7 +94,10 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
     throw newBadRequest(`${cannot}: strict decoding error: ${complaints.join(", ")}`);
   }
   if (fieldValidation === "Warn") for (const each of complaints) if (!warnings.includes(each)) warnings.push(each);
+  // An empty list means nothing anywhere else; here it asks to forget all managers.
+  const forgets = isReset(object.metadata?.managedFields);
   pruneUnknown(object, kind.schemaName);
+  if (forgets) object.metadata!.managedFields = [{}];
   return finish(kind, object);
 }
 

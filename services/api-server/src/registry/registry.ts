@@ -22,6 +22,7 @@ import type { AdmissionAttributes, AdmissionOperation } from "../pipeline/extens
 import type { AdmissionChain } from "../admission/chain.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
+import { differsByTimesOnly, setManagedFields, trackWrite } from "./apply-tracking.ts";
 import type { Committer } from "./committer.ts";
 import { isReleased, planDeletion } from "./deletion-plan.ts";
 import { fillForCreate, fillForUpdate } from "./metadata.ts";
@@ -56,6 +57,8 @@ export interface UpdateRules {
   /** Replaces the kind's own preparation and validation: finalize, binding. */
   readonly prepare?: (object: KubeObject, old: KubeObject) => void;
   readonly validate?: (object: KubeObject, old: KubeObject) => readonly FieldError[];
+  /** The object comes with its managedFields settled: an apply. */
+  readonly applied?: boolean;
 }
 
 export class Registry {
@@ -65,12 +68,16 @@ export class Registry {
     this.#deps = deps;
   }
 
-  async create(context: WriteContext, object: KubeObject): Promise<CachedObject> {
+  async create(
+    context: WriteContext,
+    object: KubeObject,
+    rules: Pick<UpdateRules, "applied"> = {},
+  ): Promise<CachedObject> {
     const generated = !object.metadata?.name && !!object.metadata?.generateName;
     for (let attempt = 1; ; attempt++) {
       const candidate = generated ? deepClone(object) : object;
       try {
-        return await this.#createOnce(context, candidate);
+        return await this.#createOnce(context, candidate, rules.applied === true);
       } catch (error) {
         if (!generated || !isReason(error, "AlreadyExists")) throw error;
         if (attempt >= GENERATED_NAME_ATTEMPTS) {
@@ -80,11 +87,12 @@ export class Registry {
     }
   }
 
-  async #createOnce(context: WriteContext, object: KubeObject): Promise<CachedObject> {
+  async #createOnce(context: WriteContext, object: KubeObject, applied: boolean): Promise<CachedObject> {
     const { kind } = context;
     const { env, admission } = this.#deps;
     fillForCreate(env, context, object);
     const name = object.metadata?.name ?? "";
+    if (!applied) setManagedFields(object, trackWrite(context, object, undefined, env.clock.now()));
     const attributes = this.#attributes(context, "CREATE", name, object, undefined);
     await admission.admit(attributes);
     kind.defaults(object);
@@ -138,14 +146,19 @@ export class Registry {
     const { env, admission } = this.#deps;
     fillForUpdate(context, object, old);
     const before = old.object;
+    const now = { nowMs: env.clock.now() };
+    const managed =
+      rules.applied === true ? object.metadata?.managedFields : trackWrite(context, object, before, now.nowMs);
+    setManagedFields(object, managed);
     const attributes = this.#attributes(context, "UPDATE", name, object, before);
     await admission.admit(attributes);
     kind.defaults(object);
     this.#deps.committer.prepare({ context, next: object, old: before, state });
-    const now = { nowMs: env.clock.now() };
     if (rules.prepare !== undefined) rules.prepare(object, before);
     else if (subresource === "status") kind.strategy.prepareForStatusUpdate?.(object, before, now);
     else kind.strategy.prepareForUpdate(object, before, now);
+    // What an endpoint keeps of the old metadata does not take back who changed what.
+    setManagedFields(object, managed);
     const specific = rules.validate
       ? rules.validate(object, before)
       : subresource === "status"
@@ -155,7 +168,7 @@ export class Registry {
     if (errors.length > 0) throw newInvalid(kind, name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
-    if (deepEqual(object, before)) return { keep: old };
+    if (deepEqual(object, before) || differsByTimesOnly(object, before)) return { keep: old };
     return isReleased(kind, object, before) ? { remove: old } : { put: object };
   }
 

@@ -1,6 +1,15 @@
 // What every write carries through the registry, and the options that all writes share.
 import type { KindDefinition } from "@coxswain/api";
-import { fieldInvalid, fieldNotSupported, newBadRequest, newInvalid, type FieldError } from "@coxswain/apimachinery";
+import {
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  newBadRequest,
+  newInvalid,
+  type FieldError,
+} from "@coxswain/apimachinery";
+import { isPrintable, MAX_MANAGER_NAME } from "@coxswain/apimachinery/managed-fields/index";
 import type { ApiRequest } from "../pipeline/contract.ts";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
@@ -28,7 +37,7 @@ const OPTIONS_KIND: Record<string, string> = {
 
 /** @throws StatusError Invalid for options that are not to be understood */
 export function writeContext(request: ApiRequest, kind: KindDefinition): WriteContext {
-  const errors: FieldError[] = [];
+  const errors = managerErrors(request);
   const { options } = request;
   for (const value of options.dryRun ?? []) {
     if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
@@ -36,13 +45,6 @@ export function writeContext(request: ApiRequest, kind: KindDefinition): WriteCo
   const validation = options.fieldValidation ?? "";
   if (!["", "Strict", "Warn", "Ignore"].includes(validation)) {
     errors.push(fieldNotSupported("fieldValidation", validation, ["", "Ignore", "Warn", "Strict"]));
-  }
-  if ((options.fieldManager ?? "").length > 128) {
-    errors.push({
-      type: "FieldValueTooLong",
-      field: "fieldManager",
-      detail: "Too long: may not be more than 128 bytes",
-    });
   }
   if (errors.length > 0) {
     throw newInvalid({ group: "meta.k8s.io", kind: OPTIONS_KIND[request.verb] ?? "Options" }, "", errors);
@@ -57,6 +59,30 @@ export function writeContext(request: ApiRequest, kind: KindDefinition): WriteCo
     fieldValidation: validation === "" ? "Warn" : (validation as FieldValidation),
     warnings: [],
   };
+}
+
+const APPLY_TYPES = ["application/apply-patch+yaml", "application/apply-patch+cbor"];
+
+/** An applier must name itself, and only it may force. */
+function managerErrors({ verb, contentType, options }: ApiRequest): FieldError[] {
+  const errors: FieldError[] = [];
+  const manager = options.fieldManager ?? "";
+  const applies = verb === "patch" && APPLY_TYPES.includes(contentType ?? "");
+  if (applies && manager === "") errors.push(fieldRequired("fieldManager", "is required for apply patch"));
+  if (verb === "patch" && !applies && options.force !== undefined) {
+    errors.push(fieldForbidden("force", "may not be specified for non-apply patch"));
+  }
+  if (Buffer.byteLength(manager) > MAX_MANAGER_NAME) {
+    errors.push({
+      type: "FieldValueTooLong",
+      field: "fieldManager",
+      detail: `Too long: may not be more than ${MAX_MANAGER_NAME} bytes`,
+    });
+  }
+  if (!isPrintable(manager)) {
+    errors.push(fieldInvalid("fieldManager", manager, "should only contain printable characters"));
+  }
+  return errors;
 }
 
 export type Propagation = "Background" | "Foreground" | "Orphan";

@@ -157,6 +157,7 @@ export function readOptions(query: URLSearchParams): RequestOptions {
     if (value !== null && value !== "") options[key] = value;
   }
   // kubectl sends resourceVersion= and resourceVersion=0 with different meanings: absent and "any".
+  if (query.has("force")) options["force"] = String(queryFlag(query, "force"));
   const dryRun = query.getAll("dryRun");
   if (dryRun.length > 0) options["dryRun"] = dryRun;
   if (query.has("allowWatchBookmarks")) options["allowWatchBookmarks"] = queryFlag(query, "allowWatchBookmarks");

@@ -1,0 +1,86 @@
+// Who manages which fields, for all writes that are no applies. Guarantees: every write that changes a field records its
+// manager; what an endpoint puts back is recorded as nobody's change; a write that changes nothing stays one.
+import type { KindDefinition } from "@coxswain/api";
+import { typeSchemaFor } from "@coxswain/api/schema/type-schema";
+import { apiVersionOf, deepEqual, formatTime, type KubeObject, type ManagedFieldsEntry } from "@coxswain/apimachinery";
+import {
+  EMPTY_SET,
+  type FieldSet,
+  managedFieldsAfterUpdate,
+  managerName,
+  pathSet,
+  type TypeSchema,
+  union,
+  type Writer,
+} from "@coxswain/apimachinery/managed-fields/index";
+import type { WriteContext } from "./write-context.ts";
+
+/** Subresources whose writes are the system's own way of changing the parent: upstream records no manager for them. */
+const UNTRACKED: ReadonlySet<string> = new Set(["binding", "eviction"]);
+
+const STATUS = pathSet(["f:status"]);
+const SPEC = pathSet(["f:spec"]);
+
+/** What a status update keeps from the stored object besides the spec. */
+const STATUS_KEEPS: ReadonlyMap<string, FieldSet> = new Map([
+  ["apps/deployments", pathSet(["f:metadata", "f:labels"])],
+  ["/pods", union(pathSet(["f:metadata", "f:deletionTimestamp"]), pathSet(["f:metadata", "f:ownerReferences"]))],
+]);
+
+/** The fields that a write through the endpoint cannot change. */
+export function resetFields(kind: KindDefinition, subresource: string): FieldSet {
+  if (subresource === "") return kind.hasStatus ? STATUS : EMPTY_SET;
+  if (subresource !== "status") return EMPTY_SET;
+  const more = kind.statusResets?.();
+  return union(SPEC, more ?? STATUS_KEEPS.get(`${kind.group}/${kind.resource}`) ?? EMPTY_SET);
+}
+
+/** How the fields of a kind merge. */
+export function typeOf(kind: KindDefinition): TypeSchema {
+  return kind.typeSchema?.() ?? typeSchemaFor(kind.schemaName);
+}
+
+export function writerOf(context: WriteContext, nowMs: number): Writer {
+  const { request, kind, subresource } = context;
+  return {
+    manager: managerName(request.options.fieldManager, request.userAgent),
+    apiVersion: apiVersionOf(kind),
+    subresource,
+    time: formatTime(nowMs),
+    reset: resetFields(kind, subresource),
+  };
+}
+
+/** managedFields of `object` after a write over `old`; undefined where nobody manages anything. */
+export function trackWrite(
+  context: WriteContext,
+  object: KubeObject,
+  old: KubeObject | undefined,
+  nowMs: number,
+): ManagedFieldsEntry[] | undefined {
+  if (UNTRACKED.has(context.subresource)) return old?.metadata?.managedFields;
+  return managedFieldsAfterUpdate(old, object, typeOf(context.kind), writerOf(context, nowMs));
+}
+
+export function setManagedFields(object: KubeObject, entries: ManagedFieldsEntry[] | undefined): void {
+  const meta = (object.metadata ??= {});
+  if (entries === undefined) delete meta.managedFields;
+  else meta.managedFields = entries;
+}
+
+/** True where nothing but the times of managers differs: not worth a new version. */
+export function differsByTimesOnly(object: KubeObject, old: KubeObject): boolean {
+  const after = object.metadata?.managedFields;
+  const before = old.metadata?.managedFields;
+  if (after === undefined || before === undefined || after.length !== before.length) return false;
+  const timeless = (entries: readonly ManagedFieldsEntry[]): ManagedFieldsEntry[] =>
+    entries.map(({ time: _time, ...rest }) => rest);
+  if (!sameEntries(timeless(after), timeless(before))) return false;
+  const bare = { ...object, metadata: { ...object.metadata, managedFields: before } };
+  return deepEqual(bare, old);
+}
+
+/** The times decide on the order, so without them it says nothing. */
+function sameEntries(a: readonly ManagedFieldsEntry[], b: readonly ManagedFieldsEntry[]): boolean {
+  return a.every((entry) => b.some((other) => deepEqual(entry, other)));
+}
