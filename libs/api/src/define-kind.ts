@@ -105,6 +105,9 @@ export function specStrategy<T extends WithSpecAndStatus>(
   };
 }
 
+/** Of what passes any request on. */
+export const PROXY_VERBS: readonly string[] = ["create", "delete", "get", "patch", "update"];
+
 export function subresource(
   name: string,
   verbs: readonly string[],

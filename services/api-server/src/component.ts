@@ -17,6 +17,7 @@ import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
 import { createFront } from "./rest/front.ts";
+import type { Dial } from "./rest/proxy/proxy-transport.ts";
 import { toKubernetesProtobuf } from "./rest/protobuf.ts";
 
 export const DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local";
@@ -33,6 +34,8 @@ export interface ApiServerComponentDeps {
   readonly bus: EventBus;
   readonly id: string;
   readonly clientTls: TlsMaterial;
+  /** How proxied requests reach pods and nodes; TCP unless given. */
+  readonly dial?: Dial;
   readonly servingTls: TlsMaterial;
   readonly serviceAccountKeyFile: string;
   readonly serviceAccountIssuer?: string;
@@ -145,6 +148,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     advertiseAddress: `${deps.advertiseAddress}:${port}`,
     servingTls: deps.servingTls,
     clientTls: deps.clientTls,
+    ...(deps.dial === undefined ? {} : { dial: deps.dial }),
   });
   const listening = Promise.withResolvers<number>();
   const run = async (signal: AbortSignal): Promise<void> => {

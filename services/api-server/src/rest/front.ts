@@ -19,6 +19,8 @@ import type { PathHandler } from "./deps.ts";
 import type { ProtobufEncoder } from "./encode.ts";
 import { createKubeletDialer } from "./kubelet-dialer.ts";
 import { createPodConnect } from "./pod-connect.ts";
+import { createProxyConnect, firstConnect } from "./proxy/proxy-connect.ts";
+import type { Dial } from "./proxy/proxy-transport.ts";
 import type { RestServer } from "./server.ts";
 import { createRestServer } from "./server.ts";
 
@@ -38,6 +40,8 @@ export interface FrontDeps {
   readonly servingTls: TlsMaterial;
   /** The api-server as a client of kubelets. */
   readonly clientTls: TlsMaterial;
+  /** How proxied requests reach pods and nodes; TCP unless given. */
+  readonly dial?: Dial;
 }
 
 export interface Front {
@@ -80,7 +84,8 @@ export function createFront(deps: FrontDeps): Front {
   const kinds: readonly KindDefinition[] = allKinds();
   let closing = false;
   const dialer = createKubeletDialer(deps.clientTls);
-  const connect = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
+  const pods = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
+  const connect = firstConnect(pods, createProxyConnect({ ...deps, dialer }));
   const openApi = createOpenApi(kinds);
   const paths = firstOf(
     createProcessPaths({
@@ -116,7 +121,7 @@ export function createFront(deps: FrontDeps): Front {
     async close() {
       closing = true;
       await rest.close();
-      connect.close();
+      pods.close();
     },
   };
 }

@@ -29,6 +29,8 @@ export interface PathInfo {
 export type RequestInfo = ResourceInfo | PathInfo;
 
 const NAMESPACE_SUBRESOURCES: ReadonlySet<string> = new Set(["status", "finalize"]);
+/** Methods that are passed on as they are and need the rights of a GET. */
+const READING: ReadonlySet<string> = new Set(["HEAD", "OPTIONS"]);
 const EMPTY = new URLSearchParams();
 
 export function methodNotAllowed(): StatusError {
@@ -110,7 +112,8 @@ export function parseRequest(method: string, url: string): RequestInfo {
   }
   const [resource = "", name = "", subresource = "", ...rest] = parts;
   if (parts.includes("") && rest.length === 0) throw resourceNotFound();
-  const verb = legacyWatch && method === "GET" ? "watch" : verbOf(method, name !== "", subresource !== "", watch);
+  const asked = subresource === "proxy" && READING.has(method) ? "GET" : method;
+  const verb = legacyWatch && method === "GET" ? "watch" : verbOf(asked, name !== "", subresource !== "", watch);
   return {
     type: "resource",
     verb,

@@ -17,7 +17,7 @@ import { createMemoryBus } from "@coxswain/event-bus";
 import { createMemoryStorage } from "@coxswain/storage";
 import type { MemoryStorage } from "@coxswain/storage";
 import { createApiServerComponent } from "../../src/component.ts";
-import type { ApiServerComponent } from "../../src/component.ts";
+import type { ApiServerComponent, ApiServerComponentDeps } from "../../src/component.ts";
 
 const TOOLS_DIR = join(repositoryRoot(), ".tools");
 
@@ -33,7 +33,10 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-export async function startTestServer(disabledAdmission: readonly string[] = []): Promise<TestServer> {
+export async function startTestServer(
+  disabledAdmission: readonly string[] = [],
+  more: Pick<ApiServerComponentDeps, "dial"> = {},
+): Promise<TestServer> {
   const env = createRealEnv();
   const dir = mkdtempSync(join(tmpdir(), "coxswain-server-"));
   await ensurePki(dir, { nodes: ["node-1"] }, env);
@@ -54,6 +57,7 @@ export async function startTestServer(disabledAdmission: readonly string[] = [])
     advertiseAddress: "127.0.0.1",
     anonymous: true,
     disabledAdmission,
+    ...more,
   });
   const grpc = createGrpcServer({
     tls: tls("api-server"),

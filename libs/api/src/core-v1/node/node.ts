@@ -1,5 +1,5 @@
 // Node: a machine. The kubelet writes its status, also on creation; scheduling reads spec.taints and spec.unschedulable.
-import { defineKind, plainStrategy } from "../../define-kind.ts";
+import { defineKind, plainStrategy, PROXY_VERBS, subresource } from "../../define-kind.ts";
 import type { PrintContext } from "../../kind.ts";
 import { age, AGE, column, NAME, nameOf, wide } from "../../printing.ts";
 import type { Node } from "../../types.gen.ts";
@@ -50,6 +50,7 @@ export const nodeKind = defineKind<Node>({
   namespaced: false,
   schemaName: "io.k8s.api.core.v1.Node",
   hasStatus: true,
+  subresources: [subresource("proxy", PROXY_VERBS, ["", "v1", "NodeProxyOptions"])],
   defaults(node) {
     node.spec ??= {};
     node.status ??= {};

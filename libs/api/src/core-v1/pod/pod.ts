@@ -1,5 +1,5 @@
 // Pod: containers that run together on one node.
-import { defineKind, subresource } from "../../define-kind.ts";
+import { defineKind, PROXY_VERBS, subresource } from "../../define-kind.ts";
 import type { Pod } from "../../types.gen.ts";
 import { setPodOnlyDefaults, setPodSpecDefaults } from "../pod-spec/defaults.ts";
 import { POD_COLUMNS, podRow } from "./printer.ts";
@@ -29,6 +29,7 @@ export const podKind = defineKind<Pod>({
     subresource("exec", ["create", "get"], stream("PodExecOptions")),
     subresource("log", ["get"], POD),
     subresource("portforward", ["create", "get"], stream("PodPortForwardOptions")),
+    subresource("proxy", PROXY_VERBS, stream("PodProxyOptions")),
   ],
   defaults(pod) {
     if (!pod.spec) return;

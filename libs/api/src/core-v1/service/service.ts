@@ -1,6 +1,6 @@
 // Service: a stable address for pods. ClusterIPs and node ports are allocated by the api-server between defaulting and
 // validation; this folder says what they must look like and when they fall away.
-import { defineKind, plainStrategy } from "../../define-kind.ts";
+import { defineKind, plainStrategy, PROXY_VERBS, subresource } from "../../define-kind.ts";
 import type { PrintContext } from "../../kind.ts";
 import { age, AGE, column, formatLabels, NAME, nameOf, wide } from "../../printing.ts";
 import type { Service } from "../../types.gen.ts";
@@ -57,6 +57,7 @@ export const serviceKind = defineKind<Service>({
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.Service",
   hasStatus: true,
+  subresources: [subresource("proxy", PROXY_VERBS, ["", "v1", "ServiceProxyOptions"])],
   validateName: validateServiceName,
   defaults: setServiceDefaults,
   validateCreate: (service) => validateService(service),
