@@ -14,6 +14,7 @@ import { selfSubjectAccessReviewKind } from "./authorization-v1/self-subject-acc
 import { selfSubjectRulesReviewKind } from "./authorization-v1/self-subject-rules-review/self-subject-rules-review.ts";
 import { subjectAccessReviewKind } from "./authorization-v1/subject-access-review/subject-access-review.ts";
 import { scaleKind } from "./autoscaling-v1/scale/scale.ts";
+import { horizontalPodAutoscalerKind } from "./autoscaling-v2/horizontal-pod-autoscaler/horizontal-pod-autoscaler.ts";
 import { cronJobKind } from "./batch-v1/cron-job/cron-job.ts";
 import { jobKind } from "./batch-v1/job/job.ts";
 import { leaseKind } from "./coordination-v1/lease/lease.ts";
@@ -35,13 +36,26 @@ import { secretKind } from "./core-v1/secret/secret.ts";
 import { serviceAccountKind } from "./core-v1/service-account/service-account.ts";
 import { serviceKind } from "./core-v1/service/service.ts";
 import { endpointSliceKind } from "./discovery-v1/endpoint-slice/endpoint-slice.ts";
-import type { KindDefinition } from "./kind.ts";
+import { ingressClassKind } from "./networking-v1/ingress-class/ingress-class.ts";
+import { ingressKind } from "./networking-v1/ingress/ingress.ts";
+import { ipAddressKind } from "./networking-v1/ip-address/ip-address.ts";
+import { networkPolicyKind } from "./networking-v1/network-policy/network-policy.ts";
+import { serviceCidrKind } from "./networking-v1/service-cidr/service-cidr.ts";
+import { runtimeClassKind } from "./node-v1/runtime-class/runtime-class.ts";
 import { evictionKind } from "./policy-v1/eviction/eviction.ts";
 import { podDisruptionBudgetKind } from "./policy-v1/pod-disruption-budget/pod-disruption-budget.ts";
 import { clusterRoleBindingKind } from "./rbac-v1/cluster-role-binding/cluster-role-binding.ts";
 import { clusterRoleKind } from "./rbac-v1/cluster-role/cluster-role.ts";
 import { roleBindingKind } from "./rbac-v1/role-binding/role-binding.ts";
 import { roleKind } from "./rbac-v1/role/role.ts";
+import { priorityClassKind } from "./scheduling-v1/priority-class/priority-class.ts";
+import { csiDriverKind } from "./storage-v1/csi-driver/csi-driver.ts";
+import { csiNodeKind } from "./storage-v1/csi-node/csi-node.ts";
+import { csiStorageCapacityKind } from "./storage-v1/csi-storage-capacity/csi-storage-capacity.ts";
+import { storageClassKind } from "./storage-v1/storage-class/storage-class.ts";
+import { volumeAttachmentKind } from "./storage-v1/volume-attachment/volume-attachment.ts";
+import { volumeAttributesClassKind } from "./storage-v1/volume-attributes-class/volume-attributes-class.ts";
+import type { KindDefinition } from "./kind.ts";
 
 const KINDS: readonly KindDefinition[] = [
   bindingKind,
@@ -85,6 +99,20 @@ const KINDS: readonly KindDefinition[] = [
   clusterRoleKind,
   roleBindingKind,
   roleKind,
+  ingressKind,
+  ingressClassKind,
+  networkPolicyKind,
+  serviceCidrKind,
+  ipAddressKind,
+  storageClassKind,
+  volumeAttributesClassKind,
+  volumeAttachmentKind,
+  csiDriverKind,
+  csiNodeKind,
+  csiStorageCapacityKind,
+  priorityClassKind,
+  runtimeClassKind,
+  horizontalPodAutoscalerKind,
 ];
 
 const key = (group: string, version: string, name: string) => `${group}/${version}/${name}`;

@@ -16,9 +16,10 @@ export function validateOptionalEnum(
   return value === undefined || supported.includes(value) ? [] : [fieldNotSupported(path, value, supported)];
 }
 
-/** The messages of `check` as errors of one field. */
-export function validateWith(check: (text: string) => string[], value: string, path: string): FieldError[] {
-  return check(value).map((message) => fieldInvalid(path, value, message));
+/** The messages of `check` as errors of one field. A value that is absent though it is required is empty, as in Go. */
+export function validateWith(check: (text: string) => string[], value: string | undefined, path: string): FieldError[] {
+  const text = value ?? "";
+  return check(text).map((message) => fieldInvalid(path, text, message));
 }
 
 /** Required, and free of messages from `check`. */

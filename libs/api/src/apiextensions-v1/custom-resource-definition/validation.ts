@@ -76,7 +76,7 @@ function validateStatus(crd: CustomResourceDefinition): FieldError[] {
 
 /** Groups of the Kubernetes project are protected: their definitions carry an approval. */
 export function isProtectedGroup(group: string): boolean {
-  return ["k8s.io", "kubernetes.io"].some((domain) => group === domain || group.endsWith(`.${domain}`));
+  return ["k8s.io", "kubernetes.io"].some((domain) => group === domain || (group ?? "").endsWith(`.${domain}`));
 }
 
 export type Approval =
@@ -168,7 +168,7 @@ function validateVersions(spec: CrdSpec, old: CrdSpec | undefined): FieldError[]
   const { versions } = spec;
   const errors = versions.flatMap((version, index) => {
     const path = indexPath("spec.versions", index);
-    const messages = validateDns1035Label(version.name);
+    const messages = validateDns1035Label(version.name ?? "");
     const name = messages.length === 0 ? [] : [fieldInvalid(childPath(path, "name"), version.name, messages.join(","))];
     return [...name, ...validateDeprecation(version, path)];
   });

@@ -73,7 +73,7 @@ function validate(endpoints: Endpoints, old?: Endpoints): FieldError[] {
 function addressesOf({ subsets = [] }: Endpoints): string {
   if (subsets.length === 0) return "<none>";
   const all = subsets.flatMap(({ addresses = [], ports = [] }) => {
-    const bracketed = (ip: string) => (ip.includes(":") ? `[${ip}]` : ip);
+    const bracketed = (ip = "") => (ip.includes(":") ? `[${ip}]` : ip);
     if (ports.length === 0) return addresses.map(({ ip }) => ip);
     return ports.flatMap(({ port }) => addresses.map(({ ip }) => `${bracketed(ip)}:${port}`));
   });

@@ -19,7 +19,6 @@ import { validateWith } from "../../validation/enums.ts";
 import { roundUpToMilli } from "../../validation/resources.ts";
 
 const LISTS = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] as const;
-type Quantities = Record<string, string>;
 
 function setItemDefaults(item: LimitRangeItem): void {
   for (const list of LISTS) roundUpToMilli(item[list]);
@@ -85,7 +84,7 @@ function validateItem(item: LimitRangeItem, path: string): FieldError[] {
       ),
     );
   }
-  const names = new Set(LISTS.flatMap((list) => Object.keys((item[list] as Quantities | undefined) ?? {})));
+  const names = new Set(LISTS.flatMap((list) => Object.keys(item[list] ?? {})));
   for (const name of [...names].toSorted()) {
     errors.push(...validateWith(validateQualifiedName, name, keyPath(childPath(path, "max"), name)));
     errors.push(...validateBounds(item, name, path));

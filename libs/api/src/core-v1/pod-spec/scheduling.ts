@@ -114,7 +114,9 @@ function validateNodeAffinity(affinity: NodeAffinity, path: string): FieldError[
   return errors;
 }
 
-function validatePodTerm(term: PodAffinityTerm, path: string): FieldError[] {
+/** An absent term is an empty one, as in Go. */
+function validatePodTerm(given: PodAffinityTerm | undefined, path: string): FieldError[] {
+  const term: Partial<PodAffinityTerm> = given ?? {};
   const topology = childPath(path, "topologyKey");
   const errors: FieldError[] = [];
   if (term.labelSelector) errors.push(...validateLabelSelector(term.labelSelector, childPath(path, "labelSelector")));
@@ -130,7 +132,7 @@ function validatePodTerm(term: PodAffinityTerm, path: string): FieldError[] {
     );
   }
   if (!term.topologyKey) errors.push(fieldRequired(topology, "can not be empty"));
-  return [...errors, ...validateWith(validateQualifiedName, term.topologyKey ?? "", topology)];
+  return [...errors, ...validateWith(validateQualifiedName, term.topologyKey, topology)];
 }
 
 function validatePodTerms(affinity: PodAffinity, path: string): FieldError[] {

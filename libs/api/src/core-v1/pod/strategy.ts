@@ -19,7 +19,7 @@ function affinityTerms(pod: Pod): PodAffinityTerm[] {
   const { podAffinity, podAntiAffinity } = pod.spec?.affinity ?? {};
   return [podAffinity, podAntiAffinity].flatMap((affinity) => [
     ...(affinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []),
-    ...(affinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map((term) => term.podAffinityTerm),
+    ...(affinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term) => term.podAffinityTerm ?? []),
   ]);
 }
 

@@ -15,6 +15,7 @@ import {
 } from "@coxswain/apimachinery";
 import { sameValue } from "../../same-value.ts";
 import type { DiscoveryEndpointPort, Endpoint, EndpointHints, EndpointSlice } from "../../types.gen.ts";
+import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { ipFamily, validateEndpointIp, validateIp } from "../../validation/ip.ts";
 
@@ -26,7 +27,7 @@ const MAX_PORTS = 20_000;
 const MAX_HINTS = 8;
 
 type Check = (text: string) => string[];
-const each = (check: Check, text: string, at: string) => check(text).map((message) => fieldInvalid(at, text, message));
+const each = (check: Check, text: string, at: string) => validateWith(check, text, at);
 
 function validateAddress(address: string, type: string, path: string, index: number): FieldError[] {
   const at = indexPath(path, index);

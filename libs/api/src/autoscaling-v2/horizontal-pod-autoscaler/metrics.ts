@@ -1,0 +1,141 @@
+// The metrics of an autoscaler: what they must say, and how they are shown.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldForbidden,
+  fieldInvalid,
+  fieldRequired,
+  fieldNotSupported,
+  isQuantity,
+  parseQuantity,
+} from "@coxswain/apimachinery";
+import type { MetricSpec, MetricStatus, MetricTarget, MetricValueStatus } from "../../types.gen.ts";
+
+const SOURCES = {
+  ContainerResource: "containerResource",
+  External: "external",
+  Object: "object",
+  Pods: "pods",
+  Resource: "resource",
+} as const;
+const TYPES = Object.keys(SOURCES);
+type SourceName = (typeof SOURCES)[keyof typeof SOURCES];
+
+interface Source {
+  readonly name?: string;
+  readonly container?: string;
+  readonly metric?: { readonly name: string };
+  readonly target?: MetricTarget;
+  readonly describedObject?: { readonly kind: string; readonly name: string };
+}
+
+const sourceOf = (metric: MetricSpec, name: SourceName): Source | undefined => metric[name];
+
+function validateTarget(target: MetricTarget | undefined, path: string): FieldError[] {
+  if (!target?.type) return [fieldRequired(childPath(path, "type"), "must specify a metric target type")];
+  const errors: FieldError[] = [];
+  if (!["AverageValue", "Utilization", "Value"].includes(target.type)) {
+    errors.push(
+      fieldInvalid(childPath(path, "type"), target.type, "must be either Utilization, Value, or AverageValue"),
+    );
+  }
+  for (const name of ["value", "averageValue"] as const) {
+    const value = target[name];
+    if (value !== undefined && isQuantity(value) && parseQuantity(value).compare(parseQuantity("0")) <= 0) {
+      errors.push(fieldInvalid(childPath(path, name), value, "must be positive"));
+    }
+  }
+  if (target.averageUtilization !== undefined && target.averageUtilization < 1) {
+    errors.push(
+      fieldInvalid(childPath(path, "averageUtilization"), target.averageUtilization, "must be greater than 0"),
+    );
+  }
+  return errors;
+}
+
+function validateSource(source: Source, name: SourceName, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const resource = name === "resource" || name === "containerResource";
+  const target = childPath(path, "target");
+  if (resource && !source.name) errors.push(fieldRequired(childPath(path, "name"), "must specify a resource name"));
+  if (name === "containerResource" && !source.container)
+    errors.push(fieldRequired(childPath(path, "container"), "must specify a container"));
+  if (!resource && !source.metric?.name)
+    errors.push(fieldRequired(childPath(path, "metric", "name"), "must specify a metric name"));
+  errors.push(...validateTarget(source.target, target));
+  const { averageUtilization, averageValue, value } = source.target ?? {};
+  if (resource) {
+    if (averageUtilization === undefined && averageValue === undefined) {
+      errors.push(
+        fieldRequired(
+          childPath(target, "averageUtilization"),
+          "must set either a target raw value or a target utilization",
+        ),
+      );
+    }
+    if (averageUtilization !== undefined && averageValue !== undefined) {
+      errors.push(
+        fieldForbidden(
+          childPath(target, "averageValue"),
+          "may not set both a target raw value and a target utilization",
+        ),
+      );
+    }
+  } else if (name === "pods") {
+    if (averageValue === undefined)
+      errors.push(fieldRequired(childPath(target, "averageValue"), "must specify a positive target averageValue"));
+  } else if (value === undefined && averageValue === undefined) {
+    errors.push(fieldRequired(childPath(target, "averageValue"), "must set either a target value or averageValue"));
+  }
+  return errors;
+}
+
+export function validateMetric(metric: MetricSpec, path: string): FieldError[] {
+  if (!metric.type) return [fieldRequired(childPath(path, "type"), "must specify a metric source type")];
+  if (!TYPES.includes(metric.type)) return [fieldNotSupported(childPath(path, "type"), metric.type, TYPES)];
+  const expected = SOURCES[metric.type as keyof typeof SOURCES];
+  const given = Object.values(SOURCES).filter((name) => metric[name] !== undefined);
+  const errors = given.flatMap((name) => {
+    const at = childPath(path, name);
+    if (name !== expected) return [fieldForbidden(at, "must populate the given metric source only")];
+    return validateSource(sourceOf(metric, name) ?? {}, name, at);
+  });
+  if (!given.includes(expected))
+    errors.push(fieldRequired(childPath(path, expected), "must populate information for the given metric source"));
+  return errors;
+}
+
+function amounts(target: MetricTarget | undefined, current: MetricValueStatus | undefined): string {
+  const [now, wanted, tail] =
+    target?.averageValue !== undefined
+      ? [current?.averageValue, target.averageValue, target.type === "AverageValue" ? " (avg)" : ""]
+      : target?.averageUtilization !== undefined
+        ? [
+            current?.averageUtilization === undefined ? undefined : `${current.averageUtilization}%`,
+            `${target.averageUtilization}%`,
+            "",
+          ]
+        : [current?.value, target?.value ?? "<auto>", ""];
+  return `${now ?? "<unknown>"}/${wanted}${tail}`;
+}
+
+function oneMetric(metric: MetricSpec, status: MetricStatus | undefined): string {
+  const name = SOURCES[metric.type as keyof typeof SOURCES];
+  if (name === undefined) return "<unknown type>";
+  const source = sourceOf(metric, name);
+  const current = (status?.[name] as { current?: MetricValueStatus } | undefined)?.current;
+  const text = amounts(source?.target, current);
+  // Values of one pod among others are marked, but for pods and resources, where they are what is meant.
+  const plain = name === "object" || name === "external" ? text : text.replace(/ \(avg\)$/, "");
+  return name === "resource" || name === "containerResource" ? `${source?.name ?? ""}: ${plain}` : plain;
+}
+
+/** "cpu: 12%/80%" for up to two metrics, then how many more there are. */
+export function formatMetrics(
+  specs: readonly MetricSpec[] | undefined,
+  statuses: readonly MetricStatus[] | undefined,
+): string {
+  if (!specs?.length) return "<none>";
+  const shown = specs.slice(0, 2).map((metric, index) => oneMetric(metric, statuses?.[index]));
+  return specs.length > 2 ? `${shown.join(", ")} + ${specs.length - 2} more...` : shown.join(", ");
+}

@@ -1,0 +1,52 @@
+// ServiceCIDR: a range that the addresses of Services come from.
+import type { FieldError } from "@coxswain/apimachinery";
+import { fieldInvalid, fieldRequired, indexPath } from "@coxswain/apimachinery";
+import { defineKind, specStrategy } from "../../define-kind.ts";
+import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
+import { sameValue } from "../../same-value.ts";
+import type { ServiceCIDR } from "../../types.gen.ts";
+import { validateImmutableField } from "../../validation/immutable.ts";
+import { cidrFamily, validateCidr } from "../../validation/ip.ts";
+
+function validate({ spec }: ServiceCIDR): FieldError[] {
+  const cidrs = spec?.cidrs ?? [];
+  if (cidrs.length === 0) return [fieldRequired("spec.cidrs", "at least one CIDR required")];
+  if (cidrs.length > 2) {
+    return [fieldInvalid("spec", spec, "may only hold up to 2 values")];
+  }
+  const errors = cidrs.flatMap((cidr, index) => validateCidr(cidr, indexPath("spec.cidrs", index)));
+  if (cidrs.length === 2 && errors.length === 0 && cidrFamily(cidrs[0] ?? "") === cidrFamily(cidrs[1] ?? "")) {
+    errors.push(
+      fieldInvalid(
+        "spec.cidrs",
+        cidrs,
+        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96",
+      ),
+    );
+  }
+  return errors;
+}
+
+/** A range may grow a second family, and nothing else. */
+function validateUpdate(range: ServiceCIDR, old: ServiceCIDR): FieldError[] {
+  const before = old.spec?.cidrs ?? [];
+  const after = range.spec?.cidrs ?? [];
+  if (sameValue(after, before)) return [];
+  if (before.length === 1 && after.length === 2 && after[0] === before[0]) return validate(range);
+  return validateImmutableField(after, before, "spec.cidrs");
+}
+
+export const serviceCidrKind = defineKind<ServiceCIDR>({
+  group: "networking.k8s.io",
+  version: "v1",
+  kind: "ServiceCIDR",
+  resource: "servicecidrs",
+  namespaced: false,
+  schemaName: "io.k8s.api.networking.v1.ServiceCIDR",
+  hasStatus: true,
+  validateCreate: validate,
+  validateUpdate,
+  strategy: specStrategy<ServiceCIDR>(() => ({})),
+  columns: [NAME, column("CIDRs", "The ranges."), AGE],
+  row: (range, context) => [nameOf(range), (range.spec?.cidrs ?? []).join(","), age(range, context)],
+});

@@ -1,0 +1,74 @@
+// CSIDriver: what a storage driver can do and wants.
+import type { FieldError } from "@coxswain/apimachinery";
+import { fieldNotSupported, fieldTooLong } from "@coxswain/apimachinery";
+import { defineKind, metaOf, plainStrategy, setGeneration } from "../../define-kind.ts";
+import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
+import { sameValue } from "../../same-value.ts";
+import type { CSIDriver } from "../../types.gen.ts";
+import { validateImmutableField } from "../../validation/immutable.ts";
+
+const MAX_NAME = 63;
+const MODES = ["Ephemeral", "Persistent"];
+const GROUP_POLICIES = ["File", "None", "ReadWriteOnceWithFSType"];
+
+function validate({ metadata, spec }: CSIDriver): FieldError[] {
+  const errors = (metadata?.name ?? "").length > MAX_NAME ? [fieldTooLong("metadata.name", MAX_NAME)] : [];
+  for (const mode of spec?.volumeLifecycleModes ?? []) {
+    if (!MODES.includes(mode)) errors.push(fieldNotSupported("spec.volumeLifecycleModes", mode, MODES));
+  }
+  const policy = spec?.fsGroupPolicy ?? "";
+  if (!GROUP_POLICIES.includes(policy)) errors.push(fieldNotSupported("spec.fsGroupPolicy", policy, GROUP_POLICIES));
+  return errors;
+}
+
+const IMMUTABLE = ["attachRequired", "volumeLifecycleModes"] as const;
+
+export const csiDriverKind = defineKind<CSIDriver>({
+  group: "storage.k8s.io",
+  version: "v1",
+  kind: "CSIDriver",
+  resource: "csidrivers",
+  namespaced: false,
+  schemaName: "io.k8s.api.storage.v1.CSIDriver",
+  defaults(driver) {
+    driver.spec ??= {};
+    driver.spec.attachRequired ??= true;
+    driver.spec.podInfoOnMount ??= false;
+    driver.spec.storageCapacity ??= false;
+    driver.spec.fsGroupPolicy ??= "ReadWriteOnceWithFSType";
+    if (!driver.spec.volumeLifecycleModes?.length) driver.spec.volumeLifecycleModes = ["Persistent"];
+    driver.spec.requiresRepublish ??= false;
+    driver.spec.seLinuxMount ??= false;
+  },
+  validateCreate: validate,
+  validateUpdate: (driver, old) => [
+    ...validate(driver),
+    ...IMMUTABLE.flatMap((name) => validateImmutableField(driver.spec[name], old.spec[name], `spec.${name}`)),
+  ],
+  strategy: plainStrategy({
+    prepareForCreate(driver) {
+      metaOf(driver).generation = 1;
+    },
+    prepareForUpdate: (driver, old) => setGeneration(driver, old, !sameValue(driver.spec, old.spec)),
+  }),
+  columns: [
+    NAME,
+    column("AttachRequired", "Whether volumes are attached before they are mounted.", "boolean"),
+    column("PodInfoOnMount", "Whether the driver is told of the pod.", "boolean"),
+    column("StorageCapacity", "Whether it tells what room there is.", "boolean"),
+    column("TokenRequests", "The audiences of tokens that it wants."),
+    column("RequiresRepublish", "Whether it wants to be called again and again.", "boolean"),
+    column("Modes", "The lives that its volumes may have."),
+    AGE,
+  ],
+  row: (driver, context) => [
+    nameOf(driver),
+    driver.spec?.attachRequired ?? true,
+    driver.spec?.podInfoOnMount ?? false,
+    driver.spec?.storageCapacity ?? false,
+    driver.spec?.tokenRequests?.map((request) => request.audience).join(",") || "<unset>",
+    driver.spec?.requiresRepublish ?? false,
+    (driver.spec?.volumeLifecycleModes ?? []).join(",") || "<none>",
+    age(driver, context),
+  ],
+});

@@ -1,0 +1,96 @@
+// StorageClass: how volumes are made for claims of a class.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  fieldForbidden,
+  fieldNotSupported,
+  fieldRequired,
+  fieldTooLong,
+  validateQualifiedName,
+} from "@coxswain/apimachinery";
+import { defineKind } from "../../define-kind.ts";
+import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
+import { sameValue } from "../../same-value.ts";
+import type { StorageClass } from "../../types.gen.ts";
+import { validateWith } from "../../validation/enums.ts";
+import { validateImmutableField } from "../../validation/immutable.ts";
+
+const MAX_PARAMETERS_BYTES = 256 * 1024;
+const MAX_PARAMETERS = 512;
+/** Names the class of claims that name none. */
+export const DEFAULT_STORAGE_CLASS = "storageclass.kubernetes.io/is-default-class";
+const BETA_DEFAULT = "storageclass.beta.kubernetes.io/is-default-class";
+
+/** The rules for the parameters that classes of storage carry. */
+export function validateParameters(parameters: Record<string, string> | undefined, path: string): FieldError[] {
+  const entries = Object.entries(parameters ?? {});
+  if (entries.length > MAX_PARAMETERS) return [fieldTooLong(path, MAX_PARAMETERS)];
+  const errors = entries.some(([name]) => name === "") ? [fieldRequired(path, "field can not be empty.")] : [];
+  const bytes = entries.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0);
+  return bytes > MAX_PARAMETERS_BYTES ? [...errors, fieldTooLong(path, MAX_PARAMETERS_BYTES)] : errors;
+}
+
+function validate(storageClass: StorageClass): FieldError[] {
+  const { reclaimPolicy, volumeBindingMode } = storageClass;
+  const provisioner = storageClass.provisioner ?? "";
+  const errors =
+    provisioner === ""
+      ? [fieldRequired("provisioner", "")]
+      : validateWith(validateQualifiedName, provisioner.toLowerCase(), "provisioner");
+  errors.push(...validateParameters(storageClass.parameters, "parameters"));
+  if (reclaimPolicy && reclaimPolicy !== "Delete" && reclaimPolicy !== "Retain") {
+    errors.push(fieldNotSupported("reclaimPolicy", reclaimPolicy, ["Delete", "Retain"]));
+  }
+  const modes = ["Immediate", "WaitForFirstConsumer"];
+  if (volumeBindingMode === undefined) errors.push(fieldRequired("volumeBindingMode", ""));
+  else if (!modes.includes(volumeBindingMode))
+    errors.push(fieldNotSupported("volumeBindingMode", volumeBindingMode, modes));
+  return errors;
+}
+
+function validateUpdate(storageClass: StorageClass, old: StorageClass): FieldError[] {
+  const errors = validate(storageClass);
+  for (const name of ["parameters", "provisioner", "reclaimPolicy"] as const) {
+    if (!sameValue(storageClass[name], old[name]))
+      errors.push(fieldForbidden(name, `updates to ${name} are forbidden.`));
+  }
+  return [
+    ...errors,
+    ...validateImmutableField(storageClass.volumeBindingMode, old.volumeBindingMode, "volumeBindingMode"),
+  ];
+}
+
+export function isDefaultStorageClass({ metadata }: StorageClass): boolean {
+  return metadata?.annotations?.[DEFAULT_STORAGE_CLASS] === "true" || metadata?.annotations?.[BETA_DEFAULT] === "true";
+}
+
+export const storageClassKind = defineKind<StorageClass>({
+  group: "storage.k8s.io",
+  version: "v1",
+  kind: "StorageClass",
+  resource: "storageclasses",
+  shortNames: ["sc"],
+  namespaced: false,
+  schemaName: "io.k8s.api.storage.v1.StorageClass",
+  defaults(storageClass) {
+    storageClass.reclaimPolicy ??= "Delete";
+    storageClass.volumeBindingMode ??= "Immediate";
+  },
+  validateCreate: validate,
+  validateUpdate,
+  columns: [
+    NAME,
+    column("Provisioner", "Who makes the volumes."),
+    column("ReclaimPolicy", "What becomes of a volume after its claim."),
+    column("VolumeBindingMode", "When a claim is bound."),
+    column("AllowVolumeExpansion", "Whether volumes may grow.", "boolean"),
+    AGE,
+  ],
+  row: (storageClass, context) => [
+    nameOf(storageClass) + (isDefaultStorageClass(storageClass) ? " (default)" : ""),
+    storageClass.provisioner ?? "",
+    storageClass.reclaimPolicy ?? "Delete",
+    storageClass.volumeBindingMode ?? "<unset>",
+    storageClass.allowVolumeExpansion ?? false,
+    age(storageClass, context),
+  ],
+});

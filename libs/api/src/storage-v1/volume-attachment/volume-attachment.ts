@@ -1,0 +1,65 @@
+// VolumeAttachment: the wish that a volume be attached to a node, and whether it is.
+import type { FieldError } from "@coxswain/apimachinery";
+import { fieldInvalid, fieldRequired, validateDns1123Subdomain } from "@coxswain/apimachinery";
+import { defineKind, plainStrategy } from "../../define-kind.ts";
+import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
+import type { VolumeAttachment } from "../../types.gen.ts";
+import { validateRequiredWith } from "../../validation/enums.ts";
+import { validateImmutableField } from "../../validation/immutable.ts";
+
+function validate({ spec }: VolumeAttachment): FieldError[] {
+  const source = spec?.source ?? {};
+  const errors = validateRequiredWith(validateDns1123Subdomain, spec?.attacher, "spec.attacher");
+  if (source.inlineVolumeSpec === undefined && source.persistentVolumeName === undefined) {
+    errors.push(fieldRequired("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
+  } else if (source.inlineVolumeSpec !== undefined && source.persistentVolumeName !== undefined) {
+    errors.push(
+      fieldInvalid("spec.source", source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+    );
+  } else if (source.persistentVolumeName === "") {
+    errors.push(fieldRequired("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName"));
+  }
+  return [...errors, ...validateRequiredWith(validateDns1123Subdomain, spec?.nodeName, "spec.nodeName")];
+}
+
+export const volumeAttachmentKind = defineKind<VolumeAttachment>({
+  group: "storage.k8s.io",
+  version: "v1",
+  kind: "VolumeAttachment",
+  resource: "volumeattachments",
+  namespaced: false,
+  schemaName: "io.k8s.api.storage.v1.VolumeAttachment",
+  hasStatus: true,
+  validateCreate: validate,
+  validateUpdate: (attachment, old) => [
+    ...validate(attachment),
+    ...validateImmutableField(attachment.spec, old.spec, "spec"),
+  ],
+  strategy: plainStrategy({
+    prepareForCreate(attachment) {
+      attachment.status = { attached: false };
+    },
+    prepareForUpdate(attachment, old) {
+      attachment.status = old.status;
+    },
+    prepareForStatusUpdate(attachment, old) {
+      attachment.spec = old.spec;
+    },
+  }),
+  columns: [
+    NAME,
+    column("Attacher", "The driver that attaches it."),
+    column("PV", "The volume."),
+    column("Node", "The node."),
+    column("Attached", "Whether it is attached.", "boolean"),
+    AGE,
+  ],
+  row: (attachment, context) => [
+    nameOf(attachment),
+    attachment.spec?.attacher ?? "",
+    attachment.spec?.source?.persistentVolumeName ?? "",
+    attachment.spec?.nodeName ?? "",
+    attachment.status?.attached ?? false,
+    age(attachment, context),
+  ],
+});

@@ -1,0 +1,34 @@
+// VolumeAttributesClass: attributes of volumes that may change while they are in use. It never changes itself.
+import type { FieldError } from "@coxswain/apimachinery";
+import { fieldRequired } from "@coxswain/apimachinery";
+import { defineKind } from "../../define-kind.ts";
+import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
+import type { VolumeAttributesClass } from "../../types.gen.ts";
+import { validateImmutableField } from "../../validation/immutable.ts";
+import { validateParameters } from "../storage-class/storage-class.ts";
+
+function validate(attributes: VolumeAttributesClass): FieldError[] {
+  return [
+    ...(attributes.driverName ? [] : [fieldRequired("driverName", "")]),
+    ...(Object.keys(attributes.parameters ?? {}).length === 0
+      ? [fieldRequired("parameters", "must contain at least one key/value pair")]
+      : validateParameters(attributes.parameters, "parameters")),
+  ];
+}
+
+export const volumeAttributesClassKind = defineKind<VolumeAttributesClass>({
+  group: "storage.k8s.io",
+  version: "v1",
+  kind: "VolumeAttributesClass",
+  resource: "volumeattributesclasses",
+  shortNames: ["vac"],
+  namespaced: false,
+  schemaName: "io.k8s.api.storage.v1.VolumeAttributesClass",
+  validateCreate: validate,
+  validateUpdate: (attributes, old) => [
+    ...validateImmutableField(attributes.driverName, old.driverName, "driverName"),
+    ...validateImmutableField(attributes.parameters, old.parameters, "parameters"),
+  ],
+  columns: [NAME, column("DriverName", "The driver that knows the attributes."), AGE],
+  row: (attributes, context) => [nameOf(attributes), attributes.driverName ?? "", age(attributes, context)],
+});
