@@ -1,6 +1,6 @@
 // What a kind is. A kind is data and pure functions in one folder; it never has request handlers of its own. The generic
 // registry of the api-server does the rest.
-import type { FieldError, KubeObject } from "@coxswain/apimachinery";
+import type { FieldError, GroupVersionKind, KubeObject } from "@coxswain/apimachinery";
 import type { FieldSet, TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
 
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
@@ -70,6 +70,8 @@ export interface ScaleAccess<T> {
 
 /** What a kind that was defined at run time does besides: its schema is not in the table of schemas. */
 export interface CustomForm {
+  /** The identity under which objects are stored: that of the storage version. */
+  readonly storedAs: GroupVersionKind;
   /**
    * Brings an object that came from outside into the form of the schema, in place: takes out what is unknown.
    * Returns the paths of that, and what is wrong with the object's own identity (in the words of a decoder).
@@ -110,6 +112,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   validateStatusUpdate?(object: T, old: T): FieldError[];
   /** Validates metadata.name; absent: a DNS-1123 subdomain. */
   validateName?(name: string, prefix: boolean): string[];
+  /** True where finalizers need not have a path. */
+  readonly freeFinalizers?: boolean;
   readonly strategy: Strategy<T>;
   readonly hasStatus: boolean;
   readonly scale?: ScaleAccess<T>;

@@ -17,6 +17,8 @@ export interface ObjectMetaRules {
   readonly namespaced: boolean;
   /** Messages for a bad name. `prefix` is true for generateName, which may end in a hyphen. Absent: a DNS subdomain. */
   readonly validateName?: ((name: string, prefix: boolean) => string[]) | undefined;
+  /** True where finalizers need not have a path: custom resources and their definitions. */
+  readonly freeFinalizers?: boolean;
   /** Where the metadata stands; "metadata" where absent. */
   readonly path?: string;
 }
@@ -61,12 +63,12 @@ function validateOwners(owners: readonly OwnerReference[] | undefined, path: str
   return errors;
 }
 
-function validateFinalizers(finalizers: readonly string[] | undefined, path: string): FieldError[] {
+function validateFinalizers(finalizers: readonly string[] | undefined, path: string, free: boolean): FieldError[] {
   const errors: FieldError[] = [];
   for (const [index, finalizer] of (finalizers ?? []).entries()) {
     // Upstream names the whole list for a malformed name, and the place for an unknown one.
     errors.push(...validateQualifiedName(finalizer).map((message) => fieldInvalid(path, finalizer, message)));
-    if (!finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)) {
+    if (!free && !finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer)) {
       const detail = "name is neither a standard finalizer name nor is it fully qualified";
       errors.push(fieldInvalid(indexPath(path, index), finalizer, detail));
     }
@@ -115,7 +117,7 @@ export function validateObjectMeta(meta: ObjectMeta, rules: ObjectMetaRules): Fi
     ...validateLabels(meta.labels, childPath(path, "labels")),
     ...validateAnnotations(meta.annotations, childPath(path, "annotations")),
     ...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")),
-    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers")),
+    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers"), rules.freeFinalizers === true),
   ];
 }
 
@@ -129,7 +131,12 @@ const IMMUTABLE = [
 ] as const;
 
 /** Errors of a change of metadata: what identifies an object and its deletion stays as it is. */
-export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path = "metadata"): FieldError[] {
+export function validateObjectMetaUpdate(
+  meta: ObjectMeta,
+  old: ObjectMeta,
+  rules: Partial<ObjectMetaRules> = {},
+): FieldError[] {
+  const path = rules.path ?? "metadata";
   const errors: FieldError[] = [];
   if (old.deletionTimestamp) {
     const added = (meta.finalizers ?? []).filter((finalizer) => !old.finalizers?.includes(finalizer));
@@ -155,6 +162,6 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path
     ...validateLabels(meta.labels, childPath(path, "labels")),
     ...validateAnnotations(meta.annotations, childPath(path, "annotations")),
     ...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")),
-    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers")),
+    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers"), rules.freeFinalizers === true),
   ];
 }

@@ -15,6 +15,8 @@ import { createAllocationIndex, repairAllocations } from "./allocation/allocatio
 import { ipRange, portRange } from "./allocation/ranges.ts";
 import { createServiceAllocator } from "./allocation/service-allocator.ts";
 import { createInProcessClient } from "./client/in-process-client.ts";
+import { CustomKinds, type KindSource } from "./extensions/kind-source.ts";
+import { runDefinitionController } from "./extensions/definition-controller.ts";
 import { runCompactor } from "./feed/compactor.ts";
 import { runEventExpiry } from "./feed/event-expiry.ts";
 import { runPublisher } from "./feed/publisher.ts";
@@ -56,6 +58,8 @@ export interface ApiServerFacts {
 
 export interface ApiServer {
   readonly pipeline: Pipeline;
+  /** What is served at the moment. */
+  readonly kinds: KindSource;
   readonly source: ObjectSource;
   readonly authorizer: Authorizer | undefined;
   /** The api-server's own client: system:apiserver in system:masters, past no admission. */
@@ -72,6 +76,7 @@ const LOOPBACK_USER: UserInfo = { username: "system:apiserver", groups: ["system
 export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { env, logger, storage, bus } = deps;
   const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored) });
+  const kinds = new CustomKinds(cache, logger);
   const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");
   const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
   const inUse = createAllocationIndex(cache);
@@ -81,7 +86,18 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const admission = new AdmissionChain(plugins(deps, cache, committer));
   const registry = new Registry({ env, cache, committer, admission });
   const { review, issueToken } = deps;
-  const pipeline = createPipeline({ env, logger, storage, cache, registry, admission, authorizer, review, issueToken });
+  const pipeline = createPipeline({
+    env,
+    logger,
+    storage,
+    cache,
+    kinds,
+    registry,
+    admission,
+    authorizer,
+    review,
+    issueToken,
+  });
   const loopback = createInProcessClient({ pipeline, env, user: LOOPBACK_USER });
   let publishing = false;
   let bootstrapped = false;
@@ -113,6 +129,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading),
             runCompactor(deps, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
+            runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
           ];
           await Promise.all([...work, repair]);
         } finally {
@@ -125,6 +142,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 
   return {
     pipeline,
+    kinds,
     source: cache,
     authorizer,
     loopback,

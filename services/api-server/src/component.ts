@@ -140,6 +140,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     metrics,
     metricsText: deps.metricsText,
     pipeline: server.pipeline,
+    kinds: server.kinds,
     authenticator: security.authenticator,
     authorizer: security.authorizer,
     keys,

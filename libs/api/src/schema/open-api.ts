@@ -1,5 +1,6 @@
 // OpenAPI documents for kubectl: `explain`, `apply` and the check of field validation read the v3 ones. They describe just
 // the kinds given, with the actions that those allow.
+import { REFERRED_SCHEMAS } from "../apiextensions-v1/open-api.ts";
 import type { KindDefinition, Verb } from "../kind.ts";
 import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
 import { modelType } from "./model.ts";
@@ -66,14 +67,21 @@ export function openApiV3(group: string, version: string, kinds: readonly KindDe
   const root = `/${openApiPath(group, version)}`;
   const paths: Record<string, JsonSchema> = {};
   const names = new Set([STATUS, DELETE_OPTIONS, ...kindSchemaNames(group, version)]);
+  const custom: JsonSchema = {};
   for (const kind of kinds) {
-    if (kind.group === group && kind.version === version) addPaths(paths, root, kind, names);
+    if (kind.group !== group || kind.version !== version) continue;
+    addPaths(paths, root, kind, names);
+    if (kind.custom === undefined) continue;
+    // Their schemas are not in the table; what they refer to is.
+    Object.assign(custom, kind.custom.schemas);
+    names.delete(kind.schemaName);
+    for (const name of REFERRED_SCHEMAS) names.add(name);
   }
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version: "v1.35.2" },
     paths,
-    components: { schemas: componentSchemas([...names]) },
+    components: { schemas: { ...componentSchemas([...names]), ...custom } },
   };
 }
 
@@ -116,6 +124,7 @@ function singleOperations(kind: KindDefinition, verbs: readonly Verb[]): JsonSch
 
 function listSchemaOf(kind: KindDefinition): string {
   const name = `${kind.schemaName}List`;
+  if (kind.custom !== undefined) return kind.schemaName.replace(/[^.]+$/, kind.listKind);
   modelType(name);
   return name;
 }

@@ -11,10 +11,14 @@ export interface SchemaSource {
   schemaOf(group: string, version: string, kind: string): object | undefined;
 }
 
-export function createDiscoveryService(kinds: readonly KindDefinition[], schemas: SchemaSource): GrpcService {
+/** Both are asked at each call: kinds come and go. */
+export function createDiscoveryService(
+  kinds: () => readonly KindDefinition[],
+  schemas: () => SchemaSource,
+): GrpcService {
   return implementService("coxswain.api.v1.Discovery", {
     listResources: async () => ({
-      resources: servedKinds(kinds).map((kind) => ({
+      resources: servedKinds(kinds()).map((kind) => ({
         group: kind.group,
         version: kind.version,
         resource: kind.resource,
@@ -28,7 +32,7 @@ export function createDiscoveryService(kinds: readonly KindDefinition[], schemas
       })),
     }),
     getSchema: async ({ group, version, kind }) => {
-      const schema = schemas.schemaOf(group, version, kind);
+      const schema = schemas().schemaOf(group, version, kind);
       if (schema === undefined) throw newNotFound({ group, resource: `${version}.${kind}` }, kind);
       return { schema: structFromJson(schema) };
     },

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { componentSchemas } from "@coxswain/api/schema/open-api-schemas";
 import { openApiPath, openApiV2, openApiV3, openApiV3Index } from "@coxswain/api/schema/index";
+import { REFERRED_SCHEMAS } from "@coxswain/api/apiextensions-v1/open-api";
 import type { KindDefinition } from "@coxswain/api";
 import { servedKinds } from "../discovery/discovery-documents.ts";
 
@@ -38,10 +39,11 @@ export function createOpenApi(kinds: readonly KindDefinition[]): OpenApiDocument
     schemaOf(group, version, name) {
       const kind = kinds.find((one) => one.group === group && one.version === version && one.kind === name);
       if (kind === undefined) return undefined;
-      return {
-        $ref: `#/components/schemas/${kind.schemaName}`,
-        components: { schemas: componentSchemas([kind.schemaName]) },
-      };
+      const schemas =
+        kind.custom === undefined
+          ? componentSchemas([kind.schemaName])
+          : { ...componentSchemas(REFERRED_SCHEMAS), ...kind.custom.schemas };
+      return { $ref: `#/components/schemas/${kind.schemaName}`, components: { schemas } };
     },
   };
 }

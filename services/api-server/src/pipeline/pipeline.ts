@@ -13,8 +13,10 @@ import {
   newInvalid,
   newMethodNotSupported,
   newNotFound,
+  newUnsupportedMediaType,
   StatusError,
   type KubeObject,
+  type PatchSchema,
   type Status,
 } from "@coxswain/apimachinery";
 import { prepareNamespaceFinalize, validateNamespaceFinalize } from "@coxswain/api/core-v1/namespace/namespace";
@@ -25,7 +27,8 @@ import { forbidden } from "../auth/rbac-authorizer.ts";
 import { acceptObject, decodeObject, decodeValue } from "../registry/codec.ts";
 import { applyAnew, APPLY_TYPE, applyOver, decodeConfiguration, parentOfScale } from "../registry/apply.ts";
 import { checkIdentity } from "../registry/metadata.ts";
-import { decodePatch } from "../registry/patch.ts";
+import { decodePatch, PATCH_TYPES } from "../registry/patch.ts";
+import type { KindSource } from "../extensions/kind-source.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
 import { deletionOptions, writeContext, type WriteContext } from "../registry/write-context.ts";
 import { applyBinding } from "../subresources/binding.ts";
@@ -44,6 +47,7 @@ export interface PipelineDeps {
   readonly logger: Logger;
   readonly storage: Storage;
   readonly cache: WatchCache;
+  readonly kinds: KindSource;
   readonly registry: Registry;
   readonly admission: AdmissionChain;
   readonly authorizer: Authorizer | undefined;
@@ -136,7 +140,7 @@ class Dispatcher {
   }
 
   #kind(request: ApiRequest): KindDefinition {
-    const kind = kindFor(request);
+    const kind = this.#deps.kinds.kindFor(request);
     const known =
       kind !== undefined &&
       (request.subresource === "" ||
@@ -207,9 +211,13 @@ class Dispatcher {
   async #patch(request: ApiRequest, kind: KindDefinition, rules: UpdateRules = {}): Promise<ApiResult> {
     if (request.contentType === APPLY_TYPE) return await this.#apply(request, kind, rules);
     const context = writeContext(request, kind);
-    const patch = decodePatch(request.contentType, request.body, () => patchSchemaFor(kind.schemaName));
+    const patch = decodePatch(request.contentType, request.body, () => strategicSchema(kind));
+    // Sets of fields are shared and frozen: who may mean to change them gets some of their own.
+    const bytes = request.body ?? Buffer.alloc(0);
+    const deep = bytes.includes("managedFields") || bytes.includes("\\u");
+    const subject = (old: CachedObject): KubeObject => (deep ? structuredClone(old.copy()) : old.copy());
     const produce = (old: CachedObject): KubeObject =>
-      acceptObject(targetOf(context, kind), patch.apply(old.copy()), patch.duplicates);
+      acceptObject(targetOf(context, kind), patch.apply(subject(old)), patch.duplicates);
     const { object } = await this.#deps.registry.update(context, produce, rules);
     return { type: "object", code: 200, kind, object, warnings: context.warnings };
   }
@@ -385,6 +393,12 @@ class Dispatcher {
 
 function targetOf(context: WriteContext, kind: KindDefinition): Parameters<typeof decodeObject>[0] {
   return { kind, fieldValidation: context.fieldValidation, warnings: context.warnings };
+}
+
+/** Strategic merge needs patch rules, which custom resources do not have. */
+function strategicSchema(kind: KindDefinition): PatchSchema {
+  if (kind.custom === undefined) return patchSchemaFor(kind.schemaName);
+  throw newUnsupportedMediaType(PATCH_TYPES.filter((type) => !type.includes("strategic")));
 }
 
 function bumpNothing(): void {

@@ -40,7 +40,7 @@ export function selectionOf(request: ApiRequest, kind: KindDefinition): ObjectSe
 
 function fieldsOf(kind: KindDefinition, object: CachedObject): Record<string, string> {
   return {
-    ...kind.selectableFields(object.object),
+    ...kind.selectableFields(object.as(kind).object),
     "metadata.name": object.name,
     "metadata.namespace": object.namespace,
   };
@@ -54,7 +54,7 @@ function requireKnownFields(kind: KindDefinition, fields: FieldSelector): void {
   for (const { field } of fields.requirements) {
     if (!known.has(field)) {
       throw newBadRequest(
-        kind.group === ""
+        kind.group === "" || kind.custom !== undefined
           ? `field label not supported: ${field}`
           : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
       );

@@ -86,9 +86,8 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   const object = value as KubeObject;
   checkKind(kind, object);
   const cannot = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}`;
-  const [wrongType] = checkTypes(object, kind.schemaName);
-  if (wrongType !== undefined) throw newBadRequest(`${cannot}: ${wrongType}`);
-  const unknown = fieldValidation === "Ignore" ? [] : walkUnknownFields(object, kind.schemaName);
+  const { unknown, wrong } = formOf(kind, object, fieldValidation);
+  if (wrong !== undefined) throw newBadRequest(`${cannot}: ${wrong}`);
   const complaints = [...unknown, ...duplicates];
   if (complaints.length > 0 && fieldValidation === "Strict") {
     throw newBadRequest(`${cannot}: strict decoding error: ${complaints.join(", ")}`);
@@ -96,9 +95,25 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   if (fieldValidation === "Warn") for (const each of complaints) if (!warnings.includes(each)) warnings.push(each);
   // An empty list means nothing anywhere else; here it asks to forget all managers.
   const forgets = isReset(object.metadata?.managedFields);
-  pruneUnknown(object, kind.schemaName);
+  if (kind.custom === undefined) pruneUnknown(object, kind.schemaName);
   if (forgets) object.metadata!.managedFields = [{}];
   return finish(kind, object);
+}
+
+/** What in the object the kind does not know, and what cannot be of the kind. */
+function formOf(
+  kind: KindDefinition,
+  object: KubeObject,
+  fieldValidation: FieldValidation,
+): { readonly unknown: readonly string[]; readonly wrong: string | undefined } {
+  if (kind.custom !== undefined) {
+    object.metadata ??= {};
+    const { unknown, wrong } = kind.custom.accept(object);
+    return { unknown: fieldValidation === "Ignore" ? [] : unknown, wrong: wrong[0] };
+  }
+  const [wrong] = checkTypes(object, kind.schemaName);
+  const walk = wrong === undefined && fieldValidation !== "Ignore";
+  return { unknown: walk ? walkUnknownFields(object, kind.schemaName) : [], wrong };
 }
 
 function finish(kind: KindDefinition, object: KubeObject): KubeObject {

@@ -127,7 +127,7 @@ function versioned(change: Change, stored: Buffer | undefined, rv: bigint): Cach
 }
 
 function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer {
-  const stored = encodeStored(kind, object);
+  const stored = encodeStored(kind.custom?.storedAs ?? kind, object);
   if (stored.length > MAX_OBJECT_BYTES) {
     throw newRequestEntityTooLarge(`limit is ${MAX_OBJECT_BYTES} bytes for an object, this one has ${stored.length}`);
   }

@@ -164,7 +164,7 @@ export class Registry {
       : subresource === "status"
         ? (kind.validateStatusUpdate?.(object, before) ?? [])
         : kind.validateUpdate(object, before);
-    const errors = [...validateObjectMetaUpdate(object.metadata!, before.metadata!), ...specific];
+    const errors = [...validateObjectMetaUpdate(object.metadata!, before.metadata!, kind), ...specific];
     if (errors.length > 0) throw newInvalid(kind, name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
@@ -192,7 +192,7 @@ export class Registry {
   ): Promise<WriteOutcome> {
     const { kind, namespace, name } = context;
     const { cache, committer } = this.#deps;
-    let old = cache.get(kind, namespace, name);
+    let old = cache.get(kind, namespace, name)?.as(kind);
     let fresh = false;
     const state = new Map<string, unknown>();
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {

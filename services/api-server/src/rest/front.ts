@@ -1,6 +1,5 @@
 // Everything in front of the pipeline, put together: the REST server with discovery, OpenAPI, health and the pods' streams,
 // and the gRPC services. main.ts makes one with real parts, tests with doubles.
-import { allKinds, kindFor } from "@coxswain/api";
 import type { KindDefinition } from "@coxswain/api";
 import type { GrpcService, Logger, Metrics } from "@coxswain/component-base";
 import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
@@ -11,6 +10,7 @@ import { createDiscovery } from "../discovery/discovery-documents.ts";
 import { createDiscoveryPaths } from "../discovery/discovery-paths.ts";
 import { createProcessPaths } from "../discovery/process-paths.ts";
 import type { Checks, VersionInfo } from "../discovery/process-paths.ts";
+import { BUILT_IN, type KindSource } from "../extensions/kind-source.ts";
 import { createDiscoveryService } from "../grpc/discovery-service.ts";
 import { createResourcesService } from "../grpc/resources-service.ts";
 import { createOpenApi } from "../openapi/openapi-documents.ts";
@@ -30,6 +30,8 @@ export interface FrontDeps {
   readonly metrics: Metrics;
   readonly metricsText: () => Promise<string>;
   readonly pipeline: Pipeline;
+  /** The built-in kinds where unset. */
+  readonly kinds?: KindSource;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly keys: TokenSigner;
@@ -79,14 +81,32 @@ function firstOf(...handlers: readonly PathHandler[]): PathHandler {
   };
 }
 
+/** What is made of all kinds: made again, on demand, when kinds have come or gone. */
+function perKinds<T>(source: KindSource, make: (kinds: readonly KindDefinition[]) => T): () => T {
+  let of: readonly KindDefinition[] | undefined;
+  let made: T | undefined;
+  return () => {
+    const kinds = source.all();
+    if (made === undefined || kinds !== of) {
+      of = kinds;
+      made = make(kinds);
+    }
+    return made;
+  };
+}
+
 /** Nothing listens until `rest.listen`; the gRPC services go into the process's gRPC server. */
 export function createFront(deps: FrontDeps): Front {
-  const kinds: readonly KindDefinition[] = allKinds();
+  const kinds = deps.kinds ?? BUILT_IN;
   let closing = false;
   const dialer = createKubeletDialer(deps.clientTls);
   const pods = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
   const connect = firstConnect(pods, createProxyConnect({ ...deps, dialer }));
-  const openApi = createOpenApi(kinds);
+  const served = perKinds(kinds, (all) => {
+    const openApi = createOpenApi(all);
+    const discovery = createDiscoveryPaths(createDiscovery(all, deps.advertiseAddress));
+    return { openApi, paths: firstOf(discovery, createOpenApiPaths(openApi)) };
+  });
   const paths = firstOf(
     createProcessPaths({
       version: VERSION,
@@ -96,8 +116,7 @@ export function createFront(deps: FrontDeps): Front {
       openIdConfiguration: () => deps.keys.openIdConfiguration(`https://${deps.advertiseAddress}/openid/v1/jwks`),
       jwks: () => deps.keys.publicJwks(),
     }),
-    createDiscoveryPaths(createDiscovery(kinds, deps.advertiseAddress)),
-    createOpenApiPaths(openApi),
+    (request) => served().paths(request),
   );
   const { env, logger, metrics, pipeline, authenticator, authorizer, protobuf } = deps;
   const rest = createRestServer(
@@ -111,13 +130,19 @@ export function createFront(deps: FrontDeps): Front {
       protobuf,
       paths,
       connect,
-      kindFor: (group, version, resource) => kindFor({ group, version, resource }),
+      kindFor: (group, version, resource) => kinds.kindFor({ group, version, resource }),
     },
     deps.servingTls,
   );
   return {
     rest,
-    grpcServices: [createResourcesService(pipeline), createDiscoveryService(kinds, openApi)],
+    grpcServices: [
+      createResourcesService(pipeline),
+      createDiscoveryService(
+        () => kinds.all(),
+        () => served().openApi,
+      ),
+    ],
     async close() {
       closing = true;
       await rest.close();

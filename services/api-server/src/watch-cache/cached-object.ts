@@ -3,7 +3,8 @@
 import type { KindDefinition } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
-import { respliceVersion, spliceVersion } from "./stored-form.ts";
+import { parseStored } from "./managed-form.ts";
+import { encodeStored, respliceVersion, spliceVersion } from "./stored-form.ts";
 
 const RETAINED = 8192;
 
@@ -18,6 +19,8 @@ export class CachedObject implements VersionedObject {
   readonly rv: bigint;
   readonly json: Buffer;
   #object: KubeObject | undefined;
+  /** The same state as one version of a custom kind has it. */
+  #form: CachedObject | undefined;
 
   constructor(kind: KindDefinition, namespace: string, name: string, rv: bigint, json: Buffer) {
     this.kind = kind;
@@ -28,22 +31,39 @@ export class CachedObject implements VersionedObject {
   }
 
   static fromStored(kind: KindDefinition, namespace: string, name: string, rv: bigint, stored: Buffer): CachedObject {
-    return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, stored, rv));
+    const object = new CachedObject(kind, namespace, name, rv, spliceVersion(kind, stored, rv));
+    return kind.custom === undefined ? object : object.#completed(kind);
+  }
+
+  /** The same state as `kind` has it. Custom kinds have versions, and defaults that came after the object. */
+  as(kind: KindDefinition): CachedObject {
+    if (kind.custom === undefined || this.kind === kind) return this;
+    if (this.#form?.kind !== kind) this.#form = this.#completed(kind);
+    return this.#form;
+  }
+
+  #completed(kind: KindDefinition): CachedObject {
+    const { namespace, name, rv } = this;
+    const object = this.copy();
+    const changed = kind.custom?.complete?.(object) === true;
+    const same = !changed && this.kind.version === kind.version && this.kind.kind === kind.kind;
+    const json = same ? this.json : spliceVersion(kind, encodeStored(kind, object), rv);
+    return new CachedObject(kind, namespace, name, rv, json);
   }
 
   /** Shared: copy before you change it. */
   get object(): KubeObject {
     let object = this.#object;
     if (object === undefined) {
-      object = JSON.parse(this.json.toString()) as KubeObject;
+      object = parseStored(this.json);
       this.#retain(object);
     }
     return object;
   }
 
-  /** A copy of one's own. */
+  /** A copy of one's own, but for the sets of fields in managedFields, which are frozen. */
   copy(): KubeObject {
-    return JSON.parse(this.json.toString()) as KubeObject;
+    return parseStored(this.json);
   }
 
   /** The same state under the version of its deletion. */

@@ -60,7 +60,7 @@ export async function readObject(
   await awaitVersion(cache, resourceVersion);
   const object = cache.resource(kind).get(namespace, name);
   if (object === undefined) throw newNotFound(kind, name);
-  return object;
+  return object.as(kind);
 }
 
 export interface ListRequest {
@@ -146,7 +146,7 @@ function page(
     const item = candidates[next]!;
     if (!selects(selection, item)) continue;
     if (at.limit > 0 && items.length === at.limit) break;
-    items.push(item);
+    items.push(item.as(kind));
   }
   const last = items.at(-1);
   const more = next < candidates.length && last !== undefined;

@@ -3,6 +3,7 @@
 // holds a resourceVersion, so that putting one in is a single concatenation.
 import type { KindDefinition } from "@coxswain/api";
 import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
+import { managedMembers } from "./managed-form.ts";
 
 const ROOT = "/registry/";
 const RV_OPEN = '"resourceVersion":"';
@@ -64,10 +65,15 @@ export function storedHead(kind: KindIdentity): Buffer {
 /** The bytes to store: constant opening first, no resourceVersion. */
 export function encodeStored(kind: KindIdentity, object: KubeObject): Buffer {
   const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object;
-  const { resourceVersion: _version, selfLink: _link, ...meta } = metadata ?? {};
+  const { resourceVersion: _version, selfLink: _link, managedFields, uid, ...meta } = metadata ?? {};
   const restJson = JSON.stringify(rest);
   const tail = restJson === "{}" ? "}" : `,${restJson.slice(1)}`;
-  return Buffer.from(headOf(kind) + JSON.stringify(meta).slice(1) + tail);
+  if (managedFields === undefined || uid === undefined) {
+    return Buffer.from(headOf(kind) + JSON.stringify({ managedFields, uid, ...meta }).slice(1) + tail);
+  }
+  const members = managedMembers(managedFields, uid);
+  const metaJson = JSON.stringify(meta);
+  return Buffer.from(`${headOf(kind)}${members}${metaJson === "{}" ? "}" : `,${metaJson.slice(1)}`}${tail}`);
 }
 
 /** The JSON to serve: `stored` with metadata.resourceVersion in place. */

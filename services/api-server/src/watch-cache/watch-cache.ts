@@ -9,6 +9,7 @@ import { AbortError, isAbort, type TimerHandle } from "@coxswain/env";
 import { CompactedError, type Storage, type StorageEvent, type StorageEventBatch } from "@coxswain/storage";
 import type { ObjectSource } from "../pipeline/extension.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
+import { identityOf, isCustom, opaqueKind } from "./opaque-kind.ts";
 import { parseStorageKey, REGISTRY_ROOT, type ParsedKey } from "./stored-form.ts";
 import type { Watcher } from "./watcher.ts";
 
@@ -45,6 +46,8 @@ export class WatchCache implements ObjectSource {
   #dirtyListeners = new Set<string>();
   #flushPending = false;
   #throughRv = 0n;
+  /** Where the events that the cache heard of begin. */
+  #startRv = 0n;
   /** Storage's version when the cache was primed: before it is reached, the cache shows the past. */
   #primeHead = 0n;
   #headRv = 0n;
@@ -74,11 +77,32 @@ export class WatchCache implements ObjectSource {
     return { revisions: behind > 0n ? behind : 0n, connected: this.#connected };
   }
 
-  resource(ref: GroupResource): ResourceCache {
+  resource(ref: GroupResource & Partial<Pick<KindDefinition, "custom">>): ResourceCache {
     const found = this.#resources.get(groupResource(ref));
     if (found !== undefined) return found;
     this.#assertPrimed();
-    throw new Error(`no cache for ${groupResource(ref)}`);
+    if (ref.custom === undefined) throw new Error(`no cache for ${groupResource(ref)}`);
+    return this.#addResource(opaqueKind(ref, ref.custom.storedAs));
+  }
+
+  /** Undefined before the first list, and where nothing of the resource was ever seen. */
+  find(ref: GroupResource): ResourceCache | undefined {
+    return this.#resources.get(groupResource(ref));
+  }
+
+  /** Nothing was heard of the resource since the cache was primed, or it would be there. */
+  #addResource(kind: KindDefinition): ResourceCache {
+    const resource = new ResourceCache(kind, this.#startRv);
+    this.#resources.set(groupResource(kind), resource);
+    return resource;
+  }
+
+  /** Ends all watches of a resource quietly: readers come back and find what is served now. */
+  endWatches(ref: GroupResource): void {
+    for (const watcher of this.#watchers.get(groupResource(ref)) ?? []) {
+      watcher.flush();
+      watcher.end(undefined);
+    }
   }
 
   resources(): Iterable<ResourceCache> {
@@ -201,13 +225,18 @@ export class WatchCache implements ObjectSource {
       for (const item of page.items) {
         const key = parseStorageKey(item.key);
         if (key === undefined) continue;
-        resources.get(groupResource(key))?.prime(item.key, key.namespace, key.name, item.rv, item.value);
+        const id = groupResource(key);
+        if (!resources.has(id) && isCustom(key)) {
+          resources.set(id, new ResourceCache(opaqueKind(key, identityOf(item.value)), start));
+        }
+        resources.get(id)?.prime(item.key, key.namespace, key.name, item.rv, item.value);
       }
       if (!page.more) break;
       startAfter = page.items.at(-1)!.key;
     }
     this.#endWatchers();
     this.#resources = resources;
+    this.#startRv = start;
     this.#primed = true;
     this.#firstPrime.resolve();
     this.#primeHead = head;
@@ -255,7 +284,11 @@ export class WatchCache implements ObjectSource {
 
   #applyOne(key: ParsedKey, event: StorageEvent): CacheEvent | undefined {
     const id = groupResource(key);
-    const change = this.#resources.get(id)?.apply(event, key.namespace, key.name);
+    let resource = this.#resources.get(id);
+    if (resource === undefined && event.value !== undefined && isCustom(key)) {
+      resource = this.#addResource(opaqueKind(key, identityOf(event.value)));
+    }
+    const change = resource?.apply(event, key.namespace, key.name);
     if (change === undefined) return undefined;
     for (const watcher of this.#watchers.get(id) ?? []) {
       if (watcher.offer(change)) this.#dirtyWatchers.add(watcher);

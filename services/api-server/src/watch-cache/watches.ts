@@ -15,7 +15,7 @@ import type { Env } from "@coxswain/env";
 import type { PipelineWatchEvent, RequestOptions, WatchSink } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
 import { awaitVersion, requireVersion } from "./reads.ts";
-import { encodeStored } from "./stored-form.ts";
+import { encodeStored, spliceVersion } from "./stored-form.ts";
 import type { WatchCache } from "./watch-cache.ts";
 import { selects, Watcher, type ObjectSelection } from "./watcher.ts";
 
@@ -57,7 +57,7 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest, sink: W
   const watcher = new Watcher(
     selection,
     since,
-    endingSink(sink, () => stop()),
+    endingSink(kind.custom === undefined ? sink : formingSink(kind, sink), () => stop()),
     bookmarks,
   );
   const missed = fromPresent ? [] : resource.eventsAfter(since);
@@ -101,6 +101,20 @@ function endingSink(sink: WatchSink, stop: () => void): WatchSink {
   };
 }
 
+/** Hands on objects as the kind has them. */
+function formingSink(kind: KindDefinition, sink: WatchSink): WatchSink {
+  return {
+    send: (events) =>
+      sink.send(
+        events.map(({ type, object }) => ({
+          type,
+          object: object instanceof CachedObject && type !== "BOOKMARK" ? object.as(kind) : object,
+        })),
+      ),
+    end: (error) => sink.end(error),
+  };
+}
+
 /** Spread by a tenth, so that watches that began together do not stay together. */
 function bookmarkEveryMs(env: Env): number {
   return Math.round(BOOKMARK_EVERY_MS * (0.9 + 0.2 * env.random.float()));
@@ -114,7 +128,8 @@ function maxVersion(a: bigint, b: bigint): bigint {
 function bookmark(kind: KindDefinition, rv: bigint, initialEventsEnd: boolean): PipelineWatchEvent {
   const annotations = initialEventsEnd ? { "k8s.io/initial-events-end": "true" } : undefined;
   const object = { kind: kind.kind, apiVersion: apiVersionOf(kind), metadata: { annotations } };
-  return { type: "BOOKMARK", object: CachedObject.fromStored(kind, "", "", rv, encodeStored(kind, object)) };
+  const json = spliceVersion(kind, encodeStored(kind, object), rv);
+  return { type: "BOOKMARK", object: new CachedObject(kind, "", "", rv, json) };
 }
 
 function watchTimeoutMs(text: string | undefined, env: Env): number {

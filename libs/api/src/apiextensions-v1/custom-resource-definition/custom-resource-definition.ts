@@ -25,9 +25,25 @@ export function withCondition(
   return conditions.map((each) => (each.type === condition.type ? made : each));
 }
 
+/** What is required and absent is empty, as Go has it, so that validation can name it. */
+function fillRequired(crd: CustomResourceDefinition): void {
+  crd.spec = { ...crd.spec };
+  const { spec } = crd;
+  spec.group ??= "";
+  spec.scope ??= "";
+  spec.versions ??= [];
+  spec.names = { ...spec.names };
+  spec.names.plural ??= "";
+  spec.names.kind ??= "";
+  for (const version of spec.versions) {
+    version.name ??= "";
+    version.served ??= false;
+    version.storage ??= false;
+  }
+}
+
 function applyDefaults(crd: CustomResourceDefinition): void {
   const { spec } = crd;
-  spec.versions ??= [];
   spec.names.singular ||= (spec.names.kind ?? "").toLowerCase();
   if (!spec.names.listKind && spec.names.kind) spec.names.listKind = `${spec.names.kind}List`;
   spec.conversion ??= { strategy: "None" };
@@ -65,9 +81,9 @@ export const customResourceDefinitionKind = defineKind<CustomResourceDefinition>
   namespaced: false,
   schemaName: CRD_SCHEMA,
   hasStatus: true,
+  freeFinalizers: true,
   defaults(crd) {
-    crd.spec ??= { group: "", scope: "", names: { plural: "", kind: "" }, versions: [] };
-    crd.spec.names ??= { plural: "", kind: "" };
+    fillRequired(crd);
     applyDefaults(crd);
   },
   validateCreate: validateCrdCreate,
