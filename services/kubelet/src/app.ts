@@ -75,7 +75,7 @@ export interface Kubelet extends ComponentApp {
   readonly managers: ReadonlyMap<string, PodManager>;
 }
 
-const DEFAULT_CAPACITY = {
+const DEFAULT_CAPACITY: Readonly<Record<string, string>> = {
   cpu: "4",
   "ephemeral-storage": "100Gi",
   "hugepages-1Gi": "0",
@@ -83,6 +83,11 @@ const DEFAULT_CAPACITY = {
   memory: "8Gi",
   pods: "110",
 };
+
+/** What a node has where the options say only some of it. */
+export function nodeCapacity(options: KubeletOptions["capacity"]): Readonly<Record<string, string>> {
+  return { ...DEFAULT_CAPACITY, ...options };
+}
 
 /** The kubelet of one process. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
@@ -239,7 +244,7 @@ function factsOf(name: string, { env, host, options = {} }: KubeletDeps): NodeFa
     advertiseAddress: options.advertiseAddress ?? "127.0.0.1",
     httpsPort: options.httpsPort ?? 10_250,
     grpcPort: options.grpcPort ?? 10_260,
-    capacity: { ...DEFAULT_CAPACITY, ...options.capacity },
+    capacity: nodeCapacity(options.capacity),
     arch: process.arch === "arm64" ? ("arm64" as const) : ("amd64" as const),
   };
   if (host !== undefined) {

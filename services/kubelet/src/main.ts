@@ -5,7 +5,7 @@ import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
 import { parseBytes, parseQuantity, QuantityError } from "@coxswain/apimachinery";
 import { InvalidArgumentError, type Command } from "commander";
-import { createKubelet, type KubeletOptions, type NodeHost } from "./app.ts";
+import { createKubelet, nodeCapacity, type KubeletOptions, type NodeHost } from "./app.ts";
 import { expandNodeNames } from "./node/node-names.ts";
 import { createRealNode, type RealNodeDeps } from "./node/real-node.ts";
 import { createHttpsApi, serveUntilAborted } from "./server/https-api.ts";
@@ -127,7 +127,10 @@ async function hostOf(flags: Flags, deps: RealNodeDeps): Promise<NodeHost | unde
   }
   const { containerRuntimeEndpoint: runtimeEndpoint, ...options } = flags;
   const logPolicy = { maxBytes: flags.containerLogMaxSize, maxFiles: flags.containerLogMaxFiles };
-  return createRealNode({ ...options, node, runtimeEndpoint, logPolicy, allocatable: capacityOf(flags) }, deps);
+  return createRealNode(
+    { ...options, node, runtimeEndpoint, logPolicy, allocatable: nodeCapacity(capacityOf(flags)) },
+    deps,
+  );
 }
 
 await runComponent<Flags>({

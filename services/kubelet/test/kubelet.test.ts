@@ -235,6 +235,26 @@ describe("kubelet", () => {
     );
   });
 
+  test("a new image restarts its container, whatever the pod's policy", async () => {
+    const { cluster, start, get, ready, within, events } = setup();
+    start();
+    const containers = [
+      { name: "c", image: "nginx:1" },
+      { name: "other", image: "nginx:1" },
+    ];
+    cluster.seed(PODS, pod("swap", { restartPolicy: "Never", containers }));
+    expect(await within(10_000, () => ready("swap"))).toBe(true);
+    const patch = { spec: { containers: [{ name: "c", image: "nginx:2" }] } };
+    const target = { namespace: "default", name: "swap" };
+    void cluster.client().patch(PODS, target, "application/strategic-merge-patch+json", patch);
+    const status = (name: string) => get("swap")?.status?.containerStatuses?.find((one) => one.name === name);
+    expect(await within(60_000, () => status("c")?.restartCount === 1 && ready("swap"))).toBe(true);
+    expect(status("c")?.image).toBe("nginx:2");
+    expect(status("other")?.restartCount).toBe(0);
+    expect(events()).toContain("Killing: Container c definition changed, will be restarted");
+    expect(get("swap")?.status?.phase).toBe("Running");
+  });
+
   test("after a restart of the process pods recover by themselves, and what was deleted goes", async () => {
     const { env, cluster, start, get, ready, within } = setup();
     const first = start();

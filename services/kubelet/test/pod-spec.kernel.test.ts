@@ -1,6 +1,7 @@
 // What a pod's spec says is what its processes see: files, names, users, rights. On a real node.
-import { CONFIG_MAPS, SECRETS, SERVICES, type Container, type Pod } from "@coxswain/api";
+import { CONFIG_MAPS, SECRETS, SERVICES } from "@coxswain/api";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { look as lookAround } from "./look.ts";
 import { startNodeKubelet, statusOf, type NodeKubelet } from "./node-kubelet.ts";
 
 let at: NodeKubelet;
@@ -18,30 +19,8 @@ beforeAll(async () => {
 });
 afterAll(() => at.stop());
 
-/** Runs the lines in a container of a pod of its own to their end; what each has said, by its name. */
-async function look(
-  name: string,
-  lines: Readonly<Record<string, string>>,
-  own: Partial<Container> = {},
-  spec: Partial<NonNullable<Pod["spec"]>> = {},
-): Promise<Record<string, string>> {
-  const script = Object.entries(lines).map(([key, line]) => `echo "@${key}"; ( ${line} ) 2>&1; echo`);
-  const command = ["/bin/sh", "-c", `${script.join("; ")}; true`];
-  await at.create(name, { restartPolicy: "Never", ...spec, containers: [{ name: "c", image, command, ...own }] });
-  const pod = await at.until(name, (one) => statusOf(one, "c")?.state?.terminated !== undefined && one);
-  const folder = `/var/log/pods/default_${name}_${pod.metadata?.uid}/c`;
-  const log = await at.containerd.node.run("/bin/sh", "-c", `cat ${folder}/*.log`);
-  await at.call.remove(name);
-  await at.gone(name);
-  const said: Record<string, string> = {};
-  let key = "";
-  for (const line of log.trimEnd().split("\n")) {
-    const text = line.split(" ").slice(3).join(" ");
-    if (text.startsWith("@")) said[(key = text.slice(1))] = "";
-    else said[key] += `${text}\n`;
-  }
-  return Object.fromEntries(Object.entries(said).map(([one, text]) => [one, text.trim()]));
-}
+const look = (...args: Parameters<typeof lookAround> extends [unknown, ...infer Rest] ? Rest : never) =>
+  lookAround(at, ...args);
 
 describe("files", () => {
   test("volumes are where they are mounted, as their sources say, and gone with the pod", async () => {

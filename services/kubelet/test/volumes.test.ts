@@ -244,7 +244,14 @@ describe("emptyDir and hostPath", () => {
 });
 
 describe("mounts", () => {
-  const facts = { attempt: 2, env: new Map([["POD", "web"]]), podIp: "10.244.1.7" };
+  const facts = {
+    attempt: 2,
+    env: new Map([
+      ["POD", "web"],
+      ["EMPTY", ""],
+    ]),
+    podIp: "10.244.1.7",
+  };
   const container = (volumeMounts: NonNullable<Container["volumeMounts"]>): Container => ({
     name: "c",
     volumeMounts,
@@ -367,7 +374,8 @@ describe("mounts", () => {
       at.volumes.mounts(pod, container([{ name: "work", mountPath: "/w", ...mount }]), facts);
     await expect(mounts({ name: "other" })).rejects.toThrow('cannot find volume "other" to mount into container "c"');
     await expect(mounts({ recursiveReadOnly: "Enabled" })).rejects.toThrow("recursiveReadOnly");
-    await expect(mounts({ subPathExpr: "$(NONE)" })).rejects.toThrow('missing value for "NONE"');
+    await expect(mounts({ subPathExpr: "$(NONE)" })).rejects.toThrow("missing value for NONE");
+    await expect(mounts({ subPathExpr: "$(EMPTY)" })).rejects.toThrow("missing value for EMPTY");
   });
 });
 

@@ -6,7 +6,13 @@ import { formatTime } from "@coxswain/apimachinery";
 import type { ContainerStatus, PodSandbox } from "../cri/contract.ts";
 import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, type Backoff } from "./backoff.ts";
 import { isFinished, terminationGrace } from "./plan-sync.ts";
-import { reportedStatuses, type ContainerRecord, type ContainerRun, type PodState } from "./pod-state.ts";
+import {
+  reportedStatuses,
+  restartForImage,
+  type ContainerRecord,
+  type ContainerRun,
+  type PodState,
+} from "./pod-state.ts";
 
 /** All that a runtime has of one pod. */
 export interface RuntimePod {
@@ -80,6 +86,7 @@ function adoptContainer(record: ContainerRecord, lives: readonly ContainerStatus
   record.crashBackoff = previous === undefined ? undefined : planAdoptedBackoff(previous.finishedAtMs, run.startedAtMs);
   const same = reported?.containerID === `${runtimeName}://${run.id}`;
   const alive = run.state === "running";
+  if (alive && latest.config.image !== (record.spec.image ?? "")) restartForImage(record);
   record.started = alive && (record.spec.startupProbe === undefined || (same && reported?.started === true));
   record.ready = alive && (record.spec.readinessProbe === undefined || (same && reported.ready));
   // The message that a container left at its end is in the API if it was read already.

@@ -7,7 +7,7 @@ import { goDuration } from "./backoff.ts";
 import type { NodeContext } from "./node-context.ts";
 import { planStatus, podLogName } from "./plan-status.ts";
 import { crashBackoffUntil, terminationGrace } from "./plan-sync.ts";
-import { addEphemeral, exitCodeOf, type ContainerRecord, type PodState } from "./pod-state.ts";
+import { exitCodeOf, takeSpec, type ContainerRecord, type PodState } from "./pod-state.ts";
 import { statusPatch } from "./status-patch.ts";
 import type { StatusSource, WriteOutcome } from "./status-writer.ts";
 
@@ -44,7 +44,7 @@ export class PodReport implements StatusSource {
     if (compareResourceVersions(pod.metadata?.resourceVersion ?? "", known) < 0) return;
     this.#server = pod;
     this.#state.pod = pod;
-    addEphemeral(this.#state);
+    takeSpec(this.#state);
   }
 
   /** Makes the status anew and has it written where it differs from the server's. */

@@ -19,10 +19,18 @@ export interface ContainerRun {
   message: string;
 }
 
+export interface MustRestart {
+  readonly message: string;
+  /** The pod's where unset. */
+  readonly graceSeconds?: number;
+  /** Also where its policy would let it rest. */
+  readonly always?: boolean;
+}
+
 export interface ContainerRecord {
   readonly name: string;
   readonly kind: ContainerKind;
-  readonly spec: Container;
+  spec: Container;
   restartCount: number;
   /** The present or latest life in this process. */
   run: ContainerRun | undefined;
@@ -39,8 +47,8 @@ export interface ContainerRecord {
   pullBackoff: Backoff | undefined;
   /** Being ended; at the latest by this time. */
   stoppingUntilMs: number | undefined;
-  /** Why it must be restarted although it runs, and the grace that it gets where that is not the pod's. */
-  mustRestart: { readonly message: string; readonly graceSeconds?: number } | undefined;
+  /** Why it must be restarted although it runs. */
+  mustRestart: MustRestart | undefined;
   /** Startup probe passed, or none. */
   started: boolean;
   /** Readiness probe passes, or none. */
@@ -103,13 +111,30 @@ export function specContainers(pod: Pod): { spec: Container; kind: ContainerKind
   return [...init, ...main, ...ephemeral];
 }
 
-/** Takes in the ephemeral containers that a newer version of the pod has. */
-export function addEphemeral(state: PodState): void {
-  for (const spec of state.pod.spec?.ephemeralContainers ?? []) {
-    if (!state.containers.some((record) => record.name === spec.name)) {
-      state.containers.push(newRecord(spec, "ephemeral"));
+/** Takes in what a newer version of the pod may say anew: ephemeral containers that join it, and images that change. */
+export function takeSpec(state: PodState): void {
+  for (const { spec, kind } of specContainers(state.pod)) {
+    const record = state.containers.find((one) => one.name === spec.name);
+    if (record === undefined) {
+      if (kind === "ephemeral") state.containers.push(newRecord(spec, kind));
+      continue;
     }
+    const changed = record.spec.image !== spec.image;
+    record.spec = spec;
+    if (changed) imageChanged(record);
   }
+}
+
+/** What was tried with another image says nothing of this one. */
+function imageChanged(record: ContainerRecord): void {
+  Object.assign(record, { waiting: undefined, retryAtMs: 0, pullBackoff: undefined, crashBackoff: undefined });
+  if (record.run?.state === "running") restartForImage(record);
+}
+
+/** A container that lives on with its pod is made anew with its new image, whatever its policy. */
+export function restartForImage(record: ContainerRecord): void {
+  if (record.kind !== "main" && record.kind !== "sidecar") return;
+  record.mustRestart = { message: `Container ${record.name} definition changed, will be restarted`, always: true };
 }
 
 const LOST = {

@@ -110,7 +110,13 @@ export class PodWorker {
     const { labels, annotations } = this.state.pod.metadata ?? {};
     this.#report.take(pod);
     const now = this.state.pod.metadata ?? {};
-    if (!sameValue(labels, now.labels) || !sameValue(annotations, now.annotations)) this.#refresher.soon();
+    if (!sameValue(labels, now.labels) || !sameValue(annotations, now.annotations)) {
+      this.#refresher.soon();
+      // The environment and the mounts of a container may come from these.
+      for (const record of this.state.containers) {
+        if (record.waiting?.reason === "CreateContainerConfigError") record.retryAtMs = 0;
+      }
+    }
     this.sync();
   }
 

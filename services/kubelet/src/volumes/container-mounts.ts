@@ -73,8 +73,9 @@ function subPathOf({ subPath = "", subPathExpr = "" }: VolumeMount, env: Readonl
   if (subPathExpr === "") return subPath;
   return subPathExpr.replaceAll(/\$(?:\$|\(([^)]*)\))/g, (_whole, name: string | undefined) => {
     if (name === undefined) return "$";
-    const value = env.get(name);
-    if (value === undefined) throw new MountError(`missing value for "${name}"`);
+    const value = env.get(name) ?? "";
+    // An empty one would mount the whole volume.
+    if (value === "") throw new MountError(`missing value for ${name}`);
     return value;
   });
 }
