@@ -139,7 +139,9 @@ function operation(kind: KindDefinition, action: string, answer: string, extra: 
   };
   if (action === "patch") {
     const body = { schema: { type: "object" } };
-    made["requestBody"] = { content: Object.fromEntries(PATCH_TYPES.map((type) => [type, body])), required: true };
+    // Strategic merge needs rules that the schemas of custom resources cannot give.
+    const types = PATCH_TYPES.filter((type) => kind.custom === undefined || !type.includes("strategic"));
+    made["requestBody"] = { content: Object.fromEntries(types.map((type) => [type, body])), required: true };
   } else if (action === "post" || action === "put") {
     made["requestBody"] = { content: { "application/json": { schema: referenceTo(kind.schemaName) } }, required: true };
   } else if (action === "delete" || action === "deletecollection") {
