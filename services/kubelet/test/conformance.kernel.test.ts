@@ -206,22 +206,24 @@ describe("lives", () => {
     await goes("gated");
   });
 
-  test("sidecars end after those that they serve, the last one first", async () => {
+  test("sidecars end after those that they serve, the last one first, but their hooks run at once", async () => {
     const ends = (name: string): string => `trap 'echo ${name} >> /w/order; exit 0' TERM; while :; do sleep 0.05; done`;
     const volumeMounts = [{ name: "w", mountPath: "/w" }];
     const folder = "/var/lib/kubelet/ends";
-    const side = (name: string): Container => shell(ends(name), { name, restartPolicy: "Always", volumeMounts });
+    const preStop = { exec: { command: ["/bin/sh", "-c", "echo hook >> /w/order"] } };
+    const side = (name: string, lifecycle = {}): Container =>
+      shell(ends(name), { name, restartPolicy: "Always", volumeMounts, lifecycle });
     await at.create("order", {
-      initContainers: [side("a"), side("b")],
+      initContainers: [side("a", { preStop }), side("b")],
       containers: [
-        shell(`trap 'sleep 0.3; echo main >> /w/order; exit 0' TERM; while :; do sleep 0.05; done`, { volumeMounts }),
+        shell(`trap 'sleep 1; echo main >> /w/order; exit 0' TERM; while :; do sleep 0.05; done`, { volumeMounts }),
       ],
       volumes: [{ name: "w", hostPath: { path: folder, type: "DirectoryOrCreate" } }],
     });
     await at.running("order");
     await at.call.remove("order");
     await at.gone("order");
-    expect(await inNode(`cat ${folder}/order; rm -r ${folder}`)).toBe("main\nb\na\n");
+    expect(await inNode(`cat ${folder}/order; rm -r ${folder}`)).toBe("hook\nmain\nb\na\n");
   });
 
   test("an init container that fails for good fails the pod; one that may try again keeps it waiting", async () => {

@@ -167,6 +167,26 @@ test("a container's own policy and rules come before the pod's policy", () => {
   expect(restarts("Always", { restartPolicy: "Never" }, 1, "init")).toBe(false);
 });
 
+test("a pod's end begins with all its hooks, whoever ends last", () => {
+  const pod = podOf("Always", [true, true], [{}]);
+  for (const one of pod.spec?.initContainers ?? []) one.lifecycle = { preStop: { sleep: { seconds: 1 } } };
+  const state = newPodState(pod, START_MS);
+  const model: Model = { state, nowMs: START_MS, lives: 0, gone: false, violations: [] };
+  expect(settle(model)).toBe(true);
+  state.pod = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: "x", deletionGracePeriodSeconds: 5 } };
+  const steps = () =>
+    planSync(state, model.nowMs).actions.map((one) => ("name" in one ? `${one.do} ${one.name}` : one.do));
+  expect(steps()).toEqual(["beginPreStop i0", "beginPreStop i1", "stopContainer m0"]);
+  for (const record of state.containers) if (record.kind === "sidecar") record.preStopBegun = true;
+  expect(steps()).toEqual(["stopContainer m0"]);
+  for (const record of state.containers) if (record.kind === "main") end(model, record, 0);
+  expect(steps()).toEqual(["stopContainer i1"]);
+  // Where there is no time there are no hooks.
+  state.pod = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: "x", deletionGracePeriodSeconds: 0 } };
+  for (const record of state.containers) record.preStopBegun = false;
+  expect(steps()).toEqual(["stopContainer i1"]);
+});
+
 test("an active deadline ends the pod", () => {
   const pod = podOf("Always", [], [{}]);
   pod.spec!.activeDeadlineSeconds = 60;

@@ -75,3 +75,23 @@ test("what cannot run here is Failed at once, with the reason, and leaves nothin
   expect((await failed("signal"))?.message).toContain("lifecycle.stopSignal is not supported");
   await goes("first", "second", "signal");
 });
+
+test("a RuntimeClass says which handler of the runtime runs a pod", async () => {
+  const ref = { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" };
+  const seed = (name: string, handler: string) => {
+    const runtimeClass = { metadata: { name }, handler };
+    return at.call.seed(ref, runtimeClass);
+  };
+  await seed("usual", "runc");
+  await seed("odd", "no-such-handler");
+  const containers = [shell("sleep 60")];
+  for (const name of ["usual", "odd", "gone"]) await at.create(name, { runtimeClassName: name, containers });
+  await at.running("usual");
+  expect(await at.told("odd", "FailedCreatePodSandBox")).toContain("no-such-handler");
+  expect(await at.told("gone", "FailedCreatePodSandBox")).toBe(
+    'FailedCreatePodSandBox: Failed to create pod sandbox: runtimeclass.node.k8s.io "gone" not found',
+  );
+  await seed("gone", "runc");
+  await at.running("gone");
+  await goes("usual", "odd", "gone");
+});

@@ -57,6 +57,7 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   "ingresses.networking.k8s.io": kind("Ingress", "sg"),
   "networkpolicies.networking.k8s.io": kind("NetworkPolicy", "g"),
   "ingressclasses.networking.k8s.io": kind("IngressClass", "cg"),
+  "runtimeclasses.node.k8s.io": kind("RuntimeClass", "c"),
   "priorityclasses.scheduling.k8s.io": kind("PriorityClass", "c"),
   "storageclasses.storage.k8s.io": kind("StorageClass", "c"),
   "csinodes.storage.k8s.io": kind("CSINode", "c"),

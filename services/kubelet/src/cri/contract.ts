@@ -71,6 +71,8 @@ export interface PodSandboxConfig {
   readonly hostNetwork: boolean;
   readonly dns?: DnsConfig;
   readonly portMappings?: readonly PortMapping[];
+  /** Which of the runtime's handlers runs it; the runtime's own choice where unset. */
+  readonly runtimeHandler?: string;
   readonly linux?: SandboxLinux;
 }
 

@@ -1,10 +1,11 @@
-// ConfigMaps and Secrets that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
+// ConfigMaps, Secrets and RuntimeClasses that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
 // and nothing else, so there is no informer over all of them.
-import { CONFIG_MAPS, SECRETS, type ConfigMap, type Pod, type Secret } from "@coxswain/api";
+import { CONFIG_MAPS, SECRETS, type ConfigMap, type Pod, type RuntimeClass, type Secret } from "@coxswain/api";
 import { isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Clock } from "@coxswain/env";
 
+const RUNTIME_CLASSES: ResourceRef = { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" };
 const FRESH_MS = 10_000;
 const MAX_ENTRIES = 2_000;
 
@@ -32,19 +33,23 @@ export class ObjectCache {
     return this.#get(SECRETS, namespace, name);
   }
 
+  runtimeClass(name: string): Promise<RuntimeClass | undefined> {
+    return this.#get<RuntimeClass>(RUNTIME_CLASSES, "", name);
+  }
+
   /** Reads anew what this pod names: a pod that begins has what its author wrote before it. */
   renew(pod: Pod): void {
     const namespace = pod.metadata?.namespace ?? "";
     for (const { ref, name } of namedBy(pod)) this.#entries.delete(entryKey(ref, namespace, name));
   }
 
-  #get(ref: typeof CONFIG_MAPS, namespace: string, name: string): Promise<KubeObject | undefined> {
+  #get<T extends KubeObject>(ref: ResourceRef, namespace: string, name: string): Promise<T | undefined> {
     const key = entryKey(ref, namespace, name);
     const known = this.#entries.get(key);
     const nowMs = this.#clock.monotonic();
-    if (known !== undefined && nowMs - known.atMs < FRESH_MS) return known.value;
+    if (known !== undefined && nowMs - known.atMs < FRESH_MS) return known.value as Promise<T | undefined>;
     this.#entries.delete(key);
-    const value = this.#fetch(ref, namespace, name);
+    const value = this.#fetch<T>(ref, namespace, name);
     this.#entries.set(key, { value, atMs: nowMs });
     // What is missing or could not be read may be there the next moment.
     value.then(
@@ -60,9 +65,9 @@ export class ObjectCache {
     if (this.#entries.get(key)?.value === value) this.#entries.delete(key);
   }
 
-  async #fetch(ref: typeof CONFIG_MAPS, namespace: string, name: string): Promise<KubeObject | undefined> {
+  async #fetch<T extends KubeObject>(ref: ResourceRef, namespace: string, name: string): Promise<T | undefined> {
     try {
-      return await this.#client.get(ref, { namespace, name });
+      return await this.#client.get<T>(ref, namespace === "" ? { name } : { namespace, name });
     } catch (error) {
       if (isReason(error, "NotFound")) return undefined;
       throw error;

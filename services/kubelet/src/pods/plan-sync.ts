@@ -15,6 +15,8 @@ export type PodAction =
   /** Tells of an image that is waited for. */
   | { readonly do: "reportPullBackoff"; readonly name: string }
   | { readonly do: "stopContainer"; readonly name: string; readonly graceSeconds: number; readonly message: string }
+  /** Runs the hook of a container that is to end later. */
+  | { readonly do: "beginPreStop"; readonly name: string; readonly graceSeconds: number }
   | { readonly do: "stopSandbox" }
   /** Ends a sandbox that was lost, with all that runs in it, so that a new one takes its place. */
   | { readonly do: "replaceSandbox" }
@@ -120,11 +122,15 @@ function graceLeft(state: PodState, graceSeconds: number, nowMs: number): number
 function planTermination(state: PodState, graceSeconds: number, nowMs: number): SyncPlan {
   const running = state.containers.filter(isRunning);
   const main = running.filter((record) => record.kind !== "sidecar");
-  if (main.length > 0)
-    return { actions: main.flatMap((record) => stop(record, graceSeconds, nowMs)), wakeAtMs: undefined };
+  if (main.length > 0) {
+    const stops = main.flatMap((record) => stop(record, graceSeconds, nowMs));
+    return { actions: [...beginHooks(running, graceSeconds), ...stops], wakeAtMs: undefined };
+  }
   const last = running.at(-1);
-  if (last !== undefined)
-    return { actions: stop(last, graceLeft(state, graceSeconds, nowMs), nowMs), wakeAtMs: undefined };
+  if (last !== undefined) {
+    const stops = stop(last, graceLeft(state, graceSeconds, nowMs), nowMs);
+    return { actions: [...beginHooks(running.slice(0, -1), graceSeconds), ...stops], wakeAtMs: undefined };
+  }
   if (state.sandbox !== undefined) return { actions: [{ do: "stopSandbox" }], wakeAtMs: undefined };
   if (state.sandboxRetryAtMs > nowMs) return { actions: [], wakeAtMs: state.sandboxRetryAtMs };
   if (state.holdsResources) return { actions: [{ do: "release" }], wakeAtMs: undefined };
@@ -132,6 +138,13 @@ function planTermination(state: PodState, graceSeconds: number, nowMs: number): 
     return { actions: [{ do: "removeSandboxes" }], wakeAtMs: undefined };
   const deleted = state.pod.metadata?.deletionTimestamp !== undefined && !state.orphaned && !state.finishing;
   return deleted ? { actions: [{ do: "finishDeletion" }], wakeAtMs: undefined } : REST;
+}
+
+/** Sidecars wait for their turn to end, not with their hooks. */
+function beginHooks(running: readonly ContainerRecord[], graceSeconds: number): PodAction[] {
+  const wait = running.filter((record) => record.kind === "sidecar" && !record.preStopBegun);
+  const hooks = wait.filter(({ spec, stoppingUntilMs }) => spec.lifecycle?.preStop && stoppingUntilMs === undefined);
+  return graceSeconds > 0 ? hooks.map(({ name }) => ({ do: "beginPreStop", name, graceSeconds })) : [];
 }
 
 /** Nothing where the container is being ended already, and not later. */

@@ -37,10 +37,12 @@ export interface SandboxInput {
   /** Sandboxes that were made before. */
   readonly attempt: number;
   readonly node: NodeRuntime;
+  /** Of the pod's RuntimeClass. */
+  readonly runtimeHandler?: string;
 }
 
 /** Throws ContainerConfigError where the pod's host name is too long. */
-export function sandboxConfigOf({ pod, attempt, node }: SandboxInput): PodSandboxConfig {
+export function sandboxConfigOf({ pod, attempt, node, runtimeHandler }: SandboxInput): PodSandboxConfig {
   const { name = "", namespace = "", uid = "", labels = {}, annotations = {} } = pod.metadata ?? {};
   const hostNetwork = pod.spec?.hostNetwork ?? false;
   const { linux } = node;
@@ -55,6 +57,7 @@ export function sandboxConfigOf({ pod, attempt, node }: SandboxInput): PodSandbo
     labels,
     annotations,
     hostNetwork,
+    ...(runtimeHandler === undefined ? {} : { runtimeHandler }),
   };
   if (linux === undefined) return base;
   return {

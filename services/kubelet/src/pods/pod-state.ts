@@ -47,6 +47,8 @@ export interface ContainerRecord {
   pullBackoff: Backoff | undefined;
   /** Being ended; at the latest by this time. */
   stoppingUntilMs: number | undefined;
+  /** Its preStop hook runs already, while it waits for its turn to end. */
+  preStopBegun: boolean;
   /** Why it must be restarted although it runs. */
   mustRestart: MustRestart | undefined;
   /** Startup probe passed, or none. */
@@ -177,6 +179,7 @@ export function newRecord(spec: Container, kind: ContainerKind): ContainerRecord
     crashBackoff: undefined,
     pullBackoff: undefined,
     stoppingUntilMs: undefined,
+    preStopBegun: false,
     mustRestart: undefined,
     started: false,
     ready: false,

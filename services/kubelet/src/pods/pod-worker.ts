@@ -283,7 +283,10 @@ export class PodWorker {
     if (record === undefined) throw new Error(`no container ${action.name}`);
     if (action.do === "stopContainer") this.#stop(record, action.graceSeconds, action.message);
     else if (action.do === "reportPullBackoff") this.#reportPullBackoff(record);
-    else {
+    else if (action.do === "beginPreStop") {
+      record.preStopBegun = true;
+      this.#stopper.beginPreStop(record, action.graceSeconds);
+    } else {
       const input = { context: this.#context, state: this.state, record, signal: this.#life.signal };
       const runs = await startContainer(input, this.#stopper);
       this.#report.lives(record);

@@ -61,7 +61,6 @@ function featureRefusal({ spec }: Pod): Refusal | undefined {
     return { reason: "SupplementalGroupsPolicyNotSupported", message };
   }
   if (spec?.hostUsers === false) return unsupported("hostUsers: false");
-  if ((spec?.runtimeClassName ?? "") !== "") return unsupported(`runtimeClassName ${spec?.runtimeClassName}`);
   if ((spec?.resourceClaims ?? []).length > 0) return unsupported("resourceClaims");
   const all = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
   if (all.some((one) => one.lifecycle?.stopSignal !== undefined)) return unsupported("lifecycle.stopSignal");

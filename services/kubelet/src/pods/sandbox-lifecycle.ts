@@ -65,10 +65,22 @@ export async function createSandbox(input: SandboxInput): Promise<void> {
   state.attempts++;
 }
 
-async function runSandbox({ context, state }: SandboxInput): Promise<void> {
+/** Which of the runtime's handlers runs the pod; undefined: any. Rejects with ContainerConfigError where the class is gone. */
+async function runtimeHandlerOf({ context, state }: SandboxInput): Promise<string | undefined> {
+  const name = state.pod.spec?.runtimeClassName ?? "";
+  if (name === "") return undefined;
+  const found = await context.objects.runtimeClass(name);
+  if (found === undefined) throw new ContainerConfigError(`runtimeclass.node.k8s.io "${name}" not found`);
+  return found.handler;
+}
+
+async function runSandbox(input: SandboxInput): Promise<void> {
+  const { context, state } = input;
   const { cri, runtime, events, hostIp } = context;
   const { pod } = state;
-  const config = { pod, attempt: state.attempts, node: runtime };
+  const runtimeHandler = await runtimeHandlerOf(input);
+  const base = { pod, attempt: state.attempts, node: runtime };
+  const config = runtimeHandler === undefined ? base : { ...base, runtimeHandler };
   state.holdsResources ||= context.cgroups !== undefined;
   for (const { reason, message } of sandboxWarnings(config)) events.pod(pod, "Warning", reason, message);
   const id = await cri.runPodSandbox(sandboxConfigOf(config));

@@ -173,6 +173,7 @@ function noteNewLife({ context, state, record }: StartInput): void {
     if (forgotten !== undefined) forget({ context, state, record }, forgotten, attempt);
   }
   record.stoppingUntilMs = undefined;
+  record.preStopBegun = false;
   record.mustRestart = undefined;
   record.started = record.spec.startupProbe === undefined;
   record.ready = record.spec.readinessProbe === undefined;

@@ -1,6 +1,7 @@
 // Ends containers: the preStop hook first, then the runtime's own stop within what is left of the grace period. Guarantees:
 // a hook runs once for each life; a later stop with a shorter grace cuts an earlier one short; a container that has ended
 // waits for no hook.
+import type { LifecycleHandler } from "@coxswain/api";
 import { isAbort } from "@coxswain/env";
 import type { ContainerStatus as CriContainerStatus } from "../cri/contract.ts";
 import { runHook } from "./lifecycle-hooks.ts";
@@ -8,11 +9,20 @@ import type { NodeContext } from "./node-context.ts";
 import { MIN_GRACE_SECONDS } from "./plan-sync.ts";
 import type { ContainerRecord, PodState } from "./pod-state.ts";
 
+interface Hook {
+  /** Aborted where there is no time for it any more. */
+  readonly cut: AbortController;
+  /** A stop waits for it. */
+  awaited: boolean;
+  /** Never rejects. */
+  readonly done: Promise<void>;
+}
+
 export class ContainerStopper {
   readonly #context: NodeContext;
   readonly #state: PodState;
-  /** The hook that runs, by the life that it ends; aborted where there is no time for it any more. */
-  readonly #hooks = new Map<string, AbortController>();
+  /** The hook that runs or has run, by the life that it ends. */
+  readonly #hooks = new Map<string, Hook>();
 
   constructor(context: NodeContext, state: PodState) {
     this.#context = context;
@@ -36,25 +46,47 @@ export class ContainerStopper {
 
   /** The life is over: nothing waits for its hook. */
   ended(id: string): void {
-    this.#hooks.get(id)?.abort();
+    this.#hooks.get(id)?.cut.abort();
     this.#hooks.delete(id);
   }
 
   close(): void {
-    for (const hook of this.#hooks.values()) hook.abort();
+    for (const { cut } of this.#hooks.values()) cut.abort();
     this.#hooks.clear();
   }
 
+  /** Runs the hook of a container whose turn to end has not come; its stop then waits for it. */
+  beginPreStop(record: ContainerRecord, graceSeconds: number): void {
+    const id = record.run?.id ?? "";
+    if (!this.#hooks.has(id)) this.#begin(record, id, graceSeconds);
+  }
+
   async #preStop(record: ContainerRecord, id: string, graceSeconds: number): Promise<void> {
-    const handler = record.spec.lifecycle?.preStop;
-    if (handler === undefined) return;
-    const running = this.#hooks.get(id);
+    const begun = this.#hooks.get(id);
     // A second stop: the hook has had its turn.
-    if (running !== undefined) return running.abort();
-    if (graceSeconds <= 0) return;
-    const { env, events, logger } = this.#context;
+    if (begun?.awaited === true) return begun.cut.abort();
+    const hook = begun ?? this.#begin(record, id, graceSeconds);
+    if (hook === undefined) return;
+    hook.awaited = true;
+    await hook.done;
+  }
+
+  #begin(record: ContainerRecord, id: string, graceSeconds: number): Hook | undefined {
+    const handler = record.spec.lifecycle?.preStop;
+    if (handler === undefined || graceSeconds <= 0) return undefined;
     const cut = new AbortController();
-    this.#hooks.set(id, cut);
+    const hook: Hook = { cut, awaited: false, done: this.#run(handler, record, cut, graceSeconds) };
+    this.#hooks.set(id, hook);
+    return hook;
+  }
+
+  async #run(
+    handler: LifecycleHandler,
+    record: ContainerRecord,
+    cut: AbortController,
+    graceSeconds: number,
+  ): Promise<void> {
+    const { env, events, logger } = this.#context;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = env.timers.setTimeout(resolve, graceSeconds * 1000);
     cut.signal.addEventListener("abort", () => resolve(), { once: true });

@@ -29,7 +29,7 @@ export class RuntimeSandboxes {
 
   async run(config: PodSandboxConfig): Promise<string> {
     const labelled = { ...config, labels: { ...podLabels(config), ...config.labels } };
-    const request = { config: sandboxConfigToWire(labelled), runtimeHandler: "" };
+    const request = { config: sandboxConfigToWire(labelled), runtimeHandler: config.runtimeHandler ?? "" };
     const { podSandboxId } = await this.#channel.call("runPodSandbox", request, CHANGE_TIMEOUT_MS);
     return podSandboxId;
   }
