@@ -28,6 +28,18 @@ test("a patch says that it takes fieldValidation", () => {
   expect(patch?.parameters.map((parameter) => parameter.name)).toContain("fieldValidation");
 });
 
+test("streams and proxies are connections, the latter by every method and with a path", () => {
+  const { paths } = JSON.parse(String(openApi.v3("api/v1")?.body)) as { paths: Record<string, object> };
+  const pod = "/api/v1/namespaces/{namespace}/pods/{name}";
+  expect(Object.keys(paths[`${pod}/exec`] ?? {})).toEqual(["post", "get", "parameters"]);
+  for (const base of [pod, "/api/v1/namespaces/{namespace}/services/{name}", "/api/v1/nodes/{name}"]) {
+    for (const path of [`${base}/proxy`, `${base}/proxy/{path}`]) {
+      const methods = ["delete", "get", "head", "options", "parameters", "patch", "post", "put"];
+      expect(Object.keys(paths[path] ?? {}).toSorted(), path).toEqual(methods);
+    }
+  }
+});
+
 test("discovery lists subresources with the kind they speak", () => {
   const discovery = createDiscovery(allKinds(), "127.0.0.1:6443");
   const apps = discovery.legacy("/apis/apps/v1") as { resources: { name: string }[] };
@@ -42,7 +54,7 @@ test("discovery lists subresources with the kind they speak", () => {
   });
   const names = (discovery.legacy("/api/v1") as { resources: { name: string }[] }).resources.map((one) => one.name);
   expect(names).toEqual(expect.arrayContaining(["pods", "pods/log", "pods/exec", "pods/binding", "bindings"]));
-  expect(discovery.legacy("/apis/autoscaling")).toBeUndefined();
+  expect(discovery.legacy("/apis/autoscaling/v1")).toBeUndefined();
 });
 
 test("aggregated discovery is given to those who ask for v2", () => {

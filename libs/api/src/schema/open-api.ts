@@ -2,6 +2,7 @@
 // the kinds given, with the actions that those allow.
 import { REFERRED_SCHEMAS } from "../apiextensions-v1/open-api.ts";
 import type { KindDefinition, Verb } from "../kind.ts";
+import { connectionPaths } from "./open-api-connections.ts";
 import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
 import { modelType } from "./model.ts";
 
@@ -111,6 +112,7 @@ function addPaths(paths: Record<string, JsonSchema>, root: string, kind: KindDef
     const status = singleOperations(kind, ["get", "update", "patch"]);
     paths[`${scoped}/{name}/status`] = { ...status, parameters: parameters(kind.namespaced, true) };
   }
+  Object.assign(paths, connectionPaths(kind, `${scoped}/{name}`, parameters(kind.namespaced, true)));
 }
 
 function singleOperations(kind: KindDefinition, verbs: readonly Verb[]): JsonSchema {

@@ -1,0 +1,53 @@
+// The paths of subresources that carry no object: a stream to a container, or a request passed on. Pure.
+import type { KindDefinition, SubresourceDefinition } from "../kind.ts";
+import type { JsonSchema } from "./open-api-schemas.ts";
+
+const METHODS: Readonly<Record<string, readonly string[]>> = {
+  get: ["get", "head", "options"],
+  create: ["post"],
+  update: ["put"],
+  patch: ["patch"],
+  delete: ["delete"],
+};
+
+/** Their bodies are options of a connection: PodExecOptions, NodeProxyOptions and the like. */
+const isConnection = ({ kind }: SubresourceDefinition): boolean => kind.endsWith("Options");
+
+function operation(
+  kind: KindDefinition,
+  subresource: SubresourceDefinition,
+  method: string,
+  rest: boolean,
+): JsonSchema {
+  const { group, version } = subresource;
+  const words = ["connect", method, kind.kind, subresource.name, rest ? "withPath" : ""];
+  return {
+    operationId: words.map((word, at) => (at === 0 ? word : word.slice(0, 1).toUpperCase() + word.slice(1))).join(""),
+    "x-kubernetes-action": "connect",
+    "x-kubernetes-group-version-kind": { group, version, kind: subresource.kind },
+    responses: { "200": { description: "OK", content: { "*/*": { schema: { type: "string" } } } } },
+  };
+}
+
+/** `named`: the path of one object; `parameters`: what that path has in braces. */
+export function connectionPaths(
+  kind: KindDefinition,
+  named: string,
+  parameters: readonly JsonSchema[],
+): Record<string, JsonSchema> {
+  const paths: Record<string, JsonSchema> = {};
+  for (const subresource of kind.subresources.filter(isConnection)) {
+    const proxied = subresource.name === "proxy";
+    const methods = subresource.verbs
+      .flatMap((verb) => METHODS[verb] ?? [])
+      .filter((method) => proxied || method === "get" || method === "post");
+    const operations = (rest: boolean): JsonSchema =>
+      Object.fromEntries(methods.map((method) => [method, operation(kind, subresource, method, rest)]));
+    const path = `${named}/${subresource.name}`;
+    paths[path] = { ...operations(false), parameters };
+    if (!proxied) continue;
+    const rest = { name: "path", in: "path", required: true, schema: { type: "string", uniqueItems: true } };
+    paths[`${path}/{path}`] = { ...operations(true), parameters: [...parameters, rest] };
+  }
+  return paths;
+}
