@@ -43,6 +43,10 @@ export interface InformerFactory {
   informer<T extends KubeObject>(ref: ResourceRef, options?: InformerOptions): SharedInformer<T>;
   /** Starts all informers that are not running yet; they stop when `signal` aborts. */
   start(signal: AbortSignal): void;
+  /** Starts the informer of a resource that came to be known after `start`; before it, does nothing. */
+  startLate(ref: ResourceRef): void;
+  /** Stops the informer of a resource that is served no more and forgets it. */
+  remove(ref: ResourceRef): void;
   /** Resolves when every started informer has synced; rejects with AbortError on abort. */
   waitForSync(signal: AbortSignal): Promise<void>;
 }

@@ -8,6 +8,7 @@ import { Reflector, type ReflectorDeps } from "./reflector.ts";
 interface Entry {
   readonly cache: InformerCache<KubeObject>;
   readonly reflector: Reflector<KubeObject>;
+  readonly removed: AbortController;
   started: boolean;
 }
 
@@ -24,27 +25,45 @@ function orAbort(promise: Promise<unknown>, signal: AbortSignal): Promise<void> 
 /** Informers over `client`, and over the change feed where there is a `bus`. */
 export function createInformerFactory(deps: ReflectorDeps): InformerFactory {
   const entries = new Map<string, Entry>();
+  let running: AbortSignal | undefined;
+  const idOf = (ref: ResourceRef, { node, labelSelector, fieldSelector }: InformerOptions = {}): string =>
+    JSON.stringify([apiVersionOf(ref), ref.resource, node, labelSelector, fieldSelector]);
+  const startEntry = (entry: Entry, signal: AbortSignal): void => {
+    if (entry.started) return;
+    entry.started = true;
+    entry.reflector.run(AbortSignal.any([signal, entry.removed.signal])).catch((error: unknown) => {
+      // The reflector retries everything by itself: what gets here is a defect, and it must not pass unseen.
+      deps.logger.error({ resource: entry.cache.ref.resource, err: error }, "an informer stopped");
+    });
+  };
   return {
     informer<T extends KubeObject>(ref: ResourceRef, options: InformerOptions = {}): SharedInformer<T> {
-      const { node, labelSelector, fieldSelector } = options;
-      const id = JSON.stringify([apiVersionOf(ref), ref.resource, node, labelSelector, fieldSelector]);
+      const id = idOf(ref, options);
       let entry = entries.get(id);
       if (entry === undefined) {
         const cache = new InformerCache<KubeObject>(ref, deps.logger);
-        entry = { cache, reflector: new Reflector(deps, ref, options, cache), started: false };
+        entry = {
+          cache,
+          reflector: new Reflector(deps, ref, options, cache),
+          removed: new AbortController(),
+          started: false,
+        };
         entries.set(id, entry);
       }
       return entry.cache as unknown as SharedInformer<T>;
     },
     start(signal) {
-      for (const entry of entries.values()) {
-        if (entry.started) continue;
-        entry.started = true;
-        entry.reflector.run(signal).catch((error: unknown) => {
-          // The reflector retries everything by itself: what gets here is a defect, and it must not pass unseen.
-          deps.logger.error({ resource: entry.cache.ref.resource, err: error }, "an informer stopped");
-        });
-      }
+      running = signal;
+      for (const entry of entries.values()) startEntry(entry, signal);
+    },
+    startLate(ref) {
+      const entry = entries.get(idOf(ref));
+      if (entry !== undefined && running !== undefined) startEntry(entry, running);
+    },
+    remove(ref) {
+      const id = idOf(ref);
+      entries.get(id)?.removed.abort();
+      entries.delete(id);
     },
     async waitForSync(signal) {
       const started = entries.values().filter((entry) => entry.started);

@@ -50,6 +50,9 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   "jobs.batch": kind("Job", "sg"),
   "cronjobs.batch": kind("CronJob", "sg"),
   "endpointslices.discovery.k8s.io": kind("EndpointSlice", "g"),
+  "customresourcedefinitions.apiextensions.k8s.io": kind("CustomResourceDefinition", "csg", {
+    unconditionalUpdate: false,
+  }),
   "leases.coordination.k8s.io": kind("Lease", "", { createOnUpdate: true, unconditionalUpdate: false }),
   "events.events.k8s.io": kind("Event", "", { createOnUpdate: true }),
   "poddisruptionbudgets.policy": kind("PodDisruptionBudget", "sg", { unconditionalUpdate: false }),

@@ -6,12 +6,14 @@ import {
   apiVersionOf,
   isReason,
   parseApiVersion,
+  type GroupVersionKind,
   type KubeObject,
   type OwnerReference,
   type ResourceRef,
 } from "@coxswain/apimachinery";
 import { createController, settleAll, type Controller } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
+import { CustomInformers } from "../custom-resources/custom-resources.ts";
 import { FOREGROUND, nodeOf, ORPHAN, OwnershipGraph, waitsForDependents, type GraphNode } from "./graph.ts";
 import { blockingDependents, planGarbage, type OwnerState } from "./plan.ts";
 
@@ -31,7 +33,8 @@ export function collectedKinds(): ResourceRef[] {
 
 export function createGarbageCollector(context: ControllerContext): ManagedController {
   const graph = new OwnershipGraph();
-  const collector = new Collector(context, graph, (uid) => controller.enqueue(uid));
+  const custom = new CustomInformers(context.informers, (informer) => follow(informer.ref));
+  const collector = new Collector(context, graph, custom, (uid) => controller.enqueue(uid));
   const controller: Controller = createController(
     { name: "garbage-collector-controller", workers: WORKERS, reconcile: (uid) => collector.reconcile(uid) },
     context,
@@ -39,26 +42,34 @@ export function createGarbageCollector(context: ControllerContext): ManagedContr
   const enqueueAll = (uids: readonly string[]): void => {
     for (const uid of uids) controller.enqueue(uid);
   };
-  for (const ref of collectedKinds()) {
+  const follow = (ref: ResourceRef): void => {
     context.informers.informer<KubeObject>(ref).addHandler({
       add: (object) => enqueueAll(graph.upsert(nodeOf(ref, object))),
       update: (object) => enqueueAll(graph.upsert(nodeOf(ref, object))),
       delete: (object) => enqueueAll(graph.remove(object.metadata?.uid ?? "")),
     });
-  }
+  };
+  for (const ref of collectedKinds()) follow(ref);
   return { controller };
 }
 
 class Collector {
   readonly #context: ControllerContext;
   readonly #graph: OwnershipGraph;
+  readonly #custom: CustomInformers;
   readonly #enqueue: (uid: string) => void;
   /** UIDs that are gone for good: they never come back. */
   readonly #absent = new Set<string>();
 
-  constructor(context: ControllerContext, graph: OwnershipGraph, enqueue: (uid: string) => void) {
+  constructor(
+    context: ControllerContext,
+    graph: OwnershipGraph,
+    custom: CustomInformers,
+    enqueue: (uid: string) => void,
+  ) {
     this.#context = context;
     this.#graph = graph;
+    this.#custom = custom;
     this.#enqueue = enqueue;
   }
 
@@ -89,8 +100,8 @@ class Collector {
   }
 
   async #stateOf(live: GraphNode, reference: OwnerReference): Promise<OwnerState> {
-    const kind = kindForGvk({ ...parseApiVersion(reference.apiVersion), kind: reference.kind });
-    if (kind === undefined || !kind.stored) return "unknown";
+    const kind = this.#ownerKind({ ...parseApiVersion(reference.apiVersion), kind: reference.kind });
+    if (kind === undefined) return "unknown";
     if (kind.namespaced && live.namespace === "") return this.#refuse(live, reference);
     const namespace = kind.namespaced ? live.namespace : "";
     const cached = this.#graph.get(reference.uid);
@@ -98,17 +109,24 @@ class Collector {
     if (elsewhere) return this.#refuse(live, reference);
     if (cached !== undefined && cached.name === reference.name && !cached.deleting) return "solid";
     if (this.#absent.has(reference.uid)) return "absent";
-    const ref = { group: kind.group, version: kind.version, resource: kind.resource };
+    const { ref } = kind;
     const owner = await this.#live(ref, namespace, reference.name);
     if (owner?.metadata?.uid === reference.uid) return waitsForDependents(nodeOf(ref, owner)) ? "waiting" : "solid";
     this.#noteAbsent(reference.uid);
     return "absent";
   }
 
+  #ownerKind(gvk: GroupVersionKind): { readonly ref: ResourceRef; readonly namespaced: boolean } | undefined {
+    const kind = kindForGvk(gvk);
+    if (kind === undefined) return this.#custom.find(gvk);
+    const { group, version, resource, namespaced } = kind;
+    return kind.stored ? { ref: { group, version, resource }, namespaced } : undefined;
+  }
+
   #refuse(live: GraphNode, { kind, name, uid }: OwnerReference): OwnerState {
     const where = live.namespace === "" ? "" : ` in namespace "${live.namespace}"`;
     const message = `ownerRef [kind: ${kind}, name: ${name}, uid: ${uid}] does not exist${where}`;
-    const object = kindOf(live);
+    const object = kindOf(live, this.#custom);
     if (object !== undefined) this.#context.recorder.event(object, "Warning", "OwnerRefInvalidNamespace", message);
     return "unknown";
   }
@@ -179,8 +197,9 @@ function targetOf({ namespace, name }: GraphNode): { namespace?: string; name: s
 }
 
 /** Enough of the object for an event about it. */
-function kindOf({ ref, namespace, name, uid }: GraphNode): KubeObject | undefined {
-  const kind = allKinds().find((one) => one.group === ref.group && one.resource === ref.resource)?.kind;
+function kindOf({ ref, namespace, name, uid }: GraphNode, custom: CustomInformers): KubeObject | undefined {
+  const known = allKinds().find((one) => one.group === ref.group && one.resource === ref.resource);
+  const kind = known?.kind ?? custom.of(ref)?.kind;
   if (kind === undefined) return undefined;
   return { apiVersion: apiVersionOf(ref), kind, metadata: { name, uid, ...(namespace === "" ? {} : { namespace }) } };
 }

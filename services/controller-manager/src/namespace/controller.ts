@@ -6,6 +6,7 @@ import { groupResource, isReason, type KubeObject, type ResourceRef } from "@cox
 import type { ResourceClient } from "@coxswain/client";
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
+import { namespacedCustomResources } from "../custom-resources/custom-resources.ts";
 import { updateStatus } from "../writes/update-status.ts";
 import { planNamespaceStatus, type ContentReport, type Remainder } from "./plan.ts";
 
@@ -27,7 +28,9 @@ export function createNamespaceController(context: ControllerContext): ManagedCo
     const namespace = caches.namespaces.lister.get(name);
     if (namespace?.metadata?.deletionTimestamp === undefined) return undefined;
     if (!(namespace.spec?.finalizers ?? []).includes(NAMESPACE_FINALIZER)) return undefined;
-    const report = await deleteContent(client, name, refs);
+    // Asked for each time: an object of a definition that this process has not heard of must not be left behind.
+    const custom = await namespacedCustomResources(client);
+    const report = await deleteContent(client, name, [...refs, ...custom]);
     const nowMs = env.clock.now();
     const stored = await updateStatus(client, NAMESPACES, namespace, (now) => planNamespaceStatus(now, report, nowMs));
     if (stored === undefined) return undefined;
@@ -89,6 +92,8 @@ async function deleteAll(
         await client.deleteCollection(ref, { namespace }, { propagationPolicy: "Background" });
         remaining.push(await count(client, ref, namespace));
       } catch (error) {
+        // A definition went in the meantime, and took its objects along.
+        if (isReason(error, "NotFound")) return;
         errors.push(error instanceof Error ? error : new Error(String(error)));
       }
     }),
