@@ -16,11 +16,15 @@ import {
   managerName,
   mergeObjects,
   ownedFields,
+  pathSet,
   removeFields,
   showPaths,
+  stripIdentity,
   structuralType,
+  textOfSet,
   type TypeSchema,
   union,
+  UNTYPED,
   type Writer,
 } from "../src/managed-fields/index.ts";
 import type { ManagedFieldsEntry } from "../src/object.ts";
@@ -64,6 +68,17 @@ const TYPE: TypeSchema = structuralType({
     },
   },
 });
+
+/** A kind of which spec is always there. */
+const FIELDS = new Map(
+  Object.entries({
+    spec: { type: TYPE, key: "f:spec", implied: true },
+    other: { type: TYPE, key: "f:other", implied: false },
+    status: { type: TYPE, key: "f:status", implied: true },
+    metadata: { type: UNTYPED, key: "f:metadata", implied: true },
+    kind: { type: { scalar: "string" } as const, key: "f:kind", implied: false },
+  }),
+);
 
 type Any = Record<string, unknown>;
 interface State {
@@ -374,6 +389,24 @@ describe("laws", () => {
         const two = apply(apply(NOBODY, "b", right), "a", left);
         expect(one.object).toEqual(two.object);
         expect(one.managedFields).toEqual(two.managedFields);
+      }),
+    );
+  });
+
+  test("the fields of a created object are those that a comparison with nothing gives", () => {
+    fc.assert(
+      fc.property(objects, objects, (object, status) => {
+        const type: TypeSchema = {
+          map: { atomic: false, field: (name) => FIELDS.get(name), element: () => undefined },
+        };
+        const metadata = { name: "n", uid: "u", labels: object["map"] };
+        const whole = { kind: "K", spec: object, other: object, status, metadata };
+        const reset = pathSet(["f:status"]);
+        const entries = managedFieldsAfterUpdate(undefined, whole as Any, type, { ...writer("u"), reset });
+        const { added, modified } = compareObjects({}, { spec: object, other: object, metadata }, type);
+        const expected = stripIdentity(union(added, modified));
+        expect(entries?.[0]?.fieldsV1 ?? EMPTY_SET).toEqual(expected);
+        expect(textOfSet(expected)).toBe(JSON.stringify(expected));
       }),
     );
   });

@@ -110,6 +110,8 @@ function hollowFor(value: unknown): unknown {
 }
 
 function compareLists(before: unknown, after: unknown, list: ListSchema): Change | undefined {
+  // Most lists stay as they are, and telling that is much cheaper than telling their items apart.
+  if (deepEqual(before, after)) return undefined;
   const left = indexItems(before, list);
   const right = indexItems(after, list);
   const type = list.element();

@@ -55,13 +55,15 @@ export function union(a: FieldSet, b: FieldSet): FieldSet {
   return isEmptySet(a) ? b : unionBelow(a, b);
 }
 
-function unionBelow(a: FieldSet, b: FieldSet): FieldSetBuilder {
-  const out: FieldSetBuilder = { ...a };
+/** `a` itself where `b` adds nothing. */
+function unionBelow(a: FieldSet, b: FieldSet): FieldSet {
+  let out: FieldSetBuilder | undefined;
   for (const element of Object.keys(b)) {
-    const left = out[element];
-    out[element] = left === undefined ? b[element]! : unionNode(left, b[element]!);
+    const left = Object.hasOwn(a, element) ? a[element] : undefined;
+    const both = left === undefined ? b[element]! : unionNode(left, b[element]!);
+    if (both !== left) (out ??= { ...a })[element] = both;
   }
-  return out;
+  return out ?? a;
 }
 
 function unionNode(a: FieldSet, b: FieldSet): FieldSet {

@@ -23,7 +23,7 @@ export type Managers = Map<string, ManagedSet>;
 
 export const MAX_UPDATE_MANAGERS = 10;
 const OLD_UPDATES = "ancient-changes";
-const FIELDS_TYPE = "FieldsV1";
+export const FIELDS_TYPE = "FieldsV1";
 
 /** What tells an entry from others. An applier stays itself when it changes to another version. */
 export function managerId(entry: Pick<ManagedSet, "manager" | "operation" | "apiVersion" | "subresource">): string {
@@ -73,18 +73,24 @@ export function encodeManagers(managers: Managers): ManagedFieldsEntry[] | undef
   }));
 }
 
-function seconds(time: string | undefined): number {
-  return Math.floor((parseTime(time) ?? 0) / 1000);
-}
-
 function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+const WHOLE_SECONDS = "2006-01-02T15:04:05Z".length;
+
+/** To the second. */
+function compareTimes(a: string | undefined, b: string | undefined): number {
+  if (a === b) return 0;
+  // Times of our own sort as text.
+  if (a?.length === WHOLE_SECONDS && b?.length === WHOLE_SECONDS) return compareText(a, b);
+  return Math.floor((parseTime(a) ?? 0) / 1000) - Math.floor((parseTime(b) ?? 0) / 1000);
 }
 
 function compareManagers(a: ManagedSet, b: ManagedSet): number {
   return (
     compareText(a.operation, b.operation) ||
-    seconds(a.time) - seconds(b.time) ||
+    compareTimes(a.time, b.time) ||
     compareText(a.manager, b.manager) ||
     compareText(a.apiVersion, b.apiVersion) ||
     compareText(a.subresource, b.subresource)
@@ -98,19 +104,25 @@ export function isReset(entries: unknown): boolean {
   return only === undefined || (isJsonObject(only) && Object.keys(only).length === 0);
 }
 
+/** Top-level fields that nobody owns. */
+export const IDENTITY_FIELDS: readonly string[] = ["apiVersion", "kind"];
+/** Fields of metadata that nobody owns. */
+export const IDENTITY_META: readonly string[] = [
+  "name",
+  "namespace",
+  "creationTimestamp",
+  "selfLink",
+  "uid",
+  "clusterName",
+  "generation",
+  "managedFields",
+  "resourceVersion",
+];
+
 const NEVER_OWNED: FieldSet = [
-  ["f:apiVersion"],
-  ["f:kind"],
   ["f:metadata"],
-  ["f:metadata", "f:name"],
-  ["f:metadata", "f:namespace"],
-  ["f:metadata", "f:creationTimestamp"],
-  ["f:metadata", "f:selfLink"],
-  ["f:metadata", "f:uid"],
-  ["f:metadata", "f:clusterName"],
-  ["f:metadata", "f:generation"],
-  ["f:metadata", "f:managedFields"],
-  ["f:metadata", "f:resourceVersion"],
+  ...IDENTITY_FIELDS.map((name) => [`f:${name}`]),
+  ...IDENTITY_META.map((name) => ["f:metadata", `f:${name}`]),
 ].reduce<FieldSet>((set, path) => union(set, pathSet(path)), {});
 
 /** Without the fields that identify the object or are the system's: nobody owns those. */
@@ -123,7 +135,7 @@ export function capUpdateManagers(managers: Managers, limit = MAX_UPDATE_MANAGER
   const updaters = [...managers].filter(([, entry]) => entry.operation === "Update");
   let count = updaters.length;
   if (count <= limit) return;
-  updaters.sort(([a, left], [b, right]) => seconds(left.time) - seconds(right.time) || compareText(a, b));
+  updaters.sort(([a, left], [b, right]) => compareTimes(left.time, right.time) || compareText(a, b));
   const first = new Map<string, string>();
   for (const [id, entry] of updaters) {
     if (count <= limit) return;

@@ -2,18 +2,23 @@
 import type { ManagedFieldsEntry } from "../object.ts";
 import { deepEqual } from "../deep.ts";
 import { changedFields, compareObjects, type Comparison } from "./compare.ts";
+import { createdFieldsText } from "./created-fields.ts";
 import { EMPTY_SET, type FieldSet, isEmptySet, recursiveDifference, union } from "./field-set.ts";
 import {
   capUpdateManagers,
   decodeManagers,
   disown,
   encodeManagers,
+  FIELDS_TYPE,
+  IDENTITY_FIELDS,
+  IDENTITY_META,
   isReset,
   managerId,
   type Managers,
   stripIdentity,
   trustedManagers,
 } from "./managers.ts";
+import { sharedSet } from "./shared-sets.ts";
 import type { TypeSchema } from "./type-schema.ts";
 
 /** Who writes, and in which form. */
@@ -48,6 +53,13 @@ export function withoutManaged(object: Managed): Record<string, unknown> {
   return { ...object, metadata };
 }
 
+/** The same without top-level members that are put back: they need no comparison. */
+function withoutPutBack(object: Managed, reset: FieldSet): Record<string, unknown> {
+  const out = withoutManaged(object);
+  for (const element of Object.keys(reset)) if (isEmptySet(reset[element]!)) delete out[element.slice(2)];
+  return out;
+}
+
 /** A write may set managedFields, be it to nothing; what it cannot say properly leaves the live entries as they are. */
 function startingManagers(live: Managed | undefined, next: Managed, subresource: string): Managers {
   const before = live?.metadata?.managedFields;
@@ -70,7 +82,30 @@ export function managedFieldsAfterUpdate(
 ): ManagedFieldsEntry[] | undefined {
   const managers = startingManagers(live, next, writer.subresource);
   if (live !== undefined && managers.size === 0) return undefined;
+  if (live === undefined && managers.size === 0) {
+    const text = createdText(next, type, writer.reset);
+    if (text !== undefined) return text === "{}" ? undefined : [createdEntry(writer, sharedSet(text))];
+  }
   return encodeManagers(recordUpdate(managers, live ?? {}, next, type, writer));
+}
+
+const SKIPPED_META: ReadonlySet<string> = new Set(IDENTITY_META);
+const skippedByReset = new WeakMap<FieldSet, ReadonlySet<string>>();
+
+/** undefined where what is put back is not whole top-level fields, or where it takes a comparison. */
+function createdText(next: Managed, type: TypeSchema, reset: FieldSet): string | undefined {
+  let skipped = skippedByReset.get(reset);
+  if (skipped === undefined) {
+    if (Object.values(reset).some((node) => !isEmptySet(node))) return undefined;
+    skipped = new Set([...IDENTITY_FIELDS, ...Object.keys(reset).map((element) => element.slice(2))]);
+    skippedByReset.set(reset, skipped);
+  }
+  return createdFieldsText(next as Record<string, unknown>, type, skipped, SKIPPED_META);
+}
+
+function createdEntry({ manager, apiVersion, time, subresource }: Writer, fieldsV1: FieldSet): ManagedFieldsEntry {
+  const entry = { manager, operation: "Update", apiVersion, time, fieldsType: FIELDS_TYPE, fieldsV1 };
+  return subresource === "" ? entry : { ...entry, subresource };
 }
 
 /** Changes and returns `managers`. */
@@ -81,7 +116,8 @@ export function recordUpdate(
   type: TypeSchema,
   writer: Writer,
 ): Managers {
-  const comparison = withoutReset(compareObjects(withoutManaged(live), withoutManaged(next), type), writer.reset);
+  const before = withoutPutBack(live, writer.reset);
+  const comparison = withoutReset(compareObjects(before, withoutPutBack(next, writer.reset), type), writer.reset);
   const changed = changedFields(comparison);
   const lost = union(changed, comparison.removed);
   if (!isEmptySet(lost)) disown(managers, lost);

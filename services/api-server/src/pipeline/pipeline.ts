@@ -212,10 +212,10 @@ class Dispatcher {
     if (request.contentType === APPLY_TYPE) return await this.#apply(request, kind, rules);
     const context = writeContext(request, kind);
     const patch = decodePatch(request.contentType, request.body, () => strategicSchema(kind));
-    // Sets of fields are shared and frozen: who may mean to change them gets some of their own.
+    // Who manages what stays as it is where a patch does not speak of it; where it may, it gets sets of its own to change.
     const bytes = request.body ?? Buffer.alloc(0);
-    const deep = bytes.includes("managedFields") || bytes.includes("\\u");
-    const subject = (old: CachedObject): KubeObject => (deep ? structuredClone(old.copy()) : old.copy());
+    const managed = bytes.includes("managedFields") || bytes.includes("\\u");
+    const subject = (old: CachedObject): KubeObject => (managed ? structuredClone(old.copy()) : old.unmanaged());
     const produce = (old: CachedObject): KubeObject =>
       acceptObject(targetOf(context, kind), patch.apply(subject(old)), patch.duplicates);
     const { object } = await this.#deps.registry.update(context, produce, rules);

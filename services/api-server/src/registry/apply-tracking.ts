@@ -68,19 +68,17 @@ export function setManagedFields(object: KubeObject, entries: ManagedFieldsEntry
   else meta.managedFields = entries;
 }
 
-/** True where nothing but the times of managers differs: not worth a new version. */
-export function differsByTimesOnly(object: KubeObject, old: KubeObject): boolean {
+/** True where nothing differs, or nothing but the times of managers: that is not worth a new version. */
+export function isUnchanged(object: KubeObject, old: KubeObject): boolean {
   const after = object.metadata?.managedFields;
   const before = old.metadata?.managedFields;
-  if (after === undefined || before === undefined || after.length !== before.length) return false;
-  const timeless = (entries: readonly ManagedFieldsEntry[]): ManagedFieldsEntry[] =>
-    entries.map(({ time: _time, ...rest }) => rest);
-  if (!sameEntries(timeless(after), timeless(before))) return false;
   const bare = { ...object, metadata: { ...object.metadata, managedFields: before } };
-  return deepEqual(bare, old);
+  return deepEqual(bare, old) && sameButTimes(after ?? [], before ?? []);
 }
 
 /** The times decide on the order, so without them it says nothing. */
-function sameEntries(a: readonly ManagedFieldsEntry[], b: readonly ManagedFieldsEntry[]): boolean {
-  return a.every((entry) => b.some((other) => deepEqual(entry, other)));
+function sameButTimes(after: readonly ManagedFieldsEntry[], before: readonly ManagedFieldsEntry[]): boolean {
+  if (after.length !== before.length) return false;
+  const known = before.map(({ time: _time, ...rest }) => rest);
+  return after.every(({ time: _time, ...rest }) => known.some((other) => deepEqual(rest, other)));
 }

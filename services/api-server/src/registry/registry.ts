@@ -5,7 +5,6 @@
 import type { KindDefinition } from "@coxswain/api";
 import {
   deepClone,
-  deepEqual,
   isReason,
   newAlreadyExists,
   newGenerateNameConflict,
@@ -22,7 +21,7 @@ import type { AdmissionAttributes, AdmissionOperation } from "../pipeline/extens
 import type { AdmissionChain } from "../admission/chain.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
-import { differsByTimesOnly, setManagedFields, trackWrite } from "./apply-tracking.ts";
+import { isUnchanged, setManagedFields, trackWrite } from "./apply-tracking.ts";
 import type { Committer } from "./committer.ts";
 import { isReleased, planDeletion } from "./deletion-plan.ts";
 import { fillForCreate, fillForUpdate } from "./metadata.ts";
@@ -168,7 +167,7 @@ export class Registry {
     if (errors.length > 0) throw newInvalid(kind, name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
-    if (deepEqual(object, before) || differsByTimesOnly(object, before)) return { keep: old };
+    if (isUnchanged(object, before)) return { keep: old };
     return isReleased(kind, object, before) ? { remove: old } : { put: object };
   }
 

@@ -3,7 +3,7 @@
 import type { KindDefinition } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
-import { parseStored } from "./managed-form.ts";
+import { parseStored, parseUnmanaged } from "./managed-form.ts";
 import { encodeStored, respliceVersion, spliceVersion } from "./stored-form.ts";
 
 const RETAINED = 8192;
@@ -64,6 +64,11 @@ export class CachedObject implements VersionedObject {
   /** A copy of one's own, but for the sets of fields in managedFields, which are frozen. */
   copy(): KubeObject {
     return parseStored(this.json);
+  }
+
+  /** A copy of one's own, without managedFields. */
+  unmanaged(): KubeObject {
+    return parseUnmanaged(this.json);
   }
 
   /** The same state under the version of its deletion. */

@@ -1,7 +1,7 @@
 // managedFields in stored bytes. Sets of fields make up half of many objects, are odd to parse, and are the same in
 // thousands of objects that differ otherwise. So they stand at a fixed place, are not parsed with their object, and equal
 // texts are one shared set. Guarantee: what comes out equals what JSON.parse would give.
-import type { KubeObject, ManagedFieldsEntry } from "@coxswain/apimachinery";
+import type { KubeObject, ManagedFieldsEntry, ObjectMeta } from "@coxswain/apimachinery";
 import { EMPTY_SET, type FieldSet, sharedSet, textOfSet } from "@coxswain/apimachinery/managed-fields/index";
 
 const METADATA = '"metadata":{';
@@ -24,32 +24,71 @@ export function managedMembers(entries: readonly ManagedFieldsEntry[], uid: stri
 
 /** The object of stored JSON, its version in place or not: one's own, but for the sets of managedFields, which are shared. */
 export function parseStored(json: Buffer): KubeObject {
-  const text = json.toString();
-  const from = managedAt(text);
-  const to = from < 0 ? -1 : text.indexOf(CLOSE, from);
-  if (to < 0) return JSON.parse(text) as KubeObject;
-  const object = JSON.parse(text.slice(0, from) + text.slice(to + 2)) as KubeObject;
-  const managedFields = parseEntries(text.slice(from + OPEN.length, to));
-  if (managedFields === undefined) return JSON.parse(text) as KubeObject;
-  object.metadata!.managedFields = managedFields;
+  const place = managedPlace(json);
+  const object = parseWithout(json, place);
+  if (place !== undefined) showLate(object.metadata!, json, place);
   return object;
 }
 
-/** Where the member begins; negative where it is not at its place. */
-function managedAt(text: string): number {
-  let at = text.indexOf(METADATA) + METADATA.length;
-  if (at < METADATA.length) return -1;
-  if (text.startsWith(VERSION, at)) at = text.indexOf('",', at + VERSION.length) + 2;
-  return text.startsWith(OPEN, at) ? at : -1;
+/** The same without managedFields. */
+export function parseUnmanaged(json: Buffer): KubeObject {
+  const object = parseWithout(json, managedPlace(json));
+  delete object.metadata?.managedFields;
+  return object;
 }
 
-function parseEntries(text: string): ManagedFieldsEntry[] | undefined {
+/** In bytes: where the member begins, and where its list ends. */
+interface Place {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The head of stored JSON is shorter, its version included. */
+const HEAD_BYTES = 1024;
+
+/** undefined where the member is not at its place, or there is none. */
+function managedPlace(json: Buffer): Place | undefined {
+  const head = json.toString("latin1", 0, HEAD_BYTES);
+  let from = head.indexOf(METADATA) + METADATA.length;
+  if (from < METADATA.length) return undefined;
+  if (head.startsWith(VERSION, from)) from = head.indexOf('",', from + VERSION.length) + 2;
+  if (!head.startsWith(OPEN, from)) return undefined;
+  const to = json.indexOf(CLOSE, from, "latin1");
+  return to < 0 ? undefined : { from, to };
+}
+
+function parseWithout(json: Buffer, place: Place | undefined): KubeObject {
+  const text =
+    place === undefined
+      ? json.toString()
+      : json.toString("utf8", 0, place.from) + json.toString("utf8", place.to + "],".length);
+  return JSON.parse(text) as KubeObject;
+}
+
+/** Most who read an object never look at who manages it. */
+function showLate(metadata: ObjectMeta, json: Buffer, { from, to }: Place): void {
+  const settle = (value: ManagedFieldsEntry[] | undefined): void => {
+    Object.defineProperty(metadata, "managedFields", { value, writable: true, enumerable: true, configurable: true });
+  };
+  Object.defineProperty(metadata, "managedFields", {
+    get(): ManagedFieldsEntry[] {
+      const entries = parseEntries(json.toString("utf8", from + OPEN.length, to));
+      settle(entries);
+      return entries;
+    },
+    set: settle,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+function parseEntries(text: string): ManagedFieldsEntry[] {
   const entries: ManagedFieldsEntry[] = [];
   for (let at = 0; at < text.length;) {
     const next = text.indexOf(NEXT, at);
     const end = next < 0 ? text.length : next + 1;
     const fields = text.indexOf(FIELDS, at);
-    if (fields < 0 || fields > end) return undefined;
+    if (fields < 0 || fields > end) return JSON.parse(`[${text}]`) as ManagedFieldsEntry[];
     const entry = JSON.parse(`${text.slice(at, fields)}}`) as ManagedFieldsEntry;
     entry.fieldsV1 = sharedSet(text.slice(fields + FIELDS.length, end - 1));
     entries.push(entry);
