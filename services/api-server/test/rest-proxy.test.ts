@@ -10,6 +10,7 @@ import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import { Agent, request } from "undici";
 import type { Dispatcher } from "undici";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { startFakeKubelet } from "./support/fake-kubelet.ts";
@@ -37,7 +38,10 @@ async function answer(incoming: IncomingMessage, response: ServerResponse): Prom
   if (path === "/moved") response.writeHead(302, { location: "/login?next=1" }).end();
   else if (path === "/moved-away") response.writeHead(302, { location: "http://example.test/login" }).end();
   else if (path === "/teapot") response.writeHead(418, "Short and stout", { "x-pot": "1" }).end("tea");
-  else if (path === "/endless") response.writeHead(200).write("first ");
+  else if (path === "/page") {
+    const page = gzipSync('<a href="/basket?a=1&amp;b">é</a><script>"<a href=/x>"</script>');
+    response.writeHead(200, { "content-type": "text/html", "content-encoding": "gzip" }).end(page);
+  } else if (path === "/endless") response.writeHead(200).write("first ");
   else response.writeHead(200, { "content-type": "text/plain" }).end(`pod says ${method} ${url} ${body}`);
 }
 
@@ -215,6 +219,13 @@ describe("pods", () => {
     expect(moved).toMatchObject({ code: 302, headers: { location: `/api/v1/${WEB}/proxy/login?next=1` } });
     const away = await ask(`${WEB}/proxy/moved-away`);
     expect(away.headers["location"]).toBe("http://example.test/login");
+  });
+
+  test("a page's links lead through the proxy", async () => {
+    const { headers, text } = await ask(`${WEB}/proxy/page`);
+    expect(headers["content-encoding"]).toBeUndefined();
+    const link = `/api/v1/${WEB}/proxy/basket?a=1&amp;b`;
+    expect(text).toBe(`<a href="${link}">é</a><script>"<a href=/x>"</script>`);
   });
 
   test("without a slash at the end a reader is sent to it, and a writer served", async () => {

@@ -81,9 +81,21 @@ export function rewriteLocation(location: string, { prefix, backend, requestHost
   return `${proxied ? "" : prefix}${path}${tail}`;
 }
 
-/** Names and values in turn, as the client gets them. */
-export function responseHeaders(answer: IncomingMessage, rewriting: Rewriting): string[] {
-  const drop = isOfThisHop(answer);
+const READABLE_ENCODINGS: ReadonlySet<string> = new Set(["", "identity", "gzip", "deflate"]);
+const hasWholeBody = (code: number): boolean => code >= 200 && code !== 204 && code !== 206 && code !== 304;
+
+/** Whether links of the answer's body are to be rewritten: of a whole page that can be read. */
+export function isPage(method: string | undefined, { statusCode = 0, headers }: IncomingMessage): boolean {
+  const [type = ""] = (headers["content-type"] ?? "").split(";");
+  if (type.trim().toLowerCase() !== "text/html" || method === "HEAD" || !hasWholeBody(statusCode)) return false;
+  return READABLE_ENCODINGS.has(headers["content-encoding"] ?? "");
+}
+
+/** Names and values in turn, as the client gets them; of a `page`, without what is said of its bytes. */
+export function responseHeaders(answer: IncomingMessage, rewriting: Rewriting, page: boolean): string[] {
+  const ofThisHop = isOfThisHop(answer);
+  const drop = (name: string): boolean =>
+    ofThisHop(name) || (page && (name === "content-length" || name === "content-encoding"));
   const out: string[] = [];
   for (const [name, value] of headersOf(answer)) {
     const lower = name.toLowerCase();

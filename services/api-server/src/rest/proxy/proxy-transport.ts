@@ -2,18 +2,20 @@
 // other takes it; a client that goes ends the connection behind the proxy; what cannot be reached is ServiceUnavailable
 // before the first byte, and a cut answer is a cut connection.
 import { request as httpRequest, STATUS_CODES } from "node:http";
-import type { ClientRequest, IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
+import { createGunzip, createInflate } from "node:zlib";
 import { newServiceUnavailable } from "@coxswain/apimachinery";
 import type { StatusError } from "@coxswain/apimachinery";
 import type { Timers } from "@coxswain/env";
 import type { RestCall, UpgradeCall } from "../deps.ts";
-import { requestHeaders, responseHeaders } from "./proxy-headers.ts";
+import { HtmlLinks } from "./html-links.ts";
+import { isPage, requestHeaders, responseHeaders, rewriteLocation } from "./proxy-headers.ts";
 import type { ProxyPath, Rewriting } from "./proxy-headers.ts";
 import type { ProxyLocation } from "./proxy-location.ts";
 
@@ -70,6 +72,14 @@ function rewritingOf(target: ProxyTarget, incoming: IncomingMessage, { prefix }:
   return { prefix, backend: hostPort(target), requestHost: incoming.headers.host ?? "" };
 }
 
+async function sendPage(answer: IncomingMessage, rewriting: Rewriting, response: ServerResponse): Promise<void> {
+  const links = new HtmlLinks((link) => rewriteLocation(link, rewriting));
+  const encoding = answer.headers["content-encoding"];
+  if (encoding === "gzip") await pipeline(answer, createGunzip(), links, response);
+  else if (encoding === "deflate") await pipeline(answer, createInflate(), links, response);
+  else await pipeline(answer, links, response);
+}
+
 /** Writes the whole answer. Rejects with StatusError before its first byte. */
 export async function forwardRequest(target: ProxyTarget, call: RestCall, path: ProxyPath): Promise<void> {
   const { request, response, signal } = call;
@@ -81,9 +91,12 @@ export async function forwardRequest(target: ProxyTarget, call: RestCall, path: 
       outgoing.once("response", resolve).on("error", reject);
       request.pipe(outgoing);
     });
-    const headers = responseHeaders(answer, rewritingOf(target, request, path));
+    const rewriting = rewritingOf(target, request, path);
+    const page = isPage(request.method, answer);
+    const headers = responseHeaders(answer, rewriting, page);
     response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers).flushHeaders();
-    await pipeline(answer, response);
+    if (page) await sendPage(answer, rewriting, response);
+    else await pipeline(answer, response);
   } catch (error) {
     if (!response.headersSent && !signal.aborted) throw unreachable(target, error);
     response.destroy();
@@ -120,14 +133,14 @@ export async function forwardUpgrade(target: ProxyTarget, call: UpgradeCall, pat
     outgoing.on("error", (error) => reject(unreachable(target, error)));
     outgoing.once("upgrade", (answer, backend, early) => {
       const upgrade = `Connection: Upgrade\r\nUpgrade: ${answer.headers.upgrade ?? ""}\r\n`;
-      socket.write(head(answer, responseHeaders(answer, rewriting), upgrade));
+      socket.write(head(answer, responseHeaders(answer, rewriting, false), upgrade));
       if (early.length > 0) backend.unshift(early);
       if (call.head.length > 0) socket.unshift(call.head);
       join(socket, backend);
       resolve();
     });
     outgoing.once("response", (answer) => {
-      socket.write(head(answer, responseHeaders(answer, rewriting), "Connection: close\r\n"));
+      socket.write(head(answer, responseHeaders(answer, rewriting, false), "Connection: close\r\n"));
       pipeline(answer, socket).then(resolve, () => {
         socket.destroy();
         resolve();
