@@ -67,7 +67,8 @@ class Publisher {
   #publishOne(event: CacheEvent): void {
     const { kind } = event.object;
     const id = groupResource(kind);
-    const prevRv = this.#chains.get(id) ?? 0n;
+    // Of a custom resource that came to be known in this epoch, nothing was heard before where its cache begins.
+    const prevRv = this.#chains.get(id) ?? this.#deps.cache.find(kind)?.floor ?? 0n;
     if (event.rv <= prevRv) return;
     this.#chains.set(id, event.rv);
     const isPod = kind.group === "" && kind.resource === "pods";
@@ -100,8 +101,8 @@ class Publisher {
   bookmarks(): void {
     const { bus, cache } = this.#deps;
     const rv = cache.throughRv.toString();
-    for (const { kind } of cache.resources()) {
-      const prevRv = (this.#chains.get(groupResource(kind)) ?? 0n).toString();
+    for (const { kind, lastRv } of cache.resources()) {
+      const prevRv = (this.#chains.get(groupResource(kind)) ?? lastRv).toString();
       const headers = encodeHeader({ type: "BOOKMARK", epoch: this.#epoch, rv, prevRv });
       bus.publish(changeSubject(kind.group, kind.resource, ""), headers, EMPTY);
     }
