@@ -26,6 +26,7 @@ function setup() {
       return typeof own === "function" ? own.bind(target) : own;
     },
   });
+  const full: { message?: string } = {};
   const left = { volumes: new Set<string>(), cgroups: new Set<string>() };
   const host: NodeHost = {
     cri,
@@ -43,6 +44,7 @@ function setup() {
         setUp: async (pod) => void left.volumes.add(pod.metadata?.uid ?? ""),
         refresh: async () => undefined,
         mounts: async () => [],
+        excess: async () => full.message,
         terminationMessage: async () => "last words",
         forgetLife: async () => {},
         tearDown: async (uid) => void left.volumes.delete(uid),
@@ -96,7 +98,7 @@ function setup() {
       spec: { nodeName: "node-1", restartPolicy: "Always", containers: [{ name: "c", image: "nginx" }], ...spec },
     });
   };
-  return { env, cluster, inner, faults, left, start, get, status, ready, within, events, create };
+  return { env, cluster, inner, faults, left, full, start, get, status, ready, within, events, create };
 }
 
 describe("a kubelet over a runtime that tells nothing by itself", () => {
@@ -136,6 +138,25 @@ describe("a kubelet over a runtime that tells nothing by itself", () => {
     });
     expect(get("signal")?.status?.containerStatuses).toBeUndefined();
     expect(await inner.listPodSandbox()).toEqual([]);
+    await kubelet.stop();
+  });
+
+  test("evicts a pod whose volume takes more than it may", async () => {
+    const { start, create, get, within, full, events, env } = setup();
+    const kubelet = start();
+    create("greedy", {}, { volumes: [{ name: "work", emptyDir: { sizeLimit: "1Mi" } }] });
+    create("modest");
+    const phase = (name: string) => get(name)?.status?.phase;
+    expect(await within(5_000, () => phase("greedy") === "Running" && phase("modest") === "Running")).toBe(true);
+    const message = 'Usage of EmptyDir volume "work" exceeds the limit "1Mi". ';
+    full.message = message;
+    expect(await within(15_000, () => phase("greedy") === "Failed")).toBe(true);
+    expect(get("greedy")?.status).toMatchObject({ reason: "Evicted", message });
+    const condition = get("greedy")?.status?.conditions?.find((one) => one.type === "DisruptionTarget");
+    expect(condition).toMatchObject({ status: "True", reason: "TerminationByKubelet", message });
+    await env.advance(30_000);
+    expect(events().filter((one) => one.startsWith("Evicted"))).toEqual([`Evicted: ${message}`]);
+    expect(phase("modest")).toBe("Running");
     await kubelet.stop();
   });
 

@@ -95,3 +95,22 @@ test("a RuntimeClass says which handler of the runtime runs a pod", async () => 
   await at.running("gone");
   await goes("usual", "odd", "gone");
 });
+
+test("a pod whose emptyDir takes more than it may is evicted", async () => {
+  await at.create("greedy", {
+    terminationGracePeriodSeconds: 30,
+    containers: [
+      shell("dd if=/dev/zero of=/w/big bs=1M count=3; while :; do sleep 1; done", {
+        volumeMounts: [{ name: "work", mountPath: "/w" }],
+      }),
+    ],
+    volumes: [{ name: "work", emptyDir: { sizeLimit: "2Mi" } }],
+  });
+  const pod = await at.until("greedy", (one) => one?.status?.phase === "Failed" && one, 20_000);
+  expect(pod.status).toMatchObject({
+    reason: "Evicted",
+    message: 'Usage of EmptyDir volume "work" exceeds the limit "2Mi". ',
+  });
+  await at.until("greedy", (one) => statusOf(one, "c")?.state?.terminated !== undefined, 5_000);
+  await goes("greedy");
+});

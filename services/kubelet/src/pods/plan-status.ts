@@ -212,6 +212,10 @@ function planConditions(input: StatusInput, statuses: readonly ContainerStatus[]
     ["ContainersReady", containers],
     ["PodScheduled", { status: true }],
   ];
+  if (state.failure?.disrupted === true) {
+    const { message } = state.failure;
+    verdicts.push(["DisruptionTarget", { status: true, reason: "TerminationByKubelet", message }]);
+  }
   const generation = state.pod.metadata?.generation;
   return verdicts.map(([type, { status, reason, message }]) => {
     const text = status ? "True" : "False";

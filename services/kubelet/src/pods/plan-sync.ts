@@ -43,6 +43,7 @@ export function terminationGrace(state: PodState): number | undefined {
   const { metadata, spec } = state.pod;
   if (state.orphaned) return metadata?.deletionGracePeriodSeconds ?? spec?.terminationGracePeriodSeconds ?? 30;
   if (metadata?.deletionTimestamp !== undefined) return metadata.deletionGracePeriodSeconds ?? 0;
+  if (state.failure?.graceSeconds !== undefined) return state.failure.graceSeconds;
   if (state.failure !== undefined || isFinished(state)) return spec?.terminationGracePeriodSeconds ?? 30;
   return undefined;
 }

@@ -61,6 +61,10 @@ export interface ContainerRecord {
 export interface PodFailure {
   readonly reason: string;
   readonly message: string;
+  /** What its containers get to end; the pod's own grace where unset. */
+  readonly graceSeconds?: number;
+  /** The node ended it for its own sake: owners may want to know. */
+  readonly disrupted?: boolean;
 }
 
 export interface Sandbox {

@@ -22,10 +22,13 @@ import {
   stopSandbox,
 } from "./sandbox-lifecycle.ts";
 import { startContainer } from "./start-container.ts";
+import { StorageLimits } from "./storage-limits.ts";
 import { ContainerStopper } from "./stop-container.ts";
 import { VolumeRefresher } from "./volume-refresher.ts";
 
 const RETRY_MS = 5_000;
+/** What a pod gets that takes from the node what is not its own. */
+const EVICTION_GRACE_SECONDS = 1;
 /** Against a plan that never comes to rest: a defect then shows as slowness and a log line, not as a hot loop. */
 const MAX_ROUNDS = 1_000;
 
@@ -36,6 +39,7 @@ export class PodWorker {
   readonly #probes: PodProbes;
   readonly #stopper: ContainerStopper;
   readonly #refresher: VolumeRefresher;
+  readonly #storage: StorageLimits;
   readonly #report: PodReport;
   readonly #watch: LifeWatch;
   /** Aborts what is only worth while for a pod that is to live. */
@@ -55,6 +59,7 @@ export class PodWorker {
     this.#probes = new PodProbes(context, this.state, () => this.sync());
     this.#stopper = new ContainerStopper(context, this.state);
     this.#refresher = new VolumeRefresher(context, this.state);
+    this.#storage = new StorageLimits(context, this.state, (message) => this.#evict(message));
     this.#report = new PodReport(context, this.state, () => this.orphan());
     this.#watch = new LifeWatch(context, this.state, {
       ending: (id) => this.#stopper.ended(id),
@@ -135,6 +140,7 @@ export class PodWorker {
     this.#probes.close();
     this.#stopper.close();
     this.#refresher.close();
+    this.#storage.close();
     this.#report.close();
     this.#watch.close();
   }
@@ -176,6 +182,7 @@ export class PodWorker {
     this.#life.abort();
     this.#probes.terminating();
     this.#refresher.close();
+    this.#storage.close();
   }
 
   async #run(): Promise<void> {
@@ -214,7 +221,20 @@ export class PodWorker {
       const status = await cri.containerStatus(record.run.id);
       record.run = await endedRun({ context: this.#context, state: this.state, record }, status);
     }
-    if (terminationGrace(this.state) === undefined) this.#refresher.start();
+    if (terminationGrace(this.state) === undefined) this.#volumesAreThere();
+  }
+
+  #volumesAreThere(): void {
+    this.#refresher.start();
+    this.#storage.start();
+  }
+
+  /** Ends the pod for good, for the node's sake. */
+  #evict(message: string): void {
+    if (terminationGrace(this.state) !== undefined) return;
+    this.state.failure = { reason: "Evicted", message, graceSeconds: EVICTION_GRACE_SECONDS, disrupted: true };
+    this.#context.events.pod(this.state.pod, "Warning", "Evicted", message);
+    this.sync();
   }
 
   #maybeDone(): void {
@@ -257,7 +277,7 @@ export class PodWorker {
     switch (action.do) {
       case "createSandbox":
         await createSandbox(input);
-        return state.sandbox === undefined ? undefined : this.#refresher.start();
+        return state.sandbox === undefined ? undefined : this.#volumesAreThere();
       case "replaceSandbox":
         for (const record of state.containers) this.#probes.stop(record);
         return replaceSandbox(input);

@@ -52,6 +52,8 @@ export interface PodVolumes {
    * runtime's part). Rejects with MountError.
    */
   mounts(pod: Pod, container: Container, facts: MountFacts): Promise<ContainerMount[]>;
+  /** Which of the pod's emptyDirs takes more of the disk than it may, in upstream's words; undefined: none. */
+  excess(pod: Pod): Promise<string | undefined>;
   /** What the container had to say at its end, by its terminationMessagePolicy; at most 4096 bytes, undefined: nothing. */
   terminationMessage(pod: Pod, container: Container, life: EndedLife): Promise<string | undefined>;
   /** Forgets the files of a container's life whose end has been reported; idempotent. */

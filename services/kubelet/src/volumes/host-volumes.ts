@@ -12,6 +12,7 @@ import type { ObjectCache } from "../pods/object-cache.ts";
 import { writeAtomically } from "./atomic-writer.ts";
 import { volumeMounts, volumePath } from "./container-mounts.ts";
 import { MountError, VolumeError, type EndedLife, type MountFacts, type PodVolumes } from "./contract.ts";
+import { diskUsage } from "./disk-usage.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { nodeHosts, podHosts } from "./hosts-file.ts";
 import type { Mounter } from "./mounter.ts";
@@ -102,6 +103,18 @@ class HostVolumes implements PodVolumes {
       }
       return mounts;
     });
+  }
+
+  async excess(pod: Pod): Promise<string | undefined> {
+    const folder = this.#folder(pod);
+    for (const plan of this.#plans(pod)) {
+      // The kernel bounds what is in memory.
+      if (plan.kind !== "emptyDir" || plan.tmpfs !== undefined || plan.sizeLimit === undefined) continue;
+      const limit = parseBytes(plan.sizeLimit);
+      if ((await diskUsage(folder.volume(EMPTY_DIR, plan.name), limit)) <= limit) continue;
+      return `Usage of EmptyDir volume "${plan.name}" exceeds the limit "${plan.sizeLimit}". `;
+    }
+    return undefined;
   }
 
   async terminationMessage(pod: Pod, container: Container, life: EndedLife): Promise<string | undefined> {

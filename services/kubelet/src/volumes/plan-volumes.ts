@@ -4,10 +4,18 @@ import type { Container, EmptyDirVolumeSource, Pod, Volume, VolumeProjection } f
 import { parseBytes } from "@coxswain/apimachinery";
 
 export type VolumePlan =
-  | { readonly kind: "emptyDir"; readonly name: string; readonly tmpfs: TmpfsPlan | undefined }
+  | EmptyDirPlan
   | { readonly kind: "hostPath"; readonly name: string; readonly path: string; readonly type: string }
   | FilesPlan
   | { readonly kind: "refused"; readonly name: string; readonly message: string };
+
+export interface EmptyDirPlan {
+  readonly kind: "emptyDir";
+  readonly name: string;
+  readonly tmpfs: TmpfsPlan | undefined;
+  /** What it may take, as the pod says it: "1Gi". */
+  readonly sizeLimit?: string;
+}
 
 export interface TmpfsPlan {
   readonly sizeBytes: number | undefined;
@@ -79,7 +87,8 @@ function refusal(keys: readonly string[]): string {
 
 function planEmptyDir(pod: Pod, name: string, source: EmptyDirVolumeSource, allocatableMemory: number): VolumePlan {
   const { medium = "", sizeLimit } = source;
-  if (medium === "") return { kind: "emptyDir", name, tmpfs: undefined };
+  const limited = sizeLimit === undefined || parseBytes(sizeLimit) <= 0 ? {} : { sizeLimit };
+  if (medium === "") return { kind: "emptyDir", name, tmpfs: undefined, ...limited };
   if (medium !== "Memory") {
     return { kind: "refused", name, message: `emptyDir medium ${medium} is not supported by this kubelet` };
   }
