@@ -135,4 +135,10 @@ export interface SubresourceDefinition {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
+  /** A subresource that reads and writes a part of the object itself: what an update keeps, and what it must be. */
+  readonly rules?: {
+    // Methods, so that a kind's own type fits.
+    prepare(object: KubeObject, old: KubeObject): void;
+    validate(object: KubeObject, old: KubeObject): FieldError[];
+  };
 }

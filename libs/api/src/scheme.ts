@@ -1,6 +1,13 @@
 // Every kind that Coxswain knows, by resource and by kind. A kind is registered here and nowhere else.
 import type { GroupVersionKind, ResourceRef } from "@coxswain/apimachinery";
+import { validatingAdmissionPolicyKind } from "./admissionregistration-v1/policies.ts";
+import { validatingAdmissionPolicyBindingKind } from "./admissionregistration-v1/policies.ts";
+import { validatingWebhookConfigurationKind } from "./admissionregistration-v1/webhook-configurations.ts";
+import { mutatingWebhookConfigurationKind } from "./admissionregistration-v1/webhook-configurations.ts";
+import { mutatingAdmissionPolicyBindingKind } from "./admissionregistration-v1beta1/mutating-policies.ts";
+import { mutatingAdmissionPolicyKind } from "./admissionregistration-v1beta1/mutating-policies.ts";
 import { customResourceDefinitionKind } from "./apiextensions-v1/custom-resource-definition/custom-resource-definition.ts";
+import { apiServiceKind } from "./apiregistration-v1/api-service/api-service.ts";
 import { controllerRevisionKind } from "./apps-v1/controller-revision/controller-revision.ts";
 import { daemonSetKind } from "./apps-v1/daemon-set/daemon-set.ts";
 import { deploymentKind } from "./apps-v1/deployment/deployment.ts";
@@ -17,6 +24,7 @@ import { scaleKind } from "./autoscaling-v1/scale/scale.ts";
 import { horizontalPodAutoscalerKind } from "./autoscaling-v2/horizontal-pod-autoscaler/horizontal-pod-autoscaler.ts";
 import { cronJobKind } from "./batch-v1/cron-job/cron-job.ts";
 import { jobKind } from "./batch-v1/job/job.ts";
+import { certificateSigningRequestKind } from "./certificates-v1/certificate-signing-request/certificate-signing-request.ts";
 import { leaseKind } from "./coordination-v1/lease/lease.ts";
 import { bindingKind } from "./core-v1/binding/binding.ts";
 import { componentStatusKind } from "./core-v1/component-status/component-status.ts";
@@ -36,6 +44,8 @@ import { secretKind } from "./core-v1/secret/secret.ts";
 import { serviceAccountKind } from "./core-v1/service-account/service-account.ts";
 import { serviceKind } from "./core-v1/service/service.ts";
 import { endpointSliceKind } from "./discovery-v1/endpoint-slice/endpoint-slice.ts";
+import { flowSchemaKind } from "./flowcontrol-v1/flow-schema/flow-schema.ts";
+import { priorityLevelConfigurationKind } from "./flowcontrol-v1/priority-level-configuration/priority-level-configuration.ts";
 import { ingressClassKind } from "./networking-v1/ingress-class/ingress-class.ts";
 import { ingressKind } from "./networking-v1/ingress/ingress.ts";
 import { ipAddressKind } from "./networking-v1/ip-address/ip-address.ts";
@@ -48,6 +58,10 @@ import { clusterRoleBindingKind } from "./rbac-v1/cluster-role-binding/cluster-r
 import { clusterRoleKind } from "./rbac-v1/cluster-role/cluster-role.ts";
 import { roleBindingKind } from "./rbac-v1/role-binding/role-binding.ts";
 import { roleKind } from "./rbac-v1/role/role.ts";
+import { resourceSliceKind } from "./resource-v1/resource-kinds.ts";
+import { deviceClassKind } from "./resource-v1/resource-kinds.ts";
+import { resourceClaimTemplateKind } from "./resource-v1/resource-kinds.ts";
+import { resourceClaimKind } from "./resource-v1/resource-kinds.ts";
 import { priorityClassKind } from "./scheduling-v1/priority-class/priority-class.ts";
 import { csiDriverKind } from "./storage-v1/csi-driver/csi-driver.ts";
 import { csiNodeKind } from "./storage-v1/csi-node/csi-node.ts";
@@ -113,6 +127,20 @@ const KINDS: readonly KindDefinition[] = [
   priorityClassKind,
   runtimeClassKind,
   horizontalPodAutoscalerKind,
+  mutatingWebhookConfigurationKind,
+  validatingWebhookConfigurationKind,
+  validatingAdmissionPolicyKind,
+  validatingAdmissionPolicyBindingKind,
+  mutatingAdmissionPolicyKind,
+  mutatingAdmissionPolicyBindingKind,
+  apiServiceKind,
+  certificateSigningRequestKind,
+  flowSchemaKind,
+  priorityLevelConfigurationKind,
+  resourceClaimKind,
+  resourceClaimTemplateKind,
+  deviceClassKind,
+  resourceSliceKind,
 ];
 
 const key = (group: string, version: string, name: string) => `${group}/${version}/${name}`;

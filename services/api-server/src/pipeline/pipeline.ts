@@ -298,10 +298,11 @@ class Dispatcher {
         request.verb,
       );
     }
-    if (id === "pods/ephemeralcontainers") {
+    const rules = id === "pods/ephemeralcontainers" ? EPHEMERAL_CONTAINERS_RULES : definition.rules;
+    if (rules !== undefined) {
       if (request.verb === "get") return await this.#get(request, kind);
       const change = request.verb === "patch" ? this.#patch.bind(this) : this.#update.bind(this);
-      return await change(request, kind, EPHEMERAL_CONTAINERS_RULES);
+      return await change(request, kind, rules);
     }
     if (id === "namespaces/finalize") return await this.#finalize(request, kind);
     const document = kindForGvk(definition);

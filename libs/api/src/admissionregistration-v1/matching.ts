@@ -1,0 +1,102 @@
+// What webhooks and policies have in common: which requests they are for.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  indexPath,
+  validateLabelSelector,
+  validateQualifiedName,
+} from "@coxswain/apimachinery";
+import type { LabelSelector, MatchCondition, RuleWithOperations } from "../types.gen.ts";
+import { validateRequiredWith } from "../validation/enums.ts";
+
+const OPERATIONS = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+const SCOPES = ["*", "Cluster", "Namespaced"];
+const MAX_CONDITIONS = 64;
+
+export const FAILURE_POLICIES = ["Fail", "Ignore"];
+export const MATCH_POLICIES = ["Equivalent", "Exact"];
+
+interface Matching {
+  matchPolicy?: string;
+  namespaceSelector?: LabelSelector;
+  objectSelector?: LabelSelector;
+}
+
+export function setMatchingDefaults(matching: Matching): void {
+  matching.matchPolicy ??= "Equivalent";
+  matching.namespaceSelector ??= {};
+  matching.objectSelector ??= {};
+}
+
+export function setRuleDefaults(rules: readonly { scope?: string }[] | undefined): void {
+  for (const rule of rules ?? []) rule.scope ??= "*";
+}
+
+/** Policies write their match as one structure. */
+export function setMatchResourcesDefaults(
+  match: (Matching & { resourceRules?: { scope?: string }[]; excludeResourceRules?: { scope?: string }[] }) | undefined,
+): void {
+  if (!match) return;
+  setMatchingDefaults(match);
+  setRuleDefaults(match.resourceRules);
+  setRuleDefaults(match.excludeResourceRules);
+}
+
+export function validateMatching(matching: Matching, path: string): FieldError[] {
+  const { matchPolicy, namespaceSelector, objectSelector } = matching;
+  return [
+    ...(matchPolicy === undefined || MATCH_POLICIES.includes(matchPolicy)
+      ? []
+      : [fieldNotSupported(childPath(path, "matchPolicy"), matchPolicy, MATCH_POLICIES)]),
+    ...(namespaceSelector ? validateLabelSelector(namespaceSelector, childPath(path, "namespaceSelector")) : []),
+    ...(objectSelector ? validateLabelSelector(objectSelector, childPath(path, "objectSelector")) : []),
+  ];
+}
+
+/** A list that is there, without empty members, and with nothing beside "*". */
+function validateNames(list: readonly string[] | undefined, path: string, what: string): FieldError[] {
+  if (!list?.length) return [fieldRequired(path, "")];
+  if (list.length > 1 && list.includes("*")) {
+    return [fieldInvalid(path, list, `if '*' is present, must not specify other ${what}`)];
+  }
+  return list.flatMap((name, index) =>
+    name === "" && what !== "API groups" ? [fieldRequired(indexPath(path, index), "")] : [],
+  );
+}
+
+export function validateRule(rule: Partial<RuleWithOperations>, path: string): FieldError[] {
+  const at = childPath(path, "operations");
+  const operations = rule.operations ?? [];
+  const errors = validateNames(operations, at, "operations");
+  operations.forEach((operation, index) => {
+    if (!OPERATIONS.includes(operation)) errors.push(fieldNotSupported(indexPath(at, index), operation, OPERATIONS));
+  });
+  if (rule.scope !== undefined && !SCOPES.includes(rule.scope)) {
+    errors.push(fieldNotSupported(childPath(path, "scope"), rule.scope, SCOPES));
+  }
+  return [
+    ...errors,
+    ...validateNames(rule.apiGroups, childPath(path, "apiGroups"), "API groups"),
+    ...validateNames(rule.apiVersions, childPath(path, "apiVersions"), "API versions"),
+    ...((rule.resources ?? []).length === 0 ? [fieldRequired(childPath(path, "resources"), "")] : []),
+  ];
+}
+
+export function validateMatchConditions(conditions: readonly MatchCondition[] | undefined, path: string): FieldError[] {
+  const list = conditions ?? [];
+  if (list.length > MAX_CONDITIONS)
+    return [fieldInvalid(path, list.length, `must have at most ${MAX_CONDITIONS} items`)];
+  return list.flatMap((condition, index) => {
+    const at = indexPath(path, index);
+    const repeated = list.slice(0, index).some((other) => other.name === condition.name);
+    return [
+      ...validateRequiredWith(validateQualifiedName, condition.name, childPath(at, "name")),
+      ...(repeated ? [fieldDuplicate(childPath(at, "name"), condition.name)] : []),
+      ...(condition.expression?.trim() ? [] : [fieldRequired(childPath(at, "expression"), "")]),
+    ];
+  });
+}

@@ -1,0 +1,119 @@
+// MutatingAdmissionPolicy and its binding: changes in CEL to requests, and where they are made.
+import type { FieldError } from "@coxswain/apimachinery";
+import { childPath, fieldForbidden, fieldNotSupported, fieldRequired, indexPath } from "@coxswain/apimachinery";
+import {
+  BINDING_COLUMNS,
+  paramKindText,
+  paramRefText,
+  validateMatchResources,
+  validateParamRef,
+  validatePolicySpec,
+} from "../admissionregistration-v1/policies.ts";
+import { setMatchResourcesDefaults } from "../admissionregistration-v1/matching.ts";
+import { defineKind, metaOf, plainStrategy, setGeneration } from "../define-kind.ts";
+import { age, AGE, column, NAME, nameOf } from "../printing.ts";
+import { sameValue } from "../same-value.ts";
+import type { MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, Mutation } from "../types.gen.ts";
+
+const PATCH_TYPES = ["ApplyConfiguration", "JSONPatch"];
+
+function validateMutation(mutation: Mutation, path: string): FieldError[] {
+  const type = mutation.patchType ?? "";
+  if (type === "") return [fieldRequired(childPath(path, "patchType"), "")];
+  if (!PATCH_TYPES.includes(type)) return [fieldNotSupported(childPath(path, "patchType"), type, PATCH_TYPES)];
+  const [own, other] =
+    type === "JSONPatch"
+      ? (["jsonPatch", "applyConfiguration"] as const)
+      : (["applyConfiguration", "jsonPatch"] as const);
+  const errors: FieldError[] = [];
+  if (mutation[other])
+    errors.push(fieldForbidden(childPath(path, other), `must not be specified when patchType is ${type}`));
+  if (!mutation[own]) errors.push(fieldRequired(childPath(path, own), `must be specified when patchType is ${type}`));
+  else if (!mutation[own].expression?.trim())
+    errors.push(fieldRequired(childPath(path, own, "expression"), "expression is not specified"));
+  return errors;
+}
+
+function validatePolicy({ spec }: MutatingAdmissionPolicy): FieldError[] {
+  const errors = validatePolicySpec(spec ?? {});
+  const mutations = spec?.mutations ?? [];
+  if (mutations.length === 0) errors.push(fieldRequired("spec.mutations", "mutations must contain at least one item"));
+  mutations.forEach((mutation, index) =>
+    errors.push(...validateMutation(mutation, indexPath("spec.mutations", index))),
+  );
+  const policy = spec?.reinvocationPolicy ?? "";
+  if (policy === "") errors.push(fieldRequired("spec.reinvocationPolicy", ""));
+  else if (!["IfNeeded", "Never"].includes(policy)) {
+    errors.push(fieldNotSupported("spec.reinvocationPolicy", policy, ["IfNeeded", "Never"]));
+  }
+  return errors;
+}
+
+function validateBinding({ spec }: MutatingAdmissionPolicyBinding): FieldError[] {
+  return [
+    ...(spec?.policyName ? [] : [fieldRequired("spec.policyName", "")]),
+    ...validateParamRef(spec?.paramRef),
+    ...(spec?.matchResources ? validateMatchResources(spec.matchResources, "spec.matchResources", false) : []),
+  ];
+}
+
+function strategy<T extends MutatingAdmissionPolicy | MutatingAdmissionPolicyBinding>() {
+  return plainStrategy<T>({
+    prepareForCreate(object) {
+      metaOf(object).generation = 1;
+    },
+    prepareForUpdate: (object, old) => setGeneration(object, old, !sameValue(object.spec, old.spec)),
+  });
+}
+
+export const mutatingAdmissionPolicyKind = defineKind<MutatingAdmissionPolicy>({
+  group: "admissionregistration.k8s.io",
+  version: "v1beta1",
+  kind: "MutatingAdmissionPolicy",
+  resource: "mutatingadmissionpolicies",
+  categories: ["api-extensions"],
+  namespaced: false,
+  schemaName: "io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicy",
+  defaults({ spec }) {
+    if (!spec) return;
+    spec.failurePolicy ??= "Fail";
+    spec.reinvocationPolicy ??= "Never";
+    setMatchResourcesDefaults(spec.matchConstraints);
+  },
+  validateCreate: validatePolicy,
+  validateUpdate: validatePolicy,
+  strategy: strategy<MutatingAdmissionPolicy>(),
+  columns: [
+    NAME,
+    column("Mutations", "How many changes it makes.", "integer"),
+    column("ParamKind", "The kind of its parameters."),
+    AGE,
+  ],
+  row: (policy, context) => [
+    nameOf(policy),
+    policy.spec?.mutations?.length ?? 0,
+    paramKindText(policy.spec?.paramKind),
+    age(policy, context),
+  ],
+});
+
+export const mutatingAdmissionPolicyBindingKind = defineKind<MutatingAdmissionPolicyBinding>({
+  group: "admissionregistration.k8s.io",
+  version: "v1beta1",
+  kind: "MutatingAdmissionPolicyBinding",
+  resource: "mutatingadmissionpolicybindings",
+  categories: ["api-extensions"],
+  namespaced: false,
+  schemaName: "io.k8s.api.admissionregistration.v1beta1.MutatingAdmissionPolicyBinding",
+  defaults: ({ spec }) => setMatchResourcesDefaults(spec?.matchResources),
+  validateCreate: validateBinding,
+  validateUpdate: validateBinding,
+  strategy: strategy<MutatingAdmissionPolicyBinding>(),
+  columns: BINDING_COLUMNS,
+  row: (binding, context) => [
+    nameOf(binding),
+    binding.spec?.policyName ?? "",
+    paramRefText(binding.spec?.paramRef),
+    age(binding, context),
+  ],
+});

@@ -1,0 +1,132 @@
+// What a request for a certificate must be, and what may be said about it.
+import type { FieldError } from "@coxswain/apimachinery";
+import {
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  indexPath,
+  validateDns1123Subdomain,
+} from "@coxswain/apimachinery";
+import { sameValue } from "../../same-value.ts";
+import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../../types.gen.ts";
+import { validateImmutableField } from "../../validation/immutable.ts";
+
+const MIN_SECONDS = 600;
+const USAGES = [
+  "any",
+  "cert sign",
+  "client auth",
+  "code signing",
+  "content commitment",
+  "crl sign",
+  "data encipherment",
+  "decipher only",
+  "digital signature",
+  "email protection",
+  "encipher only",
+  "ipsec end system",
+  "ipsec tunnel",
+  "ipsec user",
+  "key agreement",
+  "key encipherment",
+  "microsoft sgc",
+  "netscape sgc",
+  "ocsp signing",
+  "s/mime",
+  "server auth",
+  "signing",
+  "timestamping",
+];
+
+function validatePem(request: string | undefined): FieldError[] {
+  const text = Buffer.from(request ?? "", "base64").toString("latin1");
+  const fine = /-----BEGIN CERTIFICATE REQUEST-----\r?\n[A-Za-z0-9+/=\s]+-----END CERTIFICATE REQUEST-----/.test(text);
+  return fine ? [] : [fieldInvalid("spec.request", request ?? "", "PEM block type must be CERTIFICATE REQUEST")];
+}
+
+function validateSigner(name: string): FieldError[] {
+  const path = "spec.signerName";
+  if (name === "") return [fieldRequired(path, "")];
+  if (name === "kubernetes.io/legacy-unknown") {
+    return [fieldInvalid(path, name, "the legacy signerName is not allowed via this API version")];
+  }
+  const [domain = "", tail = "", ...rest] = name.split("/");
+  if (tail === "" || rest.length > 0) {
+    const detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+    return [fieldInvalid(path, name, detail)];
+  }
+  const errors = [...validateDns1123Subdomain(domain), ...validateDns1123Subdomain(tail)];
+  if (!domain.includes(".")) errors.push("should be a domain with at least two segments separated by dots");
+  return errors.map((message) => fieldInvalid(path, name, message));
+}
+
+export function validateSigningRequest({ spec }: CertificateSigningRequest): FieldError[] {
+  const usages = spec?.usages ?? [];
+  const errors = [...validatePem(spec?.request)];
+  if (usages.length === 0) errors.push(fieldRequired("spec.usages", ""));
+  for (const [index, usage] of usages.entries()) {
+    const at = indexPath("spec.usages", index);
+    if (!USAGES.includes(usage)) errors.push(fieldNotSupported(at, usage, USAGES));
+    else if (usages.indexOf(usage) < index) errors.push(fieldDuplicate(at, usage));
+  }
+  const seconds = spec?.expirationSeconds;
+  if (seconds !== undefined && seconds < MIN_SECONDS) {
+    const detail = `may not specify a duration less than ${MIN_SECONDS} seconds (10 minutes)`;
+    errors.push(fieldInvalid("spec.expirationSeconds", seconds, detail));
+  }
+  return [...errors, ...validateSigner(spec?.signerName ?? "")];
+}
+
+export function validateSigningRequestUpdate(
+  request: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+): FieldError[] {
+  return validateImmutableField(request.spec, old.spec, "spec");
+}
+
+function validateConditions(conditions: readonly CertificateSigningRequestCondition[]): FieldError[] {
+  const path = "status.conditions";
+  const errors: FieldError[] = [];
+  for (const [index, { type, status }] of conditions.entries()) {
+    const at = indexPath(path, index);
+    if (!type) errors.push(fieldRequired(`${at}.type`, ""));
+    if (["Approved", "Denied", "Failed"].includes(type)) {
+      if (status !== "True") errors.push(fieldNotSupported(`${at}.status`, status, ["True"]));
+    } else if (!["False", "True", "Unknown"].includes(status)) {
+      errors.push(fieldNotSupported(`${at}.status`, status, ["False", "True", "Unknown"]));
+    }
+    if (conditions.slice(0, index).some((other) => other.type === type))
+      errors.push(fieldDuplicate(`${at}.type`, type));
+  }
+  const both = ["Approved", "Denied"].every((type) => conditions.some((each) => each.type === type));
+  if (both) errors.push(fieldInvalid(path, "Approved/Denied", "Approved and Denied conditions are mutually exclusive"));
+  return errors;
+}
+
+export function validateSigningApproval(
+  request: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+): FieldError[] {
+  const after = request.status?.conditions ?? [];
+  const errors = validateConditions(after);
+  for (const before of old.status?.conditions ?? []) {
+    if (!after.some((each) => each.type === before.type)) {
+      errors.push(fieldForbidden("status.conditions", `updates may not remove a condition of type "${before.type}"`));
+    }
+  }
+  return errors;
+}
+
+export function validateSigningStatus(
+  request: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+): FieldError[] {
+  const errors = validateSigningApproval(request, old);
+  const before = old.status?.certificate;
+  if (before && !sameValue(request.status?.certificate, before)) {
+    errors.push(fieldForbidden("status.certificate", "updates may not modify a set certificate"));
+  }
+  return errors;
+}

@@ -1,0 +1,169 @@
+// Webhooks, policies, APIServices, flow control, certificates, devices: defaults, refusals, rows.
+import { deepClone } from "@coxswain/apimachinery";
+import { describe, expect, test } from "vitest";
+import type {
+  CertificateSigningRequest,
+  PriorityLevelConfiguration,
+  ValidatingAdmissionPolicyBinding,
+} from "../src/index.ts";
+import { cells, created, createErrors, kindNamed, updateErrors } from "./support/kind-cases.ts";
+
+const WEBHOOKS = "validatingwebhookconfigurations.admissionregistration.k8s.io";
+const webhook = (parts: object = {}) => ({
+  metadata: { name: "w" },
+  webhooks: [
+    {
+      name: "a.example.com",
+      clientConfig: { service: { namespace: "n", name: "s" } },
+      rules: [{ operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"] }],
+      sideEffects: "None",
+      admissionReviewVersions: ["v1"],
+      ...parts,
+    },
+  ],
+});
+
+describe("webhooks", () => {
+  test("get upstream's defaults", () => {
+    expect(created(WEBHOOKS, webhook()).webhooks[0]).toMatchObject({
+      failurePolicy: "Fail",
+      matchPolicy: "Equivalent",
+      timeoutSeconds: 10,
+      namespaceSelector: {},
+      objectSelector: {},
+      clientConfig: { service: { port: 443 } },
+      rules: [{ scope: "*" }],
+    });
+  });
+  test.each<[string, object, string[]]>([
+    ["a good one", {}, []],
+    [
+      "a short name",
+      { name: "web" },
+      ['webhooks[0].name: Invalid value: "web": should be a domain with at least three segments separated by dots'],
+    ],
+    [
+      "nowhere to ask",
+      { clientConfig: {} },
+      ["webhooks[0].clientConfig: Required value: exactly one of url or service is required"],
+    ],
+    [
+      "plain http",
+      { clientConfig: { url: "http://a.example" } },
+      [
+        `webhooks[0].clientConfig.url: Invalid value: "http://a.example": 'https' is the only allowed URL scheme; desired format: https://host[/path]`,
+      ],
+    ],
+    [
+      "too much patience",
+      { timeoutSeconds: 31 },
+      ["webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds"],
+    ],
+  ])("%s", (_, parts, errors) => expect(createErrors(WEBHOOKS, webhook(parts))).toEqual(errors));
+});
+
+test("a binding says what to do, once", () => {
+  const binding = (validationActions: string[]): ValidatingAdmissionPolicyBinding => ({
+    metadata: { name: "b" },
+    spec: { policyName: "p", validationActions },
+  });
+  const name = "validatingadmissionpolicybindings.admissionregistration.k8s.io";
+  expect(createErrors(name, binding(["Deny"]))).toEqual([]);
+  expect(createErrors(name, binding([]))).toEqual([
+    "spec.validationActions: Required value: at least one validation action is required",
+  ]);
+  expect(createErrors(name, binding(["Deny", "Warn"]))).toHaveLength(1);
+});
+
+test("a changing policy holds the change that it names", () => {
+  const name = "mutatingadmissionpolicies.admissionregistration.k8s.io/v1beta1";
+  const rule = { operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"] };
+  const spec = { matchConstraints: { resourceRules: [rule] }, mutations: [{ patchType: "JSONPatch" }] };
+  expect(createErrors(name, { metadata: { name: "m" }, spec } as object)).toEqual([
+    "spec.mutations[0].jsonPatch: Required value: must be specified when patchType is JSONPatch",
+  ]);
+});
+
+test("an APIService is named by what it serves", () => {
+  const spec = { group: "example.com", version: "v1", groupPriorityMinimum: 100, versionPriority: 10 };
+  const service = (name: string, parts: object = {}) => ({ metadata: { name }, spec: { ...spec, ...parts } });
+  const local = service("v1.example.com");
+  expect(createErrors("apiservices.apiregistration.k8s.io", local)).toEqual([]);
+  expect(createErrors("apiservices.apiregistration.k8s.io", service("v2.example.com"))).toEqual([
+    'metadata.name: Invalid value: "v2.example.com": must be `spec.version+"."+spec.group`: "v1.example.com"',
+  ]);
+  const stored = created("apiservices.apiregistration.k8s.io", local);
+  expect(cells("apiservices.apiregistration.k8s.io", stored, 0)).toMatchObject({ Service: "Local", Available: "True" });
+});
+
+test("a level of priority queues as upstream's", () => {
+  const name = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io";
+  const level: PriorityLevelConfiguration = {
+    metadata: { name: "l" },
+    spec: { type: "Limited", limited: { limitResponse: { type: "Queue", queuing: {} } } },
+  };
+  expect(createErrors(name, level)).toEqual([]);
+  expect(cells(name, created(name, level), 0)).toMatchObject({
+    NominalConcurrencyShares: 30,
+    Queues: 64,
+    HandSize: 8,
+    QueueLengthLimit: 50,
+  });
+});
+
+describe("a request for a certificate", () => {
+  const NAME = "certificatesigningrequests.certificates.k8s.io";
+  const PEM = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+  const request = (parts: object = {}): CertificateSigningRequest => ({
+    metadata: { name: "c" },
+    spec: {
+      request: Buffer.from(PEM).toString("base64"),
+      signerName: "example.com/mine",
+      usages: ["client auth"],
+      ...parts,
+    },
+  });
+  test.each<[string, object, string[]]>([
+    ["a good one", {}, []],
+    ["no usage", { usages: [] }, ["spec.usages: Required value"]],
+    [
+      "a signer without a domain",
+      { signerName: "mine" },
+      [
+        "spec.signerName: Invalid value: \"mine\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
+      ],
+    ],
+    [
+      "no time at all",
+      { expirationSeconds: 5 },
+      ["spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)"],
+    ],
+  ])("%s", (_, parts, errors) => expect(createErrors(NAME, request(parts))).toEqual(errors));
+
+  test("is approved by one and signed by another", () => {
+    const kind = kindNamed(NAME);
+    const approval = kind.subresources.find(({ name }) => name === "approval")?.rules;
+    const old = created(NAME, request());
+    const approved = deepClone(old);
+    approved.status = { certificate: "eA==", conditions: [{ type: "Approved", status: "True" }] };
+    approval?.prepare(approved, old);
+    expect(approved.status).toEqual({ conditions: [{ type: "Approved", status: "True" }] });
+    const signed = deepClone(approved);
+    signed.status = { certificate: "eA==" };
+    kind.strategy.prepareForStatusUpdate?.(signed, approved, { nowMs: 0 });
+    expect(kind.validateStatusUpdate?.(signed, approved)).toEqual([]);
+    expect(cells(NAME, signed, 0)).toMatchObject({ SignerName: "example.com/mine", Condition: "Approved,Issued" });
+  });
+});
+
+test("a claim of devices names a class, and stays", () => {
+  const name = "resourceclaims.resource.k8s.io";
+  const claim = (exactly: object) => ({
+    metadata: { name: "r" },
+    spec: { devices: { requests: [{ name: "gpu", exactly }] } },
+  });
+  expect(createErrors(name, claim({ deviceClassName: "gpu.example" }))).toEqual([]);
+  expect(createErrors(name, claim({}))).toEqual(["spec.devices.requests[0].exactly.deviceClassName: Required value"]);
+  const changed = updateErrors(name, claim({ deviceClassName: "a" }), (object) => (object.spec.devices.requests = []));
+  expect(changed).toEqual(['spec: Invalid value: {"devices":{"requests":[]}}: field is immutable']);
+});
