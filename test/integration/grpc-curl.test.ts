@@ -6,6 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { PODS, type Pod } from "@coxswain/api";
 import { repositoryRoot } from "@coxswain/cluster";
+import { serviceDefinition } from "@coxswain/protos";
 import { startControlPlane, type ControlPlane } from "./control-plane-fixture.ts";
 
 interface Answer {
@@ -194,7 +195,29 @@ function documentedCommands(): string[] {
   return [...page.matchAll(/^buf_curl https[\s\S]*?(?=\n(?:buf_curl|#|\n|```))/gm)].map(([command]) => command);
 }
 
+/** What the page's table says of each service: its methods, and which of them stream. */
+function documentedServices(): Map<string, string> {
+  const rows = [...page.matchAll(/^\|[^|]*\|[^|]*\| `([\w.]+)`[^|]*\|([^|]*)\|$/gm)];
+  return new Map(rows.map(([, service = "", methods = ""]) => [service, methods.trim()]));
+}
+
+/** As the page has it: "Get, List (stream), Batch (stream both ways)". */
+function methodsOf(service: string): string {
+  const told = Object.entries(serviceDefinition(service)).map(([name, { requestStream, responseStream }]) => {
+    if (requestStream) return `${name} (stream both ways)`;
+    return responseStream ? `${name} (stream)` : name;
+  });
+  return told.join(", ");
+}
+
 describe("docs/GRPC.md", () => {
+  test("has every service with its methods", () => {
+    const documented = documentedServices();
+    const ours = [...Object.values(OWN_SERVICES).flat(), ...COMMON];
+    expect([...documented.keys()].toSorted()).toEqual(ours.toSorted());
+    for (const [service, methods] of documented) expect(methods, service).toBe(methodsOf(service));
+  });
+
   test.each(documentedCommands())("%s", async (command) => {
     let script = command;
     for (const [address, key] of Object.entries(PORTS)) script = script.replace(address, plane.process(key).grpc);
