@@ -83,6 +83,12 @@ describe("resources", () => {
     expect(admit({}, [podOf({}), podOf({}), podOf({})])?.reason).toBe("OutOfpods");
   });
 
+  test("what a pod asks for as a whole counts for its containers", () => {
+    const whole = { ...asking({ cpu: "3" }), resources: { requests: { cpu: "1" } } };
+    expect(admit(whole)).toBeUndefined();
+    expect(admit({ ...whole, resources: { requests: { cpu: "3" } } })?.reason).toBe("OutOfcpu");
+  });
+
   test("what this node has not heard of is somebody else's, unless it is the node's own kind", () => {
     expect(admit(asking({ "example.com/licence": "1" }))).toBeUndefined();
     expect(admit(asking({ "hugepages-2Mi": "2Mi" }))?.reason).toBe("OutOfhugepages-2Mi");

@@ -44,6 +44,7 @@ function setup() {
         setUp: async (pod) => void left.volumes.add(pod.metadata?.uid ?? ""),
         refresh: async () => undefined,
         mounts: async () => [],
+        readFile: async () => undefined,
         excess: async () => full.message,
         terminationMessage: async () => "last words",
         forgetLife: async () => {},

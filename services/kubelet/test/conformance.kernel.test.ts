@@ -279,6 +279,25 @@ describe("processes", () => {
     await goes("debugged");
   });
 
+  test("variables out of a file that an init container left, and bounds of the pod as a whole", async () => {
+    const initContainers = [
+      shell("echo \"GREETING='hi there'\" > /left/app.env", {
+        name: "leaves",
+        volumeMounts: [{ name: "left", mountPath: "/left" }],
+      }),
+    ];
+    const fileKeyRef = { volumeName: "left", path: "app.env", key: "GREETING" };
+    const said = await look(
+      at,
+      "left",
+      { greeting: "echo $X", memory: "cat /sys/fs/cgroup/memory/memory.limit_in_bytes" },
+      { env: [{ name: "X", valueFrom: { fileKeyRef } }] },
+      { initContainers, volumes: [{ name: "left", emptyDir: {} }], resources: { limits: { memory: "64Mi" } } },
+    );
+    expect(said["greeting"]).toBe("hi there");
+    expect(said["memory"]).toBe(String(64 * 1024 * 1024));
+  });
+
   test("the same port of the node for other addresses and protocols", async () => {
     const port = (protocol: string, hostIP: string) => ({ protocol, containerPort: 8080, hostPort: 54_323, hostIP });
     const serve = "echo -e 'HTTP/1.0 200 OK\\r\\n\\r\\nsaid' > /a; while :; do nc -l -p 8080 < /a; done";

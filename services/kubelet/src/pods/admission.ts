@@ -48,6 +48,8 @@ export function podRequests(pod: Pod): Record<string, number> {
   }
   add(total, sidecars);
   atLeast(total, peak);
+  // What the pod asks for as a whole holds against what its containers do.
+  Object.assign(total, amounts(pod.spec?.resources?.requests ?? {}));
   add(total, amounts(pod.spec?.overhead ?? {}));
   return total;
 }

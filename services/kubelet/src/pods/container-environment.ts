@@ -1,7 +1,9 @@
-// The environment of a container: plain values with $(VAR) expanded, fields, resources, ConfigMaps, Secrets, and the
+// The environment of a container: plain values with $(VAR) expanded, fields, resources, ConfigMaps, Secrets, files, and the
 // Services around its pod. What is named and missing makes the container wait with CreateContainerConfigError, unless it
 // is optional.
-import type { Container, EnvVar, Pod } from "@coxswain/api";
+import type { Container, EnvVar, FileKeySelector, Pod } from "@coxswain/api";
+import { MountError } from "../volumes/contract.ts";
+import { EnvFileError, envFileValue } from "./env-file.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import { FieldError, podField, resourceField } from "./pod-fields.ts";
 import { serviceVariables, type ServiceSource } from "./service-environment.ts";
@@ -21,6 +23,8 @@ export interface EnvironmentInput {
   readonly allocatable: Readonly<Record<string, string>>;
   /** Absent where containers hear of no Services. */
   readonly services?: ServiceSource;
+  /** A file of one of the pod's volumes; absent where there are none. */
+  readonly file?: (volume: string, path: string) => Promise<Buffer | undefined>;
 }
 
 type Env = Map<string, string>;
@@ -86,7 +90,7 @@ async function valueOf(
 ): Promise<string | undefined> {
   const { valueFrom } = variable;
   if (valueFrom === undefined) return expandVariables(variable.value ?? "", env);
-  const { configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef } = valueFrom;
+  const { configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef, fileKeyRef } = valueFrom;
   const namespace = input.pod.metadata?.namespace ?? "";
   if (configMapKeyRef !== undefined) {
     const { name = "", key, optional } = configMapKeyRef;
@@ -106,8 +110,28 @@ async function valueOf(
   }
   if (fieldRef !== undefined) return fieldValue(fieldRef.fieldPath, input);
   if (resourceFieldRef !== undefined) return asConfig(() => resourceField(resourceFieldRef, input));
+  if (fileKeyRef !== undefined && input.file !== undefined) return fileValue(fileKeyRef, input.file);
   const [source] = Object.keys(valueFrom);
   throw new ContainerConfigError(`environment variable ${variable.name}: source ${source} is not supported`);
+}
+
+async function fileValue(
+  { volumeName, path, key, optional }: FileKeySelector,
+  read: NonNullable<EnvironmentInput["file"]>,
+): Promise<string | undefined> {
+  let value: string | undefined;
+  try {
+    const file = await read(volumeName, path);
+    if (file === undefined && optional !== true) throw new EnvFileError(`open ${path}: no such file or directory`);
+    value = file === undefined ? undefined : envFileValue(file.toString("utf8"), key);
+  } catch (error) {
+    if (!(error instanceof EnvFileError) && !(error instanceof MountError)) throw error;
+    throw new ContainerConfigError(`couldn't parse env file: ${error.message}`);
+  }
+  if (value === undefined && optional !== true) {
+    throw new ContainerConfigError(`environment variable key "${key}" not found in file`);
+  }
+  return value;
 }
 
 function noKey(kind: string, key: string, namespace: string, name: string): ContainerConfigError {

@@ -86,7 +86,8 @@ export function resourceField(
   if (target === undefined) throw new FieldError(`container ${containerName} not found`);
   const [kind = "", name = ""] = resource.split(/\.(.*)/s);
   const { limits, requests } = target.resources ?? {};
-  const amount = (kind === "limits" ? (limits?.[name] ?? allocatable[name]) : requests?.[name]) ?? "0";
+  const limit = limits?.[name] ?? pod.spec?.resources?.limits?.[name] ?? allocatable[name];
+  const amount = (kind === "limits" ? limit : requests?.[name]) ?? "0";
   const by = divisor === "" || divisor === "0" ? "1" : divisor;
   if (name === "cpu") return String(Math.ceil(parseCpuMillis(amount) / parseCpuMillis(by)));
   return String(Math.ceil(parseQuantity(amount).value() / parseQuantity(by).value()));

@@ -141,7 +141,7 @@ export async function containerConfigOf(input: ContainerInput): Promise<Containe
     tty: container.tty ?? false,
     stdin: container.stdin ?? false,
     ...(container.stdinOnce === undefined ? {} : { stdinOnce: container.stdinOnce }),
-    resources: containerResources(container),
+    resources: containerResources(pod, container),
     ...(linux === undefined
       ? {}
       : {
@@ -166,9 +166,10 @@ function podIpOf({ pod, podIp, node }: ContainerInput): string {
 }
 
 function environmentOf(of: ContainerInput): ReturnType<typeof resolveEnvironment> {
-  const { pod, container, node, objects, services } = of;
+  const { pod, container, node, objects, services, volumes } = of;
   const { hostIp, allocatable } = node;
-  const input = { pod, container, podIp: podIpOf(of), hostIp, objects, allocatable };
+  const file = volumes === undefined ? {} : { file: volumes.readFile.bind(volumes, pod) };
+  const input = { pod, container, podIp: podIpOf(of), hostIp, objects, allocatable, ...file };
   return resolveEnvironment(services === undefined ? input : { ...input, services });
 }
 

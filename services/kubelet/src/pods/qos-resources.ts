@@ -16,12 +16,13 @@ export function podCgroup(root: string, pod: Pod): string {
   return `${root}${folder}/pod${pod.metadata?.uid ?? ""}`;
 }
 
-/** A container's share of CPU, its bound, and its bound of memory. */
-export function containerResources({ resources = {} }: Container): ContainerConfig["resources"] {
-  const { requests, limits } = resources;
-  const request = requests?.["cpu"] ?? limits?.["cpu"];
-  const cpuLimit = limits?.["cpu"];
-  const memoryLimit = limits?.["memory"];
+/** A container's share of CPU, its bound, and its bound of memory; the pod's own bounds stand in where it has none. */
+export function containerResources({ spec }: Pod, { resources = {} }: Container): ContainerConfig["resources"] {
+  const { requests } = resources;
+  const limits = { ...spec?.resources?.limits, ...resources.limits };
+  const request = requests?.["cpu"] ?? limits["cpu"];
+  const cpuLimit = limits["cpu"];
+  const memoryLimit = limits["memory"];
   return {
     ...(request === undefined ? {} : { cpuMillis: parseCpuMillis(request) }),
     ...(cpuLimit === undefined || parseCpuMillis(cpuLimit) === 0 ? {} : { cpuLimitMillis: parseCpuMillis(cpuLimit) }),

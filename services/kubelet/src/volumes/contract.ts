@@ -52,6 +52,8 @@ export interface PodVolumes {
    * runtime's part). Rejects with MountError.
    */
   mounts(pod: Pod, container: Container, facts: MountFacts): Promise<ContainerMount[]>;
+  /** A file that containers have made in a volume; undefined where there is none. Rejects with MountError. */
+  readFile(pod: Pod, volume: string, path: string): Promise<Buffer | undefined>;
   /** Which of the pod's emptyDirs takes more of the disk than it may, in upstream's words; undefined: none. */
   excess(pod: Pod): Promise<string | undefined>;
   /** What the container had to say at its end, by its terminationMessagePolicy; at most 4096 bytes, undefined: nothing. */

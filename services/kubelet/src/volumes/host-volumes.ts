@@ -22,6 +22,7 @@ import { EMPTY_DIR, podFolder, podsFolder, type PodFolder } from "./pod-folder.t
 import type { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 import { readContents, type Contents } from "./volume-contents.ts";
+import { readVolumeFile } from "./volume-file.ts";
 
 /** How often what may change is looked at; upstream's interval of syncs. */
 const LOOK_AGAIN_MS = 60_000;
@@ -103,6 +104,13 @@ class HostVolumes implements PodVolumes {
       }
       return mounts;
     });
+  }
+
+  async readFile(pod: Pod, volume: string, path: string): Promise<Buffer | undefined> {
+    const plan = this.#plans(pod).find(({ name }) => name === volume);
+    const dir = plan?.kind === "emptyDir" ? volumePath(plan, this.#folder(pod)) : undefined;
+    if (dir === undefined) throw new MountError(`cannot find the volume "${volume}" referenced by FileKeyRef`);
+    return readVolumeFile(dir, path);
   }
 
   async excess(pod: Pod): Promise<string | undefined> {
