@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { KubeObject, ManagedFieldsEntry } from "@coxswain/apimachinery";
-import { parseStored, parseUnmanaged } from "../src/watch-cache/managed-form.ts";
+import { parseStored, parseUnmanaged, slimJson } from "../src/watch-cache/managed-form.ts";
 import { encodeStored, spliceVersion } from "../src/watch-cache/stored-form.ts";
 
 const KIND = { group: "", version: "v1", kind: "ConfigMap" };
@@ -59,6 +59,7 @@ test("stored objects come back with their managers, or without", () => {
       expect(parseStored(served)).toEqual({ ...object, metadata: meta });
       const { managedFields: _managed, ...bare } = meta;
       expect(parseUnmanaged(served)).toEqual({ ...object, metadata: bare });
+      expect(JSON.parse(slimJson(served).toString())).toEqual({ ...object, metadata: bare });
       expect(JSON.parse(JSON.stringify(parseStored(served)))).toEqual(JSON.parse(served.toString()));
     }),
     { numRuns: 300 },

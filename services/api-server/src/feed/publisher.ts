@@ -7,6 +7,7 @@ import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import { BOOKMARK_INTERVAL_MS, changeSubject, encodeHeader, MAX_BODY_BYTES } from "@coxswain/event-bus/change-feed";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
+import { slimJson } from "../watch-cache/managed-form.ts";
 import type { CacheEvent } from "../watch-cache/resource-cache.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 
@@ -75,7 +76,8 @@ class Publisher {
     const node = isPod ? nodeOf(event.object) : "";
     const prevNodeRv = node === "" ? undefined : this.#lastOf(node).toString();
     if (node !== "") this.#nodes.set(node, event.rv);
-    const { namespace, name, json } = event.object;
+    const { namespace, name } = event.object;
+    const json = slimJson(event.object.json);
     const bare = json.length > MAX_BODY_BYTES || (kind.group === "" && kind.resource === "secrets");
     const headers = encodeHeader({
       type: event.type,

@@ -10,6 +10,7 @@ import { structFromJson } from "@coxswain/protos";
 import type { ServiceTypes } from "@coxswain/protos";
 import type { ApiRequest, ApiResult, Pipeline, PipelineWatchEvent } from "../pipeline/contract.ts";
 import type { Caller, ObjectMessage, WatchRequest } from "./resource-requests.ts";
+import { slimJson } from "../watch-cache/managed-form.ts";
 import * as requests from "./resource-requests.ts";
 
 type Methods = ServiceTypes["coxswain.api.v1.Resources"];
@@ -51,7 +52,8 @@ async function sendList(
   let bytes = 0;
   let sent = false;
   for (const item of result.items) {
-    items.push(requests.objectMessage(item, readable));
+    // Lists fill the caches of components, who have no use for who manages what.
+    items.push(readable ? requests.objectMessage(item, true) : { json: slimJson(item.json) });
     bytes += item.json.length;
     if (bytes < PART_BYTES && items.length < PART_ITEMS) continue;
     await responses.send({ ...head, items });

@@ -37,6 +37,13 @@ export function parseUnmanaged(json: Buffer): KubeObject {
   return object;
 }
 
+/** The same JSON without managedFields: what components get, who never look at them and keep many objects. */
+export function slimJson(json: Buffer): Buffer {
+  const place = managedPlace(json);
+  if (place === undefined) return json;
+  return Buffer.concat([json.subarray(0, place.from), json.subarray(place.to + "],".length)]);
+}
+
 /** In bytes: where the member begins, and where its list ends. */
 interface Place {
   readonly from: number;
