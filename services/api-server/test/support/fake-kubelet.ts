@@ -60,7 +60,7 @@ async function produce(send: (data: Buffer) => Promise<void>): Promise<void> {
 
 /** `echo-input` gives its input back, `produce` a lot, `fail` cannot be run; everything else says what it was and exits with 3. */
 async function exec(messages: AsyncIterable<ExecRequest>, responses: ResponseStream<ExecResponseInput>): Promise<void> {
-  // Not `for await`: leaving such a loop would end the call before the exit code.
+  // Not `for await`: what follows start is read further down.
   const input = messages[Symbol.asyncIterator]();
   const first: IteratorResult<ExecRequest, undefined> = await input.next();
   const [program, ...rest] = first.value?.start?.command ?? [];
