@@ -17,6 +17,7 @@ export const DEPLOYMENTS = apps("deployments");
 export const REPLICA_SETS = apps("replicasets");
 export const ENDPOINT_SLICES: ResourceRef = { group: "discovery.k8s.io", version: "v1", resource: "endpointslices" };
 export const LEASES: ResourceRef = { group: "coordination.k8s.io", version: "v1", resource: "leases" };
+export const PRIORITY_CLASSES: ResourceRef = { group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses" };
 export const ROLES = rbac("roles");
 export const ROLE_BINDINGS = rbac("rolebindings");
 export const CLUSTER_ROLES = rbac("clusterroles");

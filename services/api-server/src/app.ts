@@ -6,10 +6,15 @@ import type { BaseDeps, UserInfo } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
+import { certificateRequestor } from "./admission/certificate-requestor.ts";
 import { AdmissionChain } from "./admission/chain.ts";
+import { createDefaultIngressClass, createDefaultStorageClass } from "./admission/default-classes.ts";
+import { createLimitRanger } from "./admission/limit-ranger.ts";
 import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
 import { createNodeRestriction } from "./admission/node-restriction.ts";
-import { defaultTolerationSeconds, priority } from "./admission/pod-defaults.ts";
+import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
+import { createPriority } from "./admission/priority.ts";
+import { createRuntimeClass } from "./admission/runtime-class.ts";
 import { createServiceAccountAdmission } from "./admission/service-account.ts";
 import { createAllocationIndex, repairAllocations } from "./allocation/allocation-index.ts";
 import { ipRange, portRange } from "./allocation/ranges.ts";
@@ -172,14 +177,19 @@ function plugins(deps: ApiServerDeps, cache: WatchCache, committer: Committer): 
   const extra = typeof deps.admission === "function" ? deps.admission(cache) : (deps.admission ?? []);
   const all = [
     createNamespaceLifecycle(cache, (name) => read("namespaces", "", name)),
+    createLimitRanger(cache),
     createServiceAccountAdmission(
       cache,
       (namespace, name) => read("serviceaccounts", namespace, name),
       deps.env.random,
     ),
     createNodeRestriction(cache),
+    createPriority(cache, (name) => read("priorityclasses", "", name)),
     defaultTolerationSeconds,
-    priority,
+    createDefaultStorageClass(cache),
+    createRuntimeClass(cache, (name) => read("runtimeclasses", "", name)),
+    certificateRequestor,
+    createDefaultIngressClass(cache),
     ...extra,
   ];
   return all.filter((plugin) => !(deps.disabledAdmission ?? []).includes(plugin.name));

@@ -1,7 +1,8 @@
-// What every cluster has from its first moment: the system's namespaces, and the Service and endpoints of the API itself.
+// What every cluster has from its first moment: the system's namespaces and priorities, and the Service and endpoints of the API itself.
 // Idempotent, and several api-servers may do it at once.
 import { isReason, type KubeObject } from "@coxswain/apimachinery";
-import { type EndpointSlice, NAMESPACES, SERVICES, ENDPOINT_SLICES } from "@coxswain/api";
+import { type EndpointSlice, ENDPOINT_SLICES, NAMESPACES, PRIORITY_CLASSES, SERVICES } from "@coxswain/api";
+import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
 import type { ResourceClient } from "@coxswain/client";
 
 export interface AdvertisedAddress {
@@ -21,6 +22,9 @@ export async function bootstrap(
     await ignoring("AlreadyExists", () =>
       client.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name } }),
     );
+  }
+  for (const priorityClass of SYSTEM_PRIORITY_CLASSES) {
+    await ignoring("AlreadyExists", () => client.create(PRIORITY_CLASSES, priorityClass));
   }
   await ignoring("AlreadyExists", () => client.create(SERVICES, kubernetesService(serviceIp, addresses)));
   // An endpoint on loopback would be whoever looks it up: such addresses serve this machine only and are left out.

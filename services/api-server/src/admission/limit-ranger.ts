@@ -1,0 +1,185 @@
+// LimitRanger: containers of a namespace get the requests and limits that its LimitRanges give by default, and what lies
+// outside of their bounds is refused.
+// https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#limitranger
+import type { LimitRange, LimitRangeItem, PersistentVolumeClaim, PodSpec } from "@coxswain/api";
+import { isQuantity, newForbidden, parseQuantity, type Quantity } from "@coxswain/apimachinery";
+import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+import { createdPod, type CreatedPod } from "./created-pod.ts";
+
+const LIMIT_RANGES = { group: "", resource: "limitranges" };
+const ANNOTATION = "kubernetes.io/limit-ranger";
+
+type Quantities = Readonly<Record<string, string>>;
+
+/** What something asks for and may use, by resource. */
+export interface Demand {
+  readonly requests: Quantities;
+  readonly limits: Quantities;
+}
+
+export function createLimitRanger(source: ObjectSource): AdmissionPlugin {
+  const itemsOf = (namespace: string): LimitRangeItem[] =>
+    source.list(LIMIT_RANGES, namespace).flatMap(({ object }) => (object as LimitRange).spec?.limits ?? []);
+  return {
+    name: "LimitRanger",
+    admit(attributes) {
+      const pod = createdPod(attributes);
+      if (pod === undefined) return;
+      for (const item of itemsOf(attributes.namespace)) if (item.type === "Container") fillIn(pod, item);
+    },
+    validate(attributes) {
+      const errors = demandsOf(attributes).flatMap(([type, demand]) =>
+        itemsOf(attributes.namespace)
+          .filter((item) => item.type === type)
+          .flatMap((item) => limitErrors(item, demand)),
+      );
+      if (errors.length === 0) return;
+      const text = errors.length === 1 ? errors[0]! : `[${errors.join(", ")}]`;
+      throw newForbidden(attributes.kind, attributes.name, text);
+    },
+  };
+}
+
+function fillIn(pod: CreatedPod, item: LimitRangeItem): void {
+  const notes: string[] = [];
+  const fill = (containers: PodSpec["containers"], what: string): void => {
+    for (const container of containers) {
+      const { limits = {}, requests = {} } = container.resources ?? {};
+      // What has a limit of its own requests as much; that comes before any default.
+      const asked = { ...limits, ...requests };
+      const newRequests = missing(item.defaultRequest, asked);
+      const newLimits = missing(item.default, limits);
+      if (newRequests.length + newLimits.length === 0) continue;
+      container.resources = {
+        ...container.resources,
+        requests: { ...pick(item.defaultRequest, newRequests), ...asked },
+        limits: { ...pick(item.default, newLimits), ...limits },
+      };
+      if (newRequests.length > 0) notes.push(`${newRequests.join(", ")} request for ${what} ${container.name}`);
+      if (newLimits.length > 0) notes.push(`${newLimits.join(", ")} limit for ${what} ${container.name}`);
+    }
+  };
+  fill(pod.spec.containers, "container");
+  fill(pod.spec.initContainers ?? [], "init container");
+  if (notes.length === 0) return;
+  pod.metadata ??= {};
+  pod.metadata.annotations = {
+    ...pod.metadata.annotations,
+    [ANNOTATION]: `LimitRanger plugin set: ${notes.join("; ")}`,
+  };
+}
+
+function missing(defaults: Quantities | undefined, present: Quantities): string[] {
+  return Object.keys(defaults ?? {})
+    .filter((name) => present[name] === undefined)
+    .toSorted();
+}
+
+function pick(from: Quantities | undefined, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, from?.[name] ?? "0"]));
+}
+
+/** What the request creates, by the type of limit that it falls under. */
+function demandsOf(attributes: AdmissionAttributes): [string, Demand][] {
+  const { kind, operation, object, old, subresource } = attributes;
+  const pod = createdPod(attributes);
+  if (pod !== undefined) {
+    const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+    return [
+      ...containers.map(({ resources }): [string, Demand] => ["Container", demand(resources)]),
+      ["Pod", podDemand(pod.spec)],
+    ];
+  }
+  const isClaim = kind.group === "" && kind.resource === "persistentvolumeclaims" && subresource === "";
+  if (!isClaim || (operation !== "CREATE" && operation !== "UPDATE")) return [];
+  const claimBefore: PersistentVolumeClaim | undefined = old;
+  const requests = (object as PersistentVolumeClaim).spec?.resources?.requests ?? {};
+  const before = claimBefore?.spec?.resources?.requests;
+  if (before !== undefined && before["storage"] === requests["storage"]) return [];
+  return [["PersistentVolumeClaim", { requests, limits: requests }]];
+}
+
+function demand(resources: { requests?: Quantities; limits?: Quantities } | undefined): Demand {
+  const limits = resources?.limits ?? {};
+  return { requests: { ...limits, ...resources?.requests }, limits };
+}
+
+/** The sum of the containers, or the largest init container where that is more. Init containers that stay count as containers. */
+export function podDemand(spec: PodSpec): Demand {
+  const init = spec.initContainers ?? [];
+  const lasting = [...spec.containers, ...init.filter((each) => each.restartPolicy === "Always")];
+  const passing = init.filter((each) => each.restartPolicy !== "Always");
+  const total = (which: keyof Demand): Record<string, string> => {
+    const sums = new Map<string, Quantity>();
+    for (const { resources } of lasting) {
+      for (const [name, value] of Object.entries(demand(resources)[which])) {
+        const before = sums.get(name);
+        if (isQuantity(value))
+          sums.set(name, before === undefined ? parseQuantity(value) : before.add(parseQuantity(value)));
+      }
+    }
+    for (const { resources } of passing) {
+      for (const [name, value] of Object.entries(demand(resources)[which])) {
+        const before = sums.get(name);
+        if (isQuantity(value) && (before === undefined || parseQuantity(value).compare(before) > 0)) {
+          sums.set(name, parseQuantity(value));
+        }
+      }
+    }
+    return Object.fromEntries([...sums].map(([name, value]) => [name, value.toString()]));
+  };
+  return { requests: total("requests"), limits: total("limits") };
+}
+
+/** What of the demand lies outside of the item's bounds, in upstream's words. */
+export function limitErrors(item: LimitRangeItem, { requests, limits }: Demand): string[] {
+  const usage = (name: string): string => `${name} usage per ${item.type}`;
+  const isClaim = item.type === "PersistentVolumeClaim";
+  const errors: string[] = [];
+  for (const [name, min] of Object.entries(item.min ?? {})) {
+    const text = `minimum ${usage(name)} is ${min}`;
+    if (requests[name] === undefined) errors.push(`${text}.  No request is specified`);
+    else if (compare(requests[name], min) < 0) errors.push(`${text}, but request is ${requests[name]}`);
+    if (limits[name] !== undefined && compare(limits[name], min) < 0 && !isClaim) {
+      errors.push(`${text}, but limit is ${limits[name]}`);
+    }
+  }
+  for (const [name, max] of Object.entries(item.max ?? {})) {
+    const text = `maximum ${usage(name)} is ${max}`;
+    if (limits[name] === undefined) errors.push(`${text}.  No ${isClaim ? "request" : "limit"} is specified`);
+    else if (compare(limits[name], max) > 0)
+      errors.push(`${text}, but ${isClaim ? "request" : "limit"} is ${limits[name]}`);
+    if (!isClaim && requests[name] !== undefined && compare(requests[name], max) > 0) {
+      errors.push(`${text}, but request is ${requests[name]}`);
+    }
+  }
+  for (const [name, ratio] of Object.entries(item.maxLimitRequestRatio ?? {})) {
+    const error = ratioError(
+      `${name} max limit to request ratio per ${item.type} is ${ratio}`,
+      ratio,
+      requests[name],
+      limits[name],
+    );
+    if (error !== undefined) errors.push(error);
+  }
+  return errors;
+}
+
+function ratioError(
+  text: string,
+  ratio: string,
+  request: string | undefined,
+  limit: string | undefined,
+): string | undefined {
+  if (request === undefined || compare(request, "0") === 0)
+    return `${text}, but no request is specified or request is 0`;
+  if (limit === undefined || compare(limit, "0") === 0) return `${text}, but no limit is specified or limit is 0`;
+  const provided = Number(parseQuantity(limit).nanos) / Number(parseQuantity(request).nanos);
+  const allowed = Number(parseQuantity(ratio).nanos) / 1e9;
+  return provided > allowed ? `${text}, but provided ratio is ${provided.toFixed(6)}` : undefined;
+}
+
+/** Text that is no quantity is validation's to refuse. */
+function compare(a: string, b: string): number {
+  return isQuantity(a) && isQuantity(b) ? parseQuantity(a).compare(parseQuantity(b)) : 0;
+}

@@ -1,0 +1,71 @@
+// Priority: how important a pod is, from its PriorityClass or the cluster's default one, and that there is one default.
+import type { PodSpec, PriorityClass } from "@coxswain/api";
+import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
+import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+import { createdPod } from "./created-pod.ts";
+
+const PRIORITY_CLASSES = { group: "scheduling.k8s.io", resource: "priorityclasses" };
+
+/** `read` asks storage, for a class that the cache may not have seen yet. */
+export function createPriority(
+  source: ObjectSource,
+  read: (name: string) => Promise<KubeObject | undefined>,
+): AdmissionPlugin {
+  const all = (): PriorityClass[] => source.list(PRIORITY_CLASSES).map(({ object }) => object as PriorityClass);
+  const named = async (name: string): Promise<PriorityClass | undefined> => {
+    const cached = source.get(PRIORITY_CLASSES, "", name)?.object ?? (await read(name));
+    return (
+      (cached as PriorityClass | undefined) ?? SYSTEM_PRIORITY_CLASSES.find((each) => each.metadata?.name === name)
+    );
+  };
+  return {
+    name: "Priority",
+    async admit(attributes) {
+      const pod = createdPod(attributes);
+      if (pod === undefined) return;
+      const name = pod.spec.priorityClassName ?? "";
+      const found = name === "" ? defaultOf(all()) : await named(name);
+      if (name !== "" && found === undefined) {
+        throw newForbidden(attributes.kind, attributes.name, `no PriorityClass with name ${name} was found`);
+      }
+      setPriority(pod.spec, found, attributes);
+    },
+    validate({ kind, operation, object, name, subresource }) {
+      const ours = kind.group === PRIORITY_CLASSES.group && kind.resource === PRIORITY_CLASSES.resource;
+      if (!ours || subresource !== "" || operation === "DELETE") return;
+      if ((object as PriorityClass).globalDefault !== true) return;
+      const other = all().find((each) => each.globalDefault === true && each.metadata?.name !== object?.metadata?.name);
+      if (other === undefined) return;
+      const message = `PriorityClass ${other.metadata?.name} is already marked as default. Only one default can exist`;
+      throw newForbidden(kind, name, message);
+    },
+  };
+}
+
+/** Two defaults are possible for a moment: the lowest value wins. */
+function defaultOf(classes: readonly PriorityClass[]): PriorityClass | undefined {
+  return classes.filter((each) => each.globalDefault === true).toSorted((a, b) => a.value - b.value)[0];
+}
+
+function setPriority(spec: PodSpec, found: PriorityClass | undefined, { kind, name }: AdmissionAttributes): void {
+  const value = found?.value ?? 0;
+  if (found !== undefined) spec.priorityClassName = found.metadata?.name ?? "";
+  if (spec.priority !== undefined && spec.priority !== value) {
+    throw newForbidden(
+      kind,
+      name,
+      `the integer value of priority (${spec.priority}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`,
+    );
+  }
+  const policy = found?.preemptionPolicy ?? "PreemptLowerPriority";
+  if (spec.preemptionPolicy !== undefined && spec.preemptionPolicy !== policy) {
+    throw newForbidden(
+      kind,
+      name,
+      `the string value of PreemptionPolicy (${spec.preemptionPolicy}) must not be provided in pod spec; priority admission controller computed ${policy} from the given PriorityClass name`,
+    );
+  }
+  spec.priority = value;
+  spec.preemptionPolicy = policy;
+}

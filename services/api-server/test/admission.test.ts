@@ -1,0 +1,233 @@
+// Built-in admission that looks at other objects: limits, priorities, default classes, runtimes, requestors.
+import type {
+  CertificateSigningRequest,
+  Ingress,
+  LimitRange,
+  LimitRangeItem,
+  PersistentVolumeClaim,
+  Pod,
+} from "@coxswain/api";
+import { PODS, PRIORITY_CLASSES } from "@coxswain/api";
+import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { limitErrors, podDemand } from "../src/admission/limit-ranger.ts";
+import { startTestServer, type TestServer } from "./test-server.ts";
+
+const ref = (group: string, resource: string): ResourceRef => ({ group, version: "v1", resource });
+const LIMIT_RANGES = ref("", "limitranges");
+const CLAIMS = ref("", "persistentvolumeclaims");
+const STORAGE_CLASSES = ref("storage.k8s.io", "storageclasses");
+const INGRESS_CLASSES = ref("networking.k8s.io", "ingressclasses");
+const INGRESSES = ref("networking.k8s.io", "ingresses");
+const RUNTIME_CLASSES = ref("node.k8s.io", "runtimeclasses");
+const REQUESTS = ref("certificates.k8s.io", "certificatesigningrequests");
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer();
+});
+afterAll(() => server.stop());
+
+/** Creates it, and waits until the cache, which admission reads, has it. */
+async function make<T extends KubeObject>(resource: ResourceRef, object: T): Promise<T> {
+  const made = await server.client.create(resource, object);
+  const { name = "", namespace = "" } = made.metadata ?? {};
+  const seen = () => server.api.source.get(resource, namespace, name) !== undefined;
+  while (!seen()) await new Promise((resolve) => server.env.timers.defer(() => resolve(undefined)));
+  return made;
+}
+
+const pod = (name: string, spec: object = {}, namespace = "default"): Pod => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace },
+  spec: { containers: [{ name: "c", image: "example.test/app:1" }], ...spec },
+});
+const withResources = (name: string, resources: object, namespace: string): Pod =>
+  pod(name, { containers: [{ name: "c", image: "i", resources }] }, namespace);
+
+describe("limits of a namespace", () => {
+  beforeAll(async () => {
+    await make(ref("", "namespaces"), { apiVersion: "v1", kind: "Namespace", metadata: { name: "tight" } });
+    const limits: LimitRangeItem[] = [
+      {
+        type: "Container",
+        max: { cpu: "1" },
+        default: { cpu: "500m" },
+        defaultRequest: { cpu: "100m", memory: "10Mi" },
+      },
+      { type: "PersistentVolumeClaim", max: { storage: "1Gi" } },
+    ];
+    await make<LimitRange>(LIMIT_RANGES, {
+      apiVersion: "v1",
+      kind: "LimitRange",
+      metadata: { name: "l", namespace: "tight" },
+      spec: { limits },
+    });
+  });
+
+  test("fill in what a container leaves open", async () => {
+    const made = await server.client.create(PODS, pod("open", {}, "tight"));
+    expect(made.spec?.containers[0]?.resources).toEqual({
+      requests: { cpu: "100m", memory: "10Mi" },
+      limits: { cpu: "500m" },
+    });
+    expect(made.metadata?.annotations?.["kubernetes.io/limit-ranger"]).toBe(
+      "LimitRanger plugin set: cpu, memory request for container c; cpu limit for container c",
+    );
+  });
+
+  test("leave a container's own limit as its request", async () => {
+    const made = await server.client.create(PODS, withResources("own", { limits: { cpu: "300m" } }, "tight"));
+    expect(made.spec?.containers[0]?.resources?.requests?.["cpu"]).toBe("300m");
+  });
+
+  test("refuse what is beyond them", async () => {
+    const greedy = withResources("greedy", { limits: { cpu: "2" } }, "tight");
+    await expect(server.client.create(PODS, greedy)).rejects.toMatchObject({
+      reason: "Forbidden",
+      message:
+        'pods "greedy" is forbidden: [maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Container is 1, but request is 2]',
+    });
+    const claim: PersistentVolumeClaim = {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name: "big", namespace: "tight" },
+      spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "2Gi" } } },
+    };
+    await expect(server.client.create(CLAIMS, claim)).rejects.toThrow(
+      'persistentvolumeclaims "big" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi',
+    );
+  });
+});
+
+test.each<[object, string[]]>([
+  [{ min: { cpu: "1" } }, ["minimum cpu usage per Pod is 1, but request is 500m"]],
+  [{ min: { memory: "1Gi" } }, ["minimum memory usage per Pod is 1Gi.  No request is specified"]],
+  [{ max: { cpu: "1" } }, ["maximum cpu usage per Pod is 1, but limit is 2"]],
+  [
+    { maxLimitRequestRatio: { cpu: "2" } },
+    ["cpu max limit to request ratio per Pod is 2, but provided ratio is 4.000000"],
+  ],
+  [{ max: { cpu: "2" }, min: { cpu: "500m" }, maxLimitRequestRatio: { cpu: "4" } }, []],
+])("bounds %j", (bounds, errors) => {
+  const demand = { requests: { cpu: "500m" }, limits: { cpu: "2" } };
+  expect(limitErrors({ type: "Pod", ...bounds }, demand)).toEqual(errors);
+});
+
+test("a pod asks for its containers together, or for its largest init container", () => {
+  const container = (name: string, cpu: string) => ({ name, resources: { requests: { cpu } } });
+  const containers = [container("a", "100m"), container("b", "200m")];
+  expect(podDemand({ containers, initContainers: [container("i", "250m")] }).requests).toEqual({ cpu: "300m" });
+  expect(podDemand({ containers, initContainers: [container("i", "1")] }).requests).toEqual({ cpu: "1" });
+});
+
+test("priorities come from classes; the system's are there from the start", async () => {
+  const critical = await server.client.create(PODS, pod("critical", { priorityClassName: "system-node-critical" }));
+  expect(critical.spec).toMatchObject({ priority: 2_000_001_000, preemptionPolicy: "PreemptLowerPriority" });
+  expect((await server.client.get(PRIORITY_CLASSES, { name: "system-cluster-critical" })).metadata?.name).toBeDefined();
+  const priorityClass = (name: string, value: number) => ({
+    apiVersion: "scheduling.k8s.io/v1",
+    kind: "PriorityClass",
+    metadata: { name },
+    value,
+    globalDefault: true,
+    preemptionPolicy: "Never",
+  });
+  await make(PRIORITY_CLASSES, priorityClass("usual", 7));
+  const plain = await server.client.create(PODS, pod("plain"));
+  expect(plain.spec).toMatchObject({ priorityClassName: "usual", priority: 7, preemptionPolicy: "Never" });
+  await expect(server.client.create(PRIORITY_CLASSES, priorityClass("second", 8))).rejects.toThrow(
+    'priorityclasses.scheduling.k8s.io "second" is forbidden: PriorityClass usual is already marked as default. Only one default can exist',
+  );
+  await expect(server.client.create(PODS, pod("lost", { priorityClassName: "none" }))).rejects.toThrow(
+    'pods "lost" is forbidden: no PriorityClass with name none was found',
+  );
+  await server.client.delete(PRIORITY_CLASSES, { name: "usual" });
+});
+
+test("claims and Ingresses that name no class get the default one", async () => {
+  const annotations = { "storageclass.kubernetes.io/is-default-class": "true" };
+  await make(STORAGE_CLASSES, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "fast", annotations },
+    provisioner: "example.com/disk",
+  } as KubeObject);
+  const claim = (name: string, spec: object = {}): PersistentVolumeClaim => ({
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name, namespace: "default" },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, ...spec },
+  });
+  expect((await server.client.create(CLAIMS, claim("a"))).spec?.storageClassName).toBe("fast");
+  expect((await server.client.create(CLAIMS, claim("b", { storageClassName: "" }))).spec?.storageClassName).toBe("");
+  await make(INGRESS_CLASSES, {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "IngressClass",
+    metadata: { name: "front", annotations: { "ingressclass.kubernetes.io/is-default-class": "true" } },
+    spec: { controller: "example.com/ingress" },
+  } as KubeObject);
+  const backend = { service: { name: "s", port: { number: 80 } } };
+  const ingress: Ingress = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "Ingress",
+    metadata: { name: "i", namespace: "default" },
+    spec: { defaultBackend: backend },
+  };
+  expect((await server.client.create(INGRESSES, ingress)).spec?.ingressClassName).toBe("front");
+});
+
+test("a runtime adds what it costs and where it is", async () => {
+  await make(RUNTIME_CLASSES, {
+    apiVersion: "node.k8s.io/v1",
+    kind: "RuntimeClass",
+    metadata: { name: "vm" },
+    handler: "vm",
+    overhead: { podFixed: { cpu: "250m" } },
+    scheduling: { nodeSelector: { vm: "yes" } },
+  } as KubeObject);
+  const made = await server.client.create(PODS, pod("in-vm", { runtimeClassName: "vm" }));
+  expect(made.spec).toMatchObject({ overhead: { cpu: "250m" }, nodeSelector: { vm: "yes" } });
+  await expect(
+    server.client.create(PODS, pod("torn", { runtimeClassName: "vm", nodeSelector: { vm: "no" } })),
+  ).rejects.toThrow(
+    "pod rejected: conflict: runtimeClass.scheduling.nodeSelector[vm] = yes; pod.spec.nodeSelector[vm] = no",
+  );
+  await expect(server.client.create(PODS, pod("nowhere", { runtimeClassName: "none" }))).rejects.toThrow(
+    'pod rejected: RuntimeClass "none" not found',
+  );
+});
+
+test("who asks for a certificate is written down, and one may approve it", async () => {
+  const pem = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+  const request: CertificateSigningRequest = {
+    apiVersion: "certificates.k8s.io/v1",
+    kind: "CertificateSigningRequest",
+    metadata: { name: "csr" },
+    spec: {
+      request: Buffer.from(pem).toString("base64"),
+      signerName: "example.com/mine",
+      usages: ["client auth"],
+      username: "somebody else",
+    },
+  };
+  const made = await server.client.create(REQUESTS, request);
+  expect(made.spec).toMatchObject({ username: "admin", groups: ["system:masters", "system:authenticated"] });
+  const approved = { ...made, status: { conditions: [{ type: "Approved", status: "True", reason: "Test" }] } };
+  const answer = await server.api.pipeline.handle({
+    user: { username: "admin", groups: ["system:masters"] },
+    verb: "update",
+    ...REQUESTS,
+    namespace: "",
+    name: "csr",
+    subresource: "approval",
+    contentType: "application/json",
+    options: {},
+    signal: new AbortController().signal,
+    body: Buffer.from(JSON.stringify(approved)),
+  });
+  expect(answer).toMatchObject({ type: "object", code: 200 });
+  const stored = await server.client.get<CertificateSigningRequest>(REQUESTS, { name: "csr" });
+  expect(stored.status?.conditions).toMatchObject([{ type: "Approved", status: "True" }]);
+});
