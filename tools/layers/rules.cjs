@@ -1,7 +1,7 @@
-// Imports go one way: env, apimachinery → api → component-base → storage, event-bus → client → controller-runtime →
+// Imports go one way: env, apimachinery, cel → api → component-base → storage, event-bus → client → controller-runtime →
 // cluster, testkit → services → test. Left never imports right, services never import services.
 const order = [
-  ["^libs/(env|apimachinery)/|^protos/"],
+  ["^libs/(env|apimachinery|cel)/|^protos/"],
   ["^libs/api/"],
   ["^libs/component-base/"],
   ["^libs/(storage|event-bus)/"],

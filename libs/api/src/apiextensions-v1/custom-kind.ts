@@ -18,6 +18,7 @@ import { customColumns } from "./columns.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { customSchemas, customSchemaName } from "./open-api.ts";
 import { applyDefaults, dropUnwantedNulls } from "./structural/default.ts";
+import { compileRules } from "./structural/cel-rules.ts";
 import { coerceEmbedded, validateEmbedded } from "./structural/embedded-meta.ts";
 import { validateListTypes } from "./structural/list-types.ts";
 import { pruneResource } from "./structural/prune.ts";
@@ -178,7 +179,7 @@ const BLOCKING: ReadonlySet<string> = new Set([
   "FieldValueTypeInvalid",
 ]);
 
-export function blocksRules(errors: readonly FieldError[]): FieldError[] {
+function blocksRules(errors: readonly FieldError[]): FieldError[] {
   if (!errors.some(({ type }) => BLOCKING.has(type))) return [];
   const detail =
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
@@ -195,26 +196,31 @@ function validation(
   const values = compileValueValidator(props);
   const statusProps = props.properties?.["status"];
   const statusValues = statusProps === undefined ? undefined : compileValueValidator(statusProps);
+  const rules = compileRules(schema);
+  const withRules = (errors: FieldError[], object: CustomObject, old?: CustomObject): FieldError[] => {
+    if (rules === undefined) return errors;
+    const blocked = blocksRules(errors);
+    return [...errors, ...(blocked.length > 0 ? blocked : rules.validate(object, old ?? UNCORRELATED))];
+  };
   const listErrors = (object: CustomObject, old: CustomObject): FieldError[] =>
     validateListTypes(old, schema).length > 0 ? [] : validateListTypes(object, schema);
   return {
-    validateCreate: (object) => [
-      ...values.validate(object),
-      ...validateScaleValues(object, scale),
-      ...validateEmbedded(object, schema),
-      ...validateListTypes(object, schema),
-    ],
-    validateUpdate: (object, old) => [
-      ...values.validate(object, old),
-      ...validateScaleValues(object, scale),
-      ...validateEmbedded(object, schema),
-      ...listErrors(object, old),
-    ],
+    validateCreate(object) {
+      const found = [...values.validate(object), ...validateScaleValues(object, scale)];
+      found.push(...validateEmbedded(object, schema), ...validateListTypes(object, schema));
+      return withRules(found, object);
+    },
+    validateUpdate(object, old) {
+      const found = [...values.validate(object, old), ...validateScaleValues(object, scale)];
+      found.push(...validateEmbedded(object, schema), ...listErrors(object, old));
+      return withRules(found, object, old);
+    },
     validateStatusUpdate(object, old) {
       const status = object["status"];
       const before = isJsonObject(old["status"]) ? old["status"] : UNCORRELATED;
       const found = status === undefined ? [] : (statusValues?.validate(status, before, "status") ?? []);
-      return [...found, ...validateScaleValues(object, scale), ...listErrors(object, old)];
+      found.push(...validateScaleValues(object, scale), ...listErrors(object, old));
+      return withRules(found, object, old);
     },
   };
 }

@@ -2,6 +2,8 @@
 import { childPath, fieldForbidden, fieldInvalid, type FieldError } from "@coxswain/apimachinery";
 import { validateDefaults } from "../structural/validate-defaults.ts";
 import { validateOpenApi } from "../structural/validate-open-api.ts";
+import { validateRules } from "../structural/validate-rules.ts";
+import { structuralSchema } from "../structural/schema.ts";
 import { validateStructural } from "../structural/validate-structural.ts";
 import { compileValueValidator } from "../structural/validate-values.ts";
 import type { CrdVersion, JsonSchemaProps } from "../types.ts";
@@ -52,6 +54,8 @@ export function validateVersionSchema(version: CrdVersion, status: boolean, path
   errors.push(...structural);
   if (structural.length === 0) errors.push(...validateDefaults(schema, at));
   errors.push(...validateOpenApi(schema, at));
+  // Rules are looked at only in schemas that are sound: else their errors would be about the schema.
+  if (errors.length === 0) errors.push(...validateRules(structuralSchema(schema), at));
   if (errors.length > 0) return errors;
   try {
     compileValueValidator(schema);

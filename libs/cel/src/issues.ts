@@ -1,0 +1,32 @@
+// Compile errors in the form of the reference implementation: place, what is wrong, the line and a mark under it.
+import { ParseError, TypeError } from "@marcbachmann/cel-js";
+
+/** As in `ERROR: <input>:1:5: undefined field 'foo'`, with the line below. */
+export function issueText(expression: string, error: unknown): string {
+  const known = error instanceof ParseError || error instanceof TypeError;
+  if (!known) return `ERROR: <input>:1:1: ${error instanceof Error ? error.message : String(error)}`;
+  // A field's error stands at its dot.
+  const start = (error.range?.start ?? 0) - (error.code === "no_such_key" ? 1 : 0);
+  const before = expression.slice(0, Math.max(start, 0));
+  const line = before.split("\n").length;
+  const column = before.length - (before.lastIndexOf("\n") + 1);
+  const text = expression.split("\n")[line - 1] ?? "";
+  const message = error instanceof ParseError ? `Syntax error: ${error.summary}` : messageOf(error.code, error.summary);
+  return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${text}\n | ${".".repeat(column)}^`;
+}
+
+function messageOf(code: string, summary: string): string {
+  const rest = summary.slice(summary.indexOf(":") + 1).trim();
+  if (code === "unknown_variable") return `undeclared reference to '${rest}' (in container '')`;
+  if (code === "no_such_key") return `undefined field '${rest}'`;
+  const binary = /^no such overload: (.+) (==|!=|<=|>=|<|>|\+|-|\*|\/|%|in) (.+)$/.exec(summary);
+  if (binary !== null) {
+    const operator = binary[2] === "in" ? "@in" : `_${binary[2]}_`;
+    return `found no matching overload for '${operator}' applied to '(${binary[1]}, ${binary[3]})'`;
+  }
+  const call = /^found no matching overload for '(?:(.+)\.)?([A-Za-z_]\w*)\((.*)\)'$/.exec(summary);
+  if (call === null) return summary;
+  const name = call[2] === "go_matches" ? "matches" : call[2];
+  const receiver = call[1] === undefined ? "" : `${call[1]}.`;
+  return `found no matching overload for '${name}' applied to '${receiver}(${call[3]})'`;
+}

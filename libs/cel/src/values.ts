@@ -1,0 +1,170 @@
+// The types that rules see, declared from schemas, and JSON values as values of these types.
+import { isJsonObject, parseTime } from "@coxswain/apimachinery";
+import { evaluate, EvaluationError, type Environment } from "@marcbachmann/cel-js";
+
+export type CelType =
+  | { readonly is: "string" | "int" | "double" | "bool" | "bytes" | "timestamp" | "duration" | "dyn" }
+  | { readonly is: "list"; readonly items: CelType }
+  | { readonly is: "map"; readonly values: CelType }
+  | {
+      readonly is: "object";
+      /** By the field's own name. */
+      readonly fields: Readonly<Record<string, CelType>>;
+    };
+
+/** An object with declared fields. Each object type has a class of its own, by which the evaluator knows it. */
+class CelObject {
+  get [Symbol.toStringTag](): string {
+    return "object";
+  }
+}
+
+/** A type as the evaluator knows it, and how JSON becomes a value of it. */
+export interface DeclaredType {
+  readonly name: string;
+  /** Undefined where the JSON is not of the type: what is wrong with it is told elsewhere. */
+  value(json: unknown): unknown;
+}
+
+const RESERVED = new Set(
+  "true false null in as break const continue else for function if import let loop package namespace return var void while".split(
+    " ",
+  ),
+);
+
+/** The name under which rules reach a field; undefined where they cannot. */
+export function celFieldName(name: string): string | undefined {
+  if (RESERVED.has(name)) return `__${name}__`;
+  const escaped = name
+    .replaceAll("__", "__underscores__")
+    .replaceAll(".", "__dot__")
+    .replaceAll("-", "__dash__")
+    .replaceAll("/", "__slash__");
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(escaped) ? escaped : undefined;
+}
+
+const TIMESTAMP = "google.protobuf.Timestamp";
+const DURATION = "google.protobuf.Duration";
+
+/** Declares `type` and all that it holds in `environment`; `name` must be new there. */
+export function declareType(environment: Environment, type: CelType, name: string): DeclaredType {
+  switch (type.is) {
+    case "list":
+      return declareList(declareType(environment, type.items, `${name}.items`));
+    case "map":
+      return declareMap(declareType(environment, type.values, `${name}.values`));
+    case "object":
+      return declareObject(environment, type.fields, name);
+    case "int":
+      return { name: "int", value: (json) => (typeof json === "number" ? BigInt(Math.trunc(json)) : undefined) };
+    case "timestamp":
+      return { name: TIMESTAMP, value: timestamp };
+    case "duration":
+      return { name: DURATION, value: duration };
+    case "bytes":
+      return { name: "bytes", value: (json) => (typeof json === "string" ? Buffer.from(json, "base64") : undefined) };
+    case "dyn":
+      return { name: "dyn", value: dynamicValue };
+    case "double":
+      return { name: "double", value: (json) => (typeof json === "number" ? json : undefined) };
+    case "string":
+    case "bool":
+    default:
+      return { name: type.is, value: (json) => (json === null ? undefined : json) };
+  }
+}
+
+function timestamp(json: unknown): unknown {
+  const ms = typeof json === "string" ? parseTime(json.includes("T") ? json : `${json}T00:00:00Z`) : undefined;
+  return ms === undefined ? undefined : new Date(ms);
+}
+
+function duration(json: unknown): unknown {
+  if (typeof json !== "string") return undefined;
+  try {
+    return evaluate("duration(text)", { text: json });
+  } catch (error) {
+    // A text that is no duration is told by the schema's format.
+    if (error instanceof EvaluationError) return undefined;
+    throw error;
+  }
+}
+
+function declareList(items: DeclaredType): DeclaredType {
+  return {
+    name: `list<${items.name}>`,
+    value: (json) => (Array.isArray(json) ? json.map((each) => items.value(each) ?? null) : undefined),
+  };
+}
+
+function declareMap(values: DeclaredType): DeclaredType {
+  return {
+    name: `map<string, ${values.name}>`,
+    value: (json) =>
+      isJsonObject(json)
+        ? new Map(Object.entries(json).map(([key, each]) => [key, values.value(each) ?? null]))
+        : undefined,
+  };
+}
+
+function declareObject(environment: Environment, given: Readonly<Record<string, CelType>>, name: string): DeclaredType {
+  const fields = new Map<string, { readonly as: string; readonly type: DeclaredType }>();
+  const declared: Record<string, string> = {};
+  for (const [field, type] of Object.entries(given)) {
+    const as = celFieldName(field);
+    if (as === undefined) continue;
+    const made = declareType(environment, type, `${name}.${as}`);
+    fields.set(field, { as, type: made });
+    declared[as] = made.name;
+  }
+  const ctor = class extends CelObject {};
+  environment.registerType(name, { ctor, fields: declared } as never);
+  environment.registerOperator(`${name} == ${name}`, sameCelValue);
+  return {
+    name,
+    value(json) {
+      if (!isJsonObject(json)) return undefined;
+      const members: Record<string, unknown> = {};
+      for (const [field, { as, type }] of fields) {
+        const member = Object.hasOwn(json, field) ? type.value(json[field]) : undefined;
+        if (member !== undefined) members[as] = member;
+      }
+      return Object.assign(new ctor(), members);
+    },
+  };
+}
+
+/** JSON of which nothing is declared: whole numbers are ints. */
+export function dynamicValue(json: unknown): unknown {
+  if (typeof json === "number") return Number.isInteger(json) ? BigInt(json) : json;
+  if (Array.isArray(json)) return json.map((each) => dynamicValue(each));
+  if (isJsonObject(json)) return new Map(Object.entries(json).map(([key, each]) => [key, dynamicValue(each)]));
+  return json;
+}
+
+/** Deep equality of values. */
+export function sameCelValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) {
+    // Numbers of different types are equal by their value.
+    const numbers = [a, b].every((each) => typeof each === "bigint" || typeof each === "number");
+    return numbers && Number(a) === Number(b);
+  }
+  if (a instanceof Date || b instanceof Date)
+    return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return (
+      Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((each, at) => sameCelValue(each, b[at]))
+    );
+  }
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.from(a).equals(b);
+  const left = membersOf(a);
+  const right = membersOf(b);
+  if (left.size !== right.size) return false;
+  for (const [key, value] of left) if (!right.has(key) || !sameCelValue(value, right.get(key))) return false;
+  return true;
+}
+
+function membersOf(value: object): Map<unknown, unknown> {
+  return value instanceof Map ? value : new Map(Object.entries(value));
+}
