@@ -3,14 +3,7 @@ import { deepEqual, isJsonObject } from "../deep.ts";
 import { type FieldSet, type FieldSetBuilder, EMPTY_SET, isEmptySet, LEAF, union } from "./field-set.ts";
 import { wholeValue } from "./owned-fields.ts";
 import { fieldElement, itemElement } from "./path-element.ts";
-import {
-  type FieldSchema,
-  kindOf,
-  type ListSchema,
-  type MapSchema,
-  memberType,
-  type TypeSchema,
-} from "./type-schema.ts";
+import { kindOf, type ListSchema, type MapSchema, memberType, type TypeSchema } from "./type-schema.ts";
 
 export interface Comparison {
   readonly added: FieldSet;
@@ -31,8 +24,14 @@ interface Builders {
   removed?: FieldSetBuilder;
 }
 
-export function compareObjects(before: unknown, after: unknown, type: TypeSchema): Comparison {
-  const change = compareValues(before, after, type) ?? {};
+/** Members at leaves of `ignored` are not looked at; paths below nodes on the way to them may still be among the results. */
+export function compareObjects(
+  before: unknown,
+  after: unknown,
+  type: TypeSchema,
+  ignored: FieldSet = EMPTY_SET,
+): Comparison {
+  const change = compareValues(before, after, type, ignored) ?? {};
   return {
     added: change.added ?? EMPTY_SET,
     modified: change.modified ?? EMPTY_SET,
@@ -43,14 +42,14 @@ export function compareObjects(before: unknown, after: unknown, type: TypeSchema
 const MODIFIED: Change = { modified: LEAF };
 
 /** Both are there. */
-function compareValues(before: unknown, after: unknown, type: TypeSchema): Change | undefined {
+function compareValues(before: unknown, after: unknown, type: TypeSchema, ignored = EMPTY_SET): Change | undefined {
   if (before === after) return undefined;
   const kind = kindOf(type, after === null ? before : after);
   if (before !== null && after !== null && kind !== kindOf(type, before)) return changedKind(before, after, type);
   if (kind === "scalar") return deepEqual(before, after) ? undefined : MODIFIED;
   const atomic = kind === "map" ? type.map!.atomic : type.list!.relationship === "atomic";
   if (atomic || (isHollow(before) && isHollow(after))) return deepEqual(before, after) ? undefined : MODIFIED;
-  return kind === "map" ? compareMaps(before, after, type.map!) : compareLists(before, after, type.list!);
+  return kind === "map" ? compareMaps(before, after, type.map!, ignored) : compareLists(before, after, type.list!);
 }
 
 /** A value of no fixed type became something else: the place is modified, what was in it went, what is in it came. */
@@ -69,40 +68,41 @@ function isHollow(value: unknown): boolean {
   return Array.isArray(value) ? value.length === 0 : isJsonObject(value) && Object.keys(value).length === 0;
 }
 
-function compareMaps(before: unknown, after: unknown, map: MapSchema): Change | undefined {
+function compareMaps(before: unknown, after: unknown, map: MapSchema, ignored: FieldSet): Change | undefined {
   const left = isJsonObject(before) ? before : {};
   const right = isJsonObject(after) ? after : {};
   const out: Builders = {};
   for (const name of Object.keys(right)) {
     const value = right[name];
     const old = Object.hasOwn(left, name) ? left[name] : undefined;
-    if (value === undefined || value === old) continue;
-    const field = map.field(name);
-    note(out, field?.key ?? fieldElement(name), compareMember(old, value, field, map, name));
+    if (value !== undefined && value !== old) compareMember(out, name, old, value, map, ignored);
   }
   for (const name of Object.keys(left)) {
     if (left[name] === undefined || (Object.hasOwn(right, name) && right[name] !== undefined)) continue;
-    const field = map.field(name);
-    note(out, field?.key ?? fieldElement(name), compareMember(left[name], undefined, field, map, name));
+    compareMember(out, name, left[name], undefined, map, ignored);
   }
   return changeOf(out);
 }
 
 function compareMember(
+  out: Builders,
+  name: string,
   before: unknown,
   after: unknown,
-  field: FieldSchema | undefined,
   map: MapSchema,
-  name: string,
-): Change | undefined {
+  ignored: FieldSet,
+): void {
+  const field = map.field(name);
+  const element = field?.key ?? fieldElement(name);
+  const below = Object.hasOwn(ignored, element) ? ignored[element]! : undefined;
+  if (below !== undefined && isEmptySet(below)) return;
   const type = field?.type ?? memberType(map, name);
   const implied = field?.implied === true;
-  if (before === undefined)
-    return implied ? compareValues(hollowFor(after), after, type) : { added: wholeValue(after, type) };
-  if (after === undefined) {
-    return implied ? compareValues(before, hollowFor(before), type) : { removed: wholeValue(before, type) };
-  }
-  return compareValues(before, after, type);
+  const left = implied && before === undefined ? hollowFor(after) : before;
+  const right = implied && after === undefined ? hollowFor(before) : after;
+  if (left === undefined) note(out, element, { added: wholeValue(right, type) });
+  else if (right === undefined) note(out, element, { removed: wholeValue(left, type) });
+  else note(out, element, compareValues(left, right, type, below));
 }
 
 function hollowFor(value: unknown): unknown {

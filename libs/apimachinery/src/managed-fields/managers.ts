@@ -119,7 +119,7 @@ export const IDENTITY_META: readonly string[] = [
   "resourceVersion",
 ];
 
-const NEVER_OWNED: FieldSet = [
+export const NEVER_OWNED: FieldSet = [
   ["f:metadata"],
   ...IDENTITY_FIELDS.map((name) => [`f:${name}`]),
   ...IDENTITY_META.map((name) => ["f:metadata", `f:${name}`]),

@@ -15,6 +15,7 @@ import {
   isReset,
   managerId,
   type Managers,
+  NEVER_OWNED,
   stripIdentity,
   trustedManagers,
 } from "./managers.ts";
@@ -53,11 +54,16 @@ export function withoutManaged(object: Managed): Record<string, unknown> {
   return { ...object, metadata };
 }
 
-/** The same without top-level members that are put back: they need no comparison. */
-function withoutPutBack(object: Managed, reset: FieldSet): Record<string, unknown> {
-  const out = withoutManaged(object);
-  for (const element of Object.keys(reset)) if (isEmptySet(reset[element]!)) delete out[element.slice(2)];
-  return out;
+const unownedBy = new WeakMap<FieldSet, FieldSet>();
+
+/** What is put back, and what nobody owns: neither needs a comparison. */
+function unowned(reset: FieldSet): FieldSet {
+  let set = unownedBy.get(reset);
+  if (set === undefined) {
+    set = union(reset, NEVER_OWNED);
+    unownedBy.set(reset, set);
+  }
+  return set;
 }
 
 /** A write may set managedFields, be it to nothing; what it cannot say properly leaves the live entries as they are. */
@@ -116,8 +122,7 @@ export function recordUpdate(
   type: TypeSchema,
   writer: Writer,
 ): Managers {
-  const before = withoutPutBack(live, writer.reset);
-  const comparison = withoutReset(compareObjects(before, withoutPutBack(next, writer.reset), type), writer.reset);
+  const comparison = withoutReset(compareObjects(live, next, type, unowned(writer.reset)), writer.reset);
   const changed = changedFields(comparison);
   const lost = union(changed, comparison.removed);
   if (!isEmptySet(lost)) disown(managers, lost);
