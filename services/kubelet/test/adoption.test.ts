@@ -58,6 +58,7 @@ function setup() {
         grpc: async () => ({ outcome: "success", output: "" }),
       },
       cgroups: {
+        apply: async () => {},
         remove: async (uid) => void left.cgroups.delete(uid),
         known: async () => [...left.cgroups],
       },

@@ -298,6 +298,23 @@ describe("processes", () => {
     expect(said["memory"]).toBe(String(64 * 1024 * 1024));
   });
 
+  test("a pod has its share of the node, and its bounds, as a whole", async () => {
+    const resources = { requests: { cpu: "250m" }, limits: { cpu: "500m", memory: "64Mi" } };
+    await at.create("bound", { containers: [shell(LIVES, { resources }), shell(LIVES, { name: "d", resources })] });
+    await at.create("free", { containers: [shell(LIVES)] });
+    const of = async (name: string, quality: string, file: string): Promise<string> => {
+      const [controller] = file.split(".");
+      const { uid } = (await at.running(name)).metadata ?? {};
+      const folder = `/sys/fs/cgroup/${controller}${at.options.cgroupRoot}/${quality}`;
+      return inNode(`cat ${folder}/${file} ${folder}/pod${uid}/${file}`);
+    };
+    expect(await of("bound", "burstable", "cpu.shares")).toBe("512\n512\n");
+    expect(await of("bound", "burstable", "cpu.cfs_quota_us")).toBe("-1\n100000\n");
+    expect((await of("bound", "burstable", "memory.limit_in_bytes")).split("\n")[1]).toBe(String(128 * 1024 * 1024));
+    expect(await of("free", "besteffort", "cpu.shares")).toBe("2\n2\n");
+    await goes("bound", "free");
+  });
+
   test("the same port of the node for other addresses and protocols", async () => {
     const port = (protocol: string, hostIP: string) => ({ protocol, containerPort: 8080, hostPort: 54_323, hostIP });
     const serve = "echo -e 'HTTP/1.0 200 OK\\r\\n\\r\\nsaid' > /a; while :; do nc -l -p 8080 < /a; done";

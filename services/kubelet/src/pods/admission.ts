@@ -28,28 +28,32 @@ function atLeast(total: Record<string, number>, other: Amounts): void {
   for (const [name, value] of Object.entries(other)) total[name] = Math.max(total[name] ?? 0, value);
 }
 
-const requests = (container: Container): Record<string, number> => amounts(container.resources?.requests ?? {});
-
 /** What a pod asks for at most at any time of its life: sidecars stay, init containers come one after another. */
 export function podRequests(pod: Pod): Record<string, number> {
+  return podResources(pod, "requests");
+}
+
+/** As podRequests, or the same of limits: what no container bounds is not among them. */
+export function podResources(pod: Pod, kind: "requests" | "limits"): Record<string, number> {
+  const own = ({ resources }: Container): Record<string, number> => amounts(resources?.[kind] ?? {});
   const total: Record<string, number> = {};
-  for (const container of pod.spec?.containers ?? []) add(total, requests(container));
+  for (const container of pod.spec?.containers ?? []) add(total, own(container));
   const sidecars: Record<string, number> = {};
   const peak: Record<string, number> = {};
   for (const container of pod.spec?.initContainers ?? []) {
     if (container.restartPolicy === "Always") {
-      add(sidecars, requests(container));
+      add(sidecars, own(container));
       atLeast(peak, sidecars);
     } else {
       const now = { ...sidecars };
-      add(now, requests(container));
+      add(now, own(container));
       atLeast(peak, now);
     }
   }
   add(total, sidecars);
   atLeast(total, peak);
   // What the pod asks for as a whole holds against what its containers do.
-  Object.assign(total, amounts(pod.spec?.resources?.requests ?? {}));
+  Object.assign(total, amounts(pod.spec?.resources?.[kind] ?? {}));
   add(total, amounts(pod.spec?.overhead ?? {}));
   return total;
 }

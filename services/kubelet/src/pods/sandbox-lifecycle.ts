@@ -8,6 +8,7 @@ import { VolumeError } from "../volumes/contract.ts";
 import { ContainerConfigError } from "./container-environment.ts";
 import type { NodeContext } from "./node-context.ts";
 import { forgetInitialization, runOf } from "./plan-adoption.ts";
+import { classLimits, podCgroup, podLimits } from "./qos-resources.ts";
 import { sandboxConfigOf, sandboxWarnings } from "./pod-runtime-config.ts";
 import { isRunning, type PodState } from "./pod-state.ts";
 import { missingVolumeSources } from "./pod-volumes.ts";
@@ -74,6 +75,20 @@ async function runtimeHandlerOf({ context, state }: SandboxInput): Promise<strin
   return found.handler;
 }
 
+/** A node whose kernel does not give what pods ask for runs them all the same. */
+async function makeCgroups({ context, state: { pod } }: SandboxInput): Promise<void> {
+  const { cgroups, runtime, logger } = context;
+  if (cgroups === undefined || runtime.linux === undefined) return;
+  const { cgroupRoot } = runtime.linux;
+  try {
+    const above = classLimits(cgroupRoot, pod, context.activePods(pod));
+    if (above !== undefined) await cgroups.apply(...above);
+    await cgroups.apply(podCgroup(cgroupRoot, pod), podLimits(pod));
+  } catch (error) {
+    logger.warn({ pod: pod.metadata?.name, err: error }, "a pod's cgroup could not be given its limits");
+  }
+}
+
 async function runSandbox(input: SandboxInput): Promise<void> {
   const { context, state } = input;
   const { cri, runtime, events, hostIp } = context;
@@ -82,6 +97,7 @@ async function runSandbox(input: SandboxInput): Promise<void> {
   const base = { pod, attempt: state.attempts, node: runtime };
   const config = runtimeHandler === undefined ? base : { ...base, runtimeHandler };
   state.holdsResources ||= context.cgroups !== undefined;
+  await makeCgroups(input);
   for (const { reason, message } of sandboxWarnings(config)) events.pod(pod, "Warning", reason, message);
   const id = await cri.runPodSandbox(sandboxConfigOf(config));
   const { ip } = await cri.podSandboxStatus(id);

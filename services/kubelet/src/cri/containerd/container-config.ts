@@ -8,6 +8,7 @@ import type {
   MountPropagation,
 } from "@coxswain/protos/runtime-v1.gen";
 import type { ContainerConfig, ContainerLinux, ContainerMount, ContainerStatus } from "../contract.ts";
+import { cpuShares } from "../cpu-shares.ts";
 import { int64, nanosToMs, securityProfile } from "./sandbox-config.ts";
 
 /** Holds as JSON what the runtime's own answers leave out. */
@@ -15,8 +16,6 @@ export const CONTAINER_CONFIG_ANNOTATION = "coxswain.dev/container-config";
 
 const CPU_PERIOD_MICROS = 100_000;
 const MIN_CPU_QUOTA_MICROS = 1_000;
-const MIN_CPU_SHARES = 2;
-const MAX_CPU_SHARES = 262_144;
 
 type Kept = Omit<ContainerConfig, "name" | "attempt" | "env" | "mounts" | "labels" | "annotations"> & {
   readonly sandboxId: string;
@@ -27,12 +26,6 @@ const PROPAGATIONS = {
   HOST_TO_CONTAINER: "PROPAGATION_HOST_TO_CONTAINER",
   BIDIRECTIONAL: "PROPAGATION_BIDIRECTIONAL",
 } as const satisfies Record<NonNullable<ContainerMount["propagation"]>, MountPropagation>;
-
-/** The kernel's share for a request in thousandths of a CPU. */
-export function cpuShares(millis: number | undefined): number {
-  const shares = Math.floor(((millis ?? 0) * 1024) / 1000);
-  return Math.min(MAX_CPU_SHARES, Math.max(MIN_CPU_SHARES, shares));
-}
 
 /** Microseconds of CPU in each period; 0 for no limit. */
 export function cpuQuota(limitMillis: number | undefined): number {
