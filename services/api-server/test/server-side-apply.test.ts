@@ -217,6 +217,24 @@ describe("apply", () => {
     });
   });
 
+  test("a key that the YAML sets twice is refused or told", async () => {
+    const yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice}\ndata:\n  k: a\n  k: b\n";
+    const strict = { name: "twice", options: { fieldValidation: "Strict" } };
+    await expect(apply("me", yaml, strict)).rejects.toMatchObject({
+      code: 400,
+      message: 'error decoding YAML: yaml: unmarshal errors:\n  line 6: key "k" already set in map',
+    });
+    await expect(send("create", "application/yaml", yaml, strict)).rejects.toMatchObject({
+      code: 400,
+      message: expect.stringContaining(
+        'strict decoding error: yaml: unmarshal errors:\n  line 6: key "k" already set in map',
+      ) as string,
+    });
+    const told = await apply("me", yaml, { name: "twice" });
+    expect(told).toMatchObject({ warnings: ['line 6: key "k" already set in map'] });
+    expect(objectOf(told)["data"]).toEqual({ k: "b" });
+  });
+
   test("only appliers may force", async () => {
     const patch = send("patch", "application/merge-patch+json", {}, { name: "a", options: { force: "true" } });
     await expect(patch).rejects.toMatchObject({

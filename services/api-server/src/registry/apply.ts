@@ -20,7 +20,7 @@ import {
 } from "@coxswain/apimachinery/managed-fields/index";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import { setManagedFields, typeOf, writerOf } from "./apply-tracking.ts";
-import { acceptObject, decodeValue } from "./codec.ts";
+import { acceptObject, decodeValue, warnAll } from "./codec.ts";
 import { checkIdentity } from "./metadata.ts";
 import type { WriteContext } from "./write-context.ts";
 
@@ -34,7 +34,7 @@ export function decodeConfiguration(context: WriteContext, kind: KindDefinition)
   if (duplicates.length > 0 && fieldValidation === "Strict") {
     throw newBadRequest(`error decoding YAML: ${duplicates.join(", ")}`);
   }
-  if (fieldValidation === "Warn") warnings.push(...duplicates);
+  if (fieldValidation === "Warn") warnAll(warnings, duplicates);
   checkGroupVersionKind(kind, value);
   const metadata = isJsonObject(value["metadata"]) ? value["metadata"] : {};
   if (metadata["managedFields"] !== undefined && metadata["managedFields"] !== null) {

@@ -9,12 +9,13 @@ import {
   newBadRequest,
   newUnsupportedMediaType,
   parseApiVersion,
+  quote,
   type KubeObject,
 } from "@coxswain/apimachinery";
 import { isReset } from "@coxswain/apimachinery/managed-fields/index";
 import { checkTypes, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
-import { parseDocument } from "yaml";
+import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { FieldValidation } from "./write-context.ts";
 
 export const BODY_TYPES: readonly string[] = [
@@ -39,24 +40,53 @@ export function decodeValue(
   duplicates: boolean,
 ): { value: unknown; duplicates: readonly string[] } {
   const type = contentType ?? "application/json";
-  if (type === "application/yaml") return decodeYaml(body);
+  if (type === "application/yaml") return decodeYaml(body, duplicates);
   return decodeJson(body, { duplicates });
 }
 
-function decodeYaml(body: Buffer): { value: unknown; duplicates: readonly string[] } {
-  const document = parseDocument(body.toString("utf8"), { uniqueKeys: false });
+function decodeYaml(body: Buffer, wanted: boolean): { value: unknown; duplicates: readonly string[] } {
+  const lines = new LineCounter();
+  const document = parseDocument(body.toString("utf8"), { uniqueKeys: false, lineCounter: lines });
   const [error] = document.errors;
   if (error !== undefined) throw newBadRequest(`error converting YAML to JSON: ${error.message}`);
   try {
     // Through JSON, so that what YAML alone can say (dates, non-string keys) takes the form that JSON gives it.
     const value = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: MAX_ALIASES }) ?? null)) as unknown;
-    return { value, duplicates: [] };
+    return { value, duplicates: wanted ? repeatedKeys(document, lines) : [] };
   } catch (failure) {
     // Unresolved and exploding aliases are found only here, and so are cycles.
     throw newBadRequest(
       `error converting YAML to JSON: ${failure instanceof Error ? failure.message : String(failure)}`,
     );
   }
+}
+
+/** Adds what is not said yet. A message of several lines has its details in all but the first: each is a warning. */
+export function warnAll(warnings: string[], complaints: readonly string[]): void {
+  for (const complaint of complaints) {
+    const [first = "", ...details] = complaint.split("\n").map((line) => line.trim());
+    for (const each of details.length === 0 ? [first] : details) if (!warnings.includes(each)) warnings.push(each);
+  }
+}
+
+/** One message for all keys that a map sets twice. */
+function repeatedKeys(document: Document, lines: LineCounter): string[] {
+  const found: string[] = [];
+  visit(document, {
+    Map(_at, map) {
+      const seen = new Set<string>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        const name = String(key.value);
+        if (seen.has(name)) {
+          const { line } = lines.linePos(key.range?.[0] ?? 0);
+          found.push(`  line ${line}: key ${quote(name)} already set in map`);
+        }
+        seen.add(name);
+      }
+    },
+  });
+  return found.length === 0 ? [] : [["yaml: unmarshal errors:", ...found].join("\n")];
 }
 
 /** @throws StatusError BadRequest, UnsupportedMediaType */
@@ -92,7 +122,7 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   if (complaints.length > 0 && fieldValidation === "Strict") {
     throw newBadRequest(`${cannot}: strict decoding error: ${complaints.join(", ")}`);
   }
-  if (fieldValidation === "Warn") for (const each of complaints) if (!warnings.includes(each)) warnings.push(each);
+  if (fieldValidation === "Warn") warnAll(warnings, complaints);
   // An empty list means nothing anywhere else; here it asks to forget all managers.
   const forgets = isReset(object.metadata?.managedFields);
   if (kind.custom === undefined) pruneUnknown(object, kind.schemaName);
