@@ -205,6 +205,23 @@ describe("log files", () => {
     expect(seen).toEqual(["one", "two", "three", "four"]);
   });
 
+  test("reading waits a moment for the file of a container that runs, as while its log is rotated", async () => {
+    const file = path.join(folder, "moved.log");
+    const { signal } = new AbortController();
+    const read = async (running: boolean): Promise<string[]> => {
+      const lines: string[] = [];
+      const ended = async (): Promise<boolean> => !running;
+      for await (const { line } of readLogFile({ env, file, follow: false, ended, signal }))
+        lines.push(line.toString());
+      return lines;
+    };
+    await expect(read(false)).rejects.toMatchObject({ code: "NotFound" });
+    const lines = read(true);
+    await env.timers.sleep(60);
+    writeFileSync(file, stored("after"));
+    expect(await lines).toEqual(["after"]);
+  });
+
   test("following waits for a file that is not there yet, in a folder that is not there yet", async () => {
     const abort = new AbortController();
     const file = path.join(folder, "later.log");

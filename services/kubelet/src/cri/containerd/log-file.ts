@@ -10,6 +10,8 @@ import { LogDecoder } from "./log-decoder.ts";
 
 /** How often the container is asked whether it still runs, and the file is looked at without news of it. */
 const LOOK_AGAIN_MS = 1_000;
+const ROTATION_MS = 50;
+const ROTATION_LOOKS = 20;
 const CHUNK_BYTES = 64 * 1024;
 
 export interface LogFileOptions {
@@ -122,11 +124,17 @@ class LogFileReader {
   }
 
   async *lines(): AsyncIterable<LogLine> {
-    const { signal, file } = this.#options;
+    const { signal, file, env } = this.#options;
+    let looks = 0;
     for (let ask = true; !signal.aborted;) {
       // Asked before reading: what an ended container wrote is all there.
       const ended = this.#news === undefined || (ask && (await this.#options.ended()));
       yield* this.#rest();
+      // While a log is rotated there is no file for a moment.
+      if (this.#handle === undefined && ended && looks++ < ROTATION_LOOKS && !(await this.#options.ended())) {
+        await env.timers.sleep(ROTATION_MS);
+        continue;
+      }
       if (this.#handle === undefined && this.#news === undefined) {
         throw new CriError("NotFound", `the log file ${file} does not exist`);
       }
