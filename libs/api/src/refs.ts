@@ -10,6 +10,7 @@ export const NODES = core("nodes");
 export const PODS = core("pods");
 export const SERVICES = core("services");
 export const CONFIG_MAPS = core("configmaps");
+export const RESOURCE_QUOTAS = core("resourcequotas");
 export const SECRETS = core("secrets");
 export const SERVICE_ACCOUNTS = core("serviceaccounts");
 export const EVENTS = core("events");

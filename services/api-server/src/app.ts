@@ -29,6 +29,8 @@ import type { Authorizer, Pipeline } from "./pipeline/contract.ts";
 import type { AdmissionPlugin, ObjectSource, PipelineExtensions } from "./pipeline/extension.ts";
 import { createPipeline } from "./pipeline/pipeline.ts";
 import { bootstrap, type AdvertisedAddress } from "./registry/bootstrap.ts";
+import { createQuotaGuard } from "./quota/quota-guard.ts";
+import { runQuotaStatus } from "./quota/quota-status.ts";
 import { Committer } from "./registry/committer.ts";
 import { Registry } from "./registry/registry.ts";
 import { WatchCache } from "./watch-cache/watch-cache.ts";
@@ -86,7 +88,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
   const inUse = createAllocationIndex(cache);
   const allocator = createServiceAllocator({ random: env.random, clusterIps, nodePorts, inUse });
-  const committer = new Committer(storage, [allocator]);
+  const guarded = !(deps.disabledAdmission ?? []).includes("ResourceQuota");
+  const committer = new Committer(storage, guarded ? [allocator, createQuotaGuard(cache)] : [allocator]);
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
   const admission = new AdmissionChain(plugins(deps, cache, committer));
   const registry = new Registry({ env, cache, committer, admission });
@@ -133,6 +136,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
           const work = [
             runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading),
             runCompactor(deps, leading),
+            runQuotaStatus({ env, logger, cache, client: loopback }, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
           ];

@@ -18,6 +18,16 @@ export interface Contribution {
   readonly mutations: readonly Mutation[];
   /** Called with what the keys of `conditions` held when the write was refused; throws where a retry is in vain. */
   refused(current: readonly (StoredValue | undefined)[]): void;
+  /** Called with the versions of `mutations` once they are stored. */
+  committed?(rvs: readonly bigint[]): void;
+}
+
+/** The object to be stored (undefined: removed) and the one before; `state` lives as long as the request does. */
+export interface ContributionInput {
+  readonly context: WriteContext;
+  readonly next: KubeObject | undefined;
+  readonly old: KubeObject | undefined;
+  readonly state: Map<string, unknown>;
 }
 
 export interface Contributor {
@@ -28,16 +38,12 @@ export interface Contributor {
     readonly old: KubeObject | undefined;
     readonly state: Map<string, unknown>;
   }): void;
-  /**
-   * Called before each attempt with the object to be stored, which it may fill in, and the one before; `state` lives as
-   * long as the request does.
-   */
-  contribute(input: {
-    readonly context: WriteContext;
-    readonly next: KubeObject | undefined;
-    readonly old: KubeObject | undefined;
-    readonly state: Map<string, unknown>;
-  }): Contribution | undefined;
+  /** Commits of this process with the same key go one after the other; undefined: this one need not wait. */
+  turn?(input: ContributionInput): string | undefined;
+  /** Awaited before each attempt that has a turn. */
+  ready?(input: ContributionInput): Promise<void>;
+  /** Called before each attempt; may fill in the object that is to be stored. */
+  contribute(input: ContributionInput): Contribution | undefined;
 }
 
 export interface Change {
@@ -57,6 +63,8 @@ export type ChangeOutcome =
 export class Committer {
   readonly #storage: Storage;
   readonly #contributors: readonly Contributor[];
+  /** The last commit of each turn. */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(storage: Storage, contributors: readonly Contributor[]) {
     this.#storage = storage;
@@ -69,11 +77,35 @@ export class Committer {
 
   /** A dry run stops before the commit, after the contributors have filled in the object. */
   async commit(change: Change): Promise<ChangeOutcome> {
+    const { context, next, old, state } = change;
+    const input: ContributionInput = { context, next, old: old?.object, state };
+    for (const contributor of this.#contributors) {
+      const turn = contributor.turn?.(input);
+      if (turn !== undefined) {
+        return await this.#inTurn(turn, async () => {
+          await contributor.ready?.(input);
+          return await this.#attempt(change, input);
+        });
+      }
+    }
+    return await this.#attempt(change, input);
+  }
+
+  async #inTurn<T>(turn: string, act: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(turn) ?? Promise.resolve();
+    const mine = before.then(act, act);
+    this.#turns.set(turn, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#turns.get(turn) === mine) this.#turns.delete(turn);
+    }
+  }
+
+  async #attempt(change: Change, input: ContributionInput): Promise<ChangeOutcome> {
     const { context, next, old, name } = change;
     const { kind, namespace } = context;
-    const contributions = this.#contributors
-      .map((each) => each.contribute({ context, next, old: old?.object, state: change.state }))
-      .filter((each) => each !== undefined);
+    const contributions = this.#contributors.map((each) => each.contribute(input)).filter((each) => each !== undefined);
     const key = storageKey(kind, namespace, name);
     const stored = next === undefined ? undefined : encodeChecked(kind, next);
     if (context.dryRun) return { committed: true, object: versioned(change, stored, old?.rv ?? 0n) };
@@ -86,7 +118,10 @@ export class Committer {
     const own: Mutation = stored === undefined ? { op: "delete", key } : { op: "put", key, value: stored };
     const mutations = [own, ...leaseFence(change), ...contributions.flatMap((each) => each.mutations)];
     const result = await this.#storage.commit({ conditions, mutations });
-    if (result.committed) return { committed: true, object: versioned(change, stored, result.rvs[0]!) };
+    if (result.committed) {
+      tellCommitted(contributions, result.rvs);
+      return { committed: true, object: versioned(change, stored, result.rvs[0]!) };
+    }
     if (fence !== undefined && !fenceHolds(fence, result.current.at(-1))) refuseFenced(fence, result.current.at(-1));
     const current = result.current[0];
     const moved = current === undefined ? old !== undefined : current.rv !== old?.rv;
@@ -102,6 +137,15 @@ export class Committer {
   async read(kind: KindDefinition, namespace: string, name: string): Promise<CachedObject | undefined> {
     const found = await this.#storage.get(storageKey(kind, namespace, name));
     return found === undefined ? undefined : CachedObject.fromStored(kind, namespace, name, found.rv, found.value);
+  }
+}
+
+/** The contributions' mutations are the last ones. */
+function tellCommitted(contributions: readonly Contribution[], rvs: readonly bigint[]): void {
+  let at = rvs.length - contributions.reduce((sum, each) => sum + each.mutations.length, 0);
+  for (const contribution of contributions) {
+    contribution.committed?.(rvs.slice(at, at + contribution.mutations.length));
+    at += contribution.mutations.length;
   }
 }
 

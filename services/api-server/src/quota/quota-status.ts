@@ -1,0 +1,111 @@
+// Keeps the status of ResourceQuotas: what is in use of what there is. It is for people to read; the guard counts for itself.
+// Runs in the elected process.
+import { allKinds, type KindDefinition, RESOURCE_QUOTAS, type ResourceQuota } from "@coxswain/api";
+import { groupResource, isReason, type Quantity, quantityOf } from "@coxswain/apimachinery";
+import type { ResourceClient } from "@coxswain/client";
+import type { Logger } from "@coxswain/component-base";
+import { isAbort, type Env } from "@coxswain/env";
+import type { WatchCache } from "../watch-cache/watch-cache.ts";
+import { usedOf } from "./quota-guard.ts";
+
+/** Changes of this long are counted together. */
+const PAUSE_MS = 200;
+const RETRY_MS = 1_000;
+
+interface StatusDeps {
+  readonly env: Env;
+  readonly logger: Logger;
+  readonly cache: WatchCache;
+  readonly client: ResourceClient;
+}
+
+/** Works until `signal` aborts. Costs nothing but a list of no quotas where there are none. */
+export async function runQuotaStatus(deps: StatusDeps, signal: AbortSignal): Promise<void> {
+  const { env, logger, cache } = deps;
+  while (!signal.aborted) {
+    // Listening begins before counting, so that no change falls between the two.
+    const next = new ChangeOfQuotas(cache, signal);
+    try {
+      for (const { object } of cache.list(RESOURCE_QUOTAS)) await refresh(deps, object);
+      await next.happened;
+      await env.timers.sleep(PAUSE_MS, signal);
+    } catch (error) {
+      if (isAbort(error) || signal.aborted) return;
+      logger.warn({ error: String(error) }, "could not refresh the status of quotas, will try again");
+      await env.timers.sleep(RETRY_MS, signal).catch((stop: unknown) => {
+        if (!isAbort(stop)) throw stop;
+      });
+    } finally {
+      next.stop();
+    }
+  }
+}
+
+/** The next change of a quota, or of anything that a quota counts. */
+class ChangeOfQuotas {
+  /** Resolves at the change, and where the signal aborts. */
+  readonly happened: Promise<void>;
+  readonly #stops: (() => void)[] = [];
+
+  constructor(cache: WatchCache, signal: AbortSignal) {
+    const counted = new Map<string, { group: string; resource: string }>([["", RESOURCE_QUOTAS]]);
+    for (const { object } of cache.list(RESOURCE_QUOTAS)) {
+      for (const kind of countedKinds(object)) counted.set(groupResource(kind), kind);
+    }
+    this.happened = new Promise<void>((resolve) => {
+      for (const kind of counted.values()) this.#stops.push(cache.onChange(kind, resolve));
+      const aborted = (): void => resolve();
+      signal.addEventListener("abort", aborted, { once: true });
+      this.#stops.push(() => signal.removeEventListener("abort", aborted));
+      if (signal.aborted) resolve();
+    });
+  }
+
+  stop(): void {
+    for (const stop of this.#stops) stop();
+  }
+}
+
+/** The kinds that the names of the quota speak of. */
+function countedKinds(quota: ResourceQuota): KindDefinition[] {
+  const names = Object.keys(quota.spec?.hard ?? {});
+  return allKinds().filter((kind) => {
+    if (!kind.stored || !kind.namespaced) return false;
+    const id = groupResource(kind);
+    if (names.includes(`count/${id}`)) return true;
+    if (kind.group !== "") return false;
+    if (kind.resource === "pods") {
+      return names.some((name) =>
+        /^(pods|cpu|memory|ephemeral-storage|hugepages-.*|limits\..*|requests\.(?!storage$).*)$/.test(name),
+      );
+    }
+    return names.some(
+      (name) =>
+        name === kind.resource ||
+        name.startsWith(`${kind.resource}.`) ||
+        (kind.resource === "persistentvolumeclaims" && /storage/.test(name)),
+    );
+  });
+}
+
+async function refresh({ cache, client }: StatusDeps, quota: ResourceQuota): Promise<void> {
+  const { namespace = "" } = quota.metadata ?? {};
+  const used = new Map<string, Quantity>();
+  for (const kind of countedKinds(quota)) {
+    for (const [name, amount] of usedOf(cache, quota, kind, namespace)) {
+      used.set(name, used.get(name)?.add(amount) ?? amount);
+    }
+  }
+  const hard = quota.spec?.hard ?? {};
+  const shown = Object.fromEntries(
+    Object.keys(hard).map((name) => [name, (used.get(name) ?? quantityOf(0)).toString()]),
+  );
+  const same = JSON.stringify([quota.status?.hard ?? {}, quota.status?.used ?? {}]) === JSON.stringify([hard, shown]);
+  if (same) return;
+  try {
+    await client.update(RESOURCE_QUOTAS, { ...quota, status: { hard, used: shown } }, { subresource: "status" });
+  } catch (error) {
+    // Somebody changed it meanwhile: that change wakes us again.
+    if (!isReason(error, "NotFound", "Conflict")) throw error;
+  }
+}

@@ -1,0 +1,168 @@
+// What objects count for against a ResourceQuota, and which quotas count them. Pure.
+// https://kubernetes.io/docs/concepts/policy/resource-quotas/
+import {
+  type KindDefinition,
+  type PersistentVolumeClaim,
+  type Pod,
+  type PodSpec,
+  qosClass,
+  type ResourceQuota,
+  type ScopedResourceSelectorRequirement,
+  type Service,
+} from "@coxswain/api";
+import {
+  groupResource,
+  isQuantity,
+  type KubeObject,
+  parseQuantity,
+  type Quantity,
+  quantityOf,
+} from "@coxswain/apimachinery";
+import { podDemand } from "../admission/limit-ranger.ts";
+
+export type Usage = ReadonlyMap<string, Quantity>;
+type KindRef = Pick<KindDefinition, "group" | "resource">;
+
+const ONE = quantityOf(1);
+/** Kinds that have a name of their own among the resources, besides count/…. */
+const BY_NAME = new Set([
+  "configmaps",
+  "persistentvolumeclaims",
+  "replicationcontrollers",
+  "resourcequotas",
+  "secrets",
+  "services",
+]);
+
+/** What one object counts for, by the names that quotas use. */
+export function usageOf(kind: KindRef, object: KubeObject): Usage {
+  const usage = new Map<string, Quantity>();
+  add(usage, `count/${groupResource(kind)}`, ONE);
+  if (kind.group !== "") return usage;
+  if (kind.resource === "pods") addPod(usage, object);
+  if (BY_NAME.has(kind.resource)) add(usage, kind.resource, ONE);
+  if (kind.resource === "services") addService(usage, object);
+  if (kind.resource === "persistentvolumeclaims") addClaim(usage, object);
+  return usage;
+}
+
+function add(usage: Map<string, Quantity>, name: string, amount: Quantity): void {
+  usage.set(name, usage.get(name)?.add(amount) ?? amount);
+}
+
+export function sumOf(usages: Iterable<Usage>): Map<string, Quantity> {
+  const sum = new Map<string, Quantity>();
+  for (const usage of usages) for (const [name, amount] of usage) add(sum, name, amount);
+  return sum;
+}
+
+/** A pod that is over keeps its place among the objects, and needs nothing else. */
+function addPod(usage: Map<string, Quantity>, pod: Pod): void {
+  const { phase } = pod.status ?? {};
+  if (phase === "Succeeded" || phase === "Failed" || pod.spec === undefined) return;
+  add(usage, "pods", ONE);
+  const { requests, limits } = podDemand(pod.spec);
+  const overhead = Object.entries(pod.spec.overhead ?? {});
+  for (const [name, value] of [...Object.entries(requests), ...overhead]) {
+    if (!isQuantity(value)) continue;
+    const amount = parseQuantity(value);
+    add(usage, `requests.${name}`, amount);
+    if (!name.includes("/")) add(usage, name, amount);
+  }
+  for (const [name, value] of [...Object.entries(limits), ...overhead.filter(([name]) => limits[name] !== undefined)]) {
+    if (isQuantity(value)) add(usage, `limits.${name}`, parseQuantity(value));
+  }
+}
+
+function addService(usage: Map<string, Quantity>, { spec }: Service): void {
+  const balanced = spec?.type === "LoadBalancer";
+  if (balanced) add(usage, "services.loadbalancers", ONE);
+  const allocates = spec?.type === "NodePort" || (balanced && spec.allocateLoadBalancerNodePorts !== false);
+  if (allocates) add(usage, "services.nodeports", quantityOf(spec?.ports?.length ?? 0));
+}
+
+function addClaim(usage: Map<string, Quantity>, { spec }: PersistentVolumeClaim): void {
+  const request = spec?.resources?.requests?.["storage"];
+  const className = spec?.storageClassName;
+  if (className) add(usage, `${className}.storageclass.storage.k8s.io/persistentvolumeclaims`, ONE);
+  if (request === undefined || !isQuantity(request)) return;
+  add(usage, "requests.storage", parseQuantity(request));
+  if (className) add(usage, `${className}.storageclass.storage.k8s.io/requests.storage`, parseQuantity(request));
+}
+
+/** True where the quota counts the object at all: all of its scopes must fit. */
+export function quotaCounts(quota: ResourceQuota, kind: KindRef, object: KubeObject): boolean {
+  const selected = quota.spec?.scopeSelector?.matchExpressions ?? [];
+  const scopes: ScopedResourceSelectorRequirement[] = [
+    ...(quota.spec?.scopes ?? []).map((scopeName) => ({ scopeName, operator: "Exists" })),
+    ...selected,
+  ];
+  if (scopes.length === 0) return true;
+  if (kind.group !== "" || kind.resource !== "pods") return false;
+  return scopes.every((scope) => podFits(scope, (object as Pod).spec ?? { containers: [] }));
+}
+
+function podFits({ scopeName, operator, values = [] }: ScopedResourceSelectorRequirement, spec: PodSpec): boolean {
+  switch (scopeName) {
+    case "Terminating":
+      return spec.activeDeadlineSeconds !== undefined;
+    case "NotTerminating":
+      return spec.activeDeadlineSeconds === undefined;
+    case "BestEffort":
+      return qosClass(spec) === "BestEffort";
+    case "NotBestEffort":
+      return qosClass(spec) !== "BestEffort";
+    case "PriorityClass":
+      return classFits(operator, values, spec.priorityClassName ?? "");
+    case "CrossNamespacePodAffinity":
+      return looksAcrossNamespaces(spec);
+    default:
+      return false;
+  }
+}
+
+function classFits(operator: string, values: readonly string[], name: string): boolean {
+  if (operator === "In") return values.includes(name);
+  if (operator === "NotIn") return !values.includes(name);
+  return (name !== "") === (operator === "Exists");
+}
+
+function looksAcrossNamespaces({ affinity }: PodSpec): boolean {
+  return [affinity?.podAffinity, affinity?.podAntiAffinity].some((each) => {
+    const preferred = each?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+    const terms = [
+      ...(each?.requiredDuringSchedulingIgnoredDuringExecution ?? []),
+      ...preferred.map((term) => term.podAffinityTerm),
+    ];
+    return terms.some((term) => (term?.namespaces?.length ?? 0) > 0 || term?.namespaceSelector !== undefined);
+  });
+}
+
+/** "limits.cpu for: c" for each computing resource of the quota that a container of the pod leaves open. */
+export function unspecified(quota: ResourceQuota, pod: Pod): string[] {
+  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
+  return Object.keys(quota.spec?.hard ?? {})
+    .filter((name) => /^((requests|limits)\.)?(cpu|memory)$/.test(name))
+    .toSorted()
+    .flatMap((name) => {
+      const bare = name.replace(/^(requests|limits)\./, "");
+      const lacking = containers.filter(({ resources }) => {
+        const limit = resources?.limits?.[bare];
+        return name.startsWith("limits.") ? limit === undefined : (resources?.requests?.[bare] ?? limit) === undefined;
+      });
+      const names = lacking.map((container) => container.name).toSorted();
+      return names.length === 0 ? [] : [`${name} for: ${names.join(",")}`];
+    });
+}
+
+/** The names of the quota that `used` and `added` together exceed. */
+export function exceeded(quota: ResourceQuota, used: Usage, added: Usage): string[] {
+  return Object.entries(quota.spec?.hard ?? {})
+    .filter(([name, hard]) => {
+      const more = added.get(name);
+      if (more === undefined || more.sign() <= 0 || !isQuantity(hard)) return false;
+      return (used.get(name)?.add(more) ?? more).compare(parseQuantity(hard)) > 0;
+    })
+    .map(([name]) => name)
+    .toSorted();
+}

@@ -1,0 +1,151 @@
+// ResourceQuota: what counts, what is refused, that it is exact under concurrency and across api-servers, and its status.
+import type { Pod, ResourceQuota } from "@coxswain/api";
+import { NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
+import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { quotaCounts, usageOf } from "../src/quota/usage.ts";
+import { startTestServer, type TestServer } from "./test-server.ts";
+
+let first: TestServer;
+let second: TestServer;
+beforeAll(async () => {
+  first = await startTestServer();
+  second = await startTestServer({ store: first.store });
+});
+afterAll(async () => {
+  await Promise.all([first.stop(), second.stop()]);
+});
+
+const turn = (): Promise<unknown> => new Promise((resolve) => first.env.timers.defer(() => resolve(undefined)));
+
+/** Creates it, and waits until both caches have it. */
+async function make<T extends KubeObject>(ref: ResourceRef, object: T): Promise<T> {
+  const made = await first.client.create(ref, object);
+  const { name = "", namespace = "" } = made.metadata ?? {};
+  for (const { api } of [first, second]) while (api.source.get(ref, namespace, name) === undefined) await turn();
+  return made;
+}
+
+async function namespaceWith(name: string, spec: ResourceQuota["spec"]): Promise<void> {
+  await make(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
+  const metadata = { name: "q", namespace: name };
+  await make<ResourceQuota>(RESOURCE_QUOTAS, { apiVersion: "v1", kind: "ResourceQuota", metadata, spec });
+}
+
+const pod = (
+  namespace: string,
+  name: string,
+  requests: Record<string, string> = { cpu: "100m" },
+  spec: object = {},
+): Pod => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace },
+  spec: { containers: [{ name: "c", image: "i", resources: { requests } }], ...spec },
+});
+const configMap = (namespace: string, name: string): KubeObject => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name, namespace },
+});
+const CONFIG_MAPS: ResourceRef = { group: "", version: "v1", resource: "configmaps" };
+
+test("more than there is room for is refused, in upstream's words", async () => {
+  await namespaceWith("words", { hard: { pods: "2", "requests.cpu": "250m" } });
+  await first.client.create(PODS, pod("words", "a"));
+  await first.client.create(PODS, pod("words", "b"));
+  await expect(first.client.create(PODS, pod("words", "c"))).rejects.toMatchObject({
+    reason: "Forbidden",
+    code: 403,
+    message:
+      'pods "c" is forbidden: exceeded quota: q, requested: pods=1,requests.cpu=100m, used: pods=2,requests.cpu=200m, limited: pods=2,requests.cpu=250m',
+  });
+  await expect(first.client.create(PODS, pod("words", "d", {}))).rejects.toThrow(
+    'pods "d" is forbidden: failed quota: q: must specify requests.cpu for: c',
+  );
+});
+
+test("room that a deletion gives back is there again", async () => {
+  await namespaceWith("again", { hard: { configmaps: "1" } });
+  await first.client.create(CONFIG_MAPS, configMap("again", "a"));
+  await expect(first.client.create(CONFIG_MAPS, configMap("again", "b"))).rejects.toThrow("exceeded quota: q");
+  await first.client.delete(CONFIG_MAPS, { namespace: "again", name: "a" });
+  await first.client.create(CONFIG_MAPS, configMap("again", "b"));
+});
+
+test("exactly as many as there is room for, through two api-servers at once", async () => {
+  await namespaceWith("crowd", { hard: { "count/configmaps": "17" } });
+  const attempts = Array.from({ length: 60 }, (_, index) => {
+    const { client } = index % 2 === 0 ? first : second;
+    return client.create(CONFIG_MAPS, configMap("crowd", `c-${index}`));
+  });
+  const outcomes = await Promise.allSettled(attempts);
+  const refused = outcomes.filter((each) => each.status === "rejected");
+  expect(outcomes.length - refused.length).toBe(17);
+  for (const each of refused) expect(String(each.reason)).toContain("exceeded quota: q");
+  const { items } = await first.client.list(CONFIG_MAPS, { namespace: "crowd" });
+  expect(items).toHaveLength(17);
+});
+
+test("an update that needs more is counted too", async () => {
+  await namespaceWith("ports", { hard: { "services.nodeports": "1" } });
+  const service = (name: string, type: string): KubeObject & { spec: object } => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name, namespace: "ports" },
+    spec: { type, ports: [{ port: 80 }] },
+  });
+  await first.client.create(SERVICES, service("a", "NodePort"));
+  const plain = await first.client.create(SERVICES, service("b", "ClusterIP"));
+  const asked = { ...plain, spec: { ...plain.spec, type: "NodePort" } };
+  await expect(first.client.update(SERVICES, asked)).rejects.toThrow(
+    'services "b" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=1, limited: services.nodeports=1',
+  );
+});
+
+test("its status tells what is in use", async () => {
+  await namespaceWith("status", { hard: { pods: "5", "requests.cpu": "1" } });
+  await first.client.create(PODS, pod("status", "a"));
+  const read = () => first.client.get<ResourceQuota>(RESOURCE_QUOTAS, { namespace: "status", name: "q" });
+  while ((await read()).status?.used?.["pods"] !== "1") await turn();
+  expect((await read()).status).toEqual({
+    hard: { pods: "5", "requests.cpu": "1" },
+    used: { pods: "1", "requests.cpu": "100m" },
+  });
+});
+
+const KIND = { group: "", resource: "pods" };
+test.each<[string, ResourceQuota["spec"], object, boolean]>([
+  ["none", {}, {}, true],
+  ["best effort", { scopes: ["BestEffort"] }, {}, false],
+  ["not best effort", { scopes: ["NotBestEffort"] }, {}, true],
+  ["ends by itself", { scopes: ["Terminating"] }, { activeDeadlineSeconds: 5 }, true],
+  ["does not", { scopes: ["Terminating"] }, {}, false],
+  [
+    "of a class",
+    { scopeSelector: { matchExpressions: [{ scopeName: "PriorityClass", operator: "In", values: ["high"] }] } },
+    { priorityClassName: "high" },
+    true,
+  ],
+  [
+    "of another class",
+    { scopeSelector: { matchExpressions: [{ scopeName: "PriorityClass", operator: "In", values: ["high"] }] } },
+    { priorityClassName: "low" },
+    false,
+  ],
+])("scope: %s", (_, spec, more, counts) => {
+  expect(quotaCounts({ spec }, KIND, pod("n", "p", { cpu: "1" }, more))).toBe(counts);
+});
+
+test("a pod that is over counts as an object and no more", () => {
+  const over = { ...pod("n", "p"), status: { phase: "Succeeded" } };
+  expect([...usageOf(KIND, over).keys()]).toEqual(["count/pods"]);
+  expect(
+    Object.fromEntries([...usageOf(KIND, pod("n", "p"))].map(([name, amount]) => [name, amount.toString()])),
+  ).toEqual({
+    "count/pods": "1",
+    pods: "1",
+    cpu: "100m",
+    "requests.cpu": "100m",
+  });
+});
