@@ -62,6 +62,37 @@ test("strategic: other directives", () => {
   expect(() => apply({ $patch: "what" })).toThrow(StatusError);
 });
 
+test("strategic: what is cleared need not be among the keys that are retained", () => {
+  const apply = (patch: unknown): unknown => applyStrategicMergePatch(document, { strategy: patch }, schema);
+  const recreate = { $retainKeys: ["type"], type: "Recreate", rollingUpdate: null };
+  expect(apply(recreate)).toHaveProperty("strategy", { type: "Recreate" });
+  expect(() => apply({ ...recreate, rollingUpdate: {} })).toThrow("$retainKeys");
+});
+
+test("strategic: an order that its list does not follow is refused", () => {
+  const order = { "$setElementOrder/containers": [{ name: "a" }, { name: "b" }] };
+  const apply = (containers: unknown): unknown => applyStrategicMergePatch(document, { ...order, containers }, schema);
+  expect(() => apply([{ name: "b" }, { name: "a" }])).toThrow("doesn't match");
+  expect(() => apply([{ name: "c" }])).toThrow("doesn't match");
+  expect(() =>
+    apply([
+      { name: "b", image: "3" },
+      { name: "z", $patch: "delete" },
+    ]),
+  ).not.toThrow();
+});
+
+test("strategic: new elements take the places of deleted ones", () => {
+  const live = { containers: [{ name: "gone" }, { name: "mine" }, { name: "other" }] };
+  const patch = {
+    "$setElementOrder/containers": [{ name: "mine" }, { name: "new" }],
+    containers: [{ name: "new" }, { name: "gone", $patch: "delete" }],
+  };
+  expect(applyStrategicMergePatch(live, patch, schema)).toEqual({
+    containers: [{ name: "mine" }, { name: "other" }, { name: "new" }],
+  });
+});
+
 test("merge patch: the cases of RFC 7386", () => {
   expect(applyMergePatch({ a: "b", c: { d: "e", f: "g" } }, { a: "z", c: { f: null } })).toEqual({
     a: "z",

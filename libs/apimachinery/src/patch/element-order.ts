@@ -1,6 +1,8 @@
 // The order of a merged list: elements that the patch orders come in its order, all others stay where the server had them
 // relative to those.
 import { deepEqual, isJsonObject } from "../deep.ts";
+import { newBadRequest } from "../status-factories.ts";
+import { DIRECTIVE } from "./directives.ts";
 
 /** `merged` reordered. With a merge key, elements of `order` and `before` are matched by it, else by value. */
 export function normalizeOrder(
@@ -30,6 +32,41 @@ export function normalizeOrder(
     result.push(each.element);
   }
   return [...result, ...serverOnly.slice(next).map((each) => each.element)];
+}
+
+/**
+ * The order that the server's elements have once a patch has deleted some: new elements take the places that became free at
+ * the end, and so come to be ordered against the server's own. Upstream's lists do so in memory, and clients see it.
+ */
+export function serverOrder(
+  before: readonly unknown[],
+  merged: readonly unknown[],
+  patch: readonly unknown[],
+  mergeKey: string,
+): unknown[] {
+  const isIn = (list: readonly unknown[], element: unknown): boolean =>
+    list.some((each) => deepEqual(idOf(each, mergeKey), idOf(element, mergeKey)));
+  const kept = before.filter((element) => isIn(merged, element));
+  const added = patch.filter((element) => isIn(merged, element) && !isIn(before, element));
+  return [...kept, ...added].slice(0, before.length);
+}
+
+/** Throws BadRequest where the elements of `patch` that are not deleted are not in the order that `directive` gives. */
+export function checkOrder(
+  directive: string,
+  order: readonly unknown[],
+  patch: readonly unknown[],
+  mergeKey: string | undefined,
+): void {
+  let at = 0;
+  for (const element of patch) {
+    if (isJsonObject(element) && element[DIRECTIVE] !== undefined) continue;
+    while (at < order.length && !deepEqual(idOf(order[at], mergeKey), idOf(element, mergeKey))) at++;
+    if (at++ >= order.length) {
+      const [given, wanted] = [JSON.stringify(patch), JSON.stringify(order)];
+      throw newBadRequest(`The order in patch list:\n${given}\n doesn't match ${directive} list:\n${wanted}\n`);
+    }
+  }
 }
 
 function idOf(element: unknown, mergeKey: string | undefined): unknown {

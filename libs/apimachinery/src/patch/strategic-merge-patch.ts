@@ -13,7 +13,7 @@ import {
   withoutDirectives,
   withoutNulls,
 } from "./directives.ts";
-import { normalizeOrder } from "./element-order.ts";
+import { checkOrder, normalizeOrder, serverOrder } from "./element-order.ts";
 
 type JsonObject = Record<string, unknown>;
 
@@ -51,7 +51,8 @@ function retained(original: JsonObject, patch: JsonObject): JsonObject {
   if (keep === undefined) return copy;
   if (!Array.isArray(keep)) throw newBadRequest(`${RETAIN_KEYS} directive is not a list`);
   for (const key of Object.keys(patch)) {
-    if (key !== RETAIN_KEYS && key !== DIRECTIVE && !keep.includes(key) && !key.startsWith("$")) {
+    // What the patch clears need not be named: clearing it and not keeping it are the same.
+    if (patch[key] !== null && key !== RETAIN_KEYS && !keep.includes(key) && !key.startsWith("$")) {
       throw newBadRequest(`${RETAIN_KEYS} directive doesn't name the field ${JSON.stringify(key)} of the patch`);
     }
   }
@@ -105,6 +106,7 @@ function applyElementOrders(result: JsonObject, patch: JsonObject, schema: Patch
     if (change === null || (change !== undefined && !Array.isArray(change))) continue;
     if (current !== undefined && !Array.isArray(current)) continue;
     const key = field?.mergeKey;
+    if (change !== undefined) checkOrder(directive, order, change, key);
     const removed = getOwn(patch, DELETE_FROM_PRIMITIVE_LIST + name);
     const before = Array.isArray(current) ? current : [];
     const merged =
@@ -112,7 +114,8 @@ function applyElementOrders(result: JsonObject, patch: JsonObject, schema: Patch
         ? (withoutDirectives(withoutNulls(change)) as unknown[])
         : mergeLists(before, change ?? [], field ?? { strategies: [], schema: undefined }, mergeObjects);
     const kept = Array.isArray(removed) ? merged.filter((each) => !removed.includes(each)) : merged;
-    setOwn(result, name, normalizeOrder(kept, order, before, key));
+    const server = key === undefined ? before : serverOrder(before, merged, change ?? [], key);
+    setOwn(result, name, normalizeOrder(kept, order, server, key));
     done.add(name);
     done.add(DELETE_FROM_PRIMITIVE_LIST + name);
   }
