@@ -1,6 +1,6 @@
 // Server-side apply through the pipeline: who owns what after each kind of write, what conflicts say, what is refused.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CONFIG_MAPS, DEPLOYMENTS, PODS, type Deployment } from "@coxswain/api";
+import { CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, PODS, type Deployment } from "@coxswain/api";
 import type { KubeObject, ManagedFieldsEntry, ResourceRef } from "@coxswain/apimachinery";
 import { type FieldSet, showPaths } from "@coxswain/apimachinery/managed-fields/index";
 import type { ApiRequest, ApiResult, RequestOptions } from "../src/pipeline/contract.ts";
@@ -290,5 +290,75 @@ describe("other writes", () => {
     const bound = await get("w", PODS);
     expect((bound["spec"] as { nodeName?: string }).nodeName).toBe("n");
     expect(Object.values(managersOf(bound)).flat()).not.toContain(".spec.nodeName");
+  });
+});
+
+describe("custom resources", () => {
+  const ref = { group: "stable.example.com", version: "v1", resource: "crontabs" };
+  const tab = (parts: object): object => ({
+    apiVersion: "stable.example.com/v1",
+    kind: "CronTab",
+    metadata: { name: "tab" },
+    ...parts,
+  });
+  const list = {
+    type: "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+    items: { type: "object", required: ["name"], properties: { name: { type: "string" }, v: { type: "string" } } },
+  };
+  const schema = {
+    type: "object",
+    properties: {
+      spec: {
+        type: "object",
+        properties: { replicas: { type: "integer" }, args: list, image: { type: "string", default: "cron:1" } },
+      },
+      extra: { type: "object", additionalProperties: { type: "string" } },
+      status: { type: "object", properties: { replicas: { type: "integer" } } },
+    },
+  };
+  const subresources = {
+    status: {},
+    scale: { specReplicasPath: ".spec.replicas", statusReplicasPath: ".status.replicas" },
+  };
+
+  beforeAll(async () => {
+    const { group, resource: plural, version: name } = ref;
+    await server.client.create(CUSTOM_RESOURCE_DEFINITIONS, {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: `${plural}.${group}` },
+      spec: {
+        group,
+        names: { plural, kind: "CronTab" },
+        scope: "Namespaced",
+        versions: [{ name, served: true, storage: true, schema: { openAPIV3Schema: schema }, subresources }],
+      },
+    });
+  });
+
+  test("merge by the lists of their schema; defaults are nobody's; the status is its endpoint's", async () => {
+    await expect.poll(() => server.client.list(ref, { namespace: "default" }).catch(() => undefined)).toBeDefined();
+    const call = { ref, name: "tab" };
+    const spec = { replicas: 1, args: [{ name: "a", v: "1" }] };
+    const created = objectOf(await apply("me", tab({ spec }), call));
+    expect(created).toMatchObject({ spec: { image: "cron:1" } });
+    const own = [".spec.replicas", '.spec.args[name="a"]', '.spec.args[name="a"].name', '.spec.args[name="a"].v'];
+    expect(managersOf(created)).toEqual({ "me Apply": own });
+    const both = objectOf(await apply("you", tab({ spec: { args: [{ name: "b" }] } }), call));
+    expect(both).toMatchObject({ spec: { args: [{ name: "a", v: "1" }, { name: "b" }] } });
+    await expect(apply("you", tab({ spec: { replicas: 2 } }), call)).rejects.toMatchObject({
+      message: 'Apply failed with 1 conflict: conflict with "me": .spec.replicas',
+    });
+    const patch = { metadata: { labels: { x: "y" } }, extra: { k: "v" }, status: { replicas: 1 } };
+    const merge = "application/merge-patch+json";
+    const after = objectOf(await send("patch", merge, patch, { ...call, subresource: "status", userAgent: "ctl/1" }));
+    expect(managersOf(after)["ctl Update status"]).toEqual([".status", ".status.replicas"]);
+    const scale = { apiVersion: "autoscaling/v1", kind: "Scale", metadata: { name: "tab" }, spec: { replicas: 3 } };
+    const forced = { ...call, subresource: "scale", options: { force: "true" } };
+    expect(await apply("hpa", scale, forced)).toMatchObject({ document: { spec: { replicas: 3 } } });
+    const scaled = await get("tab", ref);
+    expect(managersOf(scaled)).toMatchObject({ "hpa Apply scale": [".spec.replicas"], "me Apply": own.slice(1) });
   });
 });

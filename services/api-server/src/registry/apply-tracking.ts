@@ -21,6 +21,8 @@ const UNTRACKED: ReadonlySet<string> = new Set(["binding", "eviction"]);
 const STATUS = pathSet(["f:status"]);
 const SPEC = pathSet(["f:spec"]);
 
+const CUSTOM_STATUS_KEEPS = union(SPEC, pathSet(["f:metadata"]));
+
 /** What a status update keeps from the stored object besides the spec. */
 const STATUS_KEEPS: ReadonlyMap<string, FieldSet> = new Map([
   ["apps/deployments", pathSet(["f:metadata", "f:labels"])],
@@ -31,6 +33,7 @@ const STATUS_KEEPS: ReadonlyMap<string, FieldSet> = new Map([
 export function resetFields(kind: KindDefinition, subresource: string): FieldSet {
   if (subresource === "") return kind.hasStatus ? STATUS : EMPTY_SET;
   if (subresource !== "status") return EMPTY_SET;
+  if (kind.custom !== undefined) return CUSTOM_STATUS_KEEPS;
   const more = kind.statusResets?.();
   return union(SPEC, more ?? STATUS_KEEPS.get(`${kind.group}/${kind.resource}`) ?? EMPTY_SET);
 }
@@ -59,7 +62,10 @@ export function trackWrite(
   nowMs: number,
 ): ManagedFieldsEntry[] | undefined {
   if (UNTRACKED.has(context.subresource)) return old?.metadata?.managedFields;
-  return managedFieldsAfterUpdate(old, object, typeOf(context.kind), writerOf(context, nowMs));
+  // A custom resource's status endpoint takes the status and nothing else, whatever other members the kind has.
+  const statusOnly = context.kind.custom !== undefined && context.subresource === "status" && old !== undefined;
+  const next = statusOnly ? { ...old, status: (object as { status?: unknown }).status } : object;
+  return managedFieldsAfterUpdate(old, next, typeOf(context.kind), writerOf(context, nowMs));
 }
 
 export function setManagedFields(object: KubeObject, entries: ManagedFieldsEntry[] | undefined): void {
