@@ -12,6 +12,7 @@ const entries: Record<string, string> = {
   cli: "bin/src/main.ts",
   supervisor: "libs/cluster/src/supervisor-main.ts",
   pki: "libs/cluster/src/pki-main.ts",
+  "compose-node": "libs/cluster/src/compose-node-main.ts",
   gateway: "libs/cluster/src/gateway/gateway-main.ts",
   "api-server": "services/api-server/src/main.ts",
   scheduler: "services/scheduler/src/main.ts",
@@ -39,7 +40,11 @@ const etcd3Protos: Plugin = {
       const source = readFileSync(file, "utf8");
       const call = /\(0, proto_loader_1\.loadSync\)\(`\$\{__dirname\}\/\.\.\/proto\/rpc\.proto`, /;
       if (!call.test(source)) throw new Error(`${file} no longer loads its protos as expected`);
-      const types = protobuf.loadSync(path.join(path.dirname(file), "../proto/rpc.proto")).toJSON();
+      // With names as the .proto file has them: etcd3 speaks of request_put, and what it cannot name is left out in silence.
+      const loaded = new protobuf.Root().loadSync(path.join(path.dirname(file), "../proto/rpc.proto"), {
+        keepCase: true,
+      });
+      const types = loaded.toJSON();
       return { contents: source.replace(call, () => `(0, proto_loader_1.fromJSON)(${JSON.stringify(types)}, `) };
     });
   },
