@@ -8,6 +8,7 @@ import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
 import { certificateRequestor } from "./admission/certificate-requestor.ts";
 import { AdmissionChain } from "./admission/chain.ts";
+import { createClaimResize } from "./admission/claim-resize.ts";
 import { createDefaultIngressClass, createDefaultStorageClass } from "./admission/default-classes.ts";
 import { createLimitRanger } from "./admission/limit-ranger.ts";
 import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
@@ -191,6 +192,7 @@ function plugins(deps: ApiServerDeps, cache: WatchCache, committer: Committer): 
     createPriority(cache, (name) => read("priorityclasses", "", name)),
     defaultTolerationSeconds,
     createDefaultStorageClass(cache),
+    createClaimResize(cache),
     createRuntimeClass(cache, (name) => read("runtimeclasses", "", name)),
     certificateRequestor,
     createDefaultIngressClass(cache),

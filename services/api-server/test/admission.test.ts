@@ -178,6 +178,33 @@ test("claims and Ingresses that name no class get the default one", async () => 
   expect((await server.client.create(INGRESSES, ingress)).spec?.ingressClassName).toBe("front");
 });
 
+test("a claim grows where it is bound and its class allows it", async () => {
+  const storageClass = (name: string, allowVolumeExpansion: boolean): KubeObject & Record<string, unknown> => ({
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name },
+    provisioner: "example.com/disk",
+    allowVolumeExpansion,
+  });
+  await make(STORAGE_CLASSES, storageClass("stiff", false));
+  await make(STORAGE_CLASSES, storageClass("elastic", true));
+  const bound = async (name: string, storageClassName: string): Promise<PersistentVolumeClaim> => {
+    const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, storageClassName };
+    const metadata = { name, namespace: "default" };
+    const made = await make(CLAIMS, { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata, spec });
+    return await server.client.update(CLAIMS, { ...made, status: { phase: "Bound" } }, { subresource: "status" });
+  };
+  const grown = (claim: PersistentVolumeClaim): PersistentVolumeClaim => ({
+    ...claim,
+    spec: { ...claim.spec, resources: { requests: { storage: "2Gi" } } },
+  });
+  await expect(server.client.update(CLAIMS, grown(await bound("stiff", "stiff")))).rejects.toThrow(
+    'persistentvolumeclaims "stiff" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize',
+  );
+  const after = await server.client.update(CLAIMS, grown(await bound("elastic", "elastic")));
+  expect(after.spec?.resources?.requests?.["storage"]).toBe("2Gi");
+});
+
 test("a runtime adds what it costs and where it is", async () => {
   await make(RUNTIME_CLASSES, {
     apiVersion: "node.k8s.io/v1",
