@@ -6,6 +6,7 @@ import type { BaseDeps, UserInfo } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
+import { createCertificateApproval, createCertificateSigning } from "./admission/certificate-permissions.ts";
 import { certificateRequestor } from "./admission/certificate-requestor.ts";
 import { AdmissionChain } from "./admission/chain.ts";
 import { createClaimResize } from "./admission/claim-resize.ts";
@@ -92,7 +93,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const guarded = !(deps.disabledAdmission ?? []).includes("ResourceQuota");
   const committer = new Committer(storage, guarded ? [allocator, createQuotaGuard(cache)] : [allocator]);
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
-  const admission = new AdmissionChain(plugins(deps, cache, committer));
+  const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer));
   const registry = new Registry({ env, cache, committer, admission });
   const { review, issueToken } = deps;
   const pipeline = createPipeline({
@@ -175,7 +176,12 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 }
 
 /** In upstream's order. */
-function plugins(deps: ApiServerDeps, cache: WatchCache, committer: Committer): AdmissionPlugin[] {
+function plugins(
+  deps: ApiServerDeps,
+  cache: WatchCache,
+  committer: Committer,
+  authorizer: Authorizer | undefined,
+): AdmissionPlugin[] {
   const kinds = new Map(allKinds().map((kind) => [kind.resource, kind]));
   const read = async (resource: string, namespace: string, name: string) =>
     (await committer.read(kinds.get(resource)!, namespace, name))?.object;
@@ -195,6 +201,8 @@ function plugins(deps: ApiServerDeps, cache: WatchCache, committer: Committer): 
     createClaimResize(cache),
     createRuntimeClass(cache, (name) => read("runtimeclasses", "", name)),
     certificateRequestor,
+    createCertificateApproval(authorizer),
+    createCertificateSigning(authorizer),
     createDefaultIngressClass(cache),
     ...extra,
   ];

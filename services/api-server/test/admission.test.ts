@@ -7,10 +7,12 @@ import type {
   PersistentVolumeClaim,
   Pod,
 } from "@coxswain/api";
-import { PODS, PRIORITY_CLASSES } from "@coxswain/api";
+import { kindFor, PODS, PRIORITY_CLASSES } from "@coxswain/api";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createCertificateApproval, createCertificateSigning } from "../src/admission/certificate-permissions.ts";
 import { limitErrors, podDemand } from "../src/admission/limit-ranger.ts";
+import type { ApiRequest, Authorizer } from "../src/pipeline/contract.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
 const ref = (group: string, resource: string): ResourceRef => ({ group, version: "v1", resource });
@@ -257,4 +259,40 @@ test("who asks for a certificate is written down, and one may approve it", async
   expect(answer).toMatchObject({ type: "object", code: 200 });
   const stored = await server.client.get<CertificateSigningRequest>(REQUESTS, { name: "csr" });
   expect(stored.status?.conditions).toMatchObject([{ type: "Approved", status: "True" }]);
+});
+
+test("approving and signing need the permission for the signer", () => {
+  const asked: string[] = [];
+  const only = (allowed: string): Authorizer => ({
+    authorize: ({ verb, resource, name }) => {
+      asked.push(`${verb} ${resource} ${name}`);
+      return { allowed: name === allowed, reason: "" };
+    },
+  });
+  const old: CertificateSigningRequest = { spec: { request: "", signerName: "example.com/mine" } };
+  const object: CertificateSigningRequest = { ...old, status: { certificate: "eA==" } };
+  const kind = kindFor(REQUESTS);
+  if (kind === undefined) throw new Error("no such kind");
+  const request = { user: { username: "u", groups: [] } } as unknown as ApiRequest;
+  const attributes = {
+    request,
+    kind,
+    namespace: "",
+    name: "csr",
+    object,
+    old,
+    dryRun: false,
+    operation: "UPDATE" as const,
+  };
+  const approve = (allowed: string) =>
+    createCertificateApproval(only(allowed)).validate?.({ ...attributes, subresource: "approval" });
+  const sign = (allowed: string) =>
+    createCertificateSigning(only(allowed)).validate?.({ ...attributes, subresource: "status" });
+  expect(() => approve("example.com/*")).not.toThrow();
+  expect(() => sign("example.com/mine")).not.toThrow();
+  expect(() => approve("example.com/other")).toThrow(
+    'user not permitted to approve requests with signerName "example.com/mine"',
+  );
+  expect(() => sign("other.com/*")).toThrow('user not permitted to sign requests with signerName "example.com/mine"');
+  expect(asked).toContain("approve signers example.com/mine");
 });
