@@ -35,16 +35,6 @@ export function makeNode(member: boolean, below: FieldSetBuilder): FieldSet | un
   return member ? { [SELF]: LEAF, ...below } : below;
 }
 
-/** True where exactly this path is in the set. */
-export function hasPath(set: FieldSet, path: readonly string[]): boolean {
-  let node = set;
-  for (const element of path) {
-    if (!Object.hasOwn(node, element)) return false;
-    node = node[element]!;
-  }
-  return path.length > 0 && isMember(node);
-}
-
 /** The set of one path. */
 export function pathSet(path: readonly string[]): FieldSet {
   return path.reduceRight<FieldSet>((below, element) => ({ [element]: below }), LEAF);

@@ -53,18 +53,6 @@ export const UNTYPED: TypeSchema = {
   map: { atomic: false, field: () => undefined, element: () => UNTYPED },
 };
 
-export type Shape =
-  | { readonly as: "scalar"; readonly type: ScalarType }
-  | { readonly as: "list"; readonly list: ListSchema }
-  | { readonly as: "map"; readonly map: MapSchema };
-
-const SCALARS: Readonly<Record<ScalarType, Shape>> = {
-  string: { as: "scalar", type: "string" },
-  numeric: { as: "scalar", type: "numeric" },
-  boolean: { as: "scalar", type: "boolean" },
-  untyped: { as: "scalar", type: "untyped" },
-};
-
 /** The kind of value that `value` is, among those that `type` allows; what the type says where the value fits none. */
 export function kindOf(type: TypeSchema, value: unknown): "scalar" | "list" | "map" {
   if (Array.isArray(value)) {
@@ -73,14 +61,6 @@ export function kindOf(type: TypeSchema, value: unknown): "scalar" | "list" | "m
     if (type.map !== undefined) return "map";
   } else if (value !== null && value !== undefined && type.scalar !== undefined) return "scalar";
   return type.map !== undefined ? "map" : type.scalar !== undefined ? "scalar" : "list";
-}
-
-/** The alternative of `type` that fits `value`. */
-export function shapeOf(type: TypeSchema, value: unknown): Shape {
-  const kind = kindOf(type, value);
-  if (kind === "list" && type.list !== undefined) return { as: "list", list: type.list };
-  if (kind === "map" && type.map !== undefined) return { as: "map", map: type.map };
-  return SCALARS[type.scalar ?? "untyped"];
 }
 
 /** The type of a member of a map, declared or not. */
