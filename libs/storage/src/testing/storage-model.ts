@@ -1,5 +1,6 @@
 // A model of Storage that fits on a page: a Map, and transactions one after the other. Random rounds of concurrent
 // transactions must end as some order of them would, namely that of their versions.
+import { isDeepStrictEqual } from "node:util";
 import { type Arbitrary, array, constantFrom, option, record, string, uniqueArray } from "fast-check";
 import { expect } from "vitest";
 import type { CommitResult, Condition, Mutation, Storage, StorageEvent } from "../contract.ts";
@@ -64,43 +65,58 @@ interface Committed {
 
 interface Told {
   readonly state: State;
+  /** Each change, in its order. */
   readonly story: readonly string[];
+  /** The version of each change. */
+  readonly rvs: readonly bigint[];
 }
 
 /** What the transactions make of `before` in just this order; undefined where one's conditions did not hold. */
 function inOrder(before: State, committed: readonly Committed[]): Told | undefined {
   const state = new Map(before);
   const story: string[] = [];
+  const told: bigint[] = [];
   for (const { attempt, rvs } of committed) {
     if (!attempt.conditions.every((condition) => holds(state, condition))) return undefined;
     for (const [at, mutation] of attempt.mutations.entries()) {
       if (mutation.op === "put") state.set(mutation.key, { value: mutation.value, rv: rvs[at]! });
       else if (!state.delete(mutation.key)) continue;
       story.push(`${mutation.op} ${mutation.key} ${rvs[at]}`);
+      told.push(rvs[at]!);
     }
   }
-  return { state, story };
+  return { state, story, rvs: told };
 }
 
 /**
- * Orders of one revision's transactions that their versions allow. A transaction that deletes nothing makes no
- * revision: it carries the last one made before it, and may share its version with the first change of that revision.
- * So of those that share a version all but one changed nothing, and came after everything that the revision changed.
+ * What one revision's transactions may have done, told in each way that their versions allow. A transaction that changes
+ * nothing makes no revision of its own: alone it carries the last revision made before it, and so comes after everything
+ * that this revision changed, whatever its place. So the changes happened in the order of their versions, and each
+ * transaction that changed nothing either among them or after them all.
  */
-function orders(ofRevision: readonly Committed[]): Committed[][] {
+function* tellings(before: State, ofRevision: readonly Committed[]): Generator<Told> {
   const sorted = ofRevision.toSorted((a, b) => (a.rvs[0]! < b.rvs[0]! ? -1 : 1));
-  const heads = sorted.filter(({ rvs }) => rvs[0] === sorted[0]!.rvs[0]);
-  const rest = sorted.slice(heads.length);
-  const idle = [...rest, ...heads];
-  return [...heads.map((first) => [first, ...rest, ...heads.filter((head) => head !== first)]), idle];
+  for (let late = 0; late < 2 ** sorted.length; late++) {
+    const isLate = (at: number): boolean => (late & (1 << at)) !== 0;
+    const told = inOrder(
+      before,
+      sorted.filter((_, at) => !isLate(at)),
+    );
+    if (told === undefined || !ascends(told.rvs)) continue;
+    const after = inOrder(
+      told.state,
+      sorted.filter((_, at) => isLate(at)),
+    );
+    if (after?.story.length === 0) yield told;
+  }
 }
 
-/** Applies the committed ones in an order that their versions allow and in which each one's conditions held. */
-export function applyRound(
-  before: State,
-  attempts: readonly Attempt[],
-  results: readonly CommitResult[],
-): Told | undefined {
+function ascends(rvs: readonly bigint[]): boolean {
+  return rvs.every((rv, at) => at === 0 || rvs[at - 1]! < rv);
+}
+
+/** Every account of a round of transactions committed at once that its versions allow; each one's conditions held in it. */
+export function applyRound(before: State, attempts: readonly Attempt[], results: readonly CommitResult[]): Told[] {
   const revisions = new Map<bigint, Committed[]>();
   for (const [at, attempt] of attempts.entries()) {
     const result = results[at]!;
@@ -108,35 +124,46 @@ export function applyRound(
     const revision = result.rvs[0]! / 1024n;
     revisions.set(revision, [...(revisions.get(revision) ?? []), { attempt, rvs: result.rvs }]);
   }
-  let told: Told = { state: before, story: [] };
+  let accounts: Told[] = [{ state: before, story: [], rvs: [] }];
   for (const [, ofRevision] of [...revisions].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    const { state, story } = told;
-    const next = orders(ofRevision)
-      .map((order) => inOrder(state, order))
-      .find((outcome) => outcome !== undefined);
-    if (next === undefined) return undefined;
-    told = { state: next.state, story: [...story, ...next.story] };
+    accounts = distinct(
+      accounts.flatMap(({ state, story, rvs }) =>
+        [...tellings(state, ofRevision)].map((next) => ({
+          state: next.state,
+          story: [...story, ...next.story],
+          rvs: [...rvs, ...next.rvs],
+        })),
+      ),
+    );
   }
-  return told;
+  return accounts;
+}
+
+function distinct(accounts: readonly Told[]): Told[] {
+  return [...new Map(accounts.map((told) => [told.story.join("\n"), told])).values()];
 }
 
 /** Runs `rounds` below `prefix`, then compares the final state and what a watch from the start tells. */
 export async function runModel(storage: Storage, prefix: string, rounds: RandomTransaction[][]): Promise<void> {
   let state: State = new Map();
-  const story: string[] = [];
-  const since = await storage.currentRv();
   for (const round of rounds) {
+    const since = await storage.currentRv();
     const attempts = round.map((random) => attemptOf(state, prefix, random));
     const results = await Promise.all(attempts.map((attempt) => storage.commit(attempt)));
-    const told = applyRound(state, attempts, results);
-    if (told === undefined) throw new Error("no order of the transactions explains the versions that they got");
-    state = told.state;
-    story.push(...told.story);
+    const { items, rv } = await storage.list({ prefix });
+    const told = { items, story: await heard(storage, since, rv) };
+    const accounts = applyRound(state, attempts, results);
+    if (accounts.length === 0) throw new Error("no order of the transactions explains the versions that they got");
+    const explained = accounts.map((account) => ({ items: itemsOf(account.state), story: account.story }));
+    expect(explained).toContainEqual(told);
+    state = accounts[explained.findIndex((one) => isDeepStrictEqual(one, told))]!.state;
   }
-  const { items, rv } = await storage.list({ prefix });
-  const expected = [...state].map(([key, { value, rv }]) => ({ key, value, rv }));
-  expect(items).toEqual(expected.toSorted((a, b) => (a.key < b.key ? -1 : 1)));
-  expect(await heard(storage, since, rv)).toEqual(story);
+}
+
+/** As a list of everything would have it. */
+function itemsOf(state: State): { readonly key: string; readonly value: Buffer; readonly rv: bigint }[] {
+  const items = [...state].map(([key, { value, rv }]) => ({ key, value, rv }));
+  return items.toSorted((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 /** What a watch tells from `since` through `until`. */
