@@ -22,10 +22,14 @@ function valueToJson(value: Value): JsonValue {
   return null;
 }
 
-/** Members that are `undefined` are left out, as in JSON.stringify. Throws TypeError on functions, bigints and symbols. */
+/**
+ * Members that are `undefined` are left out, as in JSON.stringify. Throws TypeError on functions, bigints and symbols, and on
+ * a member `__proto__`: the protobuf library would lose it without a word.
+ */
 export function structFromJson(json: object): StructInput {
   const fields: Record<string, ValueInput> = {};
   for (const [key, value] of Object.entries(json)) {
+    if (key === "__proto__") throw new TypeError("a member named __proto__ cannot be sent as google.protobuf.Struct");
     if (value !== undefined) fields[key] = valueFromJson(value);
   }
   return { fields };
