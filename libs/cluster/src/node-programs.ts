@@ -143,19 +143,27 @@ function located(toolsDir: string, egress: boolean): NodePrograms {
   };
 }
 
-function nodeEnvironment(toolsDir: string): Record<string, string> {
+/**
+ * What a process in a node needs in its environment to run the programs of `toolsDir` (absolute) and the system's.
+ * Names only folders that exist: which ones packages fill depends on what the system had before, and a node mounts them.
+ */
+export function nodeEnvironment(toolsDir: string): Record<string, string> {
   const debian = path.join(toolsDir, "debian");
-  if (!existsSync(debian)) return { PATH: SYSTEM_PATH.join(":") };
   const triplet = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-  const unpacked = [path.join(toolsDir, "node-bin"), ...["usr/sbin", "usr/bin"].map((at) => path.join(debian, at))];
-  const env: Record<string, string> = {
-    // The system's own programs come first: unpacked ones only fill gaps.
-    PATH: [...SYSTEM_PATH, ...unpacked].join(":"),
-    LD_LIBRARY_PATH: ["usr/lib", "lib"].map((at) => path.join(debian, at, triplet)).join(":"),
-  };
+  const existing = (...folders: string[]): string[] => folders.filter((folder) => existsSync(folder));
+  const programs = existing(
+    path.join(toolsDir, "node-bin"),
+    path.join(debian, "usr/sbin"),
+    path.join(debian, "usr/bin"),
+  );
+  const libraries = existing(path.join(debian, "usr/lib", triplet), path.join(debian, "lib", triplet));
   const extensions = path.join(debian, "usr/lib", triplet, "xtables");
-  if (existsSync(extensions)) env["XTABLES_LIBDIR"] = extensions;
-  return env;
+  return {
+    // The system's own programs come first: unpacked ones only fill gaps.
+    PATH: [...SYSTEM_PATH, ...programs].join(":"),
+    ...(libraries.length > 0 ? { LD_LIBRARY_PATH: libraries.join(":") } : {}),
+    ...(existsSync(extensions) ? { XTABLES_LIBDIR: extensions } : {}),
+  };
 }
 
 /** Why this machine cannot run nodes with real containers, in a few words for people; undefined where it can. */
