@@ -46,7 +46,7 @@ export async function prepareContainerd(input: ContainerdInput): Promise<Contain
     nodes: spec.nodes,
     egress: spec.egress === "nat",
     programs,
-    visible: [input.dist, path.dirname(process.execPath)].filter((folder) => /^\/(tmp|var|run|etc)\//.test(folder)),
+    visible: [input.dist, path.dirname(process.execPath)],
   });
   const platform = await createPlatform(plan, env);
   const site = fabricSite(platform, nodeShare(spec.nodes));

@@ -30,7 +30,8 @@ const dataDir = mkdtempSync("/tmp/cox-egress-");
 const id = platformId("egress", dataDir);
 const server = createServer((socket) => socket.end("served")).listen(8080, SERVER);
 try {
-  const plan = planPlatform({ id, dataDir, controlMembers: [], nodes: 1, programs, egress: true });
+  const visible = [path.dirname(process.execPath)];
+  const plan = planPlatform({ id, dataDir, controlMembers: [], nodes: 1, programs, egress: true, visible });
   const platform = await createPlatform(plan, env);
   const inNode = (...program: string[]): Promise<string> =>
     runToEnd(platform.enter("node-1"), program, platform.nodeEnv).then((text) => text.trim());

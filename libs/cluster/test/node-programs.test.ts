@@ -1,3 +1,4 @@
+// The environment of programs in a node, by what the tools folder holds.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";

@@ -105,6 +105,12 @@ describe("planPlatform", () => {
     const made = planPlatform({ id: "a", dataDir: "/data", controlMembers: [], nodes: 1, programs: hidden });
     expect(made.visible).toEqual(["/data", "/tmp/tools/usr/bin"]);
   });
+
+  test("of the folders asked for, those are mounted that a node would not see", () => {
+    const visible = ["/tmp/checkout", "/opt/node/bin", "/var/lib/node/bin"];
+    const made = planPlatform({ id: "a", dataDir: "/data", controlMembers: [], nodes: 1, programs, visible });
+    expect(made.visible).toEqual(["/data", "/tmp/checkout", "/var/lib/node/bin"]);
+  });
 });
 
 describe("texts", () => {

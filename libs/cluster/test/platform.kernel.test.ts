@@ -47,7 +47,8 @@ async function make(name: string, nodes = 2, control: readonly string[] = CONTRO
   const dataDir = path.join(home, name);
   const id = platformId("plt", dataDir);
   mkdirSync(dataDir, { recursive: true });
-  const plan = planPlatform({ id, dataDir, controlMembers: control, nodes, programs });
+  const visible = [path.dirname(process.execPath)];
+  const plan = planPlatform({ id, dataDir, controlMembers: control, nodes, programs, visible });
   const platform = await createPlatform(plan, env);
   return { platform, id, dataDir, [Symbol.asyncDispose]: () => removePlatform(id, dataDir, env) };
 }

@@ -1,6 +1,6 @@
 // Starts node-driver.ts inside a test node and calls it.
 import { spawn, type ChildProcess } from "node:child_process";
-import { createWriteStream, readFileSync } from "node:fs";
+import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { once } from "node:events";
 import path from "node:path";
 import { createRealEnv } from "@coxswain/env";
@@ -58,8 +58,9 @@ export async function startNodeKubelet(name: string): Promise<NodeKubelet> {
   const call = remote(child);
   const began = await Promise.race([once(child, "message"), once(child, "exit").then(() => undefined)]);
   if (began === undefined) {
+    const said = existsSync(logFile) ? readFileSync(logFile, "utf8") : "";
     await node.stop();
-    throw new Error(`the kubelet's process ended: ${readFileSync(logFile, "utf8")}`);
+    throw new Error(`the kubelet's process ended: ${said}`);
   }
   const options: DriverOptions = {
     node: node.node,

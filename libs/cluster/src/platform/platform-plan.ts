@@ -37,7 +37,7 @@ export interface PlanOptions {
   readonly controlMembers: readonly string[];
   readonly nodes: number;
   readonly programs: NodePrograms;
-  /** Host folders that nodes see, writable, at the same path, besides `dataDir`. Needed only for what is under /tmp, /var, /run or /etc. */
+  /** Host folders that nodes see, writable, at the same path, besides `dataDir`. Mounted where a node has its own: under /tmp, /var, /run or /etc. */
   readonly visible?: readonly string[];
   /** Whether nodes and pods may have a way out (see egress.ts). Needs `programs` with slirp4netns. */
   readonly egress?: boolean;
@@ -101,7 +101,9 @@ export function planPlatform(options: PlanOptions): PlatformPlan {
     subnet: `${prefix}.0/24`,
     controlMembers: control,
     nodes: nodes.map((node) => ({ ...node, files: { ...node.files, "/etc/hosts": hosts } })),
-    visible: [...new Set([options.dataDir, ...programFolders(programs), ...(options.visible ?? [])])],
+    visible: [
+      ...new Set([options.dataDir, ...[...programFolders(programs), ...(options.visible ?? [])].filter(hiddenInNodes)]),
+    ],
     egress: options.egress ?? false,
     programs,
   };
@@ -203,5 +205,10 @@ function programFolders(programs: NodePrograms): string[] {
   const files = [programs.containerd, programs.runc, programs.nft, programs.iptables, programs.busybox];
   const folders = [...files.map((file) => path.dirname(file)), programs.cniBinDir];
   const libraries = [programs.env["LD_LIBRARY_PATH"], programs.env["PATH"]].flatMap((list) => list?.split(":") ?? []);
-  return [...new Set([...folders, ...libraries])].filter((folder) => /^\/(tmp|var|run|etc)\//.test(folder));
+  return [...folders, ...libraries];
+}
+
+/** True of a folder in whose place a node has its own. */
+function hiddenInNodes(folder: string): boolean {
+  return /^\/(tmp|var|run|etc)\//.test(folder);
 }

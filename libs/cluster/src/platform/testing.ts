@@ -11,7 +11,8 @@ import { planPlatform, platformId } from "./platform-plan.ts";
 import { removePlatform } from "./remove-platform.ts";
 
 /** Tests run from the sources: the repository is above. */
-const TOOLS = path.resolve(import.meta.dirname, "../../../../.tools");
+const REPOSITORY = path.resolve(import.meta.dirname, "../../../..");
+const TOOLS = path.join(REPOSITORY, ".tools");
 
 export interface TestNode {
   readonly platform: Platform;
@@ -39,9 +40,7 @@ export interface TestNode {
 }
 
 /** Starts a node. `options.name` need not be unique: the folder of the node is. */
-export async function startTestNode(
-  options: { readonly name?: string; readonly visible?: readonly string[] } = {},
-): Promise<TestNode> {
+export async function startTestNode(options: { readonly name?: string } = {}): Promise<TestNode> {
   const env = createRealEnv();
   const programs = await ensureNodePrograms(TOOLS, (line) => console.log(line));
   const dataDir = mkdtempSync("/tmp/cox-node-");
@@ -51,7 +50,9 @@ export async function startTestNode(
     rmSync(dataDir, { recursive: true, force: true });
   };
   try {
-    const plan = planPlatform({ id, dataDir, controlMembers: [], nodes: 1, programs, visible: options.visible ?? [] });
+    // Programs of tests are this checkout's, run by this Node: both may lie below /tmp.
+    const visible = [REPOSITORY, path.dirname(process.execPath)];
+    const plan = planPlatform({ id, dataDir, controlMembers: [], nodes: 1, programs, visible });
     const platform = await createPlatform(plan, env);
     const containerd = new NodeContainerd(platform, dataDir, env);
     await containerd.start();
