@@ -28,3 +28,4 @@ export const CUSTOM_RESOURCE_DEFINITIONS: ResourceRef = {
   version: "v1",
   resource: "customresourcedefinitions",
 };
+export const API_SERVICES: ResourceRef = { group: "apiregistration.k8s.io", version: "v1", resource: "apiservices" };

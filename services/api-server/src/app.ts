@@ -18,6 +18,7 @@ import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
 import { createPriority } from "./admission/priority.ts";
 import { createRuntimeClass } from "./admission/runtime-class.ts";
 import { createServiceAccountAdmission } from "./admission/service-account.ts";
+import { registerLocalServices, runLocalServices } from "./aggregation/local-services.ts";
 import { createAllocationIndex, repairAllocations } from "./allocation/allocation-index.ts";
 import { ipRange, portRange } from "./allocation/ranges.ts";
 import { createServiceAllocator } from "./allocation/service-allocator.ts";
@@ -109,6 +110,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     issueToken,
   });
   const loopback = createInProcessClient({ pipeline, env, user: LOOPBACK_USER });
+  const localServices = { ...deps, source: cache, kinds, client: loopback };
   let publishing = false;
   let bootstrapped = false;
 
@@ -117,6 +119,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await cache.whenPrimed(signal);
       await cache.caughtUp();
       await bootstrap(loopback, clusterIps.at(0), deps.advertisedAddresses ?? []);
+      await registerLocalServices(localServices);
     });
     bootstrapped = true;
   }
@@ -141,6 +144,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             runQuotaStatus({ env, logger, cache, client: loopback }, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
+            runLocalServices(localServices, leading),
           ];
           await Promise.all([...work, repair]);
         } finally {

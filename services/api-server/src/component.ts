@@ -11,6 +11,8 @@ import { isAbort } from "@coxswain/env";
 import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
+import { Aggregator } from "./aggregation/aggregator.ts";
+import { publishProxyIdentity } from "./aggregation/proxy-identity.ts";
 import { createApiServer } from "./app.ts";
 import type { ApiServer } from "./app.ts";
 import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
@@ -126,6 +128,15 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     // Endpoints must not name loopback: pods would reach themselves.
     ...(isAdvertisable(deps.advertiseAddress) ? { advertisedAddresses: [{ ip: deps.advertiseAddress, port }] } : {}),
   });
+  const aggregator = new Aggregator({
+    env,
+    logger,
+    source: server.source,
+    client: server.loopback,
+    clientTls: deps.clientTls,
+    ...(deps.dial === undefined ? {} : { dial: deps.dial }),
+    leading: () => server.facts().publisher,
+  });
   const policy = createBootstrapPolicyRun({ pipeline: server.pipeline, logger, env });
   const probe = createStorageProbe(env, storage);
   const checks: ComponentApp["checks"] = {
@@ -141,6 +152,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     metricsText: deps.metricsText,
     pipeline: server.pipeline,
     kinds: server.kinds,
+    aggregated: aggregator,
     authenticator: security.authenticator,
     authorizer: security.authorizer,
     keys,
@@ -161,7 +173,13 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    const working = Promise.all([server.run(core.signal), policy.run(core.signal), probe.run(core.signal)]);
+    const working = Promise.all([
+      server.run(core.signal),
+      policy.run(core.signal),
+      probe.run(core.signal),
+      aggregator.run(core.signal),
+      publishProxyIdentity({ env, logger, client: server.loopback, clientTls: deps.clientTls }, core.signal),
+    ]);
     await Promise.race([working, stopped]);
     // Requests that are under way still need the core, so the fronts close first.
     await front.close();

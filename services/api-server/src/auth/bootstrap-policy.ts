@@ -2,7 +2,7 @@
 // people find what they expect. One row a rule: "verbs | API groups | resources | resource names"; a core group is "core".
 // Rows that start with "url" grant paths. Where upstream decides by the Node authorizer, the role system:node is bound
 // to the group system:nodes here.
-import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject } from "@coxswain/api";
+import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject, Role, RoleBinding } from "@coxswain/api";
 
 const READ = "get,list,watch";
 const WRITE = "create,update,patch,delete,deletecollection";
@@ -284,6 +284,34 @@ function clusterRoleBinding(name: string, subjects: readonly RbacSubject[]): Clu
     roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name },
     subjects: [...subjects],
   };
+}
+
+const EXTENSION_READER = "extension-apiserver-authentication-reader";
+
+function inKubeSystem(name: string): Pick<Role, "apiVersion" | "metadata"> {
+  return {
+    apiVersion: "rbac.authorization.k8s.io/v1",
+    metadata: { name, namespace: "kube-system", labels: { ...LABELS }, annotations: { ...ANNOTATIONS } },
+  };
+}
+
+/** The Roles of a fresh cluster. */
+export function defaultRoles(): Role[] {
+  const resourceNames = ["extension-apiserver-authentication"];
+  const rules = [{ apiGroups: [""], resources: ["configmaps"], resourceNames, verbs: ["get", "list", "watch"] }];
+  return [{ ...inKubeSystem(EXTENSION_READER), kind: "Role", rules }];
+}
+
+/** The RoleBindings of a fresh cluster. */
+export function defaultRoleBindings(): RoleBinding[] {
+  return [
+    {
+      ...inKubeSystem(`system::${EXTENSION_READER}`),
+      kind: "RoleBinding",
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: EXTENSION_READER },
+      subjects: [user("system:kube-controller-manager"), user("system:kube-scheduler")],
+    },
+  ];
 }
 
 /** The ClusterRoles of a fresh cluster. */

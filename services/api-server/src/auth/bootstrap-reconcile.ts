@@ -1,19 +1,26 @@
 // Brings the default roles and bindings into the cluster at start. Guarantees: what is missing is made, missing rules and
 // subjects are added, nothing that somebody added is taken away, an object whose annotation
 // rbac.authorization.kubernetes.io/autoupdate is "false" stays as it is; several api-servers may do it at once.
-import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject } from "@coxswain/api";
+import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject, Role, RoleBinding } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { ApiRequest, Pipeline } from "../pipeline/contract.ts";
-import { defaultClusterRoleBindings, defaultClusterRoles } from "./bootstrap-policy.ts";
+import {
+  defaultClusterRoleBindings,
+  defaultClusterRoles,
+  defaultRoleBindings,
+  defaultRoles,
+} from "./bootstrap-policy.ts";
 import { API_SERVER_USER } from "./identity.ts";
 import { uncoveredRules } from "./rbac-rules.ts";
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 2_000;
 const AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate";
+
+type PolicyObject = ClusterRole | ClusterRoleBinding | Role | RoleBinding;
 
 const sameSubject = (a: RbacSubject, b: RbacSubject): boolean =>
   a.kind === b.kind && a.name === b.name && (a.namespace ?? "") === (b.namespace ?? "");
@@ -23,21 +30,21 @@ function planRules(current: readonly PolicyRule[], wanted: readonly PolicyRule[]
 }
 
 /** What `current` has to become to hold all that `wanted` grants; undefined where it does already. */
-export function planReconcile<T extends ClusterRole | ClusterRoleBinding>(current: T, wanted: T): T | undefined {
+export function planReconcile<T extends PolicyObject>(current: T, wanted: T): T | undefined {
   if (current.metadata?.annotations?.[AUTOUPDATE] === "false") return undefined;
   const next = structuredClone(current);
   let changed = false;
-  if (wanted.kind === "ClusterRole") {
-    const role = next as ClusterRole;
-    const extra = planRules(role.rules ?? [], (wanted as ClusterRole).rules ?? []);
+  if (wanted.kind === "ClusterRole" || wanted.kind === "Role") {
+    const role = next as Role;
+    const extra = planRules(role.rules ?? [], (wanted as Role).rules ?? []);
     if (extra.length > 0) {
       role.rules = [...(role.rules ?? []), ...extra];
       changed = true;
     }
   } else {
-    const binding = next as ClusterRoleBinding;
+    const binding = next as RoleBinding;
     const known = binding.subjects ?? [];
-    const extra = ((wanted as ClusterRoleBinding).subjects ?? []).filter(
+    const extra = ((wanted as RoleBinding).subjects ?? []).filter(
       (subject) => !known.some((other) => sameSubject(other, subject)),
     );
     if (extra.length > 0) {
@@ -59,9 +66,9 @@ function requestFor(object: KubeObject, verb: ApiRequest["verb"], signal: AbortS
     verb,
     group: "rbac.authorization.k8s.io",
     version: "v1",
-    resource: object.kind === "ClusterRole" ? "clusterroles" : "clusterrolebindings",
+    resource: `${object.kind?.toLowerCase()}s`,
     subresource: "",
-    namespace: "",
+    namespace: object.metadata?.namespace ?? "",
     name: verb === "create" ? "" : (object.metadata?.name ?? ""),
     ...(verb === "get" ? {} : { body: Buffer.from(JSON.stringify(object)), contentType: "application/json" }),
     options: { fieldManager: "coxswain-api-server" },
@@ -70,11 +77,11 @@ function requestFor(object: KubeObject, verb: ApiRequest["verb"], signal: AbortS
   };
 }
 
-async function reconcileOne(pipeline: Pipeline, wanted: ClusterRole | ClusterRoleBinding, signal: AbortSignal) {
+async function reconcileOne(pipeline: Pipeline, wanted: PolicyObject, signal: AbortSignal) {
   for (let attempt = 0; ; attempt++) {
     try {
       const found = await pipeline.handle(requestFor(wanted, "get", signal));
-      const current = found.type === "object" ? (found.object.object as ClusterRole) : undefined;
+      const current = found.type === "object" ? found.object.object : undefined;
       const next = current === undefined ? undefined : planReconcile(current, wanted);
       if (next !== undefined) await pipeline.handle(requestFor(next, "update", signal));
       return;
@@ -93,7 +100,7 @@ async function reconcileOne(pipeline: Pipeline, wanted: ClusterRole | ClusterRol
 
 /** Rejects where the store cannot be written; call it again then. */
 export async function reconcileBootstrapPolicy(pipeline: Pipeline, logger: Logger, signal: AbortSignal): Promise<void> {
-  const all = [...defaultClusterRoles(), ...defaultClusterRoleBindings()];
+  const all = [...defaultClusterRoles(), ...defaultClusterRoleBindings(), ...defaultRoles(), ...defaultRoleBindings()];
   const outcomes = await Promise.allSettled(all.map((wanted) => reconcileOne(pipeline, wanted, signal)));
   const failed = outcomes.find((outcome) => outcome.status === "rejected");
   if (failed !== undefined) throw failed.reason;

@@ -2,6 +2,9 @@
 // (/api, /apis, /api/v1, /apis/G/V) and aggregated discovery v2. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 import type { KindDefinition, SubresourceDefinition } from "@coxswain/api";
 import { apiVersionOf } from "@coxswain/apimachinery";
+import type { RemoteVersion } from "../aggregation/aggregator.ts";
+import { builtInPriority, comparePrioritized, CUSTOM_PRIORITY } from "../aggregation/group-priorities.ts";
+import type { GroupPriority } from "../aggregation/group-priorities.ts";
 
 export interface DiscoveryDocuments {
   /** The legacy document of a path without trailing slash; undefined where the path is none of discovery's. */
@@ -18,27 +21,12 @@ interface Subresource {
   readonly kind: string;
 }
 
-/** The order in which clients should prefer groups; what is not named comes last, by name. */
-const GROUP_ORDER = [
-  "",
-  "apps",
-  "events.k8s.io",
-  "authentication.k8s.io",
-  "authorization.k8s.io",
-  "autoscaling",
-  "batch",
-];
 const SCALE: Omit<Subresource, "name"> = {
   verbs: ["get", "patch", "update"],
   group: "autoscaling",
   version: "v1",
   kind: "Scale",
 };
-
-function rank(group: string): number {
-  const at = GROUP_ORDER.indexOf(group);
-  return at < 0 ? GROUP_ORDER.length : at;
-}
 
 /** Kinds that are resources of their own: not those that only travel through a subresource. */
 export function servedKinds(kinds: readonly KindDefinition[]): KindDefinition[] {
@@ -109,34 +97,82 @@ function legacyGroup(group: string, versions: readonly string[]): object {
   return { name: group, versions: list, preferredVersion: list[0] };
 }
 
-/** `serverAddress`: host:port for clients, as /api tells it. */
-export function createDiscovery(kinds: readonly KindDefinition[], serverAddress: string): DiscoveryDocuments {
-  const byVersion = new Map<string, Map<string, KindDefinition[]>>();
-  for (const kind of servedKinds(kinds)) {
-    const versions = byVersion.get(kind.group) ?? new Map<string, KindDefinition[]>();
-    byVersion.set(kind.group, versions);
-    versions.set(kind.version, [...(versions.get(kind.version) ?? []), kind]);
+interface ServedVersion {
+  readonly version: string;
+  readonly priority: GroupPriority;
+  readonly kinds: KindDefinition[];
+  /** Set where another api-server serves it. */
+  readonly remote?: RemoteVersion;
+}
+
+interface ServedGroup {
+  readonly group: string;
+  /** The preferred one first. */
+  readonly versions: readonly ServedVersion[];
+}
+
+/** In the order of preference. What a remote serves is not served here. */
+function servedGroups(kinds: readonly KindDefinition[], remotes: readonly RemoteVersion[]): ServedGroup[] {
+  const byGroup = new Map<string, Map<string, ServedVersion>>();
+  const versionsOf = (group: string): Map<string, ServedVersion> => {
+    const found = byGroup.get(group) ?? new Map<string, ServedVersion>();
+    byGroup.set(group, found);
+    return found;
+  };
+  for (const remote of remotes) {
+    const { group, version, priority } = remote;
+    versionsOf(group).set(version, { version, priority, kinds: [], remote });
   }
-  const groups = [...byVersion.keys()].toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
-  const named = groups.filter((group) => group !== "");
-  const versionsOf = (group: string): string[] => [...(byVersion.get(group)?.keys() ?? [])];
+  for (const kind of servedKinds(kinds)) {
+    const { group, version } = kind;
+    const priority = builtInPriority(group, version) ?? CUSTOM_PRIORITY;
+    const served = versionsOf(group).get(version) ?? { version, priority, kinds: [] };
+    if (served.remote === undefined) served.kinds.push(kind);
+    versionsOf(group).set(version, served);
+  }
+  const groups = [...byGroup].map(([group, versions]) => ({
+    group,
+    versions: [...versions.values()].toSorted(comparePrioritized),
+  }));
+  const highest = ({ versions }: ServedGroup): number => Math.max(...versions.map(({ priority }) => priority.group));
+  return groups.toSorted((a, b) => highest(b) - highest(a) || (a.group < b.group ? -1 : 1));
+}
+
+function aggregatedVersion({ version, kinds, remote }: ServedVersion): object {
+  const resources = remote?.resources ?? kinds.toSorted(byResource).map(aggregatedResource);
+  return { version, resources, freshness: remote?.stale === true ? "Stale" : "Current" };
+}
+
+/** `serverAddress`: host:port for clients, as /api tells it. */
+export function createDiscovery(
+  kinds: readonly KindDefinition[],
+  serverAddress: string,
+  remotes: readonly RemoteVersion[] = [],
+): DiscoveryDocuments {
+  const served = servedGroups(kinds, remotes);
+  const named = served.filter(({ group }) => group !== "");
+  const core = served.filter(({ group }) => group === "");
+  const names = ({ versions }: ServedGroup): string[] => versions.map(({ version }) => version);
 
   const documents = new Map<string, object>();
   documents.set("/api", {
     kind: "APIVersions",
-    versions: versionsOf(""),
+    versions: core.flatMap(names),
     serverAddressByClientCIDRs: [{ clientCIDR: "0.0.0.0/0", serverAddress }],
   });
   documents.set("/apis", {
     kind: "APIGroupList",
     apiVersion: "v1",
-    groups: named.map((group) => legacyGroup(group, versionsOf(group))),
+    groups: named.map((one) => legacyGroup(one.group, names(one))),
   });
-  for (const group of groups) {
+  for (const one of served) {
+    const { group } = one;
     if (group !== "") {
-      documents.set(`/apis/${group}`, { kind: "APIGroup", apiVersion: "v1", ...legacyGroup(group, versionsOf(group)) });
+      documents.set(`/apis/${group}`, { kind: "APIGroup", apiVersion: "v1", ...legacyGroup(group, names(one)) });
     }
-    for (const [version, list] of byVersion.get(group) ?? []) {
+    for (const { version, kinds: list, remote } of one.versions) {
+      // The remote answers for its own version.
+      if (remote !== undefined) continue;
       const groupVersion = apiVersionOf({ group, version });
       documents.set(`${group === "" ? "/api" : "/apis"}/${groupVersion}`, {
         kind: "APIResourceList",
@@ -147,13 +183,9 @@ export function createDiscovery(kinds: readonly KindDefinition[], serverAddress:
     }
   }
 
-  const aggregatedGroup = (group: string): object => ({
+  const aggregatedGroup = ({ group, versions }: ServedGroup): object => ({
     metadata: group === "" ? { creationTimestamp: null } : { name: group, creationTimestamp: null },
-    versions: [...(byVersion.get(group) ?? [])].map(([version, list]) => ({
-      version,
-      resources: list.toSorted(byResource).map(aggregatedResource),
-      freshness: "Current",
-    })),
+    versions: versions.map(aggregatedVersion),
   });
   return {
     legacy: (path) => documents.get(path),
@@ -161,7 +193,7 @@ export function createDiscovery(kinds: readonly KindDefinition[], serverAddress:
       kind: "APIGroupDiscoveryList",
       apiVersion: "apidiscovery.k8s.io/v2",
       metadata: {},
-      items: (path === "/api" ? groups.filter((group) => group === "") : named).map(aggregatedGroup),
+      items: (path === "/api" ? core : named).map(aggregatedGroup),
     }),
   };
 }

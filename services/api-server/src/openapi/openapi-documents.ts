@@ -5,6 +5,7 @@ import { componentSchemas } from "@coxswain/api/schema/open-api-schemas";
 import { openApiPath, openApiV2, openApiV3, openApiV3Index } from "@coxswain/api/schema/index";
 import { REFERRED_SCHEMAS } from "@coxswain/api/apiextensions-v1/open-api";
 import type { KindDefinition } from "@coxswain/api";
+import type { RemoteVersion } from "../aggregation/aggregator.ts";
 import { servedKinds } from "../discovery/discovery-documents.ts";
 
 export interface OpenApiDocuments {
@@ -17,10 +18,20 @@ export interface OpenApiDocuments {
   schemaOf(group: string, version: string, kind: string): object | undefined;
 }
 
-export function createOpenApi(kinds: readonly KindDefinition[]): OpenApiDocuments {
-  const served = servedKinds(kinds);
+/** `remotes`: versions of other api-servers, whose documents are passed on as they are. */
+export function createOpenApi(
+  kinds: readonly KindDefinition[],
+  remotes: readonly RemoteVersion[] = [],
+): OpenApiDocuments {
+  const elsewhere = new Set(remotes.map(({ group, version }) => openApiPath(group, version)));
+  const served = servedKinds(kinds).filter(({ group, version }) => !elsewhere.has(openApiPath(group, version)));
   const groupVersions = new Map(served.map(({ group, version }) => [openApiPath(group, version), { group, version }]));
   const made = new Map<string, { body: Buffer; hash: string }>();
+  for (const { group, version, openApi } of remotes) {
+    if (openApi === undefined) continue;
+    groupVersions.set(openApiPath(group, version), { group, version });
+    made.set(openApiPath(group, version), openApi);
+  }
 
   const v3: OpenApiDocuments["v3"] = (groupPath) => {
     const known = made.get(groupPath);

@@ -5,6 +5,7 @@ import type { Logger, Metrics, UserInfo } from "@coxswain/component-base";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
+import type { AggregatedApis } from "../aggregation/aggregator.ts";
 import type { ProtobufEncoder } from "./encode.ts";
 import type { ResourceInfo } from "./request-info.ts";
 
@@ -64,4 +65,5 @@ export interface RestDeps {
   readonly paths: PathHandler;
   readonly protobuf: ProtobufEncoder;
   readonly connect?: ConnectHandler;
+  readonly aggregated?: Pick<AggregatedApis, "handles" | "serve" | "upgrade">;
 }

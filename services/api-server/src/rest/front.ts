@@ -5,6 +5,7 @@ import type { GrpcService, Logger, Metrics } from "@coxswain/component-base";
 import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { Env } from "@coxswain/env";
+import type { AggregatedApis, RemoteVersion } from "../aggregation/aggregator.ts";
 import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
 import { createDiscovery } from "../discovery/discovery-documents.ts";
 import { createDiscoveryPaths } from "../discovery/discovery-paths.ts";
@@ -32,6 +33,8 @@ export interface FrontDeps {
   readonly pipeline: Pipeline;
   /** The built-in kinds where unset. */
   readonly kinds?: KindSource;
+  /** Nobody else serves a part of the API where unset. */
+  readonly aggregated?: AggregatedApis;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
   readonly keys: TokenSigner;
@@ -81,15 +84,22 @@ function firstOf(...handlers: readonly PathHandler[]): PathHandler {
   };
 }
 
-/** What is made of all kinds: made again, on demand, when kinds have come or gone. */
-function perKinds<T>(source: KindSource, make: (kinds: readonly KindDefinition[]) => T): () => T {
-  let of: readonly KindDefinition[] | undefined;
+const NO_REMOTES: readonly RemoteVersion[] = [];
+
+/** What is made of all that is served: made again, on demand, when kinds have come or gone, here or at a remote. */
+function perServed<T>(
+  source: KindSource,
+  aggregated: AggregatedApis | undefined,
+  make: (kinds: readonly KindDefinition[], remotes: readonly RemoteVersion[]) => T,
+): () => T {
+  let kinds: readonly KindDefinition[] | undefined;
+  let remotes: readonly RemoteVersion[] | undefined;
   let made: T | undefined;
   return () => {
-    const kinds = source.all();
-    if (made === undefined || kinds !== of) {
-      of = kinds;
-      made = make(kinds);
+    const [kindsNow, remotesNow] = [source.all(), aggregated?.versions() ?? NO_REMOTES];
+    if (made === undefined || kinds !== kindsNow || remotes !== remotesNow) {
+      [kinds, remotes] = [kindsNow, remotesNow];
+      made = make(kindsNow, remotesNow);
     }
     return made;
   };
@@ -102,9 +112,9 @@ export function createFront(deps: FrontDeps): Front {
   const dialer = createKubeletDialer(deps.clientTls);
   const pods = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
   const connect = firstConnect(pods, createProxyConnect({ ...deps, dialer }));
-  const served = perKinds(kinds, (all) => {
-    const openApi = createOpenApi(all);
-    const discovery = createDiscoveryPaths(createDiscovery(all, deps.advertiseAddress));
+  const served = perServed(kinds, deps.aggregated, (all, remotes) => {
+    const openApi = createOpenApi(all, remotes);
+    const discovery = createDiscoveryPaths(createDiscovery(all, deps.advertiseAddress, remotes));
     return { openApi, paths: firstOf(discovery, createOpenApiPaths(openApi)) };
   });
   const paths = firstOf(
@@ -130,6 +140,7 @@ export function createFront(deps: FrontDeps): Front {
       protobuf,
       paths,
       connect,
+      ...(deps.aggregated === undefined ? {} : { aggregated: deps.aggregated }),
       kindFor: (group, version, resource) => kinds.kindFor({ group, version, resource }),
     },
     deps.servingTls,

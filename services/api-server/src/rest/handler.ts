@@ -12,7 +12,7 @@ import type { RestCall, RestDeps } from "./deps.ts";
 import { encodeResult } from "./encode.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate } from "./negotiate.ts";
-import type { PathInfo, ResourceInfo } from "./request-info.ts";
+import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, parseRequest, queryFlag, readOptions, resourceNotFound } from "./request-info.ts";
 import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
 import type { IncludeObject } from "./table.ts";
@@ -56,9 +56,21 @@ async function identify(deps: RestDeps, request: IncomingMessage): Promise<UserI
   return wanted === undefined ? user : impersonate(user, wanted, deps.authorizer);
 }
 
+/** Throws Forbidden. */
+export function authorizePath(deps: Pick<RestDeps, "authorizer">, user: UserInfo, { verb, path }: PathInfo): void {
+  authorize(deps, { user, verb, path, group: "", resource: "", subresource: "", namespace: "", name: "" });
+}
+
+/** The group and version of another api-server that the request is for. */
+export function remoteOf({ aggregated }: RestDeps, info: RequestInfo): readonly [string, string] | undefined {
+  if (aggregated === undefined) return undefined;
+  const [, group = "", version = ""] =
+    info.type === "resource" ? ["", info.group, info.version] : (/^\/apis\/([^/]+)\/([^/]+)\/?$/.exec(info.path) ?? []);
+  return group !== "" && aggregated.handles(group, version) ? [group, version] : undefined;
+}
+
 async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promise<void> {
-  const base = { group: "", resource: "", subresource: "", namespace: "", name: "" };
-  authorize(deps, { ...base, user: call.user, verb: info.verb, path: info.path });
+  authorizePath(deps, call.user, info);
   const { request, response } = call;
   const answer = await deps.paths({
     path: info.path,
@@ -193,7 +205,12 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     const info = parseRequest(request.method ?? "GET", request.url ?? "/");
     const call = { ...flight.call, user };
     flight.long = isLongRunning(info);
-    if (info.type === "path") await servePath(deps, info, call);
+    const remote = remoteOf(deps, info);
+    if (remote !== undefined) {
+      if (info.type === "path") authorizePath(deps, user, info);
+      else authorize(deps, attributesOf(user, info));
+      await deps.aggregated?.serve(...remote, call);
+    } else if (info.type === "path") await servePath(deps, info, call);
     else await serveResource(deps, info, call);
     return info.verb;
   };

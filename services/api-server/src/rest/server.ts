@@ -10,7 +10,7 @@ import type { ListenTarget } from "@coxswain/component-base/grpc-server";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { RestDeps } from "./deps.ts";
-import { createRestHandler } from "./handler.ts";
+import { attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
 import { parseRequest, resourceNotFound } from "./request-info.ts";
 import { toStatusError } from "./respond.ts";
 
@@ -72,8 +72,16 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
     try {
       const user = await handler.identify(request);
       const info = parseRequest(request.method ?? "GET", request.url ?? "/");
+      const call = { request, socket, head, user, signal: controller.signal };
+      const remote = remoteOf(deps, info);
+      if (remote !== undefined) {
+        if (info.type === "path") authorizePath(deps, user, info);
+        else authorize(deps, attributesOf(user, info));
+        await deps.aggregated?.upgrade(...remote, call);
+        return;
+      }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
-      await deps.connect.upgrade(info, { request, socket, head, user, signal: controller.signal });
+      await deps.connect.upgrade(info, call);
     } catch (error) {
       refuseUpgrade(socket, error);
     }

@@ -39,7 +39,7 @@ export async function startTestServer(
 ): Promise<TestServer> {
   const env = createRealEnv();
   const dir = mkdtempSync(join(tmpdir(), "coxswain-server-"));
-  await ensurePki(dir, { nodes: ["node-1"] }, env);
+  await ensurePki(dir, { nodes: ["node-1"], apiServerNames: ["flunders.shop.svc"] }, env);
   const tls = (name: string): TlsMaterial => loadTlsMaterial(certificateFiles(dir, name));
   const storage = createMemoryStorage({ env });
   const component = createApiServerComponent({

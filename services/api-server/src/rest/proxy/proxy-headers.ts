@@ -1,6 +1,7 @@
 // What changes in the head of a request and an answer on their way through the api-server. Pure. Guarantees: nobody behind
 // the proxy sees the client's credentials; headers of one hop stay on it; redirects lead back through the proxy.
 import type { IncomingMessage } from "node:http";
+import type { UserInfo } from "@coxswain/component-base";
 
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
   "connection",
@@ -46,9 +47,24 @@ function isOfThisHop(message: IncomingMessage): (name: string) => boolean {
   return (name) => HOP_BY_HOP.has(name) || own.has(name);
 }
 
-/** Names and values in turn, as the one behind the proxy gets them. */
-export function requestHeaders(request: IncomingMessage, path: ProxyPath, upgrade: boolean): string[] {
-  const drop = isOfThisHop(request);
+const token = (text: string): string =>
+  text.toLowerCase().replace(/[^a-z0-9!#$&'*+.^_`|~-]/g, (character) => encodeURIComponent(character));
+
+/** Tells a server that trusts this one who asks. https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/ */
+export function identityHeaders({ username, uid, groups, extra }: UserInfo): string[] {
+  const out = ["X-Remote-User", username];
+  if (uid !== undefined && uid !== "") out.push("X-Remote-Uid", uid);
+  for (const group of groups) out.push("X-Remote-Group", group);
+  for (const [key, values] of Object.entries(extra ?? {})) {
+    for (const value of values) out.push(`X-Remote-Extra-${token(key)}`, value);
+  }
+  return out;
+}
+
+/** Names and values in turn, as the one behind the proxy gets them; `user` for one that is to know who asks. */
+export function requestHeaders(request: IncomingMessage, path: ProxyPath, upgrade: boolean, user?: UserInfo): string[] {
+  const ofThisHop = isOfThisHop(request);
+  const drop = (name: string): boolean => ofThisHop(name) || (user !== undefined && name.startsWith("x-remote-"));
   const out: string[] = [];
   for (const [name, value] of headersOf(request)) {
     const lower = name.toLowerCase();
@@ -60,6 +76,7 @@ export function requestHeaders(request: IncomingMessage, path: ProxyPath, upgrad
   if (upgrade) out.push("Connection", "Upgrade", "Upgrade", request.headers.upgrade ?? "");
   else out.push("Connection", "close");
   if (request.headers["transfer-encoding"] !== undefined) out.push("Transfer-Encoding", "chunked");
+  if (user !== undefined) out.push(...identityHeaders(user));
   return out;
 }
 

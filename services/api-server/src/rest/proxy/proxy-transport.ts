@@ -12,6 +12,7 @@ import type { ConnectionOptions } from "node:tls";
 import { createGunzip, createInflate } from "node:zlib";
 import { newServiceUnavailable } from "@coxswain/apimachinery";
 import type { StatusError } from "@coxswain/apimachinery";
+import type { UserInfo } from "@coxswain/component-base";
 import type { Timers } from "@coxswain/env";
 import type { RestCall, UpgradeCall } from "../deps.ts";
 import { HtmlLinks } from "./html-links.ts";
@@ -31,11 +32,14 @@ export interface ProxyTarget extends ProxyLocation {
   readonly timers: Timers;
   /** For https: whom to trust, and who the api-server is. */
   readonly tls: ConnectionOptions;
+  /** Told to the one behind, who believes the api-server. */
+  readonly user?: UserInfo;
 }
 
 const hostPort = ({ host, port }: ProxyLocation): string => `${host.includes(":") ? `[${host}]` : host}:${port}`;
 
-function openSocket(target: ProxyTarget): Socket {
+/** A new connection, with TLS where the location asks for it. */
+export function openSocket(target: Omit<ProxyTarget, "user">): Socket {
   const socket = target.dial(target.host, target.port);
   const late = target.timers.setTimeout(() => socket.destroy(new Error("i/o timeout")), DIAL_TIMEOUT_MS);
   const known = (): void => target.timers.clear(late);
@@ -47,7 +51,7 @@ function openRequest(target: ProxyTarget, incoming: IncomingMessage, path: Proxy
   return httpRequest({
     method: incoming.method ?? "GET",
     path: (path.rest === "" ? "/" : path.rest) + path.query,
-    headers: requestHeaders(incoming, path, upgrade),
+    headers: requestHeaders(incoming, path, upgrade, target.user),
     createConnection: () => openSocket(target),
   });
 }

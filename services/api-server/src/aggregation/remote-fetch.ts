@@ -1,0 +1,51 @@
+// One GET of a remote api-server, whole. Guarantees: it ends within its time limit, and holds no more than its size limit.
+import { request as httpRequest } from "node:http";
+import type { IncomingMessage } from "node:http";
+import { identityHeaders } from "../rest/proxy/proxy-headers.ts";
+import { openSocket } from "../rest/proxy/proxy-transport.ts";
+import type { ProxyTarget } from "../rest/proxy/proxy-transport.ts";
+
+const TIMEOUT_MS = 5_000;
+const MAX_BYTES = 32 * 1024 * 1024;
+const AGGREGATOR = { username: "system:kube-aggregator", groups: ["system:masters"] };
+
+export interface RemoteAnswer {
+  readonly code: number;
+  readonly body: Buffer;
+}
+
+async function readAll(answer: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** As the aggregator itself, who may read everything. Rejects where no whole answer comes. */
+export async function fetchRemote(target: ProxyTarget, path: string, signal: AbortSignal): Promise<RemoteAnswer> {
+  const headers = ["Accept", "application/json", "Host", target.host, "Connection", "close"];
+  const outgoing = httpRequest({
+    method: "GET",
+    path,
+    headers: [...headers, ...identityHeaders(AGGREGATOR)],
+    createConnection: () => openSocket(target),
+  });
+  const late = target.timers.setTimeout(() => outgoing.destroy(new Error("context deadline exceeded")), TIMEOUT_MS);
+  const stop = (): void => void outgoing.destroy(new Error("context canceled"));
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.once("response", resolve).on("error", reject);
+      outgoing.end();
+    });
+    return { code: answer.statusCode ?? 0, body: await readAll(answer) };
+  } finally {
+    target.timers.clear(late);
+    signal.removeEventListener("abort", stop);
+    outgoing.destroy();
+  }
+}
