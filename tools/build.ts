@@ -13,6 +13,7 @@ const entries: Record<string, string> = {
   supervisor: "libs/cluster/src/supervisor-main.ts",
   pki: "libs/cluster/src/pki-main.ts",
   "compose-node": "libs/cluster/src/compose-node-main.ts",
+  "image-puller": "libs/images/src/puller/image-puller-main.ts",
   gateway: "libs/cluster/src/gateway/gateway-main.ts",
   "api-server": "services/api-server/src/main.ts",
   scheduler: "services/scheduler/src/main.ts",

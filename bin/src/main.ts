@@ -6,6 +6,7 @@ import { addChaos } from "./chaos-command.ts";
 import { addDoctor } from "./doctor-command.ts";
 import { addDown } from "./down-command.ts";
 import { addExpose } from "./expose-command.ts";
+import { addImage } from "./image-command.ts";
 import { addKubectl, addKubeconfig } from "./kubectl-command.ts";
 import { addSim } from "./sim-command.ts";
 import { addStatus } from "./status-command.ts";
@@ -23,6 +24,7 @@ for (const add of [
   addKubeconfig,
   addKubectl,
   addExpose,
+  addImage,
   addChaos,
   addSim,
   addBench,

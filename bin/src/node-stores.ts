@@ -17,6 +17,7 @@ import { ensureSystemImages, type NodeImageStore, type SystemImages } from "@cox
 export interface NodeStores {
   /** In order of the nodes. */
   readonly stores: readonly NodeImageStore[];
+  readonly names: readonly string[];
   /** The images that every node has. */
   readonly system: SystemImages;
   /** Where archives are kept. */
@@ -36,5 +37,6 @@ export async function nodeStores(cluster: Cluster, say: (line: string) => void):
   const platform = openPlatform(plan);
   const cacheDir = path.join(tools, "images");
   const system = await ensureSystemImages({ cacheDir, programs: { busybox: programs.busybox }, say });
-  return { stores: plan.nodes.map(({ name }) => nodeImageStore(platform, name)), system, cacheDir };
+  const names = plan.nodes.map(({ name }) => name);
+  return { stores: names.map((name) => nodeImageStore(platform, name)), names, system, cacheDir };
 }

@@ -42,7 +42,10 @@ export function addUp(program: Command): void {
     .option("--api-servers <count>", "how many api-servers", toNumber, 1)
     .option("--schedulers <count>", "how many schedulers, one of which leads", toNumber, 1)
     .option("--controller-managers <count>", "how many controller-managers, one of which leads", toNumber, 1)
-    .option("--egress <mode>", "way out of the nodes: none, images (the host fetches them; default) or nat")
+    .option(
+      "--egress <mode>",
+      "way out of the nodes: none (default with --demo), images (this machine fetches them; default) or nat",
+    )
     .option("--proxy-mode <mode>", "how Services are made: nftables with containerd, simulated without")
     .option("--demo", "deploy the demo and show what to try")
     .option("--detach", "return when the cluster is ready; `coxswain down` ends it")
@@ -96,7 +99,8 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     apiServers: options.apiServers,
     schedulers: options.schedulers,
     controllerManagers: options.controllerManagers,
-    egress: options.egress as StartOptions["egress"],
+    // The demo's images are built on the spot: nobody has to fetch any.
+    egress: (options.egress ?? (options.demo ? "none" : undefined)) as StartOptions["egress"],
     proxyMode: options.proxyMode as StartOptions["proxyMode"],
     enableChaos: options.enableChaos,
     freePorts: options.freePorts,

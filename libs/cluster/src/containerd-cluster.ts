@@ -1,12 +1,12 @@
 // What a cluster with real nodes needs before and beside its processes: the nodes' programs, the platform, bound sockets for
 // the gateway, certificates with fabric addresses, and the images that every node has.
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Env } from "@coxswain/env";
-import { ensureSystemImages, importImage, type NodeImageStore } from "@coxswain/images";
+import { ensureSystemImages, importImage } from "@coxswain/images";
 import { clusterId } from "./cluster-id.ts";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
 import { createLoopbackSockets, type LoopbackSockets } from "./gateway/loopback-sockets.ts";
+import { nodeImageStore } from "./node-image-store.ts";
 import { ensureNodePrograms } from "./node-programs.ts";
 import { createPlatform, type Platform } from "./platform/create-platform.ts";
 import { nodeShare } from "./platform/node-share.ts";
@@ -71,17 +71,6 @@ export async function mapPorts(specs: readonly ProcessSpec[], sockets: LoopbackS
   await Promise.all(
     pairs.filter(({ port }) => port > 0).map(({ port, target }) => sockets.map({ port, targets: [target] })),
   );
-}
-
-/** How images get into a node's containerd. */
-export function nodeImageStore(platform: Platform, node: string): NodeImageStore {
-  const config = readFileSync(platform.pathOnHost(node, "/etc/containerd/config.toml"), "utf8");
-  return {
-    ctr: platform.plan.programs.ctr,
-    socket: platform.containerdSocket(node),
-    commandEnv: platform.nodeEnv,
-    snapshotter: /^\s*snapshotter = "(\w+)"/m.exec(config)?.[1],
-  };
 }
 
 /** Imports the images that every node has; those that it has from its last time are left alone. containerd must run. */

@@ -18,7 +18,7 @@ export { ExposeError } from "./expose-targets.ts";
 export { pssKib } from "./process-table.ts";
 export type { ClusterState, Exposed } from "./state-file.ts";
 export type { ProcessRecord } from "./supervisor.ts";
-export { nodeImageStore } from "./containerd-cluster.ts";
+export { nodeImageStore } from "./node-image-store.ts";
 export { ensureNodePrograms, nodeRuntimeMissing } from "./node-programs.ts";
 export type { NodePrograms } from "./node-programs.ts";
 export { createPlatform, openPlatform } from "./platform/create-platform.ts";

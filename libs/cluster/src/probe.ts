@@ -57,7 +57,7 @@ export function createProber(pkiDir: string, containerdSocket?: (node: string) =
       try {
         if (spec.component === "containerd") return await accepts(containerdSocket?.(spec.node) ?? "");
         // It listens nowhere: that it runs is all that can be said.
-        if (spec.component === "egress") return undefined;
+        if (spec.component === "egress" || spec.component === "image-puller") return undefined;
         if (spec.component === "nats") return await greeting(spec.ports.main);
         const where = spec.component === "etcd" ? "/health" : kind === "ready" ? "/readyz" : "/livez";
         const { status, body } = await get(spec.ports.main, where);

@@ -1,15 +1,13 @@
 // Which flags each process gets is decided here and nowhere else: pure.
 import path from "node:path";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
-import { planSlots, type Component, type Slot } from "./process-slots.ts";
-import type { Endpoint, NodeFacts, Site } from "./site.ts";
+import { hasPuller, planSlots, type Component, type Slot } from "./process-slots.ts";
+import { pullerSocketInside, type Endpoint, type NodeFacts, type Site } from "./site.ts";
 
 export interface FlagInput {
   readonly spec: ClusterSpec;
   readonly paths: ClusterPaths;
   readonly site: Site;
-  /** The image puller's socket inside nodes, where there is one. */
-  readonly imagePuller?: string;
 }
 
 /** Inside a real node. */
@@ -110,7 +108,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
         `--advertise-address=${site.endpoint(slot).address}`,
       ];
     case "kubelet":
-      return [`--nodes=${slot.node}`, ...kubeletFlags(site.node(slot.node), input)];
+      return [`--nodes=${slot.node}`, ...kubeletFlags(slot.node, site.node(slot.node), spec)];
     case "kube-proxy":
       return [`--nodes=${slot.node}`, `--proxy-mode=${spec.proxyMode}`, `--cluster-cidr=${clusterCidr}`];
     case "controller-manager":
@@ -121,6 +119,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
     case "egress":
     case "etcd":
     case "gateway":
+    case "image-puller":
     case "nats":
     case "scheduler":
       return [];
@@ -129,7 +128,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
   }
 }
 
-function kubeletFlags(node: NodeFacts | undefined, { imagePuller }: FlagInput): string[] {
+function kubeletFlags(name: string, node: NodeFacts | undefined, spec: ClusterSpec): string[] {
   if (node === undefined) return ["--runtime=simulated"];
   return [
     "--runtime=containerd",
@@ -144,6 +143,6 @@ function kubeletFlags(node: NodeFacts | undefined, { imagePuller }: FlagInput): 
     `--advertise-address=${node.address}`,
     `--capacity-cpu=${node.cpu}`,
     `--capacity-memory=${node.memory}`,
-    ...(imagePuller === undefined ? [] : [`--image-puller=${imagePuller}`]),
+    ...(hasPuller(spec) ? [`--image-puller=unix://${pullerSocketInside(name)}`] : []),
   ];
 }

@@ -57,7 +57,14 @@ export function planProcesses(given: PlanInput): ProcessSpec[] {
 function program(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {
   if (slot.component === "containerd") return input.site.containerd(slot.node);
   if (slot.component === "egress") return input.site.egress(slot.node);
+  if (slot.component === "image-puller") return input.site.imagePuller(pullerCommand(input));
   return input.site.place(slot, commandLine(slot, input));
+}
+
+function pullerCommand({ binaries, paths }: Pick<PlanInput, "binaries" | "paths">): Program {
+  const bundle = path.join(binaries.dist, "image-puller.mjs");
+  const cache = path.join(paths.dataDir, "image-blobs");
+  return { command: binaries.node, args: ["--enable-source-maps", bundle, `--cache-dir=${cache}`] };
 }
 
 function commandLine(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {

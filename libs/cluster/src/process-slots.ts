@@ -12,7 +12,8 @@ export type Component =
   | "cluster-dns"
   | "kubelet"
   | "kube-proxy"
-  | "egress";
+  | "egress"
+  | "image-puller";
 
 /** Start order; stopping goes the other way. */
 export const COMPONENTS: readonly Component[] = [
@@ -24,13 +25,14 @@ export const COMPONENTS: readonly Component[] = [
   "scheduler",
   "controller-manager",
   "cluster-dns",
+  "image-puller",
   "kubelet",
   "kube-proxy",
   "egress",
 ];
 
 /** Processes that are not ours: they serve no gRPC of ours, and take flags of their own. */
-const FOREIGN: readonly string[] = ["etcd", "nats", "containerd", "egress"];
+const FOREIGN: readonly string[] = ["etcd", "nats", "containerd", "egress", "image-puller"];
 export const isOurs = (component: string): boolean => !FOREIGN.includes(component);
 
 /** What dies with a node. */
@@ -77,6 +79,10 @@ export function nodeGroups({ nodes, runtime }: Pick<ClusterSpec, "nodes" | "runt
   return groups;
 }
 
+/** Whether somebody on the machine fetches images for the nodes. */
+export const hasPuller = ({ runtime, egress }: Pick<ClusterSpec, "runtime" | "egress">): boolean =>
+  runtime === "containerd" && egress !== "none";
+
 /** What the cluster consists of, with the well-known ports that each process would like. */
 export function planSlots(spec: ClusterSpec): Slot[] {
   const real = spec.runtime === "containerd";
@@ -100,6 +106,7 @@ export function planSlots(spec: ClusterSpec): Slot[] {
     ...several("scheduler", spec.schedulers, { main: 10259, grpc: 10269 }),
     ...several("controller-manager", spec.controllerManagers, { main: 10257, grpc: 10267 }),
     ...several("cluster-dns", real ? 1 : 0, { main: 10271, grpc: 10281 }),
+    ...several("image-puller", hasPuller(spec) ? 1 : 0, { main: 0, grpc: 0 }),
     ...onNodes("kubelet", { main: 10250, grpc: 10260 }),
     ...onNodes("kube-proxy", { main: 10256, grpc: 10266 }),
     ...(spec.egress === "nat" ? onNodes("egress", { main: 0, grpc: 0 }) : []),
@@ -110,9 +117,9 @@ export function planSlots(spec: ClusterSpec): Slot[] {
 export const memberOf = ({ component, instance, node }: Slot): string =>
   node === "" ? `${component}-${instance}` : node;
 
-/** The members of a containerd cluster that are no nodes. */
+/** The members of a containerd cluster that are no nodes; the image puller stays outside, where there is a way to registries. */
 export function controlMembers(spec: ClusterSpec): string[] {
   return planSlots(spec)
-    .filter(({ node }) => node === "")
+    .filter(({ component, node }) => node === "" && component !== "image-puller")
     .map(memberOf);
 }

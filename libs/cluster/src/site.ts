@@ -1,8 +1,12 @@
 // Where the processes of a cluster live: on this machine's loopback (simulated nodes), or each in the namespaces of its
 // member (containerd). The plan of processes asks a site and knows no difference. Pure, given the platform.
+import path from "node:path";
 import { egressCommand } from "./platform/egress.ts";
+import { joiningShell } from "./platform/enter-member.ts";
+import { nodeImageStore } from "./node-image-store.ts";
 import type { NodeShare } from "./platform/node-share.ts";
 import type { Platform } from "./platform/create-platform.ts";
+import { clusterCgroup, runDir } from "./platform/platform-plan.ts";
 import { memberOf, slotKey, type ProcessPorts, type Slot } from "./process-slots.ts";
 
 export interface Endpoint {
@@ -32,9 +36,17 @@ export interface Site {
   containerd(node: string): Program;
   /** A node's way out. */
   egress(node: string): Program;
+  /** The image puller for all nodes: on the machine itself. */
+  imagePuller(program: Program): Program;
   /** Undefined where nodes are simulated. */
   node(name: string): NodeFacts | undefined;
 }
+
+/** Where a node's kubelet finds the image puller, in the node. */
+export const pullerSocketInside = (node: string): string => `/run/coxswain/puller-${node}.sock`;
+/** The same, as the machine sees it: one folder of sockets is in every node. */
+export const pullerSocket = (id: string, node: string): string =>
+  path.join(runDir(id), "host", path.basename(pullerSocketInside(node)));
 
 const LOOPBACK = "127.0.0.1";
 
@@ -52,6 +64,7 @@ export function loopbackSite(ports: ReadonlyMap<string, ProcessPorts>): Site {
     place: (_slot, program) => program,
     containerd: none,
     egress: none,
+    imagePuller: () => none("a node"),
     node: () => undefined,
   };
 }
@@ -67,6 +80,16 @@ export function fabricSite(platform: Platform, share: NodeShare): Site {
     },
     containerd: (node) => ({ ...platform.containerdCommand(node), env: platform.nodeEnv }),
     egress: (node) => ({ ...egressCommand(platform.plan, node), env: platform.nodeEnv }),
+    imagePuller: ({ command, args }) => {
+      const { id, nodes, programs } = platform.plan;
+      const shell = joiningShell(`${clusterCgroup(id)}/image-puller`);
+      const doors = nodes.map(({ name }) => {
+        const { snapshotter = "" } = nodeImageStore(platform, name);
+        return `--node=${[name, pullerSocket(id, name), platform.containerdSocket(name), snapshotter].join()}`;
+      });
+      const all = [...shell.args, command, ...args, `--ctr=${programs.ctr}`, ...doors];
+      return { command: shell.command, args: all, env: platform.nodeEnv };
+    },
     node: (name) => {
       const plan = platform.plan.nodes.find((node) => node.name === name);
       if (plan === undefined) throw new Error(`the platform has no node ${name}`);

@@ -1,5 +1,6 @@
 // Images without Docker and without a registry: building them, the ones that every cluster has, and getting them onto nodes.
 export { buildImage, type BuildRequest, type BuiltImage } from "./build-image.ts";
+export { copyFiles, parseBuildFile, planBuild, type BuildPlan } from "./build-file.ts";
 export { copyOf, binaryFile, directory, folderFiles, symlink, textFile, type ImageFile } from "./image-file.ts";
 export { openArchive, type ImageArchive } from "./archive-reader.ts";
 export { parseReference, type Reference } from "./reference.ts";

@@ -108,9 +108,21 @@ export async function listNodeImages(store: NodeImageStore, all = false): Promis
  * Imports an archive (OCI layout, or docker-save). `name` renames its only image. Resolves with every image that it holds;
  * rejects with ContainerdError, or Error where the archive is bad or has no name and none was given.
  */
-export async function importImage(store: NodeImageStore, tar: string, name?: string): Promise<ImportedImage[]> {
-  const archive = await openArchive(tar);
-  if (archive === undefined) return importDockerArchive(store, tar, name);
+export async function importImage(
+  store: NodeImageStore,
+  source: string | ImageArchive,
+  name?: string,
+): Promise<ImportedImage[]> {
+  if (typeof source !== "string") return importArchive(store, source, name);
+  const archive = await openArchive(source);
+  return archive === undefined ? importDockerArchive(store, source, name) : importArchive(store, archive, name);
+}
+
+async function importArchive(
+  store: NodeImageStore,
+  archive: ImageArchive,
+  name: string | undefined,
+): Promise<ImportedImage[]> {
   const index = renamed(archive, name);
   const wanted = index.manifests.map((one) => ({ name: one.annotations![NAME_ANNOTATION]!, digest: one.digest }));
   const known = new Map((await listNodeImages(store, true)).map((image) => [image.name, image.digest]));
@@ -166,16 +178,23 @@ function renamed(archive: ImageArchive, name: string | undefined): ImageIndex {
   };
 }
 
+/** The image manifests in the archive, also those below an index in the index; platforms left out of it do not count. */
 async function manifests(archive: ImageArchive): Promise<ImageManifest[]> {
-  const parsed = await Promise.all(
-    archive.index.manifests.map(async ({ digest }) => {
-      const source = archive.blobs.get(digest);
-      if (source === undefined) throw new Error(`${archive.file} lacks ${digest}`);
-      return JSON.parse((await readBlob(source)).toString()) as Partial<ImageManifest>;
-    }),
-  );
-  // An index in the index is passed on as it is.
-  return parsed.filter((one): one is ImageManifest => Array.isArray(one.layers));
+  const found: ImageManifest[] = [];
+  const queue = archive.index.manifests.map((one) => one.digest);
+  for (const digest of new Set(queue)) {
+    const source = archive.blobs.get(digest);
+    if (source === undefined) throw new Error(`${archive.file} lacks ${digest}`);
+    const parsed = JSON.parse((await readBlob(source)).toString()) as Partial<ImageManifest> & Partial<ImageIndex>;
+    if (parsed.layers !== undefined) found.push(parsed as ImageManifest);
+    for (const below of parsed.manifests ?? []) {
+      const nested = archive.blobs.get(below.digest);
+      if (nested === undefined) continue;
+      const manifest = JSON.parse((await readBlob(nested)).toString()) as Partial<ImageManifest>;
+      if (manifest.layers !== undefined) found.push(manifest as ImageManifest);
+    }
+  }
+  return found;
 }
 
 async function configDigests(archive: ImageArchive): Promise<string[]> {

@@ -8,7 +8,7 @@ export interface Reference {
   readonly tag?: string;
   /** "sha256:…". */
   readonly digest?: string;
-  /** The whole name, with the tag :latest where neither tag nor digest was given. */
+  /** The name by digest where there is one, else by tag; :latest where neither was given. */
   readonly full: string;
 }
 
@@ -26,7 +26,8 @@ export function parseReference(text: string): Reference {
   }
   const { digest } = groups;
   const tag = groups.tag ?? (digest === undefined ? "latest" : undefined);
-  const full = `${host}/${repository}${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+  // Where both are given the digest decides, and containerd drops the tag from the name.
+  const full = `${host}/${repository}${digest === undefined ? `:${tag}` : `@${digest}`}`;
   return { host, repository, full, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
 }
 
