@@ -29,3 +29,8 @@ export const CUSTOM_RESOURCE_DEFINITIONS: ResourceRef = {
   resource: "customresourcedefinitions",
 };
 export const API_SERVICES: ResourceRef = { group: "apiregistration.k8s.io", version: "v1", resource: "apiservices" };
+export const POD_DISRUPTION_BUDGETS: ResourceRef = {
+  group: "policy",
+  version: "v1",
+  resource: "poddisruptionbudgets",
+};

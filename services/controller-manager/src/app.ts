@@ -8,6 +8,7 @@ import { isAbort } from "@coxswain/env";
 import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
 import { controllersService } from "./controllers-service.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
+import { createDisruptionController } from "./disruption/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
 import { createGarbageCollector } from "./garbage-collector/controller.ts";
 import { createNamespaceController } from "./namespace/controller.ts";
@@ -56,6 +57,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createNodeLifecycleController(context("node-controller"), options),
     createTaintEvictionController(context("taint-eviction-controller")),
     createNodeIpamController(context("cidrAllocator"), options),
+    createDisruptionController(context("controllermanager")),
     createPodGcController(context("pod-garbage-collector"), options),
     createNamespaceController(context("namespace-controller")),
     createServiceAccountController(context("serviceaccount-controller")),

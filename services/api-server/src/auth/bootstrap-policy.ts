@@ -190,6 +190,15 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     "update | core | namespaces/finalize,namespaces/status",
     `${READ},delete,deletecollection | * | *`,
   ],
+  "disruption-controller": [
+    `${READ} | apps | deployments,replicasets,statefulsets`,
+    `${READ} | core | replicationcontrollers`,
+    `${READ} | policy | poddisruptionbudgets`,
+    `${READ},patch | core | pods`,
+    "update | policy | poddisruptionbudgets/status",
+    "get | * | */scale",
+    EVENTS,
+  ],
   "service-account-controller": ["create | core | serviceaccounts", EVENTS],
   "root-ca-cert-publisher": ["create,update | core | configmaps", EVENTS],
   "node-controller": [

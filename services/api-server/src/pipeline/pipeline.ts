@@ -32,6 +32,7 @@ import type { KindSource } from "../extensions/kind-source.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
 import { deletionOptions, writeContext, type WriteContext } from "../registry/write-context.ts";
 import { applyBinding } from "../subresources/binding.ts";
+import { allowEviction } from "../subresources/eviction.ts";
 import { EPHEMERAL_CONTAINERS_RULES } from "../subresources/ephemeral-containers.ts";
 import { applyScale, SCALE_REF, scaleOf } from "../subresources/scale.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
@@ -345,6 +346,9 @@ class Dispatcher {
     }
     const options = deletionOptions(request, eviction.deleteOptions);
     const context = { ...writeContext(request, kind), dryRun: options.dryRun };
+    const deps = { handle: this.handle.bind(this), now: () => this.#deps.env.clock.now() };
+    const versioned = options.preconditions?.resourceVersion !== undefined;
+    await allowEviction(deps, { request, dryRun: options.dryRun, versioned });
     await this.#deps.registry.delete(context, options);
     return created();
   }

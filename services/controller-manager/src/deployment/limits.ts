@@ -21,7 +21,8 @@ export function isRollingUpdate(deployment: Deployment): boolean {
   return deployment.spec?.strategy?.type !== "Recreate";
 }
 
-function scaled(value: number | string | undefined, total: number, round: (n: number) => number): number {
+/** A number, or a percentage of `total` as `round` makes it whole. */
+export function scaled(value: number | string | undefined, total: number, round: (n: number) => number): number {
   if (typeof value === "number") return value;
   const percent = /^(\d+)%$/.exec(value ?? "")?.[1];
   return percent === undefined ? 0 : round((Number(percent) * total) / 100);
