@@ -23,7 +23,7 @@ async function makePod(name: string, app: string, ready = true, phase = "Running
     spec: { nodeName: "n1", containers: [{ name: "c", image: "x" }], terminationGracePeriodSeconds: 30 },
   });
   const conditions = [{ type: "Ready", status: ready ? "True" : "False" }];
-  await client.update(PODS, { ...created, status: { phase, conditions } } as Pod, { subresource: "status" });
+  await client.update(PODS, { ...created, status: { phase, conditions } }, { subresource: "status" });
 }
 
 async function makeBudget(app: string, status: object, spec: object = {}): Promise<void> {
