@@ -21,7 +21,7 @@ export const UNSUPPORTED: readonly (readonly [string, string])[] = [
   ["StatefulSet, DaemonSet, Job, CronJob, autoscalers", "Deployment and ReplicaSet; the others are stored only"],
   ["persistent volumes", "emptyDir and hostPath; pods that claim one stay Pending with the reason"],
   ["NetworkPolicy, Ingress, load balancers", "ClusterIP and NodePort Services, `expose`"],
-  ["admission and conversion webhooks, admission policies", "schemas and CEL rules of custom resources"],
+  ["conversion webhooks, admission policies", "admission webhooks; schemas and CEL rules of custom resources"],
   ["inter-pod affinity and preemption", "topology spread, node affinity, taints"],
   ["port-forward and cp on simulated nodes", "logs and exec answer with simulated output"],
 ];

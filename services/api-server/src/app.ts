@@ -15,6 +15,7 @@ import { createLimitRanger } from "./admission/limit-ranger.ts";
 import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
 import { createNodeRestriction } from "./admission/node-restriction.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
+import { createMutatingWebhooks, createValidatingWebhooks, type CallWebhook } from "./admission/dynamic/webhooks.ts";
 import { createPriority } from "./admission/priority.ts";
 import { createRuntimeClass } from "./admission/runtime-class.ts";
 import { createServiceAccountAdmission } from "./admission/service-account.ts";
@@ -54,6 +55,8 @@ export interface ApiServerDeps extends BaseDeps, PipelineExtensions {
   readonly advertisedAddresses?: readonly AdvertisedAddress[];
   /** Names of built-in admission plugins to leave out, as in ["ServiceAccount"]. */
   readonly disabledAdmission?: readonly string[];
+  /** How admission webhooks are reached; without it none are asked. */
+  readonly webhooks?: (source: ObjectSource) => CallWebhook;
 }
 
 export interface ApiServerFacts {
@@ -94,7 +97,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const guarded = !(deps.disabledAdmission ?? []).includes("ResourceQuota");
   const committer = new Committer(storage, guarded ? [allocator, createQuotaGuard(cache)] : [allocator]);
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
-  const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer));
+  const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer, kinds));
   const registry = new Registry({ env, cache, committer, admission });
   const { review, issueToken } = deps;
   const pipeline = createPipeline({
@@ -185,11 +188,15 @@ function plugins(
   cache: WatchCache,
   committer: Committer,
   authorizer: Authorizer | undefined,
+  served: KindSource,
 ): AdmissionPlugin[] {
   const kinds = new Map(allKinds().map((kind) => [kind.resource, kind]));
   const read = async (resource: string, namespace: string, name: string) =>
     (await committer.read(kinds.get(resource)!, namespace, name))?.object;
   const extra = typeof deps.admission === "function" ? deps.admission(cache) : (deps.admission ?? []);
+  const { logger, env } = deps;
+  const call = deps.webhooks?.(cache);
+  const webhooks = call && { logger, random: env.random, source: cache, kinds: () => served, call };
   const all = [
     createNamespaceLifecycle(cache, (name) => read("namespaces", "", name)),
     createLimitRanger(cache),
@@ -208,6 +215,7 @@ function plugins(
     createCertificateApproval(authorizer),
     createCertificateSigning(authorizer),
     createDefaultIngressClass(cache),
+    ...(webhooks === undefined ? [] : [createMutatingWebhooks(webhooks), createValidatingWebhooks(webhooks)]),
     ...extra,
   ];
   return all.filter((plugin) => !(deps.disabledAdmission ?? []).includes(plugin.name));

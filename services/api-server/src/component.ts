@@ -13,6 +13,7 @@ import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
 import { Aggregator } from "./aggregation/aggregator.ts";
 import { publishProxyIdentity } from "./aggregation/proxy-identity.ts";
+import { createWebhookCaller } from "./admission/dynamic/call-webhook.ts";
 import { createApiServer } from "./app.ts";
 import type { ApiServer } from "./app.ts";
 import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
@@ -125,6 +126,13 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     ...(deps.serviceCidr === undefined ? {} : { serviceCidr: deps.serviceCidr }),
     ...(deps.nodePortRange === undefined ? {} : { nodePortRange: deps.nodePortRange }),
     disabledAdmission: deps.disabledAdmission ?? [],
+    webhooks: (source) =>
+      createWebhookCaller({
+        env,
+        source,
+        clientTls: deps.clientTls,
+        ...(deps.dial === undefined ? {} : { dial: deps.dial }),
+      }),
     // Endpoints must not name loopback: pods would reach themselves.
     ...(isAdvertisable(deps.advertiseAddress) ? { advertisedAddresses: [{ ip: deps.advertiseAddress, port }] } : {}),
   });

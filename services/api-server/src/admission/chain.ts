@@ -3,10 +3,12 @@ import type { AdmissionAttributes, AdmissionPlugin } from "../pipeline/extension
 
 export class AdmissionChain {
   readonly #mutating: readonly AdmissionPlugin[];
+  readonly #deleting: readonly AdmissionPlugin[];
   readonly #validating: readonly AdmissionPlugin[];
 
   constructor(plugins: readonly AdmissionPlugin[]) {
     this.#mutating = plugins.filter((plugin) => plugin.admit !== undefined);
+    this.#deleting = plugins.filter((plugin) => plugin.admitDelete !== undefined);
     this.#validating = plugins.filter((plugin) => plugin.validate !== undefined);
   }
 
@@ -18,6 +20,9 @@ export class AdmissionChain {
   }
 
   async validate(attributes: AdmissionAttributes): Promise<void> {
+    if (attributes.operation === "DELETE") {
+      for (const plugin of this.#deleting) await plugin.admitDelete!(attributes);
+    }
     for (const plugin of this.#validating) {
       const pending = plugin.validate!(attributes);
       if (pending !== undefined) await pending;

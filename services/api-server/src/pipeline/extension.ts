@@ -26,6 +26,8 @@ export interface AdmissionAttributes {
   readonly object: KubeObject | undefined;
   readonly old: KubeObject | undefined;
   readonly dryRun: boolean;
+  /** Tells the caller something in a Warning header. */
+  warn?(text: string): void;
 }
 
 /** https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ */
@@ -33,6 +35,8 @@ export interface AdmissionPlugin {
   readonly name: string;
   /** Changes `attributes.object` in place; throws StatusError to refuse. */
   admit?(attributes: AdmissionAttributes): void | Promise<void>;
+  /** For those who want to see deletions before validation, although they cannot change them. */
+  admitDelete?(attributes: AdmissionAttributes): void | Promise<void>;
   /** Throws StatusError to refuse. */
   validate?(attributes: AdmissionAttributes): void | Promise<void>;
 }

@@ -241,8 +241,11 @@ export class Registry {
     object: KubeObject | undefined,
     old: KubeObject | undefined,
   ): AdmissionAttributes {
-    const { request, kind, namespace, subresource, dryRun } = context;
-    return { request, kind, operation, namespace, name, subresource, object, old, dryRun };
+    const { request, kind, namespace, subresource, dryRun, warnings } = context;
+    const warn = (text: string): void => {
+      if (!warnings.includes(text)) warnings.push(text);
+    };
+    return { request, kind, operation, namespace, name, subresource, object, old, dryRun, warn };
   }
 }
 
