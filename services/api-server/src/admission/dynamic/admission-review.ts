@@ -21,7 +21,7 @@ export interface ReviewAnswer {
   readonly status: Readonly<Record<string, unknown>> | undefined;
 }
 
-const text = (value: unknown): string => (typeof value === "string" ? value : "");
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 /** The first version that both sides know. */
 export function reviewVersion(versions: readonly string[] | undefined): string | undefined {
@@ -102,7 +102,7 @@ export function readReview(text: string, version: string, uid: string, mutating:
   const apiVersion = `${GROUP}/${version}`;
   // Answers in v1beta1 have always been taken without a kind.
   if (version === "v1" && (review["kind"] !== "AdmissionReview" || review["apiVersion"] !== apiVersion)) {
-    const got = `${text(review["apiVersion"])}, Kind=${text(review["kind"])}`;
+    const got = `${textOf(review["apiVersion"])}, Kind=${textOf(review["kind"])}`;
     throw new Error(`expected webhook response of ${apiVersion}, Kind=AdmissionReview, got ${got}`);
   }
   const response = review["response"];
@@ -122,7 +122,7 @@ export function readReview(text: string, version: string, uid: string, mutating:
 /** What the user hears of a webhook's refusal. */
 export function denial(webhook: string, status: ReviewAnswer["status"]): StatusError {
   const denied = `admission webhook ${JSON.stringify(webhook)} denied the request`;
-  const { message, reason } = { message: text(status?.["message"]), reason: text(status?.["reason"]) };
+  const { message, reason } = { message: textOf(status?.["message"]), reason: textOf(status?.["reason"]) };
   const code = typeof status?.["code"] === "number" && status["code"] >= 400 ? status["code"] : 400;
   const said = message === "" ? reason : message;
   const words = said === "" ? `${denied} without explanation` : `${denied}: ${said}`;
