@@ -34,3 +34,5 @@ export const POD_DISRUPTION_BUDGETS: ResourceRef = {
   version: "v1",
   resource: "poddisruptionbudgets",
 };
+export const JOBS: ResourceRef = { group: "batch", version: "v1", resource: "jobs" };
+export const CRON_JOBS: ResourceRef = { group: "batch", version: "v1", resource: "cronjobs" };

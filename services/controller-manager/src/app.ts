@@ -11,6 +11,8 @@ import { createDeploymentController } from "./deployment/controller.ts";
 import { createDisruptionController } from "./disruption/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
 import { createGarbageCollector } from "./garbage-collector/controller.ts";
+import { createJobController } from "./job/controller.ts";
+import { createTtlController } from "./job/ttl.ts";
 import { createNamespaceController } from "./namespace/controller.ts";
 import { createNodeIpamController, type NodeIpamOptions } from "./node-ipam/controller.ts";
 import { createNodeLifecycleController, type NodeLifecycleOptions } from "./node-lifecycle/controller.ts";
@@ -58,6 +60,8 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createTaintEvictionController(context("taint-eviction-controller")),
     createNodeIpamController(context("cidrAllocator"), options),
     createDisruptionController(context("controllermanager")),
+    createJobController(context("job-controller")),
+    createTtlController(context("ttl-after-finished-controller")),
     createPodGcController(context("pod-garbage-collector"), options),
     createNamespaceController(context("namespace-controller")),
     createServiceAccountController(context("serviceaccount-controller")),

@@ -228,6 +228,7 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     "update | core | pods/finalizers",
     EVENTS,
   ],
+  "ttl-after-finished-controller": [`${READ},delete | batch | jobs`, EVENTS],
   "job-controller": [
     `${READ},patch,update | batch | jobs`,
     "update | batch | jobs/finalizers,jobs/status",

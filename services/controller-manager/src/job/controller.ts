@@ -1,0 +1,271 @@
+// The Job controller. Guarantees:
+// - Each pod that ends is counted once: it is held by a finalizer until the Job's status has it, and the status is written with
+//   the version that it was computed from.
+// - While the cache has not shown its own last writes, it neither makes nor takes away pods.
+// - Pods whose Job is gone are let go.
+import { JOBS, PODS, type Job, type Pod } from "@coxswain/api";
+import { deepEqual, isReason, labelSelectorAsSelector, objectKey, StatusError } from "@coxswain/apimachinery";
+import {
+  createController,
+  createExpectations,
+  settleAll,
+  type Controller,
+  type Expectations,
+  type ReconcileResult,
+} from "@coxswain/controller-runtime";
+import type { SharedInformer } from "@coxswain/client";
+import { BY_CONTROLLER, ORPHANS, type ControllerContext, type ManagedController } from "../controller-context.ts";
+import { executeClaim } from "../ownership/claim.ts";
+import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
+import { createSlowly, named } from "../writes/create-named.ts";
+import { deleteForSure } from "../writes/delete-for-sure.ts";
+import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
+import { hasFailed, hasSucceeded, isTracked, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
+import { isFinished, planJob, planJobStatus, type JobPlan, type NewPod } from "./plan.ts";
+import { podFromJob } from "./pod-from-job.ts";
+
+const WORKERS = 5;
+const OWN_MANAGER = "kubernetes.io/job-controller";
+const STRATEGIC = "application/strategic-merge-patch+json";
+/** Key of a pod that has lost its Job. */
+const POD_KEY = "pod:";
+
+const about = (job: Job): Job => ({ ...job, apiVersion: "batch/v1", kind: "Job" });
+
+export function createJobController(context: ControllerContext): ManagedController {
+  const jobs = context.informers.informer<Job>(JOBS);
+  const expectations = createExpectations(context);
+  const logic = new JobLogic(context, jobs, expectations);
+  const controller = createController(
+    { name: "job-controller", workers: WORKERS, reconcile: (key, signal) => logic.reconcile(key, signal) },
+    context,
+  );
+  follow(context, jobs, controller, expectations);
+  return { controller };
+}
+
+/** The Job that controls the pod, as far as it is known. */
+function jobOf(jobs: SharedInformer<Job>, pod: Pod): Job | undefined {
+  const reference = controllerOf(pod);
+  if (reference?.kind !== "Job") return undefined;
+  const job = jobs.lister.get(`${pod.metadata?.namespace ?? ""}/${reference.name}`);
+  return job?.metadata?.uid === reference.uid ? job : undefined;
+}
+
+function follow(
+  { caches }: ControllerContext,
+  jobs: SharedInformer<Job>,
+  controller: Controller,
+  expectations: Expectations,
+): void {
+  jobs.addHandler({
+    add: (job) => controller.enqueue(objectKey(job)),
+    update: (job) => controller.enqueue(objectKey(job)),
+    delete(job) {
+      expectations.forget(job.metadata?.uid ?? "");
+      for (const pod of caches.pods.lister.byIndex(BY_CONTROLLER, job.metadata?.uid ?? "")) {
+        if (isTracked(pod)) controller.enqueue(`${POD_KEY}${objectKey(pod)}`);
+      }
+    },
+  });
+  const enqueueOwner = (pod: Pod): void => {
+    const job = jobOf(jobs, pod);
+    if (job !== undefined) controller.enqueue(objectKey(job));
+    else if (isTracked(pod)) controller.enqueue(`${POD_KEY}${objectKey(pod)}`);
+  };
+  const removed = (pod: Pod): void => {
+    const uid = controllerOf(pod)?.uid;
+    if (uid !== undefined) expectations.deletionObserved(uid, uidOf(pod));
+    enqueueOwner(pod);
+  };
+  caches.pods.addHandler({
+    add(pod) {
+      const uid = controllerOf(pod)?.uid;
+      if (uid !== undefined) expectations.creationObserved(uid);
+      if (pod.metadata?.deletionTimestamp === undefined) enqueueOwner(pod);
+      else removed(pod);
+    },
+    update: (pod) => (pod.metadata?.deletionTimestamp === undefined ? enqueueOwner(pod) : removed(pod)),
+    delete: removed,
+  });
+}
+
+class JobLogic {
+  readonly #context: ControllerContext;
+  readonly #jobs: SharedInformer<Job>;
+  readonly #expectations: Expectations;
+
+  constructor(context: ControllerContext, jobs: SharedInformer<Job>, expectations: Expectations) {
+    this.#context = context;
+    this.#jobs = jobs;
+    this.#expectations = expectations;
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+    if (key.startsWith(POD_KEY)) return await this.#letGoOrphan(key.slice(POD_KEY.length));
+    const job = this.#jobs.lister.get(key);
+    if (job === undefined) return undefined;
+    const { managedBy = OWN_MANAGER } = job.spec ?? {};
+    if (managedBy !== OWN_MANAGER) return undefined;
+    const pods = await this.#claim(job);
+    if (isFinished(job)) {
+      await this.#letGo(pods.filter(isTracked));
+      return undefined;
+    }
+    return await this.#sync(job, pods, signal);
+  }
+
+  async #sync(job: Job, pods: readonly Pod[], signal: AbortSignal): Promise<ReconcileResult | void> {
+    const { env } = this.#context;
+    const uid = job.metadata?.uid ?? "";
+    const nowMs = env.clock.now();
+    const plan = planJob(job, pods, nowMs);
+    const satisfied = this.#expectations.satisfied(uid);
+    const { created, removed, problem } =
+      satisfied && job.metadata?.deletionTimestamp === undefined
+        ? await this.#manage(job, plan, signal)
+        : { created: 0, removed: 0, problem: undefined };
+    const status = planJobStatus(job, pods, plan, { created, removed }, nowMs);
+    const stored = deepEqual(status, job.status) || (await this.#store({ ...job, status }));
+    if (!stored) return { requeueAfterMs: 0 };
+    this.#tell(job, { ...job, status });
+    await this.#letGo(this.#accounted({ ...job, status }, pods, plan));
+    if (problem !== undefined) throw problem;
+    const waits = [plan.againInMs, this.#expectations.expiresInMs(uid) || undefined, deadlineOf(job)];
+    const next = waits.filter((ms) => ms !== undefined);
+    return next.length === 0 ? undefined : { requeueAfterMs: Math.min(...next) + 1 };
+  }
+
+  /** Pods that the stored status has taken note of, and those that do not count. */
+  #accounted(job: Job, pods: readonly Pod[], { ignored }: JobPlan): Pod[] {
+    const lists = job.status?.uncountedTerminatedPods;
+    const noted = new Set([...(lists?.succeeded ?? []), ...(lists?.failed ?? [])]);
+    const ended = (pod: Pod): boolean => hasSucceeded(pod) || hasFailed(job, pod);
+    return pods.filter((pod) => isTracked(pod) && ended(pod) && (noted.has(uidOf(pod)) || ignored.has(uidOf(pod))));
+  }
+
+  #claim(job: Job): Promise<Pod[]> {
+    const { caches, client } = this.#context;
+    const { lister } = caches.pods;
+    const candidates = [
+      ...lister.byIndex(BY_CONTROLLER, job.metadata?.uid ?? ""),
+      ...lister.byIndex(ORPHANS, job.metadata?.namespace ?? ""),
+    ];
+    const plan = planClaim(job, labelSelectorAsSelector(job.spec?.selector), candidates);
+    const ownerReference = controllerReference(job, "batch/v1", "Job");
+    return executeClaim(client, { ref: PODS, owner: job, ownerRef: JOBS, ownerReference }, plan);
+  }
+
+  /** False where somebody else was quicker: the cache's next change leads back here. */
+  async #store(job: Job): Promise<boolean> {
+    try {
+      await this.#context.client.update(JOBS, job, { subresource: "status" });
+      return true;
+    } catch (error) {
+      if (isReason(error, "Conflict", "NotFound")) return false;
+      throw error;
+    }
+  }
+
+  async #manage(job: Job, plan: JobPlan, signal: AbortSignal): Promise<Managed> {
+    if (plan.create.length > 0) return await this.#create(job, plan.create, signal);
+    if (plan.remove.length === 0) return { created: 0, removed: 0, problem: undefined };
+    // On the way to its end a Job counts the pods that it takes away; else they are nobody's failure.
+    if (plan.outcome === undefined) await this.#letGo(plan.remove.filter(isTracked));
+    return await this.#remove(job, plan.remove, signal);
+  }
+
+  async #create(job: Job, wanted: readonly NewPod[], signal: AbortSignal): Promise<Managed> {
+    const { env, client, recorder } = this.#context;
+    const uid = job.metadata?.uid ?? "";
+    const pods = wanted.map((one) => named(env, podFromJob(job, one)));
+    this.#expectations.expectCreations(uid, pods.length);
+    const outcomes = await createSlowly({ env, client }, PODS, pods, { initialBatch: 1, signal });
+    let created = 0;
+    let problem: Error | undefined;
+    for (const outcome of outcomes) {
+      if (outcome.kind === "created") {
+        created++;
+        recorder.event(about(job), "Normal", "SuccessfulCreate", `Created pod: ${outcome.object.metadata?.name}`);
+      } else if (outcome.kind === "skipped") this.#expectations.creationFailed(uid, NOT_SENT);
+      else if (outcome.kind === "failed") {
+        this.#expectations.creationFailed(uid, outcome.error);
+        if (isNamespaceTerminating(outcome.error)) continue;
+        recorder.event(about(job), "Warning", "FailedCreate", `Error creating: ${outcome.error.message}`);
+        problem = outcome.error;
+      }
+    }
+    return { created, removed: 0, problem };
+  }
+
+  async #remove(job: Job, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
+    const { env, client, recorder } = this.#context;
+    const uid = job.metadata?.uid ?? "";
+    this.#expectations.expectDeletions(uid, pods.map(uidOf));
+    const outcomes = await deleteForSure({ env, client }, PODS, pods, signal);
+    let removed = 0;
+    let problem: Error | undefined;
+    for (const [at, pod] of pods.entries()) {
+      const outcome = outcomes[at]!;
+      if (outcome.ok) {
+        removed++;
+        recorder.event(about(job), "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata?.name}`);
+        continue;
+      }
+      this.#expectations.deletionFailed(uid, uidOf(pod), outcome.error);
+      if (isReason(outcome.error, "NotFound", "Conflict")) continue;
+      recorder.event(about(job), "Warning", "FailedDelete", `Error deleting: ${outcome.error.message}`);
+      problem = outcome.error;
+    }
+    return { created: 0, removed, problem };
+  }
+
+  async #letGo(pods: readonly Pod[]): Promise<void> {
+    await settleAll(pods.map((pod) => this.#letGoOne(pod)));
+  }
+
+  async #letGoOne(pod: Pod): Promise<undefined> {
+    const { namespace, name = "", uid } = pod.metadata ?? {};
+    const patch = { metadata: { uid, "$deleteFromPrimitiveList/finalizers": [TRACKING_FINALIZER] } };
+    try {
+      await this.#context.client.patch(PODS, { namespace, name }, STRATEGIC, patch);
+    } catch (error) {
+      if (!isReason(error, "NotFound", "Conflict")) throw error;
+    }
+    return undefined;
+  }
+
+  async #letGoOrphan(key: string): Promise<undefined> {
+    const pod = this.#context.caches.pods.lister.get(key);
+    if (pod === undefined || !isTracked(pod) || jobOf(this.#jobs, pod) !== undefined) return undefined;
+    return await this.#letGoOne(pod);
+  }
+
+  /** Events for what has just become true. */
+  #tell(before: Job, after: Job): void {
+    const { recorder } = this.#context;
+    for (const { type, status, reason = "", message = "" } of after.status?.conditions ?? []) {
+      const known = before.status?.conditions?.find((one) => one.type === type);
+      if (known?.status === status) continue;
+      if (type === "Complete") recorder.event(about(after), "Normal", "Completed", "Job completed");
+      else if (type === "Failed") recorder.event(about(after), "Warning", reason, message);
+      else if (type === "Suspended" && status === "True") {
+        recorder.event(about(after), "Normal", "Suspended", "Job suspended");
+      } else if (type === "Suspended") recorder.event(about(after), "Normal", "Resumed", "Job resumed");
+    }
+  }
+}
+
+interface Managed {
+  readonly created: number;
+  readonly removed: number;
+  readonly problem: Error | undefined;
+}
+
+const NOT_SENT = new StatusError("Conflict", 409, "not sent, because an earlier create failed");
+
+/** The status that was just written has the start; a later look reckons from it. */
+function deadlineOf({ spec, status }: Job): number | undefined {
+  if (spec?.activeDeadlineSeconds === undefined || status?.startTime !== undefined) return undefined;
+  return spec.activeDeadlineSeconds * 1000;
+}

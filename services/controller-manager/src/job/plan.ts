@@ -1,0 +1,362 @@
+// What a Job needs: whether it has succeeded or failed, which pods to make or to take away, and its status. Pure. Reasons and
+// messages are upstream's. https://kubernetes.io/docs/concepts/workloads/controllers/job/
+import type { Job, JobCondition, JobStatus, Pod } from "@coxswain/api";
+import { formatTime, parseTime } from "@coxswain/apimachinery";
+import { choosePodsToDelete } from "../pods/deletion-order.ts";
+import { judgeFailure, type Verdict } from "./failure-policy.ts";
+import { formatIndexSet, parseIndexSet } from "./indexes.ts";
+import * as pods from "./job-pods.ts";
+import type { JobPods } from "./job-pods.ts";
+
+const FIRST_BACKOFF_MS = 10_000;
+const MAX_BACKOFF_MS = 10 * 60_000;
+/** Pods that are made or taken away in one go. */
+const BURST = 500;
+
+export interface NewPod {
+  readonly index: number | undefined;
+  /** Of its index so far; undefined where the Job has no limit for an index. */
+  readonly failures: number | undefined;
+  readonly ignored: number;
+}
+
+/** The end that a Job is going towards. */
+export interface Outcome {
+  readonly type: "SuccessCriteriaMet" | "FailureTarget";
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface JobPlan {
+  readonly create: readonly NewPod[];
+  readonly remove: readonly Pod[];
+  readonly outcome: Outcome | undefined;
+  /** When to look again although nothing may have changed, ms. */
+  readonly againInMs: number | undefined;
+  /** Pods whose failure does not count. */
+  readonly ignored: ReadonlySet<string>;
+  readonly completedIndexes: ReadonlySet<number>;
+  readonly failedIndexes: ReadonlySet<number>;
+}
+
+interface Facts {
+  readonly job: Job;
+  readonly all: readonly Pod[];
+  readonly sorted: JobPods;
+  readonly verdicts: ReadonlyMap<Pod, Verdict>;
+  readonly completed: ReadonlySet<number>;
+  readonly failedIndexes: ReadonlySet<number>;
+  readonly nowMs: number;
+}
+
+export function conditionOf(job: Job, type: string): JobCondition | undefined {
+  return job.status?.conditions?.find((condition) => condition.type === type && condition.status === "True");
+}
+
+export const isFinished = (job: Job): boolean =>
+  conditionOf(job, "Complete") !== undefined || conditionOf(job, "Failed") !== undefined;
+
+function factsOf(job: Job, all: readonly Pod[], nowMs: number): Facts {
+  const sorted = pods.sortPods(job, all);
+  const failures = all.filter((pod) => pods.hasFailed(job, pod));
+  const verdicts = new Map(failures.map((pod) => [pod, judgeFailure(job, pod)] as const));
+  const completed = parseIndexSet(job.status?.completedIndexes);
+  const failedIndexes = parseIndexSet(job.status?.failedIndexes);
+  if (pods.isIndexed(job)) {
+    for (const pod of sorted.newSucceeded) completed.add(pods.indexOf(pod)!);
+    const limit = job.spec?.backoffLimitPerIndex;
+    for (const pod of limit === undefined ? [] : sorted.newFailed) {
+      const { action } = verdicts.get(pod) ?? { action: "Count" };
+      const spent = action !== "Ignore" && pods.failuresBefore(pod) >= limit!;
+      if (action === "FailIndex" || spent) failedIndexes.add(pods.indexOf(pod)!);
+    }
+  }
+  return { job, all, sorted, verdicts, completed, failedIndexes, nowMs };
+}
+
+/** Failures that count against backoffLimit. */
+function countedFailures({ sorted, verdicts }: Facts): number {
+  const ignored = sorted.newFailed.filter((pod) => verdicts.get(pod)?.action === "Ignore").length;
+  return sorted.failed - ignored;
+}
+
+function restarts({ job, sorted }: Facts): number {
+  if (job.spec?.template?.spec?.restartPolicy !== "OnFailure") return 0;
+  return sorted.active
+    .flatMap(({ status }) => [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])])
+    .reduce((sum, { restartCount }) => sum + restartCount, 0);
+}
+
+function deadlineLeftMs({ job, nowMs }: Facts): number | undefined {
+  const started = parseTime(job.status?.startTime);
+  const seconds = job.spec?.activeDeadlineSeconds;
+  if (seconds === undefined || started === undefined || job.spec?.suspend === true) return undefined;
+  return started + seconds * 1000 - nowMs;
+}
+
+function failureOf(facts: Facts): Outcome | undefined {
+  const { job, sorted, verdicts, failedIndexes } = facts;
+  const fail = (reason: string, message: string): Outcome => ({ type: "FailureTarget", reason, message });
+  const fatal = sorted.newFailed.map((pod) => verdicts.get(pod)).find((verdict) => verdict?.action === "FailJob");
+  if (fatal !== undefined) return fail("PodFailurePolicy", fatal.message ?? "");
+  const limit = job.spec?.backoffLimit ?? 6;
+  const restarted = restarts(facts);
+  const spent = restarted > 0 && (limit === 0 || restarted >= limit);
+  if (countedFailures(facts) > limit || spent) {
+    return fail("BackoffLimitExceeded", "Job has reached the specified backoff limit");
+  }
+  const left = deadlineLeftMs(facts);
+  if (left !== undefined && left <= 0) {
+    return fail("DeadlineExceeded", "Job was active longer than specified deadline");
+  }
+  const most = job.spec?.maxFailedIndexes;
+  if (most !== undefined && failedIndexes.size > most) {
+    return fail("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes");
+  }
+  return undefined;
+}
+
+function successPolicyMatch({ job, completed }: Facts): number {
+  return (job.spec?.successPolicy?.rules ?? []).findIndex(({ succeededIndexes, succeededCount }) => {
+    const wanted = succeededIndexes === undefined ? undefined : parseIndexSet(succeededIndexes);
+    const done = wanted === undefined ? completed.size : [...wanted].filter((index) => completed.has(index)).length;
+    return done >= (succeededCount ?? wanted?.size ?? 0);
+  });
+}
+
+function successOf(facts: Facts): Outcome | undefined {
+  const { job, sorted, completed, failedIndexes } = facts;
+  const succeed = (reason: string, message: string): Outcome => ({ type: "SuccessCriteriaMet", reason, message });
+  const rule = pods.isIndexed(job) ? successPolicyMatch(facts) : -1;
+  if (rule >= 0) return succeed("SuccessPolicy", `Matched rules at index ${rule}`);
+  const reached = succeed("CompletionsReached", "Reached expected number of succeeded pods");
+  const { completions } = job.spec ?? {};
+  if (completions === undefined) {
+    return sorted.succeeded > 0 && sorted.active.length === 0 ? reached : undefined;
+  }
+  if (!pods.isIndexed(job)) return sorted.succeeded >= completions && sorted.active.length === 0 ? reached : undefined;
+  if (completed.size >= completions) return reached;
+  if (completed.size + failedIndexes.size < completions) return undefined;
+  return { type: "FailureTarget", reason: "FailedIndexes", message: "Job has failed indexes" };
+}
+
+/** A decision that was written down stands. */
+function outcomeOf(facts: Facts): Outcome | undefined {
+  for (const type of ["FailureTarget", "SuccessCriteriaMet"] as const) {
+    const known = conditionOf(facts.job, type);
+    if (known !== undefined) return { type, reason: known.reason ?? "", message: known.message ?? "" };
+  }
+  return failureOf(facts) ?? successOf(facts);
+}
+
+/** How long to wait before the next pod, after failures in a row. */
+function backoffMs(failed: readonly Pod[], failures: number, nowMs: number): number {
+  if (failures <= 0) return 0;
+  const delay = Math.min(FIRST_BACKOFF_MS * 2 ** Math.min(failures - 1, 20), MAX_BACKOFF_MS);
+  const last = Math.max(...failed.map((pod) => pods.endedAtMs(pod) ?? nowMs), Number.NEGATIVE_INFINITY);
+  return Math.max(0, last + delay - nowMs);
+}
+
+/** Failures since the last success, of the pods that are still there. */
+function failuresInARow({ all, job, verdicts }: Facts): readonly Pod[] {
+  const lastSuccess = Math.max(
+    ...all.filter(pods.hasSucceeded).map((pod) => pods.endedAtMs(pod) ?? 0),
+    Number.NEGATIVE_INFINITY,
+  );
+  return all.filter(
+    (pod) =>
+      pods.hasFailed(job, pod) &&
+      // One that was taken away on purpose was let go before.
+      (pod.status?.phase === "Failed" || pods.isTracked(pod)) &&
+      verdicts.get(pod)?.action !== "Ignore" &&
+      (pods.endedAtMs(pod) ?? Number.POSITIVE_INFINITY) >= lastSuccess,
+  );
+}
+
+interface Wanted {
+  readonly create: readonly NewPod[];
+  readonly againInMs: number | undefined;
+}
+
+/** The lowest indexes that nobody works on. */
+function freeIndexes({ job, all, completed, failedIndexes }: Facts, count: number): number[] {
+  const taken = new Set<number | undefined>(
+    all.filter((pod) => !pods.hasSucceeded(pod) && !pods.hasFailed(job, pod)).map((pod) => pods.indexOf(pod)),
+  );
+  const free: number[] = [];
+  for (let index = 0; index < (job.spec?.completions ?? 0) && free.length < count; index++) {
+    if (!taken.has(index) && !completed.has(index) && !failedIndexes.has(index)) free.push(index);
+  }
+  return free;
+}
+
+/** With a limit for each index, each waits for itself. */
+function perIndex(facts: Facts, free: readonly number[]): Wanted {
+  const { all, job, verdicts, nowMs } = facts;
+  const create: NewPod[] = [];
+  const waits: number[] = [];
+  for (const index of free) {
+    const failed = all.filter((pod) => pods.indexOf(pod) === index && pods.hasFailed(job, pod));
+    const last = failed.toSorted((a, b) => pods.failuresBefore(b) - pods.failuresBefore(a))[0];
+    const ignores = last !== undefined && verdicts.get(last)?.action === "Ignore";
+    const failures = last === undefined ? 0 : pods.failuresBefore(last) + (ignores ? 0 : 1);
+    const ignored = last === undefined ? 0 : pods.ignoredBefore(last) + (ignores ? 1 : 0);
+    const waitMs = backoffMs(failed, failures, nowMs);
+    if (waitMs > 0) waits.push(waitMs);
+    else create.push({ index, failures, ignored });
+  }
+  return { create, againInMs: waits.length === 0 ? undefined : Math.min(...waits) };
+}
+
+function missing(facts: Facts, howMany: number): Wanted {
+  const { job, nowMs } = facts;
+  const free = pods.isIndexed(job) ? freeIndexes(facts, howMany) : Array.from({ length: howMany }, () => undefined);
+  if (job.spec?.backoffLimitPerIndex !== undefined) return perIndex(facts, free as number[]);
+  const failed = failuresInARow(facts);
+  const waitMs = backoffMs(failed, failed.length, nowMs);
+  if (waitMs > 0) return { create: [], againInMs: waitMs };
+  return { create: free.map((index) => ({ index, failures: undefined, ignored: 0 })), againInMs: undefined };
+}
+
+function wantedActive({ job, sorted, completed }: Facts): number {
+  const parallelism = job.spec?.parallelism ?? 1;
+  const { completions } = job.spec ?? {};
+  // Where one success is enough, no pod is added after it.
+  if (completions === undefined)
+    return sorted.succeeded > 0 ? Math.min(sorted.active.length, parallelism) : parallelism;
+  const done = pods.isIndexed(job) ? completed.size : sorted.succeeded;
+  return Math.max(0, Math.min(parallelism, completions - done));
+}
+
+function managed(facts: Facts): Pick<JobPlan, "create" | "remove" | "againInMs"> {
+  const { job, sorted, nowMs } = facts;
+  const { active, terminating } = sorted;
+  const nothing = { create: [], againInMs: undefined };
+  if (job.spec?.suspend === true) return { ...nothing, remove: active };
+  const wanted = wantedActive(facts);
+  const surplus = active.length - wanted;
+  if (surplus > 0) {
+    return { ...nothing, remove: choosePodsToDelete(active, active, Math.min(surplus, BURST), nowMs) };
+  }
+  const busy = active.length + (pods.replacesOnlyFailed(job) ? terminating : 0);
+  const lacking = Math.min(wanted - busy, BURST);
+  if (lacking <= 0) return { ...nothing, remove: [] };
+  return { ...missing(facts, lacking), remove: [] };
+}
+
+/** `all` are the pods that the Job controls. */
+export function planJob(job: Job, all: readonly Pod[], nowMs: number): JobPlan {
+  const facts = factsOf(job, all, nowMs);
+  const { sorted, verdicts, completed, failedIndexes } = facts;
+  const ignored = new Set(sorted.newFailed.filter((pod) => verdicts.get(pod)?.action === "Ignore").map(pods.uidOf));
+  const outcome = outcomeOf(facts);
+  const common = { outcome, ignored, completedIndexes: completed, failedIndexes };
+  if (outcome !== undefined) return { ...common, create: [], remove: sorted.active, againInMs: undefined };
+  const { create, remove, againInMs } = managed(facts);
+  const waits = [againInMs, deadlineLeftMs(facts)].filter((ms) => ms !== undefined);
+  return { ...common, create, remove, againInMs: waits.length === 0 ? undefined : Math.min(...waits) };
+}
+
+function withCondition(
+  list: readonly JobCondition[],
+  next: Pick<JobCondition, "type" | "status" | "reason" | "message">,
+  nowMs: number,
+): JobCondition[] {
+  const now = formatTime(nowMs);
+  const known = list.find(({ type }) => type === next.type);
+  if (known?.status === next.status && known.reason === next.reason) return [...list];
+  const made = { ...next, lastProbeTime: now, lastTransitionTime: now };
+  return known === undefined ? [...list, made] : list.map((one) => (one === known ? made : one));
+}
+
+function suspension(job: Job, list: readonly JobCondition[], nowMs: number): JobCondition[] {
+  const known = list.find(({ type }) => type === "Suspended");
+  if (job.spec?.suspend === true) {
+    return withCondition(
+      list,
+      { type: "Suspended", status: "True", reason: "JobSuspended", message: "Job suspended" },
+      nowMs,
+    );
+  }
+  if (known?.status !== "True") return [...list];
+  return withCondition(
+    list,
+    { type: "Suspended", status: "False", reason: "JobResumed", message: "Job resumed" },
+    nowMs,
+  );
+}
+
+/** What has just been counted, and what is being counted now. */
+export interface Accounting {
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly uncounted: { readonly succeeded: readonly string[]; readonly failed: readonly string[] };
+}
+
+/**
+ * Moves pods on: from new to the lists, and from the lists to the numbers once they are no longer held. A pod is never in two
+ * places, so that none is counted twice or lost.
+ */
+export function account(job: Job, all: readonly Pod[], { ignored }: Pick<JobPlan, "ignored">): Accounting {
+  const sorted = pods.sortPods(job, all);
+  const held = new Set(all.filter(pods.isTracked).map(pods.uidOf));
+  const { succeeded, failed } = sorted.uncounted;
+  const kept = (list: ReadonlySet<string>): string[] => [...list].filter((uid) => held.has(uid));
+  const moved = (list: ReadonlySet<string>): number => [...list].filter((uid) => !held.has(uid)).length;
+  const counted = sorted.newFailed.map(pods.uidOf).filter((uid) => !ignored.has(uid));
+  return {
+    succeeded: (job.status?.succeeded ?? 0) + moved(succeeded),
+    failed: (job.status?.failed ?? 0) + moved(failed),
+    uncounted: {
+      succeeded: [...kept(succeeded), ...sorted.newSucceeded.map(pods.uidOf)].slice(0, BURST),
+      failed: [...kept(failed), ...counted].slice(0, BURST),
+    },
+  };
+}
+
+/** The status for what was planned. `active` counts pods after the plan's changes. */
+export function planJobStatus(
+  job: Job,
+  all: readonly Pod[],
+  plan: JobPlan,
+  changes: { readonly created: number; readonly removed: number },
+  nowMs: number,
+): JobStatus {
+  const sorted = pods.sortPods(job, all);
+  const { succeeded, failed, uncounted } = account(job, all, plan);
+  const active = sorted.active.length + changes.created - changes.removed;
+  const terminating = sorted.terminating + changes.removed;
+  const empty = uncounted.succeeded.length === 0 && uncounted.failed.length === 0;
+  let conditions = suspension(job, job.status?.conditions ?? [], nowMs);
+  if (plan.outcome !== undefined) conditions = withCondition(conditions, { status: "True", ...plan.outcome }, nowMs);
+  const done =
+    plan.outcome !== undefined && active === 0 && terminating === 0 && empty && sorted.newFailed.length === 0;
+  const success = plan.outcome?.type === "SuccessCriteriaMet";
+  if (done) {
+    const { reason, message } = plan.outcome;
+    conditions = withCondition(
+      conditions,
+      { type: success ? "Complete" : "Failed", status: "True", reason, message },
+      nowMs,
+    );
+  }
+  const suspended = job.spec?.suspend === true;
+  const startTime = suspended ? undefined : (job.status?.startTime ?? formatTime(nowMs));
+  const positive = (name: string, value: number): object => (value === 0 ? {} : { [name]: value });
+  return {
+    ...(conditions.length === 0 ? {} : { conditions }),
+    ...(startTime === undefined ? {} : { startTime }),
+    ...(done && success ? { completionTime: formatTime(nowMs) } : {}),
+    ...positive("active", active),
+    ...positive("succeeded", pods.isIndexed(job) ? plan.completedIndexes.size : succeeded),
+    ...positive("failed", failed),
+    ready: done ? 0 : sorted.ready,
+    terminating: done ? 0 : terminating,
+    uncountedTerminatedPods: {
+      ...(uncounted.succeeded.length === 0 ? {} : { succeeded: [...uncounted.succeeded] }),
+      ...(uncounted.failed.length === 0 ? {} : { failed: [...uncounted.failed] }),
+    },
+    ...(plan.completedIndexes.size === 0 ? {} : { completedIndexes: formatIndexSet(plan.completedIndexes) }),
+    ...(job.spec?.backoffLimitPerIndex === undefined ? {} : { failedIndexes: formatIndexSet(plan.failedIndexes) }),
+  };
+}

@@ -1,0 +1,357 @@
+// Jobs: what they plan, how failures count, and whole Jobs in a cluster whose pods end as they are told.
+import { JOBS, PODS, type Job, type JobSpec, type Pod } from "@coxswain/api";
+import { formatTime } from "@coxswain/apimachinery";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { formatIndexSet, parseIndexSet } from "../src/job/indexes.ts";
+import { TRACKING_FINALIZER } from "../src/job/job-pods.ts";
+import { planJob, planJobStatus } from "../src/job/plan.ts";
+import { expiresInMs } from "../src/job/ttl.ts";
+import { makeFixture, type Fixture } from "./cluster-fixture.ts";
+
+const NOW = Date.parse("2026-01-01T00:10:00Z");
+
+function job(spec: Partial<JobSpec> = {}, status: Job["status"] = {}): Job {
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name: "work", namespace: "default", uid: "job-uid", generation: 1 },
+    spec: {
+      parallelism: 1,
+      completions: 1,
+      backoffLimit: 6,
+      completionMode: "NonIndexed",
+      podReplacementPolicy: "TerminatingOrFailed",
+      selector: { matchLabels: { "batch.kubernetes.io/controller-uid": "job-uid" } },
+      template: {
+        metadata: { labels: { "batch.kubernetes.io/controller-uid": "job-uid" } },
+        spec: { restartPolicy: "Never", containers: [{ name: "c", image: "i" }] },
+      },
+      ...spec,
+    },
+    status,
+  };
+}
+
+let serial = 0;
+interface PodWish {
+  readonly phase?: string;
+  readonly index?: number;
+  readonly exitCode?: number;
+  readonly endedMs?: number;
+  readonly deleting?: boolean;
+  readonly tracked?: boolean;
+  readonly failuresBefore?: number;
+}
+
+function pod({ phase = "Running", index, exitCode, endedMs, deleting, tracked = true, failuresBefore }: PodWish): Pod {
+  const annotations = {
+    ...(index === undefined ? {} : { "batch.kubernetes.io/job-completion-index": String(index) }),
+    ...(failuresBefore === undefined ? {} : { "batch.kubernetes.io/job-index-failure-count": String(failuresBefore) }),
+  };
+  const finishedAt = formatTime(endedMs ?? NOW - 60_000);
+  const state = exitCode === undefined ? {} : { terminated: { exitCode, finishedAt } };
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: `p${++serial}`,
+      namespace: "default",
+      uid: `uid-${serial}`,
+      annotations,
+      ...(tracked ? { finalizers: [TRACKING_FINALIZER] } : {}),
+      ...(deleting === true ? { deletionTimestamp: formatTime(NOW) } : {}),
+    },
+    status: {
+      phase,
+      conditions: [{ type: "Ready", status: phase === "Running" ? "True" : "False" }],
+      containerStatuses: [{ name: "c", image: "i", imageID: "", ready: false, restartCount: 0, state }],
+    },
+  };
+}
+
+const failed = (more: PodWish = {}): Pod => pod({ phase: "Failed", exitCode: 1, endedMs: NOW - 3_600_000, ...more });
+const succeeded = (more: PodWish = {}): Pod => pod({ phase: "Succeeded", exitCode: 0, ...more });
+const many = (count: number, make: () => Pod): Pod[] => Array.from({ length: count }, make);
+const indexesOf = (spec: Partial<JobSpec>, pods: Pod[], status: Job["status"] = {}): unknown[] =>
+  planJob(job({ completionMode: "Indexed", ...spec }, status), pods, NOW).create.map(({ index }) => index);
+
+describe("sets of indexes", () => {
+  test("read back as they were written", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.nat(60)), (indexes) => {
+        const sorted = indexes.toSorted((a, b) => a - b);
+        expect([...parseIndexSet(formatIndexSet(indexes))]).toEqual(sorted);
+      }),
+    );
+    expect(formatIndexSet([7, 1, 3, 5, 4, 8])).toBe("1,3-5,7,8");
+  });
+});
+
+describe("how many pods", () => {
+  test.each([
+    ["as many as are wanted at a time", { parallelism: 3, completions: 5 }, [], 3],
+    ["no more than are left to succeed", { parallelism: 3, completions: 5 }, many(4, succeeded), 1],
+    ["none beside those that run", { parallelism: 2, completions: 5 }, many(2, () => pod({})), 0],
+    ["without a number, one success is enough", { parallelism: 3, completions: undefined }, [succeeded(), pod({})], 0],
+    ["none while it is suspended", { suspend: true }, [], 0],
+    ["a pod on its way out is replaced at once", {}, [pod({ deleting: true, tracked: false })], 1],
+    ["or when it has ended", { podReplacementPolicy: "Failed" }, [pod({ deleting: true })], 0],
+  ])("%s", (_name, spec, pods, created) => {
+    expect(planJob(job(spec), pods, NOW).create).toHaveLength(created);
+  });
+
+  test("surplus and suspended pods are taken away", () => {
+    expect(
+      planJob(
+        job({ parallelism: 1, completions: 5 }),
+        many(3, () => pod({})),
+        NOW,
+      ).remove,
+    ).toHaveLength(2);
+    expect(
+      planJob(
+        job({ suspend: true }),
+        many(2, () => pod({})),
+        NOW,
+      ).remove,
+    ).toHaveLength(2);
+  });
+
+  test("failures delay the next pod, longer each time", () => {
+    const wait = (failures: number) =>
+      planJob(
+        job(),
+        many(failures, () => failed({ endedMs: NOW - 1_000 })),
+        NOW,
+      ).againInMs;
+    expect([wait(1), wait(2), wait(3)]).toEqual([9_000, 19_000, 39_000]);
+    expect(planJob(job(), [failed({ endedMs: NOW - 10_000 })], NOW).create).toHaveLength(1);
+  });
+
+  test("indexes that nobody works on are taken up, lowest first", () => {
+    const spec = { parallelism: 3, completions: 5 };
+    expect(indexesOf(spec, [])).toEqual([0, 1, 2]);
+    expect(indexesOf(spec, [succeeded({ index: 0 }), pod({ index: 2 })])).toEqual([1, 3]);
+    expect(indexesOf(spec, [], { completedIndexes: "0-3", succeeded: 4 })).toEqual([4]);
+  });
+});
+
+describe("how it ends", () => {
+  const outcome = (spec: Partial<JobSpec>, pods: Pod[], status: Job["status"] = {}) => {
+    const { outcome: found } = planJob(job(spec, status), pods, NOW);
+    return found === undefined ? undefined : [found.type, found.reason, found.message];
+  };
+  const reached = ["SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"];
+
+  test("with as many successes as are wanted", () => {
+    expect(outcome({ completions: 2 }, [succeeded()])).toBeUndefined();
+    expect(outcome({ completions: 2 }, [succeeded()], { succeeded: 1 })).toEqual(reached);
+    expect(outcome({ completions: undefined }, [succeeded()])).toEqual(reached);
+    expect(
+      outcome(
+        { completions: 2, completionMode: "Indexed" },
+        [0, 1].map((index) => succeeded({ index })),
+      ),
+    ).toEqual(reached);
+  });
+
+  test("with more failures than are allowed", () => {
+    expect(outcome({ backoffLimit: 1 }, [failed()])).toBeUndefined();
+    expect(outcome({ backoffLimit: 1 }, many(2, failed))).toEqual([
+      "FailureTarget",
+      "BackoffLimitExceeded",
+      "Job has reached the specified backoff limit",
+    ]);
+  });
+
+  test("at its deadline", () => {
+    const spec = { activeDeadlineSeconds: 60 };
+    expect(outcome(spec, [pod({})], { startTime: formatTime(NOW - 59_000) })).toBeUndefined();
+    expect(outcome(spec, [pod({})], { startTime: formatTime(NOW - 60_000) })).toEqual([
+      "FailureTarget",
+      "DeadlineExceeded",
+      "Job was active longer than specified deadline",
+    ]);
+  });
+
+  test("by its rules for failures", () => {
+    const rule = (action: string, values: number[]) => ({
+      backoffLimit: 0,
+      podFailurePolicy: { rules: [{ action, onExitCodes: { operator: "In", values } }] },
+    });
+    const one = failed({ exitCode: 42 });
+    expect(outcome(rule("FailJob", [42]), [one])).toEqual([
+      "FailureTarget",
+      "PodFailurePolicy",
+      `Container c for pod default/${one.metadata?.name} failed with exit code 42 matching FailJob rule at index 0`,
+    ]);
+    expect(outcome(rule("Ignore", [42]), [one])).toBeUndefined();
+    expect(outcome(rule("Ignore", [7]), [one])?.[1]).toBe("BackoffLimitExceeded");
+  });
+
+  test("by its rules for success", () => {
+    const spec = {
+      completionMode: "Indexed",
+      completions: 4,
+      successPolicy: { rules: [{ succeededIndexes: "0,2", succeededCount: 1 }] },
+    };
+    expect(outcome(spec, [succeeded({ index: 1 })])).toBeUndefined();
+    expect(outcome(spec, [succeeded({ index: 2 })])).toEqual([
+      "SuccessCriteriaMet",
+      "SuccessPolicy",
+      "Matched rules at index 0",
+    ]);
+  });
+
+  test("when indexes have failed for good", () => {
+    const spec = { completionMode: "Indexed", completions: 2, backoffLimitPerIndex: 1, backoffLimit: 2 ** 31 - 1 };
+    const spent = failed({ index: 0, failuresBefore: 1 });
+    expect(outcome(spec, [failed({ index: 0, failuresBefore: 0 })])).toBeUndefined();
+    expect(outcome({ ...spec, maxFailedIndexes: 0 }, [spent])?.[1]).toBe("MaxFailedIndexesExceeded");
+    expect(outcome(spec, [spent, succeeded({ index: 1 })])).toEqual([
+      "FailureTarget",
+      "FailedIndexes",
+      "Job has failed indexes",
+    ]);
+  });
+});
+
+test("a pod is in one place only: new, in the lists, or in the numbers", () => {
+  const made = succeeded();
+  const first = job({ completions: 2 });
+  const noChange = { created: 0, removed: 0 };
+  const listed = planJobStatus(first, [made], planJob(first, [made], NOW), noChange, NOW);
+  expect([listed.succeeded, listed.uncountedTerminatedPods?.succeeded]).toEqual([undefined, [made.metadata?.uid]]);
+  const second = { ...first, status: listed };
+  const again = planJobStatus(second, [made], planJob(second, [made], NOW), noChange, NOW);
+  expect(again).toEqual(listed);
+  const released = { ...made, metadata: { ...made.metadata, finalizers: [] } };
+  const counted = planJobStatus(second, [released], planJob(second, [released], NOW), noChange, NOW);
+  expect([counted.succeeded, counted.uncountedTerminatedPods]).toEqual([1, {}]);
+  const third = { ...first, status: counted };
+  expect(planJobStatus(third, [released], planJob(third, [released], NOW), noChange, NOW)).toEqual(counted);
+});
+
+test("a finished Job goes when its time is over", () => {
+  const conditions = [{ type: "Complete", status: "True", lastTransitionTime: formatTime(NOW - 30_000) }];
+  expect(expiresInMs(job({ ttlSecondsAfterFinished: 100 }, { conditions }), NOW)).toBe(70_000);
+  expect(expiresInMs(job({ ttlSecondsAfterFinished: 0 }, { conditions }), NOW)).toBe(-30_000);
+  expect(expiresInMs(job({ ttlSecondsAfterFinished: 0 }), NOW)).toBeUndefined();
+  expect(expiresInMs(job({}, { conditions }), NOW)).toBeUndefined();
+});
+
+/** Ends each pod some time after it was made, as `how` says. */
+function endPods(fixture: Fixture, how: (pod: Pod) => string | undefined, afterMs = 1_000): void {
+  const { env, cluster, admin } = fixture;
+  const seen = new Set<string>();
+  cluster.onChange((change) => {
+    const one = change.object as Pod;
+    const uid = one.metadata?.uid ?? "";
+    if (one.kind !== "Pod" || change.type === "DELETED" || seen.has(uid)) return;
+    seen.add(uid);
+    const end = async (): Promise<void> => {
+      await env.timers.sleep(afterMs);
+      const phase = how(one);
+      if (phase === undefined) return;
+      const exitCode = phase === "Succeeded" ? 0 : 1;
+      const state = { terminated: { exitCode, finishedAt: formatTime(env.clock.now()) } };
+      const status = { phase, containerStatuses: [{ name: "c", state }] };
+      const target = { namespace: "default", name: one.metadata?.name ?? "" };
+      await admin.patch(PODS, target, "application/merge-patch+json", { status }, { subresource: "status" });
+    };
+    end().catch(() => undefined);
+  });
+}
+
+describe("in a cluster", () => {
+  const start = (spec: Partial<JobSpec>, how: (pod: Pod) => string | undefined) => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    endPods(fixture, how);
+    const { status: _status, ...fresh } = job(spec);
+    fixture.cluster.seed(JOBS, { ...fresh, status: {} });
+    fixture.start();
+    const now = (): Job | undefined => fixture.cluster.objects<Job>(JOBS)[0];
+    const has = (type: string) => () =>
+      now()?.status?.conditions?.some((one) => one.type === type && one.status === "True") === true;
+    return { fixture, now, has };
+  };
+
+  test("an Indexed Job runs each index once, counts each pod once and lets all go", async () => {
+    const { fixture, now, has } = start(
+      { completionMode: "Indexed", completions: 5, parallelism: 2 },
+      () => "Succeeded",
+    );
+    expect(await fixture.until(has("Complete"))).toBe(true);
+    expect(now()?.status).toMatchObject({
+      succeeded: 5,
+      completedIndexes: "0-4",
+      ready: 0,
+      terminating: 0,
+      uncountedTerminatedPods: {},
+    });
+    expect(now()?.status?.active).toBeUndefined();
+    expect(now()?.status?.conditions?.map(({ type }) => type)).toEqual(["SuccessCriteriaMet", "Complete"]);
+    const names = fixture.pods().map(({ metadata }) => metadata?.name?.replace(/-\w{5}$/, ""));
+    expect(names.toSorted((a, b) => ((a ?? "") < (b ?? "") ? -1 : 1))).toEqual([0, 1, 2, 3, 4].map((n) => `work-${n}`));
+    expect(fixture.pods().flatMap(({ metadata }) => metadata?.finalizers ?? [])).toEqual([]);
+    expect(fixture.pods()[0]?.spec?.containers[0]?.env).toEqual([
+      {
+        name: "JOB_COMPLETION_INDEX",
+        valueFrom: { fieldRef: { fieldPath: "metadata.labels['batch.kubernetes.io/job-completion-index']" } },
+      },
+    ]);
+    expect(await fixture.until(() => fixture.events("Completed").length > 0)).toBe(true);
+    expect(fixture.events("Completed")).toHaveLength(1);
+    expect(fixture.events("SuccessfulCreate")).toHaveLength(5);
+  });
+
+  test("a Job that always fails stops at its limit", async () => {
+    const { fixture, now, has } = start({ backoffLimit: 2 }, () => "Failed");
+    expect(await fixture.until(has("Failed"), 300_000)).toBe(true);
+    expect(now()?.status?.failed).toBe(3);
+    expect(fixture.pods()).toHaveLength(3);
+    expect(now()?.status?.conditions?.at(-1)).toMatchObject({ type: "Failed", reason: "BackoffLimitExceeded" });
+    expect(await fixture.until(() => fixture.events("BackoffLimitExceeded").length === 1)).toBe(true);
+  });
+
+  test("at the deadline its pods go before it has failed", async () => {
+    const { fixture, now, has } = start({ activeDeadlineSeconds: 30 }, () => undefined);
+    const deleted = (): boolean => fixture.pods().some(({ metadata }) => metadata?.deletionTimestamp !== undefined);
+    expect(await fixture.until(deleted)).toBe(true);
+    expect(has("FailureTarget")() || !has("Failed")()).toBe(true);
+    const [one] = fixture.pods();
+    const target = { namespace: "default", name: one?.metadata?.name ?? "" };
+    const status = { status: { phase: "Failed" } };
+    await fixture.settle(
+      fixture.admin.patch(PODS, target, "application/merge-patch+json", status, { subresource: "status" }),
+    );
+    expect(await fixture.until(has("Failed"))).toBe(true);
+    expect(now()?.status).toMatchObject({ failed: 1 });
+  });
+
+  test("a suspended Job has no pods until it is resumed", async () => {
+    const { fixture, now, has } = start({ suspend: true }, () => "Succeeded");
+    expect(await fixture.until(has("Suspended"))).toBe(true);
+    expect(now()?.status?.startTime).toBeUndefined();
+    expect(fixture.pods()).toEqual([]);
+    const target = { namespace: "default", name: "work" };
+    const patch = { spec: { suspend: false } };
+    await fixture.settle(fixture.admin.patch(JOBS, target, "application/merge-patch+json", patch));
+    expect(await fixture.until(has("Complete"))).toBe(true);
+    expect(await fixture.until(() => fixture.events("Completed").length > 0)).toBe(true);
+    expect(fixture.events().map(({ reason }) => reason)).toEqual(
+      expect.arrayContaining(["Suspended", "Resumed", "Completed"]),
+    );
+  });
+
+  test("pods of a Job that is deleted are let go", async () => {
+    const { fixture } = start({}, () => undefined);
+    expect(await fixture.until(() => fixture.pods().length === 1)).toBe(true);
+    const target = { namespace: "default", name: "work" };
+    await fixture.settle(fixture.admin.delete(JOBS, target, { propagationPolicy: "Orphan" }));
+    const free = (): boolean => fixture.pods().every(({ metadata }) => (metadata?.finalizers ?? []).length === 0);
+    expect(await fixture.until(free)).toBe(true);
+  });
+});
