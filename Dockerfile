@@ -4,7 +4,7 @@ WORKDIR /src
 COPY . .
 RUN sh docker/build.sh
 
-FROM node:24-bookworm-slim
+FROM node:24-bookworm-slim AS coxswain
 WORKDIR /app
 COPY --from=build /src/dist/ /app/dist/
 COPY docker/healthcheck.mjs /app/healthcheck.mjs
@@ -13,3 +13,15 @@ ENV NODE_COMPILE_CACHE=/var/cache/coxswain
 USER node
 ENTRYPOINT ["node", "--enable-source-maps"]
 CMD ["dist/api-server.mjs", "--help"]
+
+# A node with real containers (profile `nodes`): the same, and Debian's containerd, runc, network plugins and nftables.
+FROM node:24-bookworm-slim AS node
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends \
+    busybox-static conntrack containerd containernetworking-plugins iproute2 iptables nftables runc \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY --from=coxswain /app/ /app/
+COPY docker/node/ /app/node/
+RUN node dist/compose-node.mjs --dir=/opt/coxswain
+ENTRYPOINT ["node", "--enable-source-maps"]

@@ -6,8 +6,13 @@ import { ensureKubectl, repositoryRoot } from "@coxswain/cluster";
 import { eventually } from "../integration/cluster-fixture.ts";
 import type { PrivateDocker } from "./private-docker.ts";
 
-/** The services that stay; `pki` ends after its work. */
-export const SERVICES = ["etcd", "nats", "api-server", "scheduler", "controller-manager", "kubelet", "kube-proxy"];
+const CONTROL_PLANE = ["etcd", "nats", "api-server", "scheduler", "controller-manager"];
+const NODES = ["1", "2"].flatMap((n) => [`node-${n}`, `containerd-${n}`, `kubelet-${n}`, `kube-proxy-${n}`]);
+
+/** The services that stay, of the profile that starts by itself; `pki` ends after its work. */
+export const SERVICES = [...CONTROL_PLANE, "kubelet", "kube-proxy"];
+/** The same of profile `nodes`. */
+const NODES_SERVICES = [...CONTROL_PLANE, "cluster-dns", ...NODES];
 
 export type ComposeVersion = "1.29" | "2";
 
@@ -37,24 +42,30 @@ export class ComposeProject {
   readonly docker: PrivateDocker;
   readonly version: ComposeVersion;
   readonly name: string;
+  /** Those that stay. */
+  readonly services: readonly string[];
+  private readonly profile: "nodes" | undefined;
   private readonly kubectlProgram: string;
   private readonly credentials: string;
 
-  private constructor(docker: PrivateDocker, version: ComposeVersion, kubectlProgram: string) {
+  private constructor(docker: PrivateDocker, version: ComposeVersion, kubectlProgram: string, profile?: "nodes") {
     this.docker = docker;
     this.version = version;
+    this.profile = profile;
+    this.services = profile === undefined ? SERVICES : NODES_SERVICES;
     this.name = `coxswain-v${version.replace(/\D.*/, "")}`;
     this.kubectlProgram = kubectlProgram;
     this.credentials = path.join(docker.folder, `credentials-${this.name}`);
     mkdirSync(this.credentials, { recursive: true });
   }
 
-  static async create(docker: PrivateDocker, version: ComposeVersion): Promise<ComposeProject> {
+  /** Without `profile` that of .env, as a user has it who names none. */
+  static async create(docker: PrivateDocker, version: ComposeVersion, profile?: "nodes"): Promise<ComposeProject> {
     const found = await ensureKubectl(path.join(repositoryRoot(), ".tools"), () => {});
     const kubectl = path.join(docker.folder, "kubectl");
     copyFileSync(found, kubectl);
     chmodSync(kubectl, 0o755);
-    return new ComposeProject(docker, version, kubectl);
+    return new ComposeProject(docker, version, kubectl, profile);
   }
 
   /** What the `docker-compose` package is told: the true file, the engine's environment, and which compose. */
@@ -67,7 +78,10 @@ export class ComposeProject {
       cwd: repositoryRoot(),
       config: "docker-compose.yml",
       env: this.docker.env,
-      composeOptions: [["--project-name", this.name]],
+      composeOptions: [
+        ["--project-name", this.name],
+        ...(this.profile === undefined ? [] : [["--profile", this.profile]]),
+      ],
       executable,
       ...extra,
     };
@@ -123,7 +137,7 @@ export class ComposeProject {
   async healthy(): Promise<void> {
     const states = (): Promise<string[]> =>
       Promise.all(
-        SERVICES.map(async (service) => {
+        this.services.map(async (service) => {
           const { status, health } = await this.state(service);
           return status === "running" && health === "healthy" ? "" : `${service} is ${status} ${health}`;
         }),
@@ -136,7 +150,7 @@ export class ComposeProject {
   }
 
   async logs(): Promise<string> {
-    const result = await compose.logs(SERVICES, this.options({ commandOptions: ["--tail", "8"] }));
+    const result = await compose.logs([...this.services], this.options({ commandOptions: ["--tail", "8"] }));
     return `${result.out}${result.err}`.slice(-20_000);
   }
 

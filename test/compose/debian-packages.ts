@@ -1,14 +1,17 @@
 // Debian's packages as folders: downloaded by apt, unpacked under .tools, never installed. No service of theirs starts,
 // and the machine's own /usr and package database stay as they are.
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -105,6 +108,37 @@ export async function ensurePackageTree(folder: string, tree: PackageTree): Prom
     await run("dpkg-deb", ["-x", path.join(downloads, archive), root]);
   await chooseIptables(root);
   renameSync(root, folder);
+  rmSync(work, { recursive: true, force: true });
+  return folder;
+}
+
+/**
+ * A folder that apt can install the packages from (`deb [trusted=yes] file:<folder> ./`), with all that they need and a
+ * machine of `base` (a tar of a Debian) does not have. Made once: a folder that is there is complete.
+ */
+export async function ensureRepository(
+  folder: string,
+  wish: { readonly packages: readonly string[]; readonly base: string; readonly release: string },
+): Promise<string> {
+  if (existsSync(folder)) return folder;
+  const work = `${folder}.part`;
+  const downloads = path.join(work, "debs");
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(downloads, { recursive: true });
+  const env = await aptForSuite(path.join(work, "apt"), wish.release, wish.release);
+  await run("tar", ["-xf", wish.base, "-C", path.join(work, "apt"), "--strip-components=4", "./var/lib/dpkg/status"]);
+  const names = await closureOf(wish.packages, env);
+  await run("apt-get", ["-q", "download", ...names], { cwd: downloads, env, maxBuffer: 16 << 20 });
+  const entries = await Promise.all(
+    readdirSync(downloads).map(async (file) => {
+      const archive = path.join(downloads, file);
+      const { stdout: control } = await run("dpkg-deb", ["--field", archive]);
+      const digest = createHash("sha256").update(readFileSync(archive)).digest("hex");
+      return `${control.trimEnd()}\nFilename: ./${file}\nSize: ${statSync(archive).size}\nSHA256: ${digest}\n`;
+    }),
+  );
+  writeFileSync(path.join(downloads, "Packages"), entries.join("\n"));
+  renameSync(downloads, folder);
   rmSync(work, { recursive: true, force: true });
   return folder;
 }

@@ -2,7 +2,7 @@
 // first run takes about a minute, a later one nothing.
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { aptForSuite, ensurePackageTree } from "./debian-packages.ts";
+import { aptForSuite, ensurePackageTree, ensureRepository } from "./debian-packages.ts";
 import { ensureBase, type StandinSources } from "./standin-images.ts";
 
 /** The release whose engine and compose 1.29 the suite uses, and the one that has compose v2. */
@@ -10,6 +10,18 @@ const RELEASE = "bookworm";
 const NEXT_RELEASE = "trixie";
 
 const ENGINE_PACKAGES = ["docker.io", "docker-compose", "mmdebstrap", "iptables", "iproute2"];
+
+/** What the Dockerfile installs for nodes with real containers. */
+const NODE_PACKAGES = [
+  "busybox-static",
+  "conntrack",
+  "containerd",
+  "containernetworking-plugins",
+  "iproute2",
+  "iptables",
+  "nftables",
+  "runc",
+];
 
 export interface Provisions {
   /** The engine, compose 1.29 and what they need, unpacked. */
@@ -26,16 +38,18 @@ export async function provide(folder: string): Promise<Provisions> {
   const busybox = await ensurePackageTree(at("busybox"), { packages: ["busybox-static"], withDependencies: false });
   const base = at("base.tar");
   await ensureBase(base, packages, RELEASE);
+  const wish = { packages: NODE_PACKAGES, base, release: RELEASE };
+  const repository = await ensureRepository(at("repository"), wish);
   const next = await fromNextRelease(at("next"), at("apt"));
   if ("tree" in next) {
     const plugin = path.join(next.tree, "usr/libexec/docker/cli-plugins/docker-compose");
-    return { packages, composeV2: { plugin }, sources: { base, servers: next.tree, busybox } };
+    return { packages, composeV2: { plugin }, sources: { base, servers: next.tree, busybox, repository } };
   }
   const servers = await ensurePackageTree(at("servers"), {
     packages: ["etcd-server", "etcd-client", "nats-server"],
     withDependencies: false,
   });
-  return { packages, composeV2: next, sources: { base, servers, busybox } };
+  return { packages, composeV2: next, sources: { base, servers, busybox, repository } };
 }
 
 /** etcd 3.5.16, nats-server 2.10 and compose v2: the next release has them, and its C library is not needed. */

@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   renameSync,
@@ -28,6 +29,8 @@ export interface StandinSources {
   readonly servers: string;
   /** Folder with busybox unpacked. */
   readonly busybox: string;
+  /** Folder from which apt installs what the Dockerfile asks for. */
+  readonly repository: string;
 }
 
 /** Makes a minimal Debian once, with mmdebstrap from `packages`, laid over /usr in a mount namespace of its own. */
@@ -66,6 +69,8 @@ interface Standin {
   readonly programs: Readonly<Record<string, string>>;
   /** Text files in the build context, executable. */
   readonly scripts?: Readonly<Record<string, string>>;
+  /** Folder in the build context → where it comes from. */
+  readonly folders?: Readonly<Record<string, string>>;
   /** Links to make in the context's folder `applets`, all to busybox. */
   readonly applets?: readonly string[];
 }
@@ -79,10 +84,13 @@ function standins(sources: StandinSources): readonly Standin[] {
     {
       name: "node:24-bookworm-slim",
       programs: { node: process.execPath },
+      folders: { repository: sources.repository },
       scripts: { "docker-entrypoint.sh": entrypoint(`[ "\${1#-}" != "$1" ] || ! command -v "$1" >/dev/null`, "node") },
       dockerfile: [
         `FROM ${BASE}`,
         "COPY node docker-entrypoint.sh /usr/local/bin/",
+        "COPY repository/ /var/lib/standin-repository/",
+        "RUN echo 'deb [trusted=yes] file:/var/lib/standin-repository ./' > /etc/apt/sources.list",
         "RUN groupadd --gid 1000 node && useradd --uid 1000 --gid node --shell /bin/bash --create-home node",
         `ENV NODE_VERSION=${process.versions.node}`,
         'ENTRYPOINT ["docker-entrypoint.sh"]',
@@ -137,6 +145,8 @@ export async function buildStandins(docker: PrivateDocker, sources: StandinSourc
       copyFileSync(from, path.join(context, name));
       chmodSync(path.join(context, name), 0o755);
     }
+    for (const [name, from] of Object.entries(standin.folders ?? {}))
+      cpSync(from, path.join(context, name), { recursive: true });
     for (const [name, text] of Object.entries(standin.scripts ?? {}))
       writeFileSync(path.join(context, name), text, { mode: 0o755 });
     for (const name of standin.applets ?? []) symlinkSync("busybox", path.join(context, "applets", name));

@@ -44,14 +44,23 @@ export interface SystemImages {
 export async function ensureSystemImages(request: SystemImagesRequest): Promise<SystemImages> {
   const { cacheDir, programs, say = () => {} } = request;
   const node = await realpath(programs.node ?? process.execPath);
-  const keys = { busybox: await identity([programs.busybox]), node: await identity([programs.busybox, node]) };
-  const pause = await cached(cacheDir, "pause", PAUSE_IMAGE, RECIPE, pauseImage);
-  const busybox = await cached(cacheDir, "busybox", BUSYBOX_IMAGE, keys.busybox, () => busyboxImage(programs.busybox));
-  const nodeImage = await cached(cacheDir, "node", NODE_IMAGE, keys.node, () => {
+  const small = await ensureSandboxImages(request);
+  const nodeImage = await cached(cacheDir, "node", NODE_IMAGE, await identity([programs.busybox, node]), () => {
     say(`building ${NODE_IMAGE} from ${node}`);
-    return nodeImageOn(busybox.tar, node);
+    return nodeImageOn(small.busybox.tar, node);
   });
-  return { pause, busybox, node: nodeImage };
+  return { ...small, node: nodeImage };
+}
+
+/** The same without the image of Node: what a node cannot do without, and a shell. */
+export async function ensureSandboxImages(
+  request: SystemImagesRequest,
+): Promise<Pick<SystemImages, "pause" | "busybox">> {
+  const { cacheDir, programs } = request;
+  const key = await identity([programs.busybox]);
+  const pause = await cached(cacheDir, "pause", PAUSE_IMAGE, RECIPE, pauseImage);
+  const busybox = await cached(cacheDir, "busybox", BUSYBOX_IMAGE, key, () => busyboxImage(programs.busybox));
+  return { pause, busybox };
 }
 
 type Recipe = Omit<BuildRequest, "reference" | "out">;
