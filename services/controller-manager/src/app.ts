@@ -7,6 +7,7 @@ import { createManager } from "@coxswain/controller-runtime";
 import { isAbort } from "@coxswain/env";
 import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
 import { controllersService } from "./controllers-service.ts";
+import { createCronJobController } from "./cron-job/controller.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
 import { createDisruptionController } from "./disruption/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
@@ -60,6 +61,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createTaintEvictionController(context("taint-eviction-controller")),
     createNodeIpamController(context("cidrAllocator"), options),
     createDisruptionController(context("controllermanager")),
+    createCronJobController(context("cronjob-controller")),
     createJobController(context("job-controller")),
     createTtlController(context("ttl-after-finished-controller")),
     createPodGcController(context("pod-garbage-collector"), options),
