@@ -1,6 +1,7 @@
 // Which flags each process gets is decided here and nowhere else: pure.
 import path from "node:path";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
+import { EGRESS_RESOLVER } from "./platform/platform-plan.ts";
 import { hasPuller, planSlots, type Component, type Slot } from "./process-slots.ts";
 import { pullerSocketInside, type Endpoint, type NodeFacts, type Site } from "./site.ts";
 
@@ -114,7 +115,12 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
     case "controller-manager":
       return [`--cluster-cidr=${clusterCidr}`, `--node-cidr-mask-size=${nodeMask}`];
     case "cluster-dns":
-      return [`--cluster-ip=${CLUSTER_DNS_IP}`, `--domain=${CLUSTER_DOMAIN}`];
+      return [
+        `--cluster-ip=${CLUSTER_DNS_IP}`,
+        `--domain=${CLUSTER_DOMAIN}`,
+        // Without it names of the outside are refused.
+        ...(spec.egress === "nat" ? [`--upstream=${EGRESS_RESOLVER}`] : []),
+      ];
     case "containerd":
     case "egress":
     case "etcd":

@@ -1,7 +1,7 @@
 // From a spec and a site to the list of processes with their command lines: pure.
 import path from "node:path";
 import { componentFlags, etcdFlags, type FlagInput } from "./process-flags.ts";
-import { isOurs, planSlots, slotKey, type Component, type ProcessPorts, type Slot } from "./process-slots.ts";
+import { isOurs, memberOf, planSlots, slotKey, type Component, type ProcessPorts, type Slot } from "./process-slots.ts";
 import { loopbackSite, type Endpoint, type Program, type Site } from "./site.ts";
 
 export { slotKey } from "./process-slots.ts";
@@ -56,7 +56,7 @@ export function planProcesses(given: PlanInput): ProcessSpec[] {
 
 function program(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {
   if (slot.component === "containerd") return input.site.containerd(slot.node);
-  if (slot.component === "egress") return input.site.egress(slot.node);
+  if (slot.component === "egress") return input.site.egress(memberOf(slot));
   if (slot.component === "image-puller") return input.site.imagePuller(pullerCommand(input));
   return input.site.place(slot, commandLine(slot, input));
 }

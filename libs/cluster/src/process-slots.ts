@@ -83,6 +83,14 @@ export function nodeGroups({ nodes, runtime }: Pick<ClusterSpec, "nodes" | "runt
 export const hasPuller = ({ runtime, egress }: Pick<ClusterSpec, "runtime" | "egress">): boolean =>
   runtime === "containerd" && egress !== "none";
 
+/** The way out of cluster-dns: pods ask it for names of the outside. */
+const CLUSTER_DNS_EGRESS: Slot = {
+  component: "egress",
+  instance: "cluster-dns-0",
+  node: "",
+  wanted: { main: 0, grpc: 0 },
+};
+
 /** What the cluster consists of, with the well-known ports that each process would like. */
 export function planSlots(spec: ClusterSpec): Slot[] {
   const real = spec.runtime === "containerd";
@@ -109,17 +117,19 @@ export function planSlots(spec: ClusterSpec): Slot[] {
     ...several("image-puller", hasPuller(spec) ? 1 : 0, { main: 0, grpc: 0 }),
     ...onNodes("kubelet", { main: 10250, grpc: 10260 }),
     ...onNodes("kube-proxy", { main: 10256, grpc: 10266 }),
-    ...(spec.egress === "nat" ? onNodes("egress", { main: 0, grpc: 0 }) : []),
+    ...(spec.egress === "nat" ? [CLUSTER_DNS_EGRESS, ...onNodes("egress", { main: 0, grpc: 0 })] : []),
   ];
 }
 
-/** The member of the platform that a process lives in: its node, or a place of its own. */
-export const memberOf = ({ component, instance, node }: Slot): string =>
-  node === "" ? `${component}-${instance}` : node;
+/** The member of the platform that a process lives in: its node, or a place of its own. A way out is named by its member. */
+export function memberOf({ component, instance, node }: Slot): string {
+  if (component === "egress") return instance;
+  return node === "" ? `${component}-${instance}` : node;
+}
 
 /** The members of a containerd cluster that are no nodes; the image puller stays outside, where there is a way to registries. */
 export function controlMembers(spec: ClusterSpec): string[] {
   return planSlots(spec)
-    .filter(({ component, node }) => node === "" && component !== "image-puller")
+    .filter(({ component, node }) => node === "" && component !== "image-puller" && component !== "egress")
     .map(memberOf);
 }

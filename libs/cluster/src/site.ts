@@ -34,8 +34,8 @@ export interface Site {
   /** The program, started where it belongs. */
   place(slot: Slot, program: Program): Program;
   containerd(node: string): Program;
-  /** A node's way out. */
-  egress(node: string): Program;
+  /** A member's way out. */
+  egress(member: string): Program;
   /** The image puller for all nodes: on the machine itself. */
   imagePuller(program: Program): Program;
   /** Undefined where nodes are simulated. */
@@ -79,7 +79,7 @@ export function fabricSite(platform: Platform, share: NodeShare): Site {
       return { command: entry.command, args: [...entry.args, command, ...args], env: given };
     },
     containerd: (node) => ({ ...platform.containerdCommand(node), env: platform.nodeEnv }),
-    egress: (node) => ({ ...egressCommand(platform.plan, node), env: platform.nodeEnv }),
+    egress: (member) => ({ ...egressCommand(platform.plan, member), env: platform.nodeEnv }),
     imagePuller: ({ command, args }) => {
       const { id, nodes, programs } = platform.plan;
       const shell = joiningShell(`${clusterCgroup(id)}/image-puller`);

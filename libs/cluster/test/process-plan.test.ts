@@ -3,9 +3,13 @@ import { describe, expect, test } from "vitest";
 import { clusterPaths, clusterSpec, SpecError } from "../src/cluster-spec.ts";
 import { podAddressing } from "../src/process-flags.ts";
 import { planProcesses } from "../src/process-plan.ts";
-import { nodeGroups, planSlots, slotKey, type ProcessPorts } from "../src/process-slots.ts";
+import { controlMembers, nodeGroups, planSlots, slotKey, type ProcessPorts } from "../src/process-slots.ts";
+import { loopbackSite, type Site } from "../src/site.ts";
 
-function plan(wish: Parameters<typeof clusterSpec>[0]): ReturnType<typeof planProcesses> {
+function plan(
+  wish: Parameters<typeof clusterSpec>[0],
+  site?: (ports: ReadonlyMap<string, ProcessPorts>) => Site,
+): ReturnType<typeof planProcesses> {
   const spec = clusterSpec(wish);
   let port = 20_000;
   const ports = new Map<string, ProcessPorts>(
@@ -15,6 +19,7 @@ function plan(wish: Parameters<typeof clusterSpec>[0]): ReturnType<typeof planPr
     spec,
     paths: clusterPaths(spec.name, "/x"),
     ports,
+    ...(site === undefined ? {} : { site: site(ports) }),
     binaries: { node: "node", dist: "/dist", etcd: "etcd", natsServer: "nats-server" },
   });
 }
@@ -56,6 +61,40 @@ describe("planProcesses", () => {
     expect(groups(5001)).toEqual(["node-[1-5000]", "node-[5001-5001]"]);
     expect(groups(0)).toEqual([]);
     expect(nodeGroups({ nodes: 100, runtime: "containerd" })).toHaveLength(100);
+  });
+
+  test("nodes have a way out, and the DNS asks outside, only where the cluster was started so", () => {
+    const command = (name: string) => ({ command: name, args: [] });
+    const real = (ports: ReadonlyMap<string, ProcessPorts>): Site => ({
+      ...loopbackSite(ports),
+      containerd: command,
+      egress: (member) => command(`way-out-of-${member}`),
+      imagePuller: ({ args }) => ({ command: "puller", args }),
+    });
+    const facts = (egress: "none" | "images" | "nat") => {
+      const processes = plan({ runtime: "containerd", nodes: 1, egress }, real);
+      const flag = (component: string, prefix: string): string | undefined =>
+        processes.find((one) => one.component === component)?.args.find((arg) => arg.startsWith(prefix));
+      return {
+        waysOut: processes.filter((one) => one.component === "egress").map((one) => one.command),
+        puller: flag("image-puller", "--cache-dir="),
+        upstream: flag("cluster-dns", "--upstream="),
+      };
+    };
+    const puller = "--cache-dir=/x/default/image-blobs";
+    expect(facts("none")).toEqual({ waysOut: [], puller: undefined, upstream: undefined });
+    expect(facts("images")).toEqual({ waysOut: [], puller, upstream: undefined });
+    const waysOut = ["way-out-of-cluster-dns-0", "way-out-of-node-1"];
+    expect(facts("nat")).toEqual({ waysOut, puller, upstream: "--upstream=10.0.2.3" });
+    expect(controlMembers(clusterSpec({ runtime: "containerd", egress: "nat" }))).toEqual([
+      "gateway-0",
+      "etcd-0",
+      "nats-0",
+      "api-server-0",
+      "scheduler-0",
+      "controller-manager-0",
+      "cluster-dns-0",
+    ]);
   });
 });
 

@@ -27,7 +27,7 @@ export const runDir = (id: string): string => `/run/coxswain/${id}`;
 /** The cluster's cgroup, relative to each hierarchy's root. */
 export const clusterCgroup = (id: string): string => `/coxswain-${id}`;
 export const FABRIC = "fabric";
-/** Where a node with a way out asks for names: the resolver of its user-mode network stack. */
+/** Where a member with a way out asks for names: the resolver of its user-mode network stack. */
 export const EGRESS_RESOLVER = "10.0.2.3";
 
 export interface PlanOptions {
@@ -39,7 +39,7 @@ export interface PlanOptions {
   readonly programs: NodePrograms;
   /** Host folders that nodes see, writable, at the same path, besides `dataDir`. Mounted where a node has its own: under /tmp, /var, /run or /etc. */
   readonly visible?: readonly string[];
-  /** Whether nodes and pods may have a way out (see egress.ts). Needs `programs` with slirp4netns. */
+  /** Whether members and pods may have a way out (see egress.ts). Needs `programs` with slirp4netns. */
   readonly egress?: boolean;
 }
 
