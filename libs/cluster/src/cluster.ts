@@ -70,6 +70,8 @@ export interface Chaos {
 }
 
 const POLL_MS = 20;
+/** How long a supervisor may take to end what it has started. */
+const SUPERVISOR_END_MS = 60_000;
 
 /** The repository root: given by bin/coxswain, else found from this file (source or bundle). */
 export function repositoryRoot(): string {
@@ -101,10 +103,22 @@ export async function startCluster(options: StartOptions = {}): Promise<Cluster>
   try {
     await waitReady(env, paths, child, options);
   } catch (error) {
+    await endSupervisor(env, child);
     await stopCluster(spec.name, { home });
     throw error;
   }
   return attach(spec.name, home);
+}
+
+/** Also one that has not opened its control socket yet. It takes down what it has begun; resolves when it is gone. */
+async function endSupervisor(env: Env, child: ChildProcess): Promise<void> {
+  const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  if (!ended()) child.kill("SIGTERM");
+  const giveUpAt = env.clock.monotonic() + SUPERVISOR_END_MS;
+  while (!ended()) {
+    if (env.clock.monotonic() > giveUpAt) child.kill("SIGKILL");
+    await env.timers.sleep(POLL_MS);
+  }
 }
 
 function spawnSupervisor(paths: ClusterPaths, home: string, options: StartOptions): ChildProcess {
