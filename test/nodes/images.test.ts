@@ -103,7 +103,7 @@ test("an archive is loaded under a name of choice, and again it is there already
 test("the machine fetches what a pod asks for, from a registry that no node can reach", async () => {
   const name = `${registry.host}/shop/hello:v1`;
   const archive = await openArchive(await archiveThatSays("pulled", name));
-  await registry.pushArchive("shop/hello", "v1", archive);
+  await registry.pushArchive("shop/hello", "v1", archive!);
   await shared.apply(pod("pulled", name));
   expect(await said("pulled")).toBe("pulled from pulled\n");
   await shared.apply(pod("absent", `${registry.host}/shop/none:v1`));
@@ -118,7 +118,7 @@ test("the machine fetches what a pod asks for, from a registry that no node can 
 test("the puller is killed and comes back", async () => {
   await coxswain("chaos", "kill", "image-puller", "--name", "images");
   const name = `${registry.host}/shop/again:v1`;
-  await registry.pushArchive("shop/again", "v1", await openArchive(await archiveThatSays("again", name)));
+  await registry.pushArchive("shop/again", "v1", (await openArchive(await archiveThatSays("again", name)))!);
   await shared.apply(pod("again", name));
   expect(await said("again")).toBe("again from again\n");
 });
