@@ -18,7 +18,10 @@ export const UNSUPPORTED: readonly (readonly [string, string])[] = [
   ["kube-proxy in IPVS or iptables mode", "--proxy-mode nftables (needs no kernel module ip_vs)"],
   ["UDP through `expose`", "TCP, or ask from inside the cluster"],
   ["names outside the cluster through its DNS", "addresses"],
-  ["StatefulSet, DaemonSet, Job, CronJob, autoscalers", "Deployment and ReplicaSet; the others are stored only"],
+  [
+    "StatefulSet, ReplicationController, autoscalers",
+    "Deployment, DaemonSet, Job, CronJob; the others are stored only",
+  ],
   ["persistent volumes", "emptyDir and hostPath; pods that claim one stay Pending with the reason"],
   ["NetworkPolicy, Ingress, load balancers", "ClusterIP and NodePort Services, `expose`"],
   ["conversion webhooks, admission policies", "admission webhooks; schemas and CEL rules of custom resources"],

@@ -36,3 +36,5 @@ export const POD_DISRUPTION_BUDGETS: ResourceRef = {
 };
 export const JOBS: ResourceRef = { group: "batch", version: "v1", resource: "jobs" };
 export const CRON_JOBS: ResourceRef = { group: "batch", version: "v1", resource: "cronjobs" };
+export const DAEMON_SETS = apps("daemonsets");
+export const CONTROLLER_REVISIONS = apps("controllerrevisions");

@@ -8,6 +8,7 @@ import { isAbort } from "@coxswain/env";
 import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
 import { controllersService } from "./controllers-service.ts";
 import { createCronJobController } from "./cron-job/controller.ts";
+import { createDaemonSetController } from "./daemon-set/controller.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
 import { createDisruptionController } from "./disruption/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
@@ -62,6 +63,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createNodeIpamController(context("cidrAllocator"), options),
     createDisruptionController(context("controllermanager")),
     createCronJobController(context("cronjob-controller")),
+    createDaemonSetController(context("daemonset-controller")),
     createJobController(context("job-controller")),
     createTtlController(context("ttl-after-finished-controller")),
     createPodGcController(context("pod-garbage-collector"), options),

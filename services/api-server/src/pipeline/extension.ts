@@ -27,7 +27,7 @@ export interface AdmissionAttributes {
   readonly old: KubeObject | undefined;
   readonly dryRun: boolean;
   /** Tells the caller something in a Warning header. */
-  warn?(text: string): void;
+  readonly warn?: (text: string) => void;
 }
 
 /** https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ */

@@ -1,5 +1,6 @@
 // Health and taints of nodes. Pure. https://kubernetes.io/docs/concepts/architecture/nodes/
 import type { Node, NodeCondition, Pod, Taint, Toleration } from "@coxswain/api";
+import { tolerates } from "@coxswain/api/core-v1/node-match";
 import { formatTime, parseTime } from "@coxswain/apimachinery";
 
 export const NOT_READY = "node.kubernetes.io/not-ready";
@@ -94,13 +95,6 @@ export function planTaints(node: Node, evict: boolean | "keep", nowMs: number): 
   );
   if (missing.length === 0 && kept.length === present.length) return undefined;
   return [...kept, ...missing.map((taint) => ({ ...taint, timeAdded: formatTime(nowMs) }))];
-}
-
-function tolerates(toleration: Toleration, taint: Taint): boolean {
-  if (toleration.effect && toleration.effect !== taint.effect) return false;
-  if (toleration.key && toleration.key !== taint.key) return false;
-  if ((toleration.operator || "Equal") === "Exists") return true;
-  return (toleration.operator || "Equal") === "Equal" && (toleration.value ?? "") === (taint.value ?? "");
 }
 
 /** When the pod has to leave its node: ms since the epoch, at once where 0; undefined where it may stay. */

@@ -1,6 +1,7 @@
 // May a pod be on this very node: by its operating system, its node selector and affinity, the node's taints, and the ports
 // of the node that it wants. Pure; in upstream's words. What the scheduler saw may have changed, and pods may come without it.
-import type { Container, Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration } from "@coxswain/api";
+import type { Container, Node, Pod } from "@coxswain/api";
+import { podMatchesNode, untolerated } from "@coxswain/api/core-v1/node-match";
 import type { Refusal } from "./admission.ts";
 
 const OS_LABEL = "kubernetes.io/os";
@@ -21,48 +22,13 @@ function predicate(name: string, why: string): Refusal {
   return { reason: name, message: `Predicate ${name} failed: ${why}` };
 }
 
-const INTEGER = /^[+-]?\d+$/;
-
-function requirementHolds({ operator, values = [] }: NodeSelectorRequirement, value: string | undefined): boolean {
-  if (operator === "Exists") return value !== undefined;
-  if (operator === "DoesNotExist") return value === undefined;
-  if (operator === "NotIn") return value === undefined || !values.includes(value);
-  if (value === undefined) return false;
-  if (operator === "In") return values.includes(value);
-  const [bound = ""] = values;
-  if (!INTEGER.test(value) || !INTEGER.test(bound)) return false;
-  return operator === "Gt" ? BigInt(value) > BigInt(bound) : operator === "Lt" && BigInt(value) < BigInt(bound);
-}
-
-/** An empty term matches nothing. */
-function termHolds({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, { metadata }: Node): boolean {
-  if (matchExpressions.length + matchFields.length === 0) return false;
-  return (
-    matchExpressions.every((one) => requirementHolds(one, metadata?.labels?.[one.key])) &&
-    matchFields.every((one) => one.key === "metadata.name" && requirementHolds(one, metadata?.name))
-  );
-}
-
-function affinityHolds({ spec }: Pod, node: Node): boolean {
-  const labels = node.metadata?.labels ?? {};
-  if (Object.entries(spec?.nodeSelector ?? {}).some(([key, value]) => labels[key] !== value)) return false;
-  const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  return required === undefined || required.nodeSelectorTerms.some((term) => termHolds(term, node));
-}
-
-function tolerates({ key = "", operator = "Equal", value = "", effect = "" }: Toleration, taint: Taint): boolean {
-  if (effect !== "" && effect !== taint.effect) return false;
-  if (key !== "" && key !== taint.key) return false;
-  return operator === "Exists" || (operator === "Equal" && value === (taint.value ?? ""));
-}
-
 /** Undefined where the pod may be on the node, as far as the node says; what it says may be out of date. */
 export function nodeRefusal(pod: Pod, node: Node): Refusal | undefined {
-  if (!affinityHolds(pod, node)) return predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
-  const tolerations = pod.spec?.tolerations ?? [];
-  const taints = (node.spec?.taints ?? []).filter(({ effect }) => effect === "NoExecute");
-  const bad = taints.some((taint) => !tolerations.some((one) => tolerates(one, taint)));
-  return bad ? predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate") : undefined;
+  if (!podMatchesNode(pod, node)) return predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+  const bad = untolerated(node.spec?.taints ?? [], pod.spec?.tolerations ?? [], ["NoExecute"]);
+  return bad !== undefined
+    ? predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
+    : undefined;
 }
 
 interface HostPort {

@@ -1,8 +1,9 @@
 // Filter: nodeSelector and required node affinity. Score: the weights of the preferred terms that match.
 import type { Pod } from "@coxswain/api";
+import { podMatchesNode } from "@coxswain/api/core-v1/node-match";
 import type { Plugin, PreFilterOutcome, Rejection } from "../framework/contract.ts";
 import { defaultNormalize } from "../framework/plan-schedule.ts";
-import { compileRequired, compileTerm, podMatchesNode, type RowMatcher } from "./node-selector.ts";
+import { compileRequired, compileTerm, type RowMatcher } from "./node-selector.ts";
 
 const NAME = "NodeAffinity";
 const REJECTION: Rejection = {

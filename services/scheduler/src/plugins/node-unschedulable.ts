@@ -1,7 +1,7 @@
 // Filter: a cordoned node takes no pods but those that tolerate it.
 import type { Taint } from "@coxswain/api";
+import { tolerates } from "@coxswain/api/core-v1/node-match";
 import type { Plugin, Rejection } from "../framework/contract.ts";
-import { tolerates } from "./tolerations.ts";
 
 const REJECTION: Rejection = { code: "UnschedulableAndUnresolvable", reasons: ["node(s) were unschedulable"] };
 const CORDON: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };

@@ -1,6 +1,7 @@
 // Spreads pods over topology domains. Filter: hard constraints (DoNotSchedule). Score: soft ones (ScheduleAnyway).
 // https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
 import type { Pod, TopologySpreadConstraint } from "@coxswain/api";
+import { untolerated } from "@coxswain/api/core-v1/node-match";
 import {
   MAX_NODE_SCORE,
   type CycleState,
@@ -11,7 +12,7 @@ import {
 import { NO_LABEL } from "../snapshot/cluster-snapshot.ts";
 import { compileLabelSelector, type LabelMatcher } from "./label-matcher.ts";
 import { compileRequired, type RowMatcher } from "./node-selector.ts";
-import { HARD_EFFECTS, untolerated } from "./tolerations.ts";
+import { HARD_EFFECTS } from "./tolerations.ts";
 
 const NAME = "PodTopologySpread";
 const HOSTNAME = "kubernetes.io/hostname";

@@ -1,9 +1,10 @@
 // Filter: NoSchedule and NoExecute taints that the pod does not tolerate. Score: fewer PreferNoSchedule taints win.
 // Nodes share lists of taints, so each distinct list is judged once a pod.
 import type { Taint } from "@coxswain/api";
+import { tolerates, untolerated } from "@coxswain/api/core-v1/node-match";
 import type { CycleState, Plugin, Rejection } from "../framework/contract.ts";
 import { defaultNormalize } from "../framework/plan-schedule.ts";
-import { HARD_EFFECTS, podTolerates, tolerates, untolerated } from "./tolerations.ts";
+import { HARD_EFFECTS, podTolerates } from "./tolerations.ts";
 
 const REJECTION: Rejection = {
   code: "UnschedulableAndUnresolvable",
