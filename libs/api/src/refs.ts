@@ -38,3 +38,5 @@ export const JOBS: ResourceRef = { group: "batch", version: "v1", resource: "job
 export const CRON_JOBS: ResourceRef = { group: "batch", version: "v1", resource: "cronjobs" };
 export const DAEMON_SETS = apps("daemonsets");
 export const CONTROLLER_REVISIONS = apps("controllerrevisions");
+export const STATEFUL_SETS = apps("statefulsets");
+export const PERSISTENT_VOLUME_CLAIMS = core("persistentvolumeclaims");

@@ -23,6 +23,7 @@ import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts
 import { createReplicaSetController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
+import { createStatefulSetController } from "./stateful-set/controller.ts";
 
 const PREPARE_RETRY_MS = 1_000;
 
@@ -64,6 +65,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createDisruptionController(context("controllermanager")),
     createCronJobController(context("cronjob-controller")),
     createDaemonSetController(context("daemonset-controller")),
+    createStatefulSetController(context("statefulset-controller")),
     createJobController(context("job-controller")),
     createTtlController(context("ttl-after-finished-controller")),
     createPodGcController(context("pod-garbage-collector"), options),
