@@ -40,3 +40,4 @@ export const DAEMON_SETS = apps("daemonsets");
 export const CONTROLLER_REVISIONS = apps("controllerrevisions");
 export const STATEFUL_SETS = apps("statefulsets");
 export const PERSISTENT_VOLUME_CLAIMS = core("persistentvolumeclaims");
+export const REPLICATION_CONTROLLERS = core("replicationcontrollers");

@@ -20,7 +20,7 @@ import { createNodeIpamController, type NodeIpamOptions } from "./node-ipam/cont
 import { createNodeLifecycleController, type NodeLifecycleOptions } from "./node-lifecycle/controller.ts";
 import { createTaintEvictionController } from "./node-lifecycle/taint-eviction.ts";
 import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts";
-import { createReplicaSetController } from "./replica-set/controller.ts";
+import { createReplicaSetController, createReplicationControllerController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
 import { createStatefulSetController } from "./stateful-set/controller.ts";
@@ -57,6 +57,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
   const all = [
     createDeploymentController(context("deployment-controller")),
     createReplicaSetController(context("replicaset-controller")),
+    createReplicationControllerController(context("replication-controller")),
     createEndpointSliceController(context("endpoint-slice-controller"), options),
     createGarbageCollector(context("garbage-collector-controller")),
     createNodeLifecycleController(context("node-controller"), options),

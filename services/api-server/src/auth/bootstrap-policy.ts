@@ -179,6 +179,12 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     "create,delete,list,patch,watch | core | pods",
     EVENTS,
   ],
+  "replication-controller": [
+    `${READ},update | core | replicationcontrollers`,
+    "update | core | replicationcontrollers/finalizers,replicationcontrollers/status",
+    "create,delete,list,patch,watch | core | pods",
+    EVENTS,
+  ],
   "endpointslice-controller": [
     `${READ} | core | nodes,pods,services`,
     "update | core | services/finalizers",

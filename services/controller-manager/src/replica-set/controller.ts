@@ -1,7 +1,7 @@
-// The ReplicaSet controller: keeps as many pods as the ReplicaSet asks for. Guarantees:
+// The ReplicaSet controller, which runs ReplicationControllers too: keeps as many pods as are asked for. Guarantees:
 // - While the cache has not shown its own last writes, it neither makes nor deletes pods.
 // - A create whose outcome is unknown counts as made until the cache or the expectation's end tells otherwise.
-import { PODS, REPLICA_SETS, type Pod, type ReplicaSet } from "@coxswain/api";
+import { PODS, type Pod, type ReplicaSet } from "@coxswain/api";
 import { isReason, labelSelectorAsSelector, StatusError } from "@coxswain/apimachinery";
 import {
   createController,
@@ -11,41 +11,51 @@ import {
 } from "@coxswain/controller-runtime";
 import { BY_CONTROLLER, ORPHANS, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
-import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
+import { controllerReference, planClaim } from "../ownership/controller-ref.ts";
 import { isPodActive } from "../pods/pod-state.ts";
 import { deleteForSure } from "../writes/delete-for-sure.ts";
 import { createSlowly, named, type CreateOutcome } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
-import { updateStatus } from "../writes/update-status.ts";
 import { followReplicaSetPods } from "./event-handlers.ts";
+import { replicationControllers, type ReplicaKind, replicaSets } from "./replica-kinds.ts";
 import { nextAvailableMs, planReplicas, planReplicaSetStatus, podFromTemplate, type ReplicaFailure } from "./plan.ts";
 
 const WORKERS = 5;
 const INITIAL_BATCH = 1;
 
 export function createReplicaSetController(context: ControllerContext): ManagedController {
+  return createFor(context, replicaSets(context));
+}
+
+export function createReplicationControllerController(context: ControllerContext): ManagedController {
+  return createFor(context, replicationControllers(context));
+}
+
+function createFor(context: ControllerContext, type: ReplicaKind): ManagedController {
   const expectations = createExpectations(context);
-  const logic = new ReplicaSetLogic(context, expectations);
+  const logic = new ReplicaSetLogic(context, type, expectations);
   const controller = createController(
-    { name: "replicaset-controller", workers: WORKERS, reconcile: (key, signal) => logic.reconcile(key, signal) },
+    { name: type.controllerName, workers: WORKERS, reconcile: (key, signal) => logic.reconcile(key, signal) },
     context,
   );
-  followReplicaSetPods(context.caches, controller, expectations);
+  followReplicaSetPods(context.caches, type, controller, expectations);
   return { controller };
 }
 
 class ReplicaSetLogic {
   readonly #context: ControllerContext;
+  readonly #type: ReplicaKind;
   readonly #expectations: Expectations;
 
-  constructor(context: ControllerContext, expectations: Expectations) {
+  constructor(context: ControllerContext, type: ReplicaKind, expectations: Expectations) {
     this.#context = context;
+    this.#type = type;
     this.#expectations = expectations;
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
-    const { caches, client, env } = this.#context;
-    const rs = caches.replicaSets.lister.get(key);
+    const { env } = this.#context;
+    const rs = this.#type.get(key);
     if (rs === undefined) return;
     const uid = rs.metadata?.uid ?? "";
     const satisfied = this.#expectations.satisfied(uid);
@@ -56,15 +66,14 @@ class ReplicaSetLogic {
       ({ failure, problem } = await this.#manage(rs, owned, signal));
     } else failure = keptFailure(rs);
     const nowMs = env.clock.now();
-    await updateStatus(client, REPLICA_SETS, rs, (now) => ({
-      ...now,
-      status: planReplicaSetStatus(
+    await this.#type.writeStatus(key, (now) =>
+      planReplicaSetStatus(
         { ...now, metadata: { ...now.metadata, generation: rs.metadata?.generation } },
         owned,
         failure,
         nowMs,
       ),
-    }));
+    );
     if (problem !== undefined) throw problem;
     const waits = [nextAvailableMs(rs, owned, nowMs), this.#expectations.expiresInMs(uid) || undefined];
     const next = waits.filter((ms) => ms !== undefined);
@@ -79,8 +88,9 @@ class ReplicaSetLogic {
       ...lister.byIndex(ORPHANS, rs.metadata?.namespace ?? ""),
     ];
     const plan = planClaim(rs, labelSelectorAsSelector(rs.spec?.selector), candidates, isPodActive);
-    const ownerReference = controllerReference(rs, "apps/v1", "ReplicaSet");
-    return executeClaim(client, { ref: PODS, owner: rs, ownerRef: REPLICA_SETS, ownerReference }, plan);
+    const { apiVersion, kind, ref } = this.#type;
+    const ownerReference = controllerReference(rs, apiVersion, kind);
+    return executeClaim(client, { ref: PODS, owner: rs, ownerRef: ref, ownerReference }, plan);
   }
 
   async #manage(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
@@ -92,10 +102,9 @@ class ReplicaSetLogic {
 
   /** The active pods of all ReplicaSets of the same Deployment. */
   #related(rs: ReplicaSet): Pod[] {
-    const { replicaSets, pods } = this.#context.caches;
-    const owner = controllerOf(rs);
-    const siblings = owner === undefined ? [rs] : replicaSets.lister.byIndex(BY_CONTROLLER, owner.uid);
-    return siblings
+    const { pods } = this.#context.caches;
+    return this.#type
+      .siblings(rs)
       .flatMap((sibling) => pods.lister.byIndex(BY_CONTROLLER, sibling.metadata?.uid ?? ""))
       .filter(isPodActive);
   }
@@ -103,7 +112,7 @@ class ReplicaSetLogic {
   async #create(rs: ReplicaSet, count: number, signal: AbortSignal): Promise<Managed> {
     const { env, client } = this.#context;
     const uid = rs.metadata?.uid ?? "";
-    const template = podFromTemplate(rs);
+    const template = podFromTemplate(rs, this.#type);
     const pods = Array.from({ length: count }, () => named(env, template));
     this.#expectations.expectCreations(uid, count);
     const outcomes = await createSlowly({ env, client }, PODS, pods, { initialBatch: INITIAL_BATCH, signal });
@@ -116,7 +125,7 @@ class ReplicaSetLogic {
   #settleCreate(rs: ReplicaSet, outcome: CreateOutcome): Error | undefined {
     const { recorder } = this.#context;
     const uid = rs.metadata?.uid ?? "";
-    const about = { ...rs, apiVersion: "apps/v1", kind: "ReplicaSet" };
+    const about = { ...rs, apiVersion: this.#type.apiVersion, kind: this.#type.kind };
     if (outcome.kind === "created") {
       recorder.event(about, "Normal", "SuccessfulCreate", `Created pod: ${outcome.object.metadata?.name}`);
       return undefined;
@@ -135,7 +144,7 @@ class ReplicaSetLogic {
   async #remove(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
     const { env, client, recorder } = this.#context;
     const uid = rs.metadata?.uid ?? "";
-    const about = { ...rs, apiVersion: "apps/v1", kind: "ReplicaSet" };
+    const about = { ...rs, apiVersion: this.#type.apiVersion, kind: this.#type.kind };
     this.#expectations.expectDeletions(
       uid,
       pods.map((pod) => pod.metadata?.uid ?? ""),

@@ -2,24 +2,29 @@
 import type { Pod, ReplicaSet } from "@coxswain/api";
 import { deepEqual, labelSelectorAsSelector, objectKey, type OwnerReference } from "@coxswain/apimachinery";
 import type { Controller, Expectations } from "@coxswain/controller-runtime";
-import { BY_NAMESPACE, type Caches } from "../controller-context.ts";
+import type { Caches } from "../controller-context.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { isPodReady } from "../pods/pod-state.ts";
+import type { ReplicaKind } from "./replica-kinds.ts";
 
 /** Wires the caches to the controller. Before the informers start. */
-export function followReplicaSetPods(caches: Caches, controller: Controller, expectations: Expectations): void {
-  const { replicaSets, pods } = caches;
-  replicaSets.addHandler({
-    add: (rs) => controller.enqueue(objectKey(rs)),
-    update: (rs) => controller.enqueue(objectKey(rs)),
-    delete: (rs) => {
+export function followReplicaSetPods(
+  caches: Caches,
+  type: ReplicaKind,
+  controller: Controller,
+  expectations: Expectations,
+): void {
+  const { pods } = caches;
+  type.follow({
+    changed: (rs) => controller.enqueue(objectKey(rs)),
+    removed: (rs) => {
       expectations.forget(rs.metadata?.uid ?? "");
       controller.enqueue(objectKey(rs));
     },
   });
   const ownerOf = (pod: Pod, reference: OwnerReference | undefined): ReplicaSet | undefined => {
-    if (reference?.kind !== "ReplicaSet") return undefined;
-    const rs = replicaSets.lister.get(`${pod.metadata?.namespace ?? ""}/${reference.name}`);
+    if (reference?.kind !== type.kind) return undefined;
+    const rs = type.get(`${pod.metadata?.namespace ?? ""}/${reference.name}`);
     return rs?.metadata?.uid === reference.uid ? rs : undefined;
   };
   const enqueueOwner = (pod: Pod): ReplicaSet | undefined => {
@@ -28,7 +33,7 @@ export function followReplicaSetPods(caches: Caches, controller: Controller, exp
     return rs;
   };
   const enqueueMatching = (pod: Pod): void => {
-    for (const rs of replicaSets.lister.byIndex(BY_NAMESPACE, pod.metadata?.namespace ?? "")) {
+    for (const rs of type.inNamespace(pod.metadata?.namespace ?? "")) {
       if (labelSelectorAsSelector(rs.spec?.selector).matches(pod.metadata?.labels)) controller.enqueue(objectKey(rs));
     }
   };

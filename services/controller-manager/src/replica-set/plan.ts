@@ -26,7 +26,10 @@ export function planReplicas(
 }
 
 /** A pod from the template; it still lacks a name. */
-export function podFromTemplate(rs: ReplicaSet): Pod {
+export function podFromTemplate(
+  rs: ReplicaSet,
+  { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string },
+): Pod {
   const template = rs.spec?.template ?? {};
   const { labels, annotations, finalizers } = deepClone(template.metadata ?? {});
   return {
@@ -38,7 +41,7 @@ export function podFromTemplate(rs: ReplicaSet): Pod {
       ...(labels === undefined ? {} : { labels }),
       ...(annotations === undefined ? {} : { annotations }),
       ...(finalizers === undefined ? {} : { finalizers }),
-      ownerReferences: [controllerReference(rs, "apps/v1", "ReplicaSet")],
+      ownerReferences: [controllerReference(rs, apiVersion, kind)],
     },
     spec: deepClone(template.spec),
   };
