@@ -60,7 +60,7 @@ function asReplicaSet(rc: ReplicationController): ReplicaSet {
       selector: { matchLabels: { ...selector } },
       ...(template === undefined ? {} : { template }),
     },
-  } as ReplicaSet;
+  };
 }
 
 export function replicationControllers({ client, informers }: ControllerContext): ReplicaKind {
