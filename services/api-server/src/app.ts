@@ -16,6 +16,7 @@ import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
 import { createNodeRestriction } from "./admission/node-restriction.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
 import { createMutatingWebhooks, createValidatingWebhooks, type CallWebhook } from "./admission/dynamic/webhooks.ts";
+import { createPodSecurity } from "./admission/pod-security/pod-security.ts";
 import { createPriority } from "./admission/priority.ts";
 import { createRuntimeClass } from "./admission/runtime-class.ts";
 import { createServiceAccountAdmission } from "./admission/service-account.ts";
@@ -206,6 +207,7 @@ function plugins(
       deps.env.random,
     ),
     createNodeRestriction(cache),
+    createPodSecurity(cache, (name) => read("namespaces", "", name)),
     createPriority(cache, (name) => read("priorityclasses", "", name)),
     defaultTolerationSeconds,
     createDefaultStorageClass(cache),
