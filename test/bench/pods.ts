@@ -1,5 +1,6 @@
 // How long a pod takes from its creation to Running on a real node, one at a time and 20 at once, beside the same CRI calls made
-// by hand on the same node in turns: what is above them is the API, the scheduler and the kubelet. Needs root.
+// by hand on the same node, in turns: what is above them is the API, the scheduler and the kubelet. While pods are made by hand the
+// kubelet is frozen, as it would take away what it does not know. Needs root.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -24,9 +25,10 @@ import { ObjectCache } from "@coxswain/kubelet/pods/object-cache";
 import { containerConfigOf, sandboxConfigOf, type NodeRuntime } from "@coxswain/kubelet/pods/pod-runtime-config";
 import { report, type Figure } from "./figures.ts";
 
-const TURNS = 15;
+const BLOCKS = 3;
+/** Pods of a block that come one at a time. */
+const ALONE = 6;
 const AT_ONCE = 20;
-const CROWDS = 3;
 const NODE = "node-1";
 const LOGS = "/var/log/pods";
 const env = createRealEnv();
@@ -139,13 +141,34 @@ async function byHand({ client, cri, node, logs }: Ground, count: number): Promi
   return took;
 }
 
-async function inTurns(ground: Ground, turns: number, count: number): Promise<{ ours: number; hand: number }> {
-  const [ours, hand]: [number[], number[]] = [[], []];
-  for (let turn = 0; turn < turns; turn++) {
-    hand.push(...(await byHand(ground, count)));
-    ours.push(...(await throughTheCluster(ground, count)));
+interface Times {
+  readonly alone: number[];
+  readonly crowd: number[];
+}
+
+async function block(ground: Ground, make: (ground: Ground, count: number) => Promise<number[]>, into: Times) {
+  // The first one warms up what the freeze let grow cold.
+  await make(ground, 1);
+  for (let turn = 0; turn < ALONE; turn++) into.alone.push(...(await make(ground, 1)));
+  into.crowd.push(...(await make(ground, AT_ONCE)));
+}
+
+async function inTurns(cluster: Cluster, ground: Ground): Promise<{ ours: Times; hand: Times }> {
+  const kubelet = `kubelet/${NODE}`;
+  const [ours, hand]: [Times, Times] = [
+    { alone: [], crowd: [] },
+    { alone: [], crowd: [] },
+  ];
+  for (let turn = 0; turn < BLOCKS; turn++) {
+    await cluster.chaos.freeze(kubelet);
+    try {
+      await block(ground, byHand, hand);
+    } finally {
+      await cluster.chaos.thaw(kubelet);
+    }
+    await block(ground, throughTheCluster, ours);
   }
-  return { ours: median(ours), hand: median(hand) };
+  return { ours, hand };
 }
 
 /** The node's containerd, and what its kubelet knows of the node. */
@@ -175,7 +198,8 @@ async function nodeOf(cluster: Cluster): Promise<Pick<Ground, "cri" | "node" | "
   };
 }
 
-function figure(name: string, { ours, hand }: { ours: number; hand: number }, aim: number): Figure[] {
+function figure(name: string, ourTimes: readonly number[], handTimes: readonly number[], aim: number): Figure[] {
+  const [ours, hand] = [median(ourTimes), median(handTimes)];
   const ratio = Number((ours / hand).toFixed(2));
   return [
     {
@@ -204,10 +228,11 @@ export async function run(): Promise<Figure[]> {
   const ground: Ground = { client, sightings: new Sightings(), ...node };
   const following = ground.sightings.follow(client, stop.signal);
   try {
-    await inTurns(ground, 3, 1);
-    const alone = await inTurns(ground, TURNS, 1);
-    const crowd = await inTurns(ground, CROWDS, AT_ONCE);
-    return [...figure("one at a time", alone, 1.3), ...figure(`${AT_ONCE} at once`, crowd, 1.5)];
+    const { ours, hand } = await inTurns(cluster, ground);
+    return [
+      ...figure("one at a time", ours.alone, hand.alone, 1.3),
+      ...figure(`${AT_ONCE} at once`, ours.crowd, hand.crowd, 1.5),
+    ];
   } finally {
     stop.abort();
     await following;
