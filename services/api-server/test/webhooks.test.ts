@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import { CONFIG_MAPS, NAMESPACES, SERVICES, type ConfigMap } from "@coxswain/api";
+import { CONFIG_MAPS, NAMESPACES, PODS, SERVICES, type ConfigMap } from "@coxswain/api";
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
@@ -350,4 +350,40 @@ test("a dry run says so", async () => {
   await register("Validating", "dry", [{ path: "/dry", handler: () => ({ allowed: true }) }]);
   await server.component.server.loopback.create(CONFIG_MAPS, configMap("fourteen"), { dryRun: true });
   expect(asked[0]?.review.request.dryRun).toBe(true);
+});
+
+test("connections and evictions are asked about, with what they are asked for", async () => {
+  const { loopback } = server.component.server;
+  await loopback.create(PODS, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "guarded", namespace: "hooked" },
+    spec: { containers: [{ name: "main", image: "x" }] },
+  });
+  const rules = [
+    { operations: ["CONNECT"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods/attach", "pods/exec"] },
+    { operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods/eviction"] },
+  ];
+  await register("Validating", "gate", [
+    { path: "/gate", handler: () => ({ allowed: false, status: { message: "closed" } }), more: { rules } },
+  ]);
+  const said = 'admission webhook "gate.example.com" denied the request: closed';
+  const exec = await kubectl(server, ["exec", "-n", "hooked", "guarded", "--", "true"]);
+  expect([exec.code, exec.err]).toEqual([1, expect.stringContaining(said) as unknown]);
+  const attach = await kubectl(server, ["attach", "-n", "hooked", "guarded"]);
+  expect([attach.code, attach.err]).toEqual([1, expect.stringContaining("closed") as unknown]);
+  const eviction = { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "guarded", namespace: "hooked" } };
+  const target = { namespace: "hooked", name: "guarded", subresource: "eviction" };
+  expect((await refusal(loopback.create(PODS, eviction, target))).message).toBe(said);
+  const seen = asked.map(({ review: { request } }) => [request.operation, request.kind, request.object]);
+  expect(seen).toContainEqual([
+    "CONNECT",
+    { group: "", version: "v1", kind: "PodExecOptions" },
+    expect.objectContaining({ kind: "PodExecOptions", command: ["true"], stdout: true }),
+  ]);
+  expect(seen.at(-1)).toEqual([
+    "CREATE",
+    { group: "policy", version: "v1", kind: "Eviction" },
+    expect.objectContaining({ kind: "Eviction" }),
+  ]);
 });

@@ -12,6 +12,12 @@ export class AdmissionChain {
     this.#validating = plugins.filter((plugin) => plugin.validate !== undefined);
   }
 
+  /** Those who are asked about more than what is stored: first who may change the object, then who only looks. */
+  async ask(attributes: AdmissionAttributes): Promise<void> {
+    for (const plugin of this.#mutating) if (plugin.dynamic === true) await plugin.admit!(attributes);
+    for (const plugin of this.#validating) if (plugin.dynamic === true) await plugin.validate!(attributes);
+  }
+
   async admit(attributes: AdmissionAttributes): Promise<void> {
     for (const plugin of this.#mutating) {
       const pending = plugin.admit!(attributes);

@@ -102,6 +102,8 @@ export interface Pipeline {
   handle(request: ApiRequest): Promise<ApiResult>;
   /** Rejects with StatusError before the first event, else streams into `sink` until it ends or `request.signal` aborts. */
   watch(request: ApiRequest, sink: WatchSink): Promise<{ readonly kind: KindDefinition }>;
+  /** Authorizes a connection and asks admission about it; `options` are what it is asked for with. Rejects with StatusError. */
+  connect(request: ApiRequest, options: KubeObject): Promise<void>;
 }
 
 /** https://kubernetes.io/docs/reference/access-authn-authz/authorization/#review-your-request-attributes */

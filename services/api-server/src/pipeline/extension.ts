@@ -1,7 +1,7 @@
 // What the api-server's parts offer each other besides the pipeline itself: read access to the watch cache, and the
 // places where authorization, reviews, tokens and further admission are plugged in.
 import type { KindDefinition } from "@coxswain/api";
-import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import type { GroupVersionKind, KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import type { ApiRequest, Authorizer, VersionedObject } from "./contract.ts";
 
 /** The present objects of this process's watch cache; never waits, may be a moment old. */
@@ -26,6 +26,8 @@ export interface AdmissionAttributes {
   readonly object: KubeObject | undefined;
   readonly old: KubeObject | undefined;
   readonly dryRun: boolean;
+  /** Where the object is not of `kind`: what a connection, binding or eviction is asked for with. */
+  readonly objectKind?: GroupVersionKind;
   /** Tells the caller something in a Warning header. */
   readonly warn?: (text: string) => void;
 }
@@ -33,6 +35,8 @@ export interface AdmissionAttributes {
 /** https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ */
 export interface AdmissionPlugin {
   readonly name: string;
+  /** Asked about connections, bindings and evictions too. */
+  readonly dynamic?: true;
   /** Changes `attributes.object` in place; throws StatusError to refuse. */
   admit?(attributes: AdmissionAttributes): void | Promise<void>;
   /** For those who want to see deletions before validation, although they cannot change them. */

@@ -14,6 +14,7 @@ import {
   newMethodNotSupported,
   newNotFound,
   newUnsupportedMediaType,
+  parseApiVersion,
   StatusError,
   type KubeObject,
   type PatchSchema,
@@ -72,6 +73,13 @@ export function createPipeline(deps: PipelineDeps): Pipeline {
     async watch(request, sink) {
       try {
         return await dispatcher.watch(request, sink);
+      } catch (error) {
+        throw asStatusError(deps.logger, request, error);
+      }
+    },
+    async connect(request, options) {
+      try {
+        await dispatcher.connect(request, options);
       } catch (error) {
         throw asStatusError(deps.logger, request, error);
       }
@@ -138,6 +146,21 @@ class Dispatcher {
     const selection = selectionOf(request, kind);
     await startWatch(this.#deps, { kind, selection, options: request.options, signal: request.signal }, sink);
     return { kind };
+  }
+
+  async connect(request: ApiRequest, options: KubeObject): Promise<void> {
+    const kind = this.#kind(request);
+    this.#authorize(request, request.verb);
+    await this.#ask(writeContext(request, kind), "CONNECT", options);
+  }
+
+  /** Asks admission about an object that is not stored under the resource. */
+  async #ask(context: WriteContext, operation: "CREATE" | "CONNECT", object: KubeObject): Promise<void> {
+    const { request, kind, namespace, subresource, dryRun, warnings } = context;
+    const objectKind = { ...parseApiVersion(object.apiVersion ?? ""), kind: object.kind ?? "" };
+    const base = { request, kind, namespace, name: request.name, subresource, dryRun, old: undefined };
+    const warn = (text: string): void => void warnings.push(text);
+    await this.#deps.admission.ask({ ...base, operation, object, objectKind, warn });
   }
 
   #kind(request: ApiRequest): KindDefinition {
@@ -334,6 +357,7 @@ class Dispatcher {
     }
     const errors = bindings.validateCreate(binding);
     if (errors.length > 0) throw newInvalid(bindings, request.name, errors);
+    await this.#ask(context, "CREATE", { ...binding, apiVersion: "v1", kind: "Binding" });
     const rules: UpdateRules = { prepare: bumpNothing, validate: () => [] };
     const nowMs = this.#deps.env.clock.now();
     await this.#deps.registry.update(context, (old) => applyBinding(old, binding, nowMs), rules);
@@ -348,6 +372,7 @@ class Dispatcher {
     const context = { ...writeContext(request, kind), dryRun: options.dryRun };
     const deps = { handle: this.handle.bind(this), now: () => this.#deps.env.clock.now() };
     const versioned = options.preconditions?.resourceVersion !== undefined;
+    await this.#ask(context, "CREATE", { ...eviction, apiVersion: "policy/v1", kind: "Eviction" });
     await allowEviction(deps, { request, dryRun: options.dryRun, versioned });
     await this.#deps.registry.delete(context, options);
     return created();

@@ -16,6 +16,7 @@ import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, parseRequest, queryFlag, readOptions, resourceNotFound } from "./request-info.ts";
 import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
 import type { IncludeObject } from "./table.ts";
+import { connectOptions } from "./connect-options.ts";
 import { createWatchSink } from "./watch-response.ts";
 
 /** How long a request that is not a watch may take, ms. */
@@ -132,12 +133,28 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   await ended.promise;
 }
 
+/** Rejects with StatusError where the user may not connect, or admission refuses it. Reading a log is no connection. */
+export async function admitConnection(
+  deps: Pick<RestDeps, "pipeline">,
+  info: ResourceInfo,
+  { request, user, signal }: Pick<RestCall, "request" | "user" | "signal">,
+): Promise<void> {
+  const options = connectOptions(info);
+  if (options === undefined) return;
+  const { verb, group, version, resource, subresource, namespace, name } = info;
+  const where = { verb, group, version, resource, subresource, namespace, name };
+  const agent = request.headers["user-agent"];
+  const base = { user, options: {}, signal, ...(agent === undefined ? {} : { userAgent: agent }) };
+  await deps.pipeline.connect({ ...where, ...base }, options);
+}
+
 async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall): Promise<void> {
   if (deps.kindFor(info.group, info.version, info.resource) === undefined) {
     authorize(deps, attributesOf(call.user, info));
     throw resourceNotFound();
   }
   if (deps.connect?.handles(info) === true) {
+    await admitConnection(deps, info, call);
     await deps.connect.serve(info, call);
     return;
   }

@@ -10,7 +10,7 @@ import type { ListenTarget } from "@coxswain/component-base/grpc-server";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { RestDeps } from "./deps.ts";
-import { attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
+import { admitConnection, attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
 import { parseRequest, resourceNotFound } from "./request-info.ts";
 import { toStatusError } from "./respond.ts";
 
@@ -81,6 +81,7 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
         return;
       }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
+      await admitConnection(deps, info, call);
       await deps.connect.upgrade(info, call);
     } catch (error) {
       refuseUpgrade(socket, error);

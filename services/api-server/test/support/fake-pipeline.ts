@@ -80,6 +80,10 @@ export function createFakePipeline(): FakePipeline {
       if (found === undefined) throw newNotFound(request, name);
       return { type: "object", code: 200, kind, object: found, warnings: [] };
     },
+    async connect(request) {
+      requests.push(request);
+      check(request);
+    },
     async watch(request, sink) {
       check(request);
       const kind = kindOf(request);

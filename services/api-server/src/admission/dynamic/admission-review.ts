@@ -35,21 +35,26 @@ export function asVersion(kind: KindDefinition, object: KubeObject | undefined):
   return { ...object, apiVersion, kind: kind.kind };
 }
 
+/** The new object as the webhook wants it; what is no version of the resource stays as it is. */
+export function reviewObject(kind: KindDefinition, { object, objectKind }: AdmissionAttributes): KubeObject | null {
+  return objectKind === undefined ? asVersion(kind, object) : (object ?? null);
+}
+
 const gvk = ({ group, version, kind }: KindDefinition) => ({ group, version, kind });
 const gvr = ({ group, version, resource }: KindDefinition) => ({ group, version, resource });
 
 /** The request part, which match conditions see too. `kind` is the one that the webhook wants. */
 export function reviewRequest(uid: string, kind: KindDefinition, attributes: AdmissionAttributes): object {
-  const { request, operation, namespace, name, subresource, object, old, dryRun } = attributes;
+  const { request, operation, namespace, name, subresource, old, dryRun } = attributes;
   const { username, uid: userUid, groups, extra } = request.user;
   const { fieldManager, fieldValidation } = request.options;
   const sub = subresource === "" ? {} : { subResource: subresource, requestSubResource: subresource };
   return {
     uid,
-    kind: gvk(kind),
+    kind: attributes.objectKind ?? gvk(kind),
     resource: gvr(kind),
     ...sub,
-    requestKind: gvk(attributes.kind),
+    requestKind: attributes.objectKind ?? gvk(attributes.kind),
     requestResource: gvr(attributes.kind),
     ...(name === "" ? {} : { name }),
     ...(namespace === "" ? {} : { namespace }),
@@ -60,7 +65,7 @@ export function reviewRequest(uid: string, kind: KindDefinition, attributes: Adm
       groups,
       ...(extra === undefined ? {} : { extra }),
     },
-    object: asVersion(kind, object),
+    object: reviewObject(kind, attributes),
     oldObject: asVersion(kind, old),
     dryRun,
     options: {

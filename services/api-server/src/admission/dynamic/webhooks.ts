@@ -20,6 +20,7 @@ import {
   asVersion,
   denial,
   readReview,
+  reviewObject,
   reviewOf,
   reviewRequest,
   reviewVersion,
@@ -150,7 +151,7 @@ class Dispatcher {
   ): Promise<ReviewAnswer | undefined> {
     const uid = this.#deps.random.uuid();
     const request = reviewRequest(uid, kind, attributes);
-    const object = asVersion(kind, attributes.object);
+    const object = reviewObject(kind, attributes);
     const verdict = this.#conditions.evaluate(webhook.matchConditions, {
       object,
       oldObject: asVersion(kind, attributes.old),
@@ -223,6 +224,7 @@ export function createMutatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
   };
   return {
     name: "MutatingAdmissionWebhook",
+    dynamic: true,
     admit: (attributes) => (dispatcher.matching(attributes).length === 0 ? undefined : admit(attributes)),
     admitDelete: (attributes) => (dispatcher.matching(attributes).length === 0 ? undefined : admit(attributes)),
   };
@@ -232,6 +234,7 @@ export function createValidatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
   const dispatcher = new Dispatcher(deps, false);
   return {
     name: "ValidatingAdmissionWebhook",
+    dynamic: true,
     validate(attributes) {
       const matching = dispatcher.matching(attributes);
       if (matching.length === 0) return undefined;
