@@ -88,6 +88,13 @@ export function mergeRanges(cidrs: readonly string[]): string[] {
   return kept.map(([network, bits]) => (bits === 32 ? network.toString() : `${network.toString()}/${bits}`)).toSorted();
 }
 
+/** What becomes of packets that are not translated; undefined where an endpoint is the address itself, and they may pass. */
+function untranslatedVerdict(rule: ProxyRule, ip: string): string | undefined {
+  if (rule.endpoints.length === 0) return rule.otherwise === "DROP" ? "goto discard" : "goto turn-away";
+  const isItself = (one: ProxyEndpoint): boolean => one.ip === ip && one.port === rule.port;
+  return rule.endpoints.some(isItself) || rule.clusterEndpoints?.some(isItself) === true ? undefined : "goto discard";
+}
+
 /** Emits the elements of a rule at the addresses where it holds, each once. Throws RangeError for IPv6. */
 export function emitElements(
   rule: ProxyRule,
@@ -102,9 +109,8 @@ export function emitElements(
     if (shape !== undefined) emit("services", vip, `goto ${shapeName(shape)}`);
     emitEndpoints(emit, vip, rule.endpoints, sticky, false);
     if (rule.clusterEndpoints !== undefined) emitEndpoints(emit, vip, rule.clusterEndpoints, sticky, true);
-    if (rule.endpoints.length === 0) {
-      emit("no-endpoints", vip, rule.otherwise === "DROP" ? "goto discard" : "goto turn-away");
-    }
+    const verdict = untranslatedVerdict(rule, ip);
+    if (verdict !== undefined) emit("untranslated", vip, verdict);
     if (rule.sourceRanges.length === 0) continue;
     const ranges = mergeRanges(rule.sourceRanges);
     if (ranges.length === 0) continue;

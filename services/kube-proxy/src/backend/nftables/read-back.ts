@@ -161,7 +161,7 @@ export function ruleAt(
   const inside = shape?.inside ?? 0;
   const endpoints = endpointsAt(table, vip, shape?.endpoints ?? 0, 0, written);
   const clusterEndpoints = endpointsAt(table, vip, inside, INSIDE_OFFSET, written);
-  const refused = table.sets.get("no-endpoints")?.get(vip);
+  const refused = (shape?.endpoints ?? 0) > 0 ? undefined : table.sets.get("untranslated")?.get(vip);
   const ranges = table.sets.get("firewall")?.has(vip) === true ? rangesAt(table, vip).toSorted() : [];
   const wanted = written === undefined ? undefined : shapeOf(written, settings);
   const same = shape !== undefined && wanted !== undefined && shapeName(shape) === shapeName(wanted);
@@ -188,7 +188,7 @@ function sameTexts(a: readonly string[], b: readonly string[]): boolean {
 export function rulesFrom(table: KernelTable, installed: Installed, settings: PlanSettings): ProxyRule[] {
   const present = new Set([
     ...(table.sets.get("services")?.keys() ?? []),
-    ...(table.sets.get("no-endpoints")?.keys() ?? []),
+    ...(table.sets.get("untranslated")?.keys() ?? []),
   ]);
   const out: ProxyRule[] = [];
   for (const rule of installed.rules.values()) {

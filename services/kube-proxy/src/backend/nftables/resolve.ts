@@ -97,7 +97,7 @@ export async function resolveInKernel(packet: Packet, ask: KernelQuestion): Prom
   const inside = isInside && shape?.inside !== undefined;
   const count = inside ? (shape?.inside ?? 0) : (shape?.endpoints ?? 0);
   if (shape === undefined || count === 0) {
-    const verdict = await getElement(ask, "no-endpoints", vip);
+    const verdict = await getElement(ask, "untranslated", vip);
     if (verdict === undefined) return { verdict: "PASS", masquerade: false };
     return { verdict: verdict === "goto discard" ? "DROP" : "REJECT", ...rule, masquerade: false };
   }

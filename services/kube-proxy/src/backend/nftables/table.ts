@@ -28,7 +28,7 @@ export type SetName =
   | "choices"
   | "slots"
   | "hairpin"
-  | "no-endpoints"
+  | "untranslated"
   | "firewall"
   | "firewall-allowed";
 
@@ -38,7 +38,7 @@ export const SET_NAMES: readonly SetName[] = [
   "choices",
   "slots",
   "hairpin",
-  "no-endpoints",
+  "untranslated",
   "firewall",
   "firewall-allowed",
 ];
@@ -57,7 +57,7 @@ const SETS = `
   type ipv4_addr . ipv4_addr . inet_proto . inet_service : classid; flags dynamic,timeout; timeout 3h; size 262144;
  }
  set hairpin { type ipv4_addr . ipv4_addr; }
- map no-endpoints { type ipv4_addr . inet_proto . inet_service : verdict; }
+ map untranslated { type ipv4_addr . inet_proto . inet_service : verdict; }
  set firewall { type ipv4_addr . inet_proto . inet_service; }
  set firewall-allowed { type ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval; }
 `;
@@ -76,8 +76,9 @@ function baseChains({ masqueradeBit }: TableSettings): ReadonlyMap<string, reado
   const rest = hexOf((0xffffffff ^ masqueradeBit) >>> 0);
   return new Map([
     ["translate", [`${VIP} vmap @services`]],
-    // Packets that were translated do not have a Service's address any more: what is left has no endpoint to go to.
-    ["refuse", [`ct state new ${VIP} vmap @no-endpoints`]],
+    // Who still has a Service's address found no endpoint, or met the tables just as they changed. A client tries again
+    // after the latter, which it cannot do where the kernel has taken the connection as it is.
+    ["refuse", ["ct state new ct status dnat return", `ct state new ${VIP} vmap @untranslated`]],
     ["turn-away", ["meta l4proto tcp reject with tcp reset", "reject"]],
     ["discard", ["drop"]],
     ["allow-sources", [`ct state new ${VIP} @firewall ${VIP} . ip saddr != @firewall-allowed drop`]],
