@@ -1,5 +1,6 @@
 // One command checks all: format, lint, types, dead code, layer rules, repository rules, contracts, and (unless --no-tests)
 // the unit tests. Exits 1 when anything fails, after having run everything.
+import { provide } from "./provide.ts";
 import { runStep } from "./run-step.ts";
 
 interface Step {
@@ -37,7 +38,9 @@ export async function runSteps(steps: readonly Step[]): Promise<string[]> {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const steps = process.argv.includes("--no-tests") ? staticSteps : [...staticSteps, unitTests];
+  const withTests = !process.argv.includes("--no-tests");
+  if (withTests) await provide();
+  const steps = withTests ? [...staticSteps, unitTests] : staticSteps;
   const failed = await runSteps(steps);
   if (failed.length > 0) {
     console.log(`failed: ${failed.join(", ")}`);

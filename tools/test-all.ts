@@ -2,16 +2,9 @@
 // What cannot run here counts as skipped, with the reason. Exits 1 when anything failed.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import {
-  ensureKubectl,
-  ensureNodePrograms,
-  ensureProgram,
-  ETCD,
-  MissingProgramError,
-  NATS_SERVER,
-  nodeRuntimeMissing,
-} from "@coxswain/cluster";
+import { ensureKubectl, ensureNodePrograms, nodeRuntimeMissing } from "@coxswain/cluster";
 import { staticSteps } from "./check.ts";
+import { provide } from "./provide.ts";
 import { inQuietNetwork } from "./quiet-network.ts";
 import { root, runStep } from "./run-step.ts";
 import { addTally, composeMissing, type Tally, tallyOf, type VitestReport } from "./test-tally.ts";
@@ -104,19 +97,6 @@ const suites: readonly (readonly [string, () => Promise<Tally>])[] = [
   ["nodes", runNodes],
   ["compose", runCompose],
 ];
-
-/** Puts etcd and nats-server, unpacked if need be, on the PATH of all suites. */
-async function provide(): Promise<void> {
-  for (const program of [ETCD, NATS_SERVER]) {
-    try {
-      const file = await ensureProgram(program, path.join(root, ".tools"), (line) => console.log(line));
-      process.env["PATH"] = `${path.dirname(file)}:${process.env["PATH"] ?? ""}`;
-    } catch (error) {
-      if (!(error instanceof MissingProgramError)) throw error;
-      console.log(`${error.message}; the suites that need it will fail`);
-    }
-  }
-}
 
 await provide();
 console.log("building");
