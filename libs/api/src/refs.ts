@@ -41,3 +41,16 @@ export const CONTROLLER_REVISIONS = apps("controllerrevisions");
 export const STATEFUL_SETS = apps("statefulsets");
 export const PERSISTENT_VOLUME_CLAIMS = core("persistentvolumeclaims");
 export const REPLICATION_CONTROLLERS = core("replicationcontrollers");
+export const ENDPOINTS = core("endpoints");
+export const CERTIFICATE_SIGNING_REQUESTS: ResourceRef = {
+  group: "certificates.k8s.io",
+  version: "v1",
+  resource: "certificatesigningrequests",
+};
+export const SUBJECT_ACCESS_REVIEWS: ResourceRef = {
+  group: "authorization.k8s.io",
+  version: "v1",
+  resource: "subjectaccessreviews",
+};
+export const SERVICE_CIDRS: ResourceRef = { group: "networking.k8s.io", version: "v1", resource: "servicecidrs" };
+export const IP_ADDRESSES: ResourceRef = { group: "networking.k8s.io", version: "v1", resource: "ipaddresses" };

@@ -4,7 +4,7 @@
 // - A review that failed is never kept and never counts as an answer: the caller gets the error.
 // - Callers that ask the same at the same time share one request.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
-import type { SubjectAccessReview, TokenReview } from "@coxswain/api";
+import { SUBJECT_ACCESS_REVIEWS, type SubjectAccessReview, type TokenReview } from "@coxswain/api";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
@@ -22,11 +22,6 @@ export interface DelegatedReviews {
 }
 
 const TOKEN_REVIEWS: ResourceRef = { group: "authentication.k8s.io", version: "v1", resource: "tokenreviews" };
-const SUBJECT_ACCESS_REVIEWS: ResourceRef = {
-  group: "authorization.k8s.io",
-  version: "v1",
-  resource: "subjectaccessreviews",
-};
 const BELIEVED_MS = 10_000;
 const CACHE_SIZE = 1_000;
 

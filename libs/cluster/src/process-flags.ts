@@ -113,7 +113,12 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
     case "kube-proxy":
       return [`--nodes=${slot.node}`, `--proxy-mode=${spec.proxyMode}`, `--cluster-cidr=${clusterCidr}`];
     case "controller-manager":
-      return [`--cluster-cidr=${clusterCidr}`, `--node-cidr-mask-size=${nodeMask}`];
+      return [
+        `--cluster-cidr=${clusterCidr}`,
+        `--node-cidr-mask-size=${nodeMask}`,
+        `--cluster-signing-cert-file=${path.join(paths.pki, "ca.crt")}`,
+        `--cluster-signing-key-file=${path.join(paths.pki, "ca.key")}`,
+      ];
     case "cluster-dns":
       return [
         `--cluster-ip=${CLUSTER_DNS_IP}`,

@@ -5,6 +5,10 @@ import type { EventRecorder, InformerFactory, LeaderElector, ResourceClient } fr
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import { createManager } from "@coxswain/controller-runtime";
 import { isAbort } from "@coxswain/env";
+import { createApprovingController } from "./certificates/approving.ts";
+import { createCertificateCleaner } from "./certificates/cleaner.ts";
+import type { loadAuthority } from "./certificates/load-authority.ts";
+import { createSigningController, type SigningOptions } from "./certificates/signing.ts";
 import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
 import { controllersService } from "./controllers-service.ts";
 import { createCronJobController } from "./cron-job/controller.ts";
@@ -28,7 +32,7 @@ import { createStatefulSetController } from "./stateful-set/controller.ts";
 const PREPARE_RETRY_MS = 1_000;
 
 export interface ControllerManagerOptions
-  extends EndpointSliceOptions, NodeLifecycleOptions, NodeIpamOptions, PodGcOptions {
+  extends EndpointSliceOptions, NodeLifecycleOptions, NodeIpamOptions, PodGcOptions, SigningOptions {
   /** PEM; without it no root CA is published. */
   readonly rootCa?: string;
 }
@@ -41,6 +45,8 @@ export interface ControllerManagerDeps extends BaseDeps {
   readonly recorderFor: (component: string) => EventRecorder;
   /** Who this process is in elections. */
   readonly identity: string;
+  /** Without it no certificate is approved; without its `sign` none is signed. */
+  readonly authority?: ReturnType<typeof loadAuthority>;
   readonly options?: ControllerManagerOptions;
 }
 
@@ -75,8 +81,22 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     ...(options.rootCa === undefined
       ? []
       : [createRootCaController(context("root-ca-cert-publisher"), options.rootCa)]),
+    ...certificateControllers(deps.authority, context("certificate-controller"), options),
   ];
   return { all, flush: async () => void (await Promise.all(recorders.map((recorder) => recorder.flush()))) };
+}
+
+function certificateControllers(
+  authority: ControllerManagerDeps["authority"],
+  context: ControllerContext,
+  options: SigningOptions,
+): ManagedController[] {
+  const { parse, sign } = authority ?? {};
+  return [
+    createCertificateCleaner(context),
+    ...(parse === undefined ? [] : [createApprovingController(context, { parse })]),
+    ...(parse === undefined || sign === undefined ? [] : [createSigningController(context, { parse, sign }, options)]),
+  ];
 }
 
 /** The controller-manager of one process. */

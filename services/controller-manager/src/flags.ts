@@ -2,6 +2,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { readFileSync } from "node:fs";
 import type { ControllerManagerOptions } from "./app.ts";
+import type { AuthorityFiles } from "./certificates/load-authority.ts";
 
 export interface Flags {
   readonly caFile: string;
@@ -12,6 +13,9 @@ export interface Flags {
   readonly clusterCidr: string;
   readonly nodeCidrMaskSize?: number;
   readonly terminatedPodGcThreshold: number;
+  readonly clusterSigningCertFile?: string;
+  readonly clusterSigningKeyFile?: string;
+  readonly clusterSigningDuration: number;
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -51,7 +55,10 @@ export function addFlags(command: Command): void {
     .option("--node-monitor-period <duration>", "how often nodes are looked at", duration, 5_000)
     .option("--cluster-cidr <cidr>", "the addresses of all pods", "10.244.0.0/16")
     .option("--node-cidr-mask-size <bits>", "a node's share of them; fits the number of nodes where unset", maskSize)
-    .option("--terminated-pod-gc-threshold <number>", "ended pods that are kept; 0 keeps all", threshold, 12_500);
+    .option("--terminated-pod-gc-threshold <number>", "ended pods that are kept; 0 keeps all", threshold, 12_500)
+    .option("--cluster-signing-cert-file <path>", "the CA that signs certificates; without it none are signed")
+    .option("--cluster-signing-key-file <path>", "the CA's key")
+    .option("--cluster-signing-duration <duration>", "the longest life of a certificate", duration, 8_760 * 3_600_000);
 }
 
 /** The app's options; reads the CA that is published in every namespace. */
@@ -65,5 +72,15 @@ export function optionsFrom(flags: Flags): ControllerManagerOptions {
     clusterCidr: flags.clusterCidr,
     nodeCidrMaskSize: flags.nodeCidrMaskSize,
     terminatedPodGcThreshold: flags.terminatedPodGcThreshold,
+    clusterSigningDurationMs: flags.clusterSigningDuration,
   };
+}
+
+/** Undefined where no CA is given. Throws where only half of one is. */
+export function signingFiles(flags: Flags): AuthorityFiles | undefined {
+  const { clusterSigningCertFile: certFile, clusterSigningKeyFile: keyFile } = flags;
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile === undefined) throw new Error("--cluster-signing-cert-file: Required value: there is a key file");
+  if (keyFile === undefined) throw new Error("--cluster-signing-key-file: Required value: there is a certificate file");
+  return { certFile, keyFile };
 }

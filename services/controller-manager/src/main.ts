@@ -4,7 +4,8 @@ import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
 import { hostname } from "node:os";
 import { createControllerManager } from "./app.ts";
-import { addFlags, optionsFrom, type Flags } from "./flags.ts";
+import { loadAuthority } from "./certificates/load-authority.ts";
+import { addFlags, optionsFrom, signingFiles, type Flags } from "./flags.ts";
 
 await runComponent<Flags>({
   name: "controller-manager",
@@ -34,6 +35,7 @@ await runComponent<Flags>({
       identity,
       informers,
       elector,
+      authority: loadAuthority(signingFiles(flags), env),
       options: optionsFrom(flags),
     });
   },

@@ -16,14 +16,15 @@ import { createEventRecorder, createInformerFactory, createLeaderElector } from 
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
-import { createControllerManager, type ControllerManagerOptions } from "../src/app.ts";
+import { createControllerManager, type ControllerManagerDeps, type ControllerManagerOptions } from "../src/app.ts";
 
 export interface FixtureOptions {
   readonly seed?: number;
   readonly options?: ControllerManagerOptions;
+  readonly authority?: ControllerManagerDeps["authority"];
 }
 
-export function makeFixture({ seed = 3, options = {} }: FixtureOptions = {}) {
+export function makeFixture({ seed = 3, options = {}, authority }: FixtureOptions = {}) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
   const admin = cluster.client();
@@ -34,7 +35,16 @@ export function makeFixture({ seed = 3, options = {} }: FixtureOptions = {}) {
     const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
     const informers = createInformerFactory({ env, client, logger: silentLogger });
     const base = { env, logger: silentLogger, metrics: noMetrics };
-    const app = createControllerManager({ ...base, client, informers, elector, recorderFor, identity, options });
+    const app = createControllerManager({
+      ...base,
+      client,
+      informers,
+      elector,
+      recorderFor,
+      identity,
+      options,
+      ...(authority === undefined ? {} : { authority }),
+    });
     const stop = new AbortController();
     return { app, stop, elector, running: app.run(stop.signal) };
   };

@@ -60,6 +60,11 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   "ingresses.networking.k8s.io": kind("Ingress", "sg"),
   "networkpolicies.networking.k8s.io": kind("NetworkPolicy", "g"),
   "ingressclasses.networking.k8s.io": kind("IngressClass", "cg"),
+  "ipaddresses.networking.k8s.io": kind("IPAddress", "cg"),
+  "servicecidrs.networking.k8s.io": kind("ServiceCIDR", "cs"),
+  "certificatesigningrequests.certificates.k8s.io": kind("CertificateSigningRequest", "cs", {
+    unconditionalUpdate: false,
+  }),
   "runtimeclasses.node.k8s.io": kind("RuntimeClass", "c"),
   "priorityclasses.scheduling.k8s.io": kind("PriorityClass", "c"),
   "storageclasses.storage.k8s.io": kind("StorageClass", "c"),

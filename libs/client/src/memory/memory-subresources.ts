@@ -190,6 +190,7 @@ export function createSubresource(
 export function checkUpdatable(ref: ResourceRef, subresource: string): void {
   const kind = memoryKind(ref);
   if (subresource === "" || (subresource === "status" && kind.status)) return;
+  if (subresource === "approval" && ref.resource === "certificatesigningrequests") return;
   if (subresource === "finalize" && ref.resource === "namespaces") return;
   if (isPods(ref) && ["resize", "ephemeralcontainers"].includes(subresource)) return;
   throw noSuchResource();

@@ -126,7 +126,7 @@ export function createObject(
 function guardUpdate(next: Loose, old: Loose, kind: MemoryKind, subresource: string): Loose {
   const given = next.metadata ?? {};
   const kept = old.metadata ?? {};
-  const status = subresource === "status";
+  const status = subresource === "status" || subresource === "approval";
   const result: Loose = status
     ? {
         ...old,

@@ -4,3 +4,4 @@ export * from "./kubeconfig.ts";
 export * from "./node-identity.ts";
 export * from "./pki.ts";
 export * from "./service-account-tokens.ts";
+export * from "./signing-requests.ts";

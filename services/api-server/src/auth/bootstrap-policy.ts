@@ -159,6 +159,25 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
     `${READ},proxy | core | nodes`,
     "* | core | nodes/configz,nodes/healthz,nodes/log,nodes/metrics,nodes/pods,nodes/proxy,nodes/stats",
   ],
+  "system:certificates.k8s.io:certificatesigningrequests:nodeclient": [
+    "create | certificates.k8s.io | certificatesigningrequests/nodeclient",
+  ],
+  "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": [
+    "create | certificates.k8s.io | certificatesigningrequests/selfnodeclient",
+  ],
+  "system:certificates.k8s.io:kube-apiserver-client-approver": [
+    "approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client",
+  ],
+  "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver": [
+    "approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet",
+  ],
+  "system:certificates.k8s.io:kubelet-serving-approver": [
+    "approve | certificates.k8s.io | signers | kubernetes.io/kubelet-serving",
+  ],
+  "system:certificates.k8s.io:legacy-unknown-approver": [
+    "approve | certificates.k8s.io | signers | kubernetes.io/legacy-unknown",
+  ],
+  "system:node-bootstrapper": [`create,${READ} | certificates.k8s.io | certificatesigningrequests`],
   "system:service-account-issuer-discovery": [
     "get | url | /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/",
   ],
@@ -216,6 +235,14 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
   "generic-garbage-collector": [`${READ},delete,patch,update | * | *`, EVENTS],
   "pod-garbage-collector": ["delete,list,watch | core | pods", `${READ} | core | nodes`, "patch | core | pods/status"],
   "clusterrole-aggregation-controller": [`escalate,${READ},patch,update | rbac.authorization.k8s.io | clusterroles`],
+  "certificate-controller": [
+    `${READ},delete | certificates.k8s.io | certificatesigningrequests`,
+    "update | certificates.k8s.io | certificatesigningrequests/approval,certificatesigningrequests/status",
+    "approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client-kubelet",
+    "sign | certificates.k8s.io | signers | kubernetes.io/legacy-unknown,kubernetes.io/kube-apiserver-client,kubernetes.io/kube-apiserver-client-kubelet,kubernetes.io/kubelet-serving",
+    "create | authorization.k8s.io | subjectaccessreviews",
+    EVENTS,
+  ],
   "daemon-set-controller": [
     `${READ} | apps | daemonsets`,
     "update | apps | daemonsets/finalizers,daemonsets/status",

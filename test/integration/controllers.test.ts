@@ -1,0 +1,78 @@
+// What controllers do for users, by the real kubectl: certificates on request.
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createSigningRequest } from "@coxswain/component-base/identity/signing-requests";
+import { eventually, type TestCluster, testCluster } from "./cluster-fixture.ts";
+
+let k: TestCluster;
+beforeAll(async () => {
+  k = await testCluster({ nodes: 2, name: "controllers" });
+});
+afterAll(async () => {
+  await k?.[Symbol.asyncDispose]();
+});
+
+const apply = (...objects: readonly object[]): Promise<string> =>
+  k.apply(objects.map((object) => JSON.stringify(object)).join("\n---\n"));
+
+describe("certificates", () => {
+  const signingRequest = (name: string, request: string, usages = ["client auth"]) => ({
+    apiVersion: "certificates.k8s.io/v1",
+    kind: "CertificateSigningRequest",
+    metadata: { name },
+    spec: {
+      request: Buffer.from(request).toString("base64"),
+      signerName: "kubernetes.io/kube-apiserver-client",
+      expirationSeconds: 3600,
+      usages,
+    },
+  });
+
+  test("are issued when a person approves, and the api-server knows their user", async () => {
+    const { keyPem, requestPem } = await createSigningRequest({ commonName: "jane", organizations: ["developers"] });
+    await apply(signingRequest("jane", requestPem));
+    expect(await k.ok(["get", "csr", "jane", "--no-headers"])).toMatch(
+      /^jane\s+\S+\s+kubernetes.io\/kube-apiserver-client\s+kubernetes-admin\s+60m\s+Pending/,
+    );
+    await k.ok(["certificate", "approve", "jane"]);
+    const encoded = await eventually(
+      () => k.ok(["get", "csr", "jane", "-o", "jsonpath={.status.certificate}"]),
+      (text) => text !== "",
+    );
+    expect(await k.ok(["get", "csr", "jane", "--no-headers"])).toMatch(/Approved,Issued/);
+    const file = (name: string, text: string): string => {
+      const at = path.join(path.dirname(k.cluster.info.kubeconfig), name);
+      writeFileSync(at, text, { mode: 0o600 });
+      return at;
+    };
+    const certificate = file("jane.crt", Buffer.from(encoded, "base64").toString());
+    const keyFile = file("jane.key", keyPem);
+    const kubeconfig = file("jane.kubeconfig", await k.ok(["config", "view", "--raw", "--minify"]));
+    const as = (args: readonly string[]) => k.kubectl(args, undefined, { KUBECONFIG: kubeconfig });
+    await as(["config", "set-credentials", "jane", `--client-certificate=${certificate}`, `--client-key=${keyFile}`]);
+    await as(["config", "set-context", "--current", "--user=jane"]);
+    expect(
+      (await as(["auth", "whoami", "-o", "jsonpath={.status.userInfo.username} {.status.userInfo.groups}"])).stdout,
+    ).toBe('jane ["developers","system:authenticated"]');
+    expect((await as(["get", "pods"])).stderr).toContain('User "jane" cannot list resource "pods"');
+    await k.ok(["create", "rolebinding", "jane", "--clusterrole=view", "--user=jane"]);
+    await eventually(
+      () => as(["get", "pods"]),
+      ({ code }) => code === 0,
+    );
+  });
+
+  test("are not issued when a person denies, nor for what the signer does not sign", async () => {
+    const { requestPem } = await createSigningRequest({ commonName: "mallory" });
+    await apply(signingRequest("denied", requestPem), signingRequest("server", requestPem, ["server auth"]));
+    await k.ok(["certificate", "deny", "denied"]);
+    await k.ok(["certificate", "approve", "server"]);
+    await eventually(
+      () => k.ok(["get", "csr", "server", "-o", "jsonpath={.status.conditions[?(@.type=='Failed')].message}"]),
+      (text) => text === "invalid usage for client certificate: server auth",
+    );
+    expect(await k.ok(["get", "csr", "denied", "server", "--no-headers"])).toMatch(/Denied[\s\S]*Approved,Failed/);
+    expect(await k.ok(["get", "csr", "denied", "-o", "jsonpath={.status.certificate}"])).toBe("");
+  });
+});
