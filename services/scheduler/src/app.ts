@@ -9,6 +9,7 @@ import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
 import type { SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { createBinder, type BindOutcome } from "./binder.ts";
+import { followFacts } from "./cluster-facts.ts";
 import { patchUnschedulable } from "./pod-status.ts";
 import type { Profile } from "./framework/contract.ts";
 import { Framework, type ScheduleOptions } from "./framework/plan-schedule.ts";
@@ -68,9 +69,10 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
   const loop = new SchedulingLoop(parts);
   const pods = deps.informers.informer<Pod>(PODS);
   const nodes = deps.informers.informer<Node>(NODES);
+  const factsSynced = followFacts(deps.informers, parts.snapshot);
   followNodes(nodes, parts, () => loop.wake());
   followPods(pods, parts, () => loop.wake());
-  const synced = (): boolean => pods.hasSynced() && nodes.hasSynced();
+  const synced = (): boolean => pods.hasSynced() && nodes.hasSynced() && factsSynced();
   return {
     grpcServices: [schedulerService(parts, pods.lister)],
     checks: { "informer-sync": () => (synced() ? undefined : "informers have not synced") },

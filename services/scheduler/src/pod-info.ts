@@ -1,6 +1,7 @@
 // What the scheduler knows of a pod, computed once per version of the pod: its requests as numbers, its ports, its labels.
 import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
 import type { Container, Pod } from "@coxswain/api";
+import { affinityTermsOf, type PodTerms } from "./affinity-terms.ts";
 
 /** cpu in millicores, memory and ephemeral-storage in bytes, everything else as a count. */
 export type ResourceAmounts = ReadonlyMap<string, number>;
@@ -23,6 +24,9 @@ export interface PodInfo {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Equal for pods of one namespace with the same labels. */
+  readonly signature: string;
+  readonly terms: PodTerms;
   readonly priority: number;
   readonly requests: ResourceAmounts;
   /** The requests with defaults for containers that name none; what LeastAllocated counts. */
@@ -111,6 +115,13 @@ function hostPortsOf(pod: Pod): HostPort[] {
   return out;
 }
 
+function signatureOf(namespace: string, labels: Readonly<Record<string, string>>): string {
+  let text = namespace;
+  // No label key and no value holds a line break.
+  for (const [key, value] of Object.entries(labels)) text += `\n${key}=${value}`;
+  return text;
+}
+
 /** Throws where a request is no quantity; the api-server lets none such through. */
 export function makePodInfo(pod: Pod): PodInfo {
   const meta = pod.metadata ?? {};
@@ -124,6 +135,8 @@ export function makePodInfo(pod: Pod): PodInfo {
     namespace,
     name,
     labels: meta.labels ?? {},
+    signature: signatureOf(namespace, meta.labels ?? {}),
+    terms: affinityTermsOf(pod),
     priority: pod.spec?.priority ?? 0,
     requests: podRequests(pod),
     nonZeroCpu: nonZero.get("cpu") ?? 0,

@@ -7,6 +7,7 @@ import { Framework, nodesToFind } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo, podRequests } from "../src/pod-info.ts";
 import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
+import type { Selection } from "../src/snapshot/pod-counters.ts";
 
 function node(
   name: string,
@@ -247,9 +248,16 @@ describe("topology spread", () => {
 
 type Step = { kind: "node" | "drop-node" | "pod" | "assume" | "forget" | "drop-pod"; a: number; b: number };
 
+const appA: Selection = {
+  key: "app=a",
+  matches: (info) => info.labels["app"] === "a",
+  terminating: true,
+  byNamespaceLabels: false,
+};
+
 function view(snapshot: ClusterSnapshot) {
   const zones = snapshot.labelColumn("zone");
-  const counts = snapshot.matchingPods("default", "app=a", (labels) => labels["app"] === "a");
+  const counts = snapshot.counter(appA).rows;
   return snapshot.names
     .map((name, row) => ({
       name,
@@ -292,7 +300,7 @@ test("property: a snapshot that was updated equals one that was built afresh", (
 /** Asks for the columns early, so that they are maintained rather than built at the end. */
 function seeded(snapshot: ClusterSnapshot): ClusterSnapshot {
   snapshot.labelColumn("zone");
-  snapshot.matchingPods("default", "app=a", (labels) => labels["app"] === "a");
+  snapshot.counter(appA);
   snapshot.upsertNode(node("seed"));
   snapshot.removeNode("seed");
   return snapshot;

@@ -44,6 +44,11 @@ export interface Plugin {
   /** QueueSort: negative where `a` goes first. One plugin of a profile has it. */
   less?(a: QueueOrder, b: QueueOrder): number;
   preFilter?(cycle: CycleState): PreFilterOutcome;
+  /**
+   * A pod has been put on a row (1) or taken off it (-1) in the snapshot for a while, after PreFilter: brings the plugin's
+   * state up to date. Needed where PreFilter computed something from the pods of the snapshot. Not called where it skipped.
+   */
+  follow?(cycle: CycleState, row: number, other: PodInfo, sign: 1 | -1): void;
   /** Rows `from` to `to`, exclusive. */
   filter?(cycle: CycleState, column: VerdictColumn, from: number, to: number): void;
   /** Runs when no node fits; a message is appended to the pod's, and may name a node that will fit. */

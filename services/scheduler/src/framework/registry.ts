@@ -1,5 +1,6 @@
 // The plugins that come with the scheduler, and the profiles made of them.
 import { defaultPreemption } from "../plugins/default-preemption.ts";
+import { interPodAffinity } from "../plugins/inter-pod-affinity.ts";
 import { nodeAffinity } from "../plugins/node-affinity.ts";
 import { nodeName } from "../plugins/node-name.ts";
 import { nodePorts } from "../plugins/node-ports.ts";
@@ -10,7 +11,7 @@ import { podTopologySpread } from "../plugins/pod-topology-spread.ts";
 import { prioritySort } from "../plugins/priority-sort.ts";
 import { schedulingGates } from "../plugins/scheduling-gates.ts";
 import { taintToleration } from "../plugins/taint-toleration.ts";
-import { dynamicResources, interPodAffinity, volumeBinding } from "../plugins/unsupported.ts";
+import { dynamicResources, volumeBinding } from "../plugins/unsupported.ts";
 import type { Plugin, Profile, WeightedPlugin } from "./contract.ts";
 
 const weighted = (plugin: Plugin, weight = 0): WeightedPlugin => ({ plugin, weight });
@@ -27,7 +28,7 @@ export const DEFAULT_PLUGINS: readonly WeightedPlugin[] = [
   weighted(nodeResourcesFit, 1),
   weighted(volumeBinding),
   weighted(podTopologySpread, 2),
-  weighted(interPodAffinity),
+  weighted(interPodAffinity, 2),
   weighted(dynamicResources),
   weighted(defaultPreemption),
   weighted(nodeResourcesBalancedAllocation, 1),

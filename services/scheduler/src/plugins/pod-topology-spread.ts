@@ -1,7 +1,5 @@
 // Spreads pods over topology domains. Filter: hard constraints (DoNotSchedule). Score: soft ones (ScheduleAnyway).
 // https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
-import type { Pod, TopologySpreadConstraint } from "@coxswain/api";
-import { untolerated } from "@coxswain/api/core-v1/node-match";
 import {
   MAX_NODE_SCORE,
   type CycleState,
@@ -9,13 +7,21 @@ import {
   type PreFilterOutcome,
   type Rejection,
 } from "../framework/contract.ts";
-import { NO_LABEL } from "../snapshot/cluster-snapshot.ts";
-import { compileLabelSelector, type LabelMatcher } from "./label-matcher.ts";
-import { compileRequired, type RowMatcher } from "./node-selector.ts";
-import { HARD_EFFECTS } from "./tolerations.ts";
+import type { PodInfo } from "../pod-info.ts";
+import { NO_DOMAIN } from "../snapshot/topologies.ts";
+import {
+  constraintsOf,
+  countsAllRows,
+  defaultsOf,
+  hasAllDomains,
+  HOSTNAME,
+  type Constraint,
+  type Constraints,
+  type PodTopologySpreadArgs,
+} from "./pod-topology-spread-constraints.ts";
+import { spreadEvents } from "./pod-topology-spread-events.ts";
 
 const NAME = "PodTopologySpread";
-const HOSTNAME = "kubernetes.io/hostname";
 const SKEWED: Rejection = {
   code: "Unschedulable",
   reasons: ["node(s) didn't match pod topology spread constraints"],
@@ -24,210 +30,206 @@ const UNLABELLED: Rejection = {
   code: "UnschedulableAndUnresolvable",
   reasons: ["node(s) didn't match pod topology spread constraints (missing required label)"],
 };
-/** In a column of domains: no eligible node has this value. */
-const NO_DOMAIN = -1;
-
-interface Constraint {
-  readonly maxSkew: number;
-  readonly minDomains: number;
-  readonly topologyKey: string;
-  readonly selector: LabelMatcher;
-  /** Value ids of the topology key by row. */
-  readonly domains: Int32Array;
-  /** Matching pods by row. */
-  readonly pods: Int32Array;
-  /** Whether a row counts at all, by the constraint's inclusion policies. */
-  readonly included: RowMatcher;
-}
+/** In a column of counts: no eligible node is in this domain. */
+const NOT_ELIGIBLE = -1;
 
 interface HardConstraint extends Constraint {
-  /** Matching pods by domain. */
-  readonly counts: Int32Array;
-  readonly minimum: number;
+  /** Own counts by domain; undefined where the snapshot's sums hold. */
+  readonly counted: Int32Array | undefined;
+  /** Pods of the domain with the fewest. */
+  minimum: number;
   readonly self: number;
 }
 
-function matchLabels(pod: Pod, constraint: TopologySpreadConstraint): Record<string, string> {
-  const labels = pod.metadata?.labels ?? {};
-  const out: Record<string, string> = {};
-  for (const key of constraint.matchLabelKeys ?? []) {
-    const value = labels[key];
-    if (value !== undefined) out[key] = value;
+/** Counts pods by domain over the rows that count. */
+function countEligible(all: Constraints, one: Constraint, cycle: CycleState): Int32Array {
+  const counts = new Int32Array(one.topology.limit).fill(NOT_ELIGIBLE);
+  const { domains } = one.topology;
+  for (let row = 0; row < cycle.snapshot.size; row++) {
+    if (!hasAllDomains(all.list, row) || one.included?.(row) === false) continue;
+    const domain = domains[row]!;
+    counts[domain] = Math.max(0, counts[domain]!) + one.counter.rows[row]!;
   }
-  return out;
+  return counts;
 }
 
-function inclusion(
+/** Pods by domain, NOT_ELIGIBLE or left-over numbers in domains that do not count. */
+function countsOf(one: HardConstraint, nodes: number): Int32Array {
+  return one.counted ?? one.counter.sums(one.topology, nodes).values;
+}
+
+function setMinimum(one: HardConstraint, nodes: number): void {
+  const counts = countsOf(one, nodes);
+  const { limit, nodes: members } = one.topology;
+  let domains = 0;
+  let minimum = Number.MAX_SAFE_INTEGER;
+  for (let domain = 0; domain < limit; domain++) {
+    if (members[domain] === 0 || counts[domain] === NOT_ELIGIBLE) continue;
+    domains++;
+    if (counts[domain]! < minimum) minimum = counts[domain]!;
+  }
+  one.minimum = domains < one.minDomains ? 0 : minimum;
+}
+
+function hardConstraints(cycle: CycleState, constraints: Constraints): HardConstraint[] {
+  const nodes = cycle.snapshot.size;
+  const simple = countsAllRows(constraints, nodes);
+  return constraints.list.map((one) => {
+    const counted = simple ? undefined : countEligible(constraints, one, cycle);
+    const hard = { ...one, counted, minimum: 0, self: one.selector.matches(cycle.info.labels) ? 1 : 0 };
+    setMinimum(hard, nodes);
+    return hard;
+  });
+}
+
+/** A pod was put on a row or taken away: the sums of the snapshot know already, own counts do not. */
+function followPod(
+  constraints: readonly HardConstraint[],
   cycle: CycleState,
-  constraint: TopologySpreadConstraint,
-  required: RowMatcher | undefined,
-): RowMatcher {
-  const honorAffinity = (constraint.nodeAffinityPolicy ?? "Honor") === "Honor" && required !== undefined;
-  const honorTaints = constraint.nodeTaintsPolicy === "Honor";
-  const tolerations = cycle.info.pod.spec?.tolerations ?? [];
-  const sets = cycle.snapshot.taintSets.values;
-  const tolerated = new Map<number, boolean>();
-  const tolerates = (set: number): boolean => {
-    let verdict = tolerated.get(set);
-    if (verdict === undefined) {
-      verdict = untolerated(cycle.snapshot.taintList(set), tolerations, HARD_EFFECTS) === undefined;
-      tolerated.set(set, verdict);
-    }
-    return verdict;
-  };
-  return (row) => (!honorAffinity || required(row)) && (!honorTaints || tolerates(sets[row]!));
-}
-
-function constraintsOf(cycle: CycleState, whenUnsatisfiable: string): Constraint[] {
-  const { pod, namespace } = cycle.info;
-  const wanted = (pod.spec?.topologySpreadConstraints ?? []).filter(
-    (one) => one.whenUnsatisfiable === whenUnsatisfiable,
-  );
-  if (wanted.length === 0) return [];
-  const required = compileRequired(pod, cycle.snapshot);
-  return wanted.map((one) => {
-    const selector = compileLabelSelector(one.labelSelector, matchLabels(pod, one));
-    return {
-      maxSkew: one.maxSkew,
-      minDomains: one.minDomains ?? 1,
-      topologyKey: one.topologyKey,
-      selector,
-      domains: cycle.snapshot.labelColumn(one.topologyKey),
-      pods: cycle.snapshot.matchingPods(namespace, selector.key, (labels) => selector.matches(labels)),
-      included: inclusion(cycle, one, required),
-    };
-  });
-}
-
-function hasAllDomains(constraints: readonly Constraint[], row: number): boolean {
-  return constraints.every((one) => one.domains[row] !== NO_LABEL);
-}
-
-/** Counts the pods of each domain over the rows that count. */
-function hardConstraints(cycle: CycleState): HardConstraint[] {
-  const constraints = constraintsOf(cycle, "DoNotSchedule");
-  return constraints.map((one) => {
-    const counts = new Int32Array(cycle.snapshot.strings.size).fill(NO_DOMAIN);
-    for (let row = 0; row < cycle.snapshot.size; row++) {
-      if (!hasAllDomains(constraints, row) || !one.included(row)) continue;
-      const domain = one.domains[row]!;
-      counts[domain] = Math.max(0, counts[domain]!) + one.pods[row]!;
-    }
-    let domains = 0;
-    let minimum = Number.MAX_SAFE_INTEGER;
-    for (const count of counts) {
-      if (count === NO_DOMAIN) continue;
-      domains++;
-      minimum = Math.min(minimum, count);
-    }
-    if (domains < one.minDomains) minimum = 0;
-    return { ...one, counts, minimum, self: one.selector.matches(cycle.info.labels) ? 1 : 0 };
-  });
-}
-
-function judge(constraints: readonly HardConstraint[], row: number): Rejection | undefined {
+  row: number,
+  other: PodInfo,
+  sign: 1 | -1,
+) {
   for (const one of constraints) {
-    const domain = one.domains[row]!;
-    if (domain === NO_LABEL) return UNLABELLED;
-    if (Math.max(0, one.counts[domain]!) + one.self - one.minimum > one.maxSkew) return SKEWED;
+    const selected = !other.terminating && one.counter.selection.matches(other);
+    if (!selected) continue;
+    if (one.counted !== undefined && hasAllDomains(constraints, row) && one.included?.(row) !== false) {
+      one.counted[one.topology.domains[row]!]! += sign;
+    }
+    setMinimum(one, cycle.snapshot.size);
+  }
+}
+
+function judge(constraints: readonly HardConstraint[], counts: readonly Int32Array[], row: number) {
+  for (let at = 0; at < constraints.length; at++) {
+    const one = constraints[at]!;
+    const domain = one.topology.domains[row]!;
+    if (domain === NO_DOMAIN) return UNLABELLED;
+    if (Math.max(0, counts[at]![domain]!) + one.self - one.minimum > one.maxSkew) return SKEWED;
   }
   return undefined;
 }
 
 interface SoftState {
   readonly constraints: readonly Constraint[];
-  /** By constraint: pods by domain, NO_DOMAIN for domains of no candidate. Unused for the hostname. */
-  readonly counts: readonly Int32Array[];
+  readonly requireAll: boolean;
+  /** By constraint: pods by domain; undefined for the hostname, where nodes are counted themselves. */
+  readonly counts: readonly (Int32Array | undefined)[];
   /** Smaller topologies weigh more, so that many small domains do not drown them. */
   readonly weights: readonly number[];
 }
 
-function softState(cycle: CycleState, rows: Int32Array, count: number): SoftState | undefined {
-  const constraints = constraintsOf(cycle, "ScheduleAnyway");
-  if (constraints.length === 0) return undefined;
-  const labelled = rows.subarray(0, count).filter((row) => hasAllDomains(constraints, row));
-  const counts = constraints.map(() => new Int32Array(cycle.snapshot.strings.size).fill(NO_DOMAIN));
-  const weights = constraints.map((one, at) => {
-    if (one.topologyKey === HOSTNAME) return Math.log(labelled.length + 2);
-    let domains = 0;
-    for (const row of labelled) {
-      if (counts[at]![one.domains[row]!] !== NO_DOMAIN) continue;
-      counts[at]![one.domains[row]!] = 0;
-      domains++;
-    }
-    return Math.log(domains + 2);
-  });
-  for (let row = 0; row < cycle.snapshot.size; row++) {
-    if (!hasAllDomains(constraints, row)) continue;
-    for (const [at, one] of constraints.entries()) {
-      const domain = one.domains[row]!;
-      if (counts[at]![domain] !== NO_DOMAIN && one.included(row)) counts[at]![domain]! += one.pods[row]!;
-    }
+/** Domains among the candidates; candidates without the label are a domain of their own. */
+function domainsAmong(one: Constraint, rows: Int32Array, count: number): number {
+  const { topology } = one;
+  const seen = new Uint8Array(topology.limit + 1);
+  let domains = 0;
+  for (let at = 0; at < count; at++) {
+    const domain = topology.domains[rows[at]!]! + 1;
+    if (seen[domain] === 1) continue;
+    seen[domain] = 1;
+    domains++;
   }
-  return { constraints, counts, weights };
+  return domains;
+}
+
+function softState(cycle: CycleState, soft: Constraints, rows: Int32Array, count: number): SoftState {
+  const nodes = cycle.snapshot.size;
+  const { list, requireAll } = soft;
+  const everyLabelled = list.every((one) => one.topology.labelled === nodes);
+  const candidates =
+    !requireAll || everyLabelled
+      ? rows.subarray(0, count)
+      : rows.subarray(0, count).filter((row) => hasAllDomains(list, row));
+  const simple = countsAllRows(soft, nodes);
+  const counts = list.map((one) => {
+    if (one.topology.key === HOSTNAME) return undefined;
+    if (simple) return one.counter.sums(one.topology, nodes).values;
+    const counted = new Int32Array(one.topology.limit);
+    for (let row = 0; row < nodes; row++) {
+      const domain = one.topology.domains[row]!;
+      if (domain === NO_DOMAIN || (requireAll && !hasAllDomains(list, row)) || one.included?.(row) === false) continue;
+      counted[domain]! += one.counter.rows[row]!;
+    }
+    return counted;
+  });
+  const weights = list.map((one) => {
+    const all = count === nodes && everyLabelled;
+    const domains = all ? one.topology.count : domainsAmong(one, candidates, candidates.length);
+    return Math.log((one.topology.key === HOSTNAME ? candidates.length : domains) + 2);
+  });
+  return { constraints: list, requireAll, counts, weights };
+}
+
+function ignored(soft: SoftState, row: number): boolean {
+  return soft.requireAll && !hasAllDomains(soft.constraints, row);
 }
 
 function softScore(soft: SoftState, row: number): number {
   let score = 0;
-  for (const [at, one] of soft.constraints.entries()) {
-    const pods = one.topologyKey === HOSTNAME ? one.pods[row]! : soft.counts[at]![one.domains[row]!]!;
+  for (let at = 0; at < soft.constraints.length; at++) {
+    const one = soft.constraints[at]!;
+    const domain = one.topology.domains[row]!;
+    if (domain === NO_DOMAIN) continue;
+    const counts = soft.counts[at];
+    const pods = counts === undefined ? one.counter.rows[row]! : counts[domain]!;
     score += pods * soft.weights[at]! + (one.maxSkew - 1);
   }
   return Math.round(score);
 }
 
 const SCORE_STATE = `${NAME}/score`;
+const IGNORED = -1;
 
-export const podTopologySpread: Plugin = {
-  name: NAME,
-  preFilter(cycle): PreFilterOutcome {
-    const constraints = hardConstraints(cycle);
-    if (constraints.length === 0) return { kind: "skip" };
-    cycle.state.set(NAME, constraints);
-    return { kind: "success" };
-  },
-  filter(cycle, column, from, to) {
-    const constraints = cycle.state.get(NAME) as HardConstraint[];
-    for (let row = from; row < to; row++) {
-      if (!column.open(row)) continue;
-      const rejection = judge(constraints, row);
-      if (rejection !== undefined) column.reject(row, rejection);
-    }
-  },
-  preScore(cycle, rows, count) {
-    const soft = softState(cycle, rows, count);
-    if (soft === undefined) return "skip";
-    cycle.state.set(SCORE_STATE, soft);
-    return undefined;
-  },
-  score(cycle, rows, count, scores) {
-    const soft = cycle.state.get(SCORE_STATE) as SoftState;
-    for (let at = 0; at < count; at++) {
-      scores[at] = hasAllDomains(soft.constraints, rows[at]!) ? softScore(soft, rows[at]!) : 0;
-    }
-  },
-  normalizeScore(cycle, rows, count, scores) {
-    const soft = cycle.state.get(SCORE_STATE) as SoftState;
-    let min = Number.MAX_SAFE_INTEGER;
-    let max = 0;
-    for (let at = 0; at < count; at++) {
-      if (!hasAllDomains(soft.constraints, rows[at]!)) continue;
-      min = Math.min(min, scores[at]!);
-      max = Math.max(max, scores[at]!);
-    }
-    for (let at = 0; at < count; at++) {
-      if (!hasAllDomains(soft.constraints, rows[at]!)) scores[at] = 0;
-      else if (max === 0) scores[at] = MAX_NODE_SCORE;
-      else scores[at] = Math.trunc((MAX_NODE_SCORE * (max + min - scores[at]!)) / max);
-    }
-  },
-  events: () => [
-    {
-      resource: "AssignedPod",
-      actions: ["Add", "Delete", "UpdatePodLabel"],
-      hint: (waiting, event) => (event.pod ?? event.oldPod)?.metadata?.namespace === waiting.namespace,
+/** Throws RangeError where the arguments contradict each other. */
+export function createPodTopologySpread(args: PodTopologySpreadArgs = {}): Plugin {
+  const defaults = defaultsOf(args);
+  return {
+    name: NAME,
+    preFilter(cycle): PreFilterOutcome {
+      const constraints = constraintsOf(cycle, "DoNotSchedule", defaults);
+      if (constraints.list.length === 0) return { kind: "skip" };
+      cycle.state.set(NAME, hardConstraints(cycle, constraints));
+      return { kind: "success" };
     },
-    { resource: "Node", actions: ["Add", "Delete", "UpdateNodeLabel", "UpdateNodeTaint"] },
-    { resource: "TargetPod", actions: ["UpdatePodLabel"] },
-  ],
-};
+    follow(cycle, row, other, sign) {
+      followPod(cycle.state.get(NAME) as HardConstraint[], cycle, row, other, sign);
+    },
+    filter(cycle, column, from, to) {
+      const constraints = cycle.state.get(NAME) as HardConstraint[];
+      const counts = constraints.map((one) => countsOf(one, cycle.snapshot.size));
+      for (let row = from; row < to; row++) {
+        if (!column.open(row)) continue;
+        const rejection = judge(constraints, counts, row);
+        if (rejection !== undefined) column.reject(row, rejection);
+      }
+    },
+    preScore(cycle, rows, count) {
+      const constraints = constraintsOf(cycle, "ScheduleAnyway", defaults);
+      if (constraints.list.length === 0) return "skip";
+      cycle.state.set(SCORE_STATE, softState(cycle, constraints, rows, count));
+      return undefined;
+    },
+    score(cycle, rows, count, scores) {
+      const soft = cycle.state.get(SCORE_STATE) as SoftState;
+      for (let at = 0; at < count; at++) scores[at] = ignored(soft, rows[at]!) ? IGNORED : softScore(soft, rows[at]!);
+    },
+    normalizeScore(_cycle, _rows, count, scores) {
+      let min = Number.MAX_SAFE_INTEGER;
+      let max = 0;
+      for (let at = 0; at < count; at++) {
+        if (scores[at] === IGNORED) continue;
+        min = Math.min(min, scores[at]!);
+        max = Math.max(max, scores[at]!);
+      }
+      for (let at = 0; at < count; at++) {
+        if (scores[at] === IGNORED) scores[at] = 0;
+        else if (max === 0) scores[at] = MAX_NODE_SCORE;
+        else scores[at] = Math.trunc((MAX_NODE_SCORE * (max + min - scores[at]!)) / max);
+      }
+    },
+    events: () => spreadEvents,
+  };
+}
+
+export const podTopologySpread = createPodTopologySpread();

@@ -15,20 +15,6 @@ function refusal(name: string, asks: (pod: Pod) => string | undefined): Plugin {
   };
 }
 
-export const interPodAffinity = refusal("InterPodAffinity", (pod) => {
-  const affinity = pod.spec?.affinity;
-  for (const kind of ["podAffinity", "podAntiAffinity"] as const) {
-    const terms = affinity?.[kind];
-    for (const when of [
-      "requiredDuringSchedulingIgnoredDuringExecution",
-      "preferredDuringSchedulingIgnoredDuringExecution",
-    ] as const) {
-      if ((terms?.[when] ?? []).length > 0) return `spec.affinity.${kind}.${when}`;
-    }
-  }
-  return undefined;
-});
-
 /** Volumes whose place depends on where their data can be. */
 const PLACED_VOLUMES = [
   "persistentVolumeClaim",

@@ -2,11 +2,14 @@
 // - Updated incrementally, it equals at any time what a snapshot built afresh from the same nodes and pods would be.
 // - A pod counts once: as assumed from the decision on, as confirmed once the informer shows it bound.
 // - Pods of a node that is not known yet are kept aside, and count as soon as the node appears.
-import type { Node, Pod, Taint } from "@coxswain/api";
+import type { Node, Pod, PodDisruptionBudget, Taint } from "@coxswain/api";
 import { isTerminal, makePodInfo, parseAmount, type PodInfo } from "../pod-info.ts";
 import { FloatColumn, IntColumn } from "./columns.ts";
 import { Interner } from "./interner.ts";
-import { SpreadCounters, type PodMatcher } from "./spread-counters.ts";
+import { PodCounters, type PodCounter, type Selection } from "./pod-counters.ts";
+import { TermCounters } from "./term-counters.ts";
+import { Workloads } from "./workloads.ts";
+import { Topologies, type Topology } from "./topologies.ts";
 
 /** Value of a label column where the node has no such label. */
 export const NO_LABEL = -1;
@@ -24,6 +27,10 @@ interface PodPlace {
 
 const FIRST_CAPACITY = 64;
 
+function labelOf(node: Node, key: string): string | undefined {
+  return node.metadata?.labels?.[key];
+}
+
 export class ClusterSnapshot {
   /** Allocatable pods, and pods that are there. */
   readonly allowedPods: IntColumn;
@@ -40,7 +47,11 @@ export class ClusterSnapshot {
   readonly strings = new Interner();
   /** Pods on each node, by key. */
   readonly pods: Map<string, PodInfo>[] = [];
-  readonly spread: SpreadCounters;
+  /** The affinity terms of the pods that are placed. */
+  readonly terms: TermCounters;
+  readonly workloads = new Workloads();
+  /** By "namespace/name". */
+  readonly budgets = new Map<string, PodDisruptionBudget>();
 
   readonly #capacityColumns: (FloatColumn | IntColumn)[];
   readonly #resources = new Map<string, ResourceColumns>();
@@ -48,6 +59,9 @@ export class ClusterSnapshot {
   readonly #rows = new Map<string, number>();
   readonly #places = new Map<string, PodPlace>();
   readonly #waiting = new Map<string, Set<string>>();
+  readonly #counters: PodCounters;
+  readonly #topologies = new Topologies();
+  readonly #namespaces = new Map<string, Readonly<Record<string, string>>>();
   readonly #taintKeys = new Interner();
   readonly #taintLists: Taint[][] = [];
   #capacity = FIRST_CAPACITY;
@@ -70,7 +84,8 @@ export class ClusterSnapshot {
       this.unschedulable,
       this.taintSets,
     ];
-    this.spread = new SpreadCounters(() => this.pods);
+    this.#counters = new PodCounters(() => this.pods);
+    this.terms = new TermCounters((key) => this.topology(key), this.namespaceLabels);
   }
 
   get size(): number {
@@ -108,9 +123,27 @@ export class ClusterSnapshot {
     return column.values;
   }
 
-  /** How many pods of `namespace` that `matcher` selects are on each node; maintained from the first call on. */
-  matchingPods(namespace: string, selectorKey: string, matcher: PodMatcher): Int32Array {
-    return this.spread.counts(namespace, selectorKey, matcher, this.#capacity);
+  /** How many pods of a selection are on each node and in each domain; maintained from the first call on. */
+  counter(selection: Selection): PodCounter {
+    return this.#counters.counter(selection, this.#capacity);
+  }
+
+  /** The domains of a topology key; maintained from the first call on. */
+  topology(key: string): Topology {
+    return this.#topologies.topology(key, this.size, this.#capacity, (row) => labelOf(this.nodes[row]!, key));
+  }
+
+  readonly namespaceLabels = (namespace: string): Readonly<Record<string, string>> | undefined =>
+    this.#namespaces.get(namespace);
+
+  /** Follows a namespace's labels; undefined where it has gone. */
+  setNamespace(name: string, labels: Readonly<Record<string, string>> | undefined): void {
+    const old = this.#namespaces.get(name);
+    if (labels === undefined) this.#namespaces.delete(name);
+    else this.#namespaces.set(name, labels);
+    if (old !== undefined && labels !== undefined && JSON.stringify(old) === JSON.stringify(labels)) return;
+    this.#counters.forgetNamespaceLabels();
+    this.terms.forgetNamespaceLabels();
   }
 
   upsertNode(node: Node): void {
@@ -129,8 +162,11 @@ export class ClusterSnapshot {
       this.#waiting.delete(name);
       return;
     }
+    const moves = this.#moves(row, node);
+    if (moves) this.#relabel(row, -1);
     this.nodes[row] = node;
     this.#fillRow(row, node);
+    if (moves) this.#relabel(row, 1);
   }
 
   removeNode(name: string): void {
@@ -185,6 +221,15 @@ export class ClusterSnapshot {
     return this.#places.get(key)?.node;
   }
 
+  /** Takes a placed pod off its row, for a while: `put` must follow. Nothing but what counts pods notices. */
+  take(row: number, info: PodInfo): void {
+    this.#count(row, info, -1);
+  }
+  /** Counts a pod on a row, for a while: `take` must follow; or undoes a `take`. */
+  put(row: number, info: PodInfo): void {
+    this.#count(row, info, 1);
+  }
+
   #place(info: PodInfo, node: string, assumed: boolean): void {
     this.#remove(info.key);
     this.#places.set(info.key, { info, node, assumed });
@@ -221,7 +266,20 @@ export class ClusterSnapshot {
     this.podCount.values[row]! += sign;
     if (sign === 1) this.pods[row]!.set(info.key, info);
     else this.pods[row]!.delete(info.key);
-    this.spread.pod(row, info, sign);
+    this.#counters.pod(row, info, sign);
+    if (info.terms.all.length > 0) this.terms.pod(row, info, sign);
+  }
+
+  /** Whether a new version of a node is in other domains than the old one. */
+  #moves(row: number, node: Node): boolean {
+    const old = this.nodes[row]!;
+    for (const { key } of this.#topologies.values()) if (labelOf(old, key) !== labelOf(node, key)) return true;
+    return false;
+  }
+
+  #relabel(row: number, sign: 1 | -1): void {
+    this.#counters.relabel(row, sign);
+    for (const info of this.pods[row]!.values()) this.terms.pod(row, info, sign);
   }
 
   #fillRow(row: number, node: Node): void {
@@ -236,6 +294,7 @@ export class ClusterSnapshot {
     this.unschedulable.values[row] = node.spec?.unschedulable === true ? 1 : 0;
     this.taintSets.values[row] = this.#taintSet(node.spec?.taints ?? []);
     for (const [key, column] of this.#labels) column.values[row] = this.#labelId(node, key);
+    for (const topology of this.#topologies.values()) topology.set(row, labelOf(node, topology.key));
   }
 
   #taintSet(taints: readonly Taint[]): number {
@@ -245,7 +304,7 @@ export class ClusterSnapshot {
   }
 
   #labelId(node: Node, key: string): number {
-    const value = node.metadata?.labels?.[key];
+    const value = labelOf(node, key);
     return value === undefined ? NO_LABEL : this.strings.id(value);
   }
 
@@ -262,17 +321,20 @@ export class ClusterSnapshot {
   #grow(): void {
     this.#capacity *= 2;
     for (const column of this.#capacityColumns) column.grow(this.#capacity);
-    this.spread.grow(this.#capacity);
+    this.#counters.grow(this.#capacity);
+    for (const topology of this.#topologies.values()) topology.grow(this.#capacity);
   }
 
   #clearRow(row: number): void {
     for (const column of this.#capacityColumns) column.move(row, row);
-    this.spread.clearRow(row);
+    this.#counters.clearRow(row);
+    for (const topology of this.#topologies.values()) topology.set(row, undefined);
   }
 
   #moveRow(from: number, to: number): void {
     for (const column of this.#capacityColumns) column.move(from, to);
-    this.spread.moveRow(from, to);
+    this.#counters.moveRow(from, to);
+    for (const topology of this.#topologies.values()) topology.moveRow(from, to);
     this.nodes[to] = this.nodes[from]!;
     this.names[to] = this.names[from]!;
     this.pods[to] = this.pods[from]!;
