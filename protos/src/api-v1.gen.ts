@@ -3,6 +3,22 @@
 import type { Struct, StructInput } from "./google-protobuf.gen.ts";
 
 
+export interface ReadRequest {
+  path: string;
+}
+
+export interface ReadRequestInput {
+  path?: string | null;
+}
+
+export interface ReadResponse {
+  json: Buffer;
+}
+
+export interface ReadResponseInput {
+  json?: Uint8Array | null;
+}
+
 export type ListResourcesRequest = Record<string, never>;
 
 export type ListResourcesRequestInput = Record<string, never>;

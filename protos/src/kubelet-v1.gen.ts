@@ -215,6 +215,9 @@ export interface ContainerStats {
   container: string;
   cpuUsageNanoCores: string;
   memoryWorkingSetBytes: string;
+  cpuUsageNanoSeconds: string;
+  startTimeMs: string;
+  timeMs: string;
 }
 
 export interface ContainerStatsInput {
@@ -223,18 +226,41 @@ export interface ContainerStatsInput {
   container?: string | null;
   cpuUsageNanoCores?: (string | number) | null;
   memoryWorkingSetBytes?: (string | number) | null;
+  cpuUsageNanoSeconds?: (string | number) | null;
+  startTimeMs?: (string | number) | null;
+  timeMs?: (string | number) | null;
 }
 
 export interface NodeStats {
   node: string;
   pods: string;
   containers: Array<ContainerStats>;
+  usage: NodeUsage | null;
+  simulated: boolean;
 }
 
 export interface NodeStatsInput {
   node?: string | null;
   pods?: (string | number) | null;
   containers?: ReadonlyArray<ContainerStatsInput> | null;
+  usage?: NodeUsageInput | null;
+  simulated?: boolean | null;
+}
+
+export interface NodeUsage {
+  cpuUsageNanoSeconds: string;
+  cpuUsageNanoCores: string;
+  memoryWorkingSetBytes: string;
+  startTimeMs: string;
+  timeMs: string;
+}
+
+export interface NodeUsageInput {
+  cpuUsageNanoSeconds?: (string | number) | null;
+  cpuUsageNanoCores?: (string | number) | null;
+  memoryWorkingSetBytes?: (string | number) | null;
+  startTimeMs?: (string | number) | null;
+  timeMs?: (string | number) | null;
 }
 
 export interface GetStatsResponse {
@@ -242,5 +268,21 @@ export interface GetStatsResponse {
 }
 
 export interface GetStatsResponseInput {
+  nodes?: ReadonlyArray<NodeStatsInput> | null;
+}
+
+export interface ListStatsRequest {
+  node: string;
+}
+
+export interface ListStatsRequestInput {
+  node?: string | null;
+}
+
+export interface ListStatsResponse {
+  nodes: Array<NodeStats>;
+}
+
+export interface ListStatsResponseInput {
   nodes?: ReadonlyArray<NodeStatsInput> | null;
 }

@@ -14,6 +14,16 @@ import type * as schedulerV1 from "./scheduler-v1.gen.ts";
 
 /** Messages of each method: `request` and `response` as received, `…Input` as sent. */
 export interface ServiceTypes {
+  "coxswain.api.v1.Aggregated": {
+    read: {
+      request: apiV1.ReadRequest;
+      requestInput: apiV1.ReadRequestInput;
+      response: apiV1.ReadResponse;
+      responseInput: apiV1.ReadResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
   "coxswain.api.v1.Discovery": {
     listResources: {
       request: apiV1.ListResourcesRequest;
@@ -248,6 +258,14 @@ export interface ServiceTypes {
       responseInput: kubeletV1.GetStatsResponseInput;
       requestStream: false;
       responseStream: false;
+    };
+    listStats: {
+      request: kubeletV1.ListStatsRequest;
+      requestInput: kubeletV1.ListStatsRequestInput;
+      response: kubeletV1.ListStatsResponse;
+      responseInput: kubeletV1.ListStatsResponseInput;
+      requestStream: false;
+      responseStream: true;
     };
   };
   "coxswain.proxy.v1.Proxy": {

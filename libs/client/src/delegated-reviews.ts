@@ -7,6 +7,7 @@
 import { SUBJECT_ACCESS_REVIEWS, type SubjectAccessReview, type TokenReview } from "@coxswain/api";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
+import type { AccessRequest } from "@coxswain/component-base/credentials";
 import type { Clock } from "@coxswain/env";
 import type { ResourceClient } from "./resource-client.ts";
 
@@ -14,10 +15,10 @@ import type { ResourceClient } from "./resource-client.ts";
 export interface DelegatedReviews {
   /** The token's user; undefined where it proves none. Rejects where the api-server gave no answer. */
   reviewToken(token: string): Promise<UserInfo | undefined>;
-  /** May the user call a path that is no resource of the API? Rejects where the api-server gave no answer. */
+  /** May the user call a path, or do something to a resource? Rejects where the api-server gave no answer. */
   reviewAccess(
     user: UserInfo,
-    request: { readonly verb: string; readonly path: string },
+    request: AccessRequest,
   ): Promise<{ readonly allowed: boolean; readonly reason?: string }>;
 }
 
@@ -63,7 +64,12 @@ function userOf(review: TokenReview): UserInfo | undefined {
   };
 }
 
-function accessReview(user: UserInfo, request: { readonly verb: string; readonly path: string }): SubjectAccessReview {
+function attributesOf({ verb, path, resource }: AccessRequest): Partial<SubjectAccessReview["spec"]> {
+  if (resource === undefined) return { nonResourceAttributes: { verb, path } };
+  return { resourceAttributes: { ...resource, verb } };
+}
+
+function accessReview(user: UserInfo, request: AccessRequest): SubjectAccessReview {
   const extra = Object.entries(user.extra ?? {}).map(([name, values]): [string, string[]] => [name, [...values]]);
   return {
     apiVersion: "authorization.k8s.io/v1",
@@ -73,7 +79,7 @@ function accessReview(user: UserInfo, request: { readonly verb: string; readonly
       groups: [...user.groups],
       ...(user.uid === undefined ? {} : { uid: user.uid }),
       ...(extra.length === 0 ? {} : { extra: Object.fromEntries(extra) }),
-      nonResourceAttributes: { verb: request.verb, path: request.path },
+      ...attributesOf(request),
     },
   };
 }
@@ -89,7 +95,7 @@ export function createDelegatedReviews(client: Pick<ResourceClient, "create">, c
         return userOf((await client.create(TOKEN_REVIEWS, review)) as KubeObject & TokenReview);
       }),
     reviewAccess: (user, request) =>
-      accesses(JSON.stringify([user, request.verb, request.path]), async () => {
+      accesses(JSON.stringify([user, request]), async () => {
         const review = accessReview(user, request) as KubeObject;
         const { status } = (await client.create(SUBJECT_ACCESS_REVIEWS, review)) as KubeObject & SubjectAccessReview;
         if (status?.allowed === true) return { allowed: true };

@@ -13,10 +13,27 @@ export interface Credentials {
 /** Returns the user, undefined where the credentials prove none; throws a StatusError to refuse with other words. */
 export type Authenticate = (credentials: Credentials) => Promise<UserInfo | undefined> | UserInfo | undefined;
 
-/** May this user call a path with a verb? `reason` explains a refusal. */
+/** A resource of the API; "" where a field does not apply. */
+export interface ResourceAttributes {
+  readonly group: string;
+  readonly version: string;
+  readonly resource: string;
+  readonly subresource: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What somebody wants to do: with a path, or, where `resource` is there, with that. */
+export interface AccessRequest {
+  readonly verb: string;
+  readonly path: string;
+  readonly resource?: ResourceAttributes;
+}
+
+/** May this user do that? `reason` explains a refusal. */
 export type Authorize = (
   user: UserInfo,
-  request: { readonly verb: string; readonly path: string },
+  request: AccessRequest,
 ) => Promise<{ readonly allowed: boolean; readonly reason?: string }>;
 
 const users = new WeakMap<Buffer, UserInfo>();

@@ -2,7 +2,7 @@
 // reviewed by the api-server; cluster masters may call everything, others what a SubjectAccessReview allows.
 import type { Clock } from "@coxswain/env";
 import type { UserInfo } from "./contract.ts";
-import { certificateUser, type Authenticate, type Authorize } from "./credentials.ts";
+import { certificateUser, type AccessRequest, type Authenticate, type Authorize } from "./credentials.ts";
 
 export interface AuthHook {
   readonly authenticate: Authenticate;
@@ -12,10 +12,10 @@ export interface AuthHook {
 export interface Reviews {
   /** TokenReview: the token's user, undefined where it proves none. Absent: no token is accepted. */
   reviewToken?(token: string): Promise<UserInfo | undefined>;
-  /** SubjectAccessReview of a non-resource path. Absent: masters only. */
+  /** SubjectAccessReview of a path or a resource. Absent: masters only. */
   reviewAccess?(
     user: UserInfo,
-    request: { readonly verb: string; readonly path: string },
+    request: AccessRequest,
   ): Promise<{ readonly allowed: boolean; readonly reason?: string }>;
 }
 

@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { API_SERVICES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES } from "@coxswain/api";
 import type { APIService, ConfigMap, Service } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
+import { createGrpcAggregatedReader } from "@coxswain/client/grpc/grpc-aggregated-reader";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import { Agent, request } from "undici";
@@ -155,6 +156,26 @@ test("a user who may not is refused here", async () => {
   expect(code).toBe(403);
   expect(text).toContain(`flunders.${GROUP} is forbidden: User \\"jane\\" cannot list resource \\"flunders\\"`);
   expect(seen).toEqual([]);
+});
+
+test("components read it over gRPC, with their own rights", async () => {
+  const readerOf = (name: string) =>
+    createGrpcAggregatedReader({ env: server.env, addresses: [server.grpcAddress], tls: server.tls(name) });
+  const [admin, scheduler] = [readerOf("admin"), readerOf("scheduler")];
+  seen.length = 0;
+  const path = `${BASE}/namespaces/default/flunders?labelSelector=a%3Db`;
+  expect(await admin.read(path)).toMatchObject({ kind: "FlunderList" });
+  expect(seen[0]).toMatchObject({ url: path, headers: { "x-remote-user": "kubernetes-admin" } });
+  const refused = `flunders.${GROUP} is forbidden: User "system:kube-scheduler" cannot list resource "flunders"`;
+  await expect(scheduler.read(path)).rejects.toThrow(refused);
+  await expect(admin.read(`${BASE}/namespaces/default/flunders/teapot`)).rejects.toMatchObject({
+    reason: "ServiceUnavailable",
+    message: "the server answered 418: tea",
+  });
+  await expect(admin.read("/apis/apps/v1/deployments")).rejects.toMatchObject({ reason: "NotFound" });
+  await expect(admin.read("/api/v1/pods")).rejects.toThrow("path: must begin with /apis/");
+  admin.close();
+  scheduler.close();
 });
 
 test("codes pass through, watches stream, and so do upgraded connections", async () => {

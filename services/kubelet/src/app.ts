@@ -19,6 +19,7 @@ import { ObjectCache } from "./pods/object-cache.ts";
 import { createPodEvents } from "./pods/pod-events.ts";
 import { PodManager } from "./pods/pod-manager.ts";
 import type { NodeRuntime } from "./pods/pod-runtime-config.ts";
+import { defaultUsage, SimulatedUsageError, simulatedUsage } from "./stats/simulated-usage.ts";
 import { StatusWriter } from "./pods/status-writer.ts";
 import { kubeletService } from "./server/kubelet-service.ts";
 
@@ -196,10 +197,11 @@ interface Shared {
 function createManager(facts: NodeFacts, { deps, reporter, writer, objects, monitor, podsKnown }: Shared): PodManager {
   const { env, logger, host } = deps;
   const podCidr = (): string | undefined => reporter.node(facts.name)?.spec?.podCIDR;
+  const usage = simulatedUsageOf(deps, facts.name, (namespace, name) => manager.worker(namespace, name)?.pod);
   const cri =
     host?.cri ??
     deps.createCri?.(facts.name, podCidr) ??
-    createSimulatedCri({ env, node: facts.name, podCidr, ...deps.options?.simulated });
+    createSimulatedCri({ env, node: facts.name, podCidr, usage, ...deps.options?.simulated });
   const hostIp = hostIpOf(facts);
   const allocatable = facts.capacity;
   const common = { hostIp, allocatable };
@@ -218,7 +220,7 @@ function createManager(facts: NodeFacts, { deps, reporter, writer, objects, moni
     fresh: () => deps.client.get<Node>(NODES, { name: facts.name }),
   };
   const runtimeName = host?.runtimeName ?? "simulated";
-  return new PodManager(
+  const manager: PodManager = new PodManager(
     {
       env,
       logger,
@@ -236,6 +238,29 @@ function createManager(facts: NodeFacts, { deps, reporter, writer, objects, moni
     },
     { podsKnown },
   );
+  return manager;
+}
+
+/** What a simulated container uses now; an annotation that cannot be read is told in an event, once, and does not count. */
+function simulatedUsageOf(
+  deps: KubeletDeps,
+  node: string,
+  podOf: (namespace: string, name: string) => Pod | undefined,
+): NonNullable<SimulatedCriOptions["usage"]> {
+  const events = createPodEvents(deps.recorder, node);
+  const told = new WeakMap<Pod, string>();
+  return ({ namespace, name }, container) => {
+    const pod = podOf(namespace, name);
+    if (pod === undefined) return defaultUsage(undefined, container);
+    try {
+      return simulatedUsage(pod, container);
+    } catch (error) {
+      if (!(error instanceof SimulatedUsageError)) throw error;
+      if (told.get(pod) !== error.message) events.pod(pod, "Warning", "InvalidSimulation", error.message);
+      told.set(pod, error.message);
+      return defaultUsage(pod, container);
+    }
+  };
 }
 
 function factsOf(name: string, { env, host, options = {} }: KubeletDeps): NodeFacts {

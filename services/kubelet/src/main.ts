@@ -169,7 +169,7 @@ await runComponent<Flags>({
       informers,
       nodes: flags.nodes,
       serveHttps: ({ checks, managers }, signal) => {
-        const api = createHttpsApi(servingTls, { checks, metrics, auth: deps.auth, clock: env.clock, managers });
+        const api = createHttpsApi(servingTls, { checks, metrics, auth: deps.auth, managers });
         return serveUntilAborted(api, { host: flags.listenAddress, port: flags.port }, signal);
       },
       options,

@@ -64,6 +64,7 @@ function setup() {
       },
       logs: { removeLife: async () => {}, remove: async () => {}, known: async () => [] },
       services: { hasSynced: () => true, list: () => [] },
+      usage: async () => ({ cpuNanos: 0, cpuNanoCores: 0, workingSetBytes: 0, startMs: 0, timeMs: 0 }),
       pullImage: async (image) => void (await cri.pullImage(image)),
     }),
     writeNetworkConfig: async () => {},

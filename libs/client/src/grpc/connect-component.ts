@@ -6,19 +6,23 @@ import { createDelegatedReviews } from "../delegated-reviews.ts";
 import type { InformerFactory } from "../informer-contract.ts";
 import { createInformerFactory } from "../informer-factory.ts";
 import type { ResourceClient } from "../resource-client.ts";
+import type { AggregatedReader } from "../aggregated-reader.ts";
+import { createGrpcAggregatedReader } from "./grpc-aggregated-reader.ts";
 import { createGrpcResourceClient } from "./grpc-resource-client.ts";
 
 /**
- * A client of the api-servers and informers over the change feed, from the process's flags and certificate. Callers of the
+ * A client of the api-servers, informers over the change feed, and a reader of other api-servers where one is wanted, from the process's flags and certificate. Callers of the
  * process itself are looked up at the api-server from now on.
  */
 export function connectComponent(
   deps: ProcessDeps<unknown>,
   name: string,
-): { client: ResourceClient; informers: InformerFactory } {
+): { client: ResourceClient; informers: InformerFactory; aggregated: () => AggregatedReader } {
   const { env, logger, flags, clientTls: tls } = deps;
   const client = createGrpcResourceClient({ env, logger, addresses: flags.apiServer, tls, userAgent: name });
   deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
   const bus = flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls, name });
-  return { client, informers: createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) }) };
+  const informers = createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) });
+  const aggregated = (): AggregatedReader => createGrpcAggregatedReader({ env, addresses: flags.apiServer, tls });
+  return { client, informers, aggregated };
 }

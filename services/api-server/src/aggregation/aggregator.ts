@@ -5,9 +5,9 @@
 import { createHash } from "node:crypto";
 import { API_SERVICES, ENDPOINT_SLICES, SERVICES } from "@coxswain/api";
 import type { APIService } from "@coxswain/api";
-import { isReason } from "@coxswain/apimachinery";
+import { isReason, newServiceUnavailable } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
-import type { Logger } from "@coxswain/component-base";
+import type { Logger, UserInfo } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
 import type { RestCall, UpgradeCall } from "../rest/deps.ts";
 import { forwardRequest, forwardUpgrade } from "../rest/proxy/proxy-transport.ts";
@@ -19,6 +19,7 @@ import type { Availability } from "./plan-availability.ts";
 import { remoteResources } from "./remote-discovery.ts";
 import type { RemoteResource } from "./remote-discovery.ts";
 import { fetchRemote } from "./remote-fetch.ts";
+import type { RemoteAnswer } from "./remote-fetch.ts";
 import { remoteSource, remoteTarget } from "./remote-target.ts";
 import type { RemoteTargetDeps } from "./remote-target.ts";
 
@@ -42,11 +43,20 @@ export interface RemoteVersion {
   readonly openApi: OpenApiBytes | undefined;
 }
 
+export interface RemoteCall {
+  /** With its query. */
+  readonly path: string;
+  readonly user: UserInfo;
+  readonly signal: AbortSignal;
+}
+
 export interface AggregatedApis {
   /** Whether another api-server is registered for it. */
   handles(group: string, version: string): boolean;
   /** For a user who may. Writes the whole answer; rejects with StatusError before its first byte. */
   serve(group: string, version: string, call: RestCall): Promise<void>;
+  /** A GET for a user who may; rejects with StatusError ServiceUnavailable where no whole answer comes. */
+  fetch(group: string, version: string, call: RemoteCall): Promise<RemoteAnswer>;
   /** Takes over the socket; rejects with StatusError before that. */
   upgrade(group: string, version: string, call: UpgradeCall): Promise<void>;
   /** The same list until something in it changes. */
@@ -105,6 +115,16 @@ export class Aggregator implements AggregatedApis {
       return;
     }
     await forwardUpgrade({ ...target, user: call.user }, call, pathOf(call.request.url ?? "/"));
+  }
+
+  async fetch(group: string, version: string, { path, user, signal }: RemoteCall): Promise<RemoteAnswer> {
+    const target = this.#targetFor(group, version);
+    if (target === undefined) throw newServiceUnavailable("the server is currently unable to handle the request");
+    try {
+      return await fetchRemote(target, path, signal, user);
+    } catch (error) {
+      throw newServiceUnavailable(`error trying to reach service: ${(error as Error).message}`);
+    }
   }
 
   versions(): readonly RemoteVersion[] {

@@ -1,6 +1,7 @@
 // One GET of a remote api-server, whole. Guarantees: it ends within its time limit, and holds no more than its size limit.
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
+import type { UserInfo } from "@coxswain/component-base";
 import { identityHeaders } from "../rest/proxy/proxy-headers.ts";
 import { openSocket } from "../rest/proxy/proxy-transport.ts";
 import type { ProxyTarget } from "../rest/proxy/proxy-transport.ts";
@@ -25,13 +26,18 @@ async function readAll(answer: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** As the aggregator itself, who may read everything. Rejects where no whole answer comes. */
-export async function fetchRemote(target: ProxyTarget, path: string, signal: AbortSignal): Promise<RemoteAnswer> {
+/** As the aggregator itself, who may read everything, where no user is named. Rejects where no whole answer comes. */
+export async function fetchRemote(
+  target: ProxyTarget,
+  path: string,
+  signal: AbortSignal,
+  user: UserInfo = AGGREGATOR,
+): Promise<RemoteAnswer> {
   const headers = ["Accept", "application/json", "Host", target.host, "Connection", "close"];
   const outgoing = httpRequest({
     method: "GET",
     path,
-    headers: [...headers, ...identityHeaders(AGGREGATOR)],
+    headers: [...headers, ...identityHeaders(user)],
     createConnection: () => openSocket(target),
   });
   const late = target.timers.setTimeout(() => outgoing.destroy(new Error("context deadline exceeded")), TIMEOUT_MS);

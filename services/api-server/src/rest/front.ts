@@ -12,6 +12,7 @@ import { createDiscoveryPaths } from "../discovery/discovery-paths.ts";
 import { createProcessPaths } from "../discovery/process-paths.ts";
 import type { Checks, VersionInfo } from "../discovery/process-paths.ts";
 import { BUILT_IN, type KindSource } from "../extensions/kind-source.ts";
+import { createAggregatedService } from "../grpc/aggregated-service.ts";
 import { createDiscoveryService } from "../grpc/discovery-service.ts";
 import { createResourcesService } from "../grpc/resources-service.ts";
 import { createOpenApi } from "../openapi/openapi-documents.ts";
@@ -153,6 +154,7 @@ export function createFront(deps: FrontDeps): Front {
         () => kinds.all(),
         () => served().openApi,
       ),
+      createAggregatedService(deps.aggregated, authorizer),
     ],
     async close() {
       closing = true;

@@ -136,6 +136,7 @@ function service({ asked, callers, gone, opened }: Omit<FakeKubelet, "close">): 
   return implementService("coxswain.kubelet.v1.Kubelet", {
     listPods: async () => ({ pods: [] }),
     getStats: async () => ({ nodes: [] }),
+    listStats: async () => undefined,
     getLogs: async (message, responses, { user, signal }) => {
       asked.push(message);
       callers.push(user.username);

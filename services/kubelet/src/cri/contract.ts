@@ -134,6 +134,17 @@ export interface ContainerStatus {
   readonly logFile?: string;
 }
 
+export interface CriContainerStats {
+  readonly containerId: string;
+  /** Nanoseconds of CPU a second, of late. */
+  readonly cpuNanoCores: number;
+  /** Nanoseconds of CPU since it started. */
+  readonly cpuNanos: number;
+  readonly memoryWorkingSetBytes: number;
+  /** When the figures were taken. */
+  readonly timeMs: number;
+}
+
 export interface ContainerEvent {
   readonly sandboxId: string;
   readonly containerId: string;
@@ -221,9 +232,8 @@ export interface Cri {
   logs(id: string, options: { follow: boolean }, signal: AbortSignal): AsyncIterable<LogLine>;
   /** Makes the runtime write to a new file after the kubelet has moved the old one away. */
   reopenContainerLog?(id: string): Promise<void>;
-  containerStats(
-    sandboxId: string,
-  ): Promise<{ containerId: string; cpuNanoCores: number; memoryWorkingSetBytes: number }[]>;
+  /** Of the containers that run. */
+  containerStats(sandboxId: string): Promise<CriContainerStats[]>;
   /** `user` is whom the image runs as where nobody says otherwise, as a number or a name; absent where it is not known. */
   imageStatus(
     image: string,

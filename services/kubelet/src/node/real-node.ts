@@ -9,6 +9,7 @@ import type { ObjectCache } from "../pods/object-cache.ts";
 import { parseResolvConf } from "../pods/dns-config.ts";
 import { followServices } from "../pods/service-environment.ts";
 import { createNetworkProber } from "../probes/network-prober.ts";
+import { createCgroupUsage } from "../stats/cgroup-usage.ts";
 import { createHostVolumes } from "../volumes/host-volumes.ts";
 import { createMounter } from "../volumes/mounter.ts";
 import { ServiceAccountTokens } from "../volumes/service-account-tokens.ts";
@@ -80,6 +81,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
   const cri = createContainerdCri({ env, logger, endpoint: options.runtimeEndpoint });
   const { runtimeName, runtimeVersion } = await versionOf(cri, deps);
   const services = followServices(informers);
+  const usage = createCgroupUsage(options.cgroupRoot, env.clock);
   const { imagePuller, clusterDomain, rootDir, allocatable, logPolicy: policy, logsEveryMs: everyMs } = options;
   const rotator = new LogRotator({ env, logger, cri, policy, ...(everyMs === undefined ? {} : { everyMs }) });
   return {
@@ -112,6 +114,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
       cgroups: createLinuxPodCgroups(options.cgroupRoot),
       logs: createPodLogFiles(options.podLogsDir),
       services,
+      usage,
       pullImage: async (image) => {
         if (imagePuller !== undefined) await askPuller(imagePuller, image);
         else await cri.pullImage(image);

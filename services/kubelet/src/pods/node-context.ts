@@ -4,6 +4,7 @@ import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { Cri } from "../cri/contract.ts";
 import type { NetworkProber } from "../probes/contract.ts";
+import type { Usage } from "../stats/node-stats.ts";
 import type { PodVolumes } from "../volumes/contract.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import type { PodCgroups } from "./pod-cgroups.ts";
@@ -20,6 +21,8 @@ export interface RealNode {
   readonly cgroups: PodCgroups;
   readonly logs: PodLogs;
   readonly services: ServiceSource;
+  /** What the whole node uses. */
+  usage(): Promise<Usage>;
   /** Gets an image onto the node. Rejects with why it could not. */
   pullImage(image: string): Promise<void>;
   /** Why pods cannot have a network now; undefined where they can. */
@@ -29,6 +32,8 @@ export interface RealNode {
 export interface NodeContext extends Partial<RealNode> {
   readonly env: Env;
   readonly logger: Logger;
+  /** When this process took the node over. */
+  readonly bornMs: number;
   readonly node: string;
   readonly hostIp: string;
   readonly cri: Cri;

@@ -8,6 +8,7 @@ import { objectKey } from "@coxswain/apimachinery";
 import { isAbort } from "@coxswain/env";
 import type { ContainerEvent } from "../cri/contract.ts";
 import type { NodeContext } from "./node-context.ts";
+import { CpuClock } from "../stats/cpu-clock.ts";
 import { Orphans } from "./orphans.ts";
 import type { RuntimePod } from "./plan-adoption.ts";
 import { PodWorker } from "./pod-worker.ts";
@@ -24,6 +25,8 @@ export interface PodManagerOptions {
 
 export class PodManager {
   readonly context: NodeContext;
+  /** Counts what a simulated node uses. */
+  readonly nodeClock: CpuClock;
   readonly #options: PodManagerOptions;
   readonly #byUid = new Map<string, PodWorker>();
   readonly #byKey = new Map<string, PodWorker>();
@@ -39,15 +42,17 @@ export class PodManager {
   #opening = false;
   #open = false;
 
-  constructor(context: Omit<NodeContext, "activePods" | "open" | "lookAgain">, options: PodManagerOptions) {
+  constructor(context: Omit<NodeContext, "activePods" | "open" | "lookAgain" | "bornMs">, options: PodManagerOptions) {
     this.#options = options;
     this.context = {
       ...context,
+      bornMs: context.env.clock.now(),
       open: () => this.#open,
       activePods: (but) => this.#activePods(but),
       lookAgain: () => this.#lister?.soon(),
     };
     const { cri, env, logger } = this.context;
+    this.nodeClock = new CpuClock(this.context.bornMs);
     this.#orphans = new Orphans(this.context);
     this.#stopListening = cri.events?.((event) => this.#onRuntimeEvent(event)) ?? ((): void => {});
     // Events tell nothing of pods that are gone: a real node is looked at as a whole in any case.

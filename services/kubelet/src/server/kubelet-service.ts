@@ -7,20 +7,23 @@ import { isAbort, type Env } from "@coxswain/env";
 import { structFromJson } from "@coxswain/protos";
 import type {
   AttachRequest_Start,
-  ContainerStatsInput,
   ExecRequest_Start,
   GetLogsRequest,
+  NodeStatsInput,
 } from "@coxswain/protos/kubelet-v1.gen";
 import type { Cri } from "../cri/contract.ts";
 import type { PodManager } from "../pods/pod-manager.ts";
 import type { ContainerRecord } from "../pods/pod-state.ts";
 import type { PodWorker } from "../pods/pod-worker.ts";
+import { collectStats, type NodeStats } from "../stats/node-stats.ts";
 import { serveCommand } from "./command-session.ts";
 import { serveForward } from "./forward-session.ts";
 import { selectLogLines } from "./log-lines.ts";
 
 const NODES = { group: "", resource: "nodes" };
 const PODS = { group: "", resource: "pods" };
+/** Nodes in one message of ListStats: some hundred kilobytes. */
+const NODES_PER_PART = 50;
 
 export interface KubeletServiceDeps {
   readonly env: Env;
@@ -105,14 +108,15 @@ export function kubeletService({ env, managers }: KubeletServiceDeps): GrpcServi
         );
       }),
     getStats: async ({ node }) => ({
-      nodes: await Promise.all(
-        managersOf(node).map(async (manager) => ({
-          node: manager.context.node,
-          pods: manager.size,
-          containers: await containerStats(manager),
-        })),
-      ),
+      nodes: (await Promise.all(managersOf(node).map(collectStats))).map(statsMessage),
     }),
+    listStats: async ({ node }, responses) => {
+      const all = managersOf(node);
+      for (let at = 0; at < all.length; at += NODES_PER_PART) {
+        const part = await Promise.all(all.slice(at, at + NODES_PER_PART).map(collectStats));
+        await responses.send({ nodes: part.map(statsMessage) });
+      }
+    },
   });
 }
 
@@ -161,21 +165,33 @@ function logsOf(record: ContainerRecord, { container, pod, previous }: GetLogsRe
   throw newBadRequest(`container "${container}" in pod "${pod}" is waiting to start: ${reason}`);
 }
 
-async function containerStats(manager: PodManager): Promise<ContainerStatsInput[]> {
-  const found: ContainerStatsInput[] = [];
-  for (const pod of manager.pods()) {
-    const { namespace = "", name = "" } = pod.metadata ?? {};
-    const state = manager.worker(namespace, name)?.state;
-    if (state?.sandbox === undefined) continue;
-    for (const stats of await manager.context.cri.containerStats(state.sandbox.id)) {
-      found.push({
+function statsMessage({ node, simulated, usage, pods }: NodeStats): NodeStatsInput {
+  return {
+    node,
+    simulated,
+    pods: pods.length,
+    ...(usage === undefined
+      ? {}
+      : {
+          usage: {
+            cpuUsageNanoSeconds: usage.cpuNanos,
+            cpuUsageNanoCores: usage.cpuNanoCores,
+            memoryWorkingSetBytes: usage.workingSetBytes,
+            startTimeMs: usage.startMs,
+            timeMs: usage.timeMs,
+          },
+        }),
+    containers: pods.flatMap(({ namespace, name: pod, containers }) =>
+      containers.map((one) => ({
         namespace,
-        pod: name,
-        container: state.containers.find((record) => record.run?.id === stats.containerId)?.name ?? "",
-        cpuUsageNanoCores: stats.cpuNanoCores,
-        memoryWorkingSetBytes: stats.memoryWorkingSetBytes,
-      });
-    }
-  }
-  return found;
+        pod,
+        container: one.name,
+        cpuUsageNanoCores: one.cpuNanoCores,
+        cpuUsageNanoSeconds: one.cpuNanos,
+        memoryWorkingSetBytes: one.workingSetBytes,
+        startTimeMs: one.startMs,
+        timeMs: one.timeMs,
+      })),
+    ),
+  };
 }

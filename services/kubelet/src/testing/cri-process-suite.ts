@@ -8,6 +8,7 @@ import type {
   ContainerConfig,
   ContainerLinux,
   ContainerStatus,
+  CriContainerStats,
   ExecIo,
   LogLine,
   PodSandboxConfig,
@@ -196,7 +197,7 @@ function resourceTests(podOf: PodOf): void {
   test("figures grow with what a container does", async () => {
     const pod = await podOf();
     const busy = await start(pod, ["sh", "-c", "while true; do :; done"], { resources: { cpuLimitMillis: 300 } });
-    const figures = async (): Promise<{ cpuNanoCores: number; memoryWorkingSetBytes: number } | undefined> =>
+    const figures = async (): Promise<CriContainerStats | undefined> =>
       (await pod.fixture.cri.containerStats(pod.sandbox)).find((one) => one.containerId === busy);
     // The first figure of all may be over a moment only: with a limit that is a burst, or a pause.
     const limited = async (): Promise<boolean> => {
@@ -206,6 +207,7 @@ function resourceTests(podOf: PodOf): void {
     await expect.poll(limited, { interval: 300, timeout: 15_000 }).toBe(true);
     const found = await figures();
     expect(found?.memoryWorkingSetBytes).toBeGreaterThan(0);
+    expect(found?.cpuNanos).toBeGreaterThan(0);
   });
 }
 

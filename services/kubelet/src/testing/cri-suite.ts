@@ -240,6 +240,8 @@ export function criSuite(name: string, open: () => Promise<CriFixture>): void {
       const { sandbox, container } = await running(["sleep", "1000"]);
       const stats = await fixture.cri.containerStats(sandbox);
       expect(stats.map((one) => one.containerId)).toEqual([container]);
+      expect(stats[0]?.cpuNanos).toBeGreaterThanOrEqual(0);
+      expect(stats[0]?.timeMs).toBeGreaterThan(0);
     });
 
     test("a forwarded port ends by itself or says why it cannot be", async () => {

@@ -8,6 +8,7 @@ import {
   type ContainerConfig,
   type ContainerStatus,
   type Cri,
+  type CriContainerStats,
   type ExecIo,
   type ForwardIo,
   type LogLine,
@@ -173,9 +174,7 @@ class RuntimeV1Cri implements ContainerdCri {
     await this.#channel.call("reopenContainerLog", { containerId: id }, READ_TIMEOUT_MS);
   }
 
-  async containerStats(
-    sandboxId: string,
-  ): Promise<{ containerId: string; cpuNanoCores: number; memoryWorkingSetBytes: number }[]> {
+  async containerStats(sandboxId: string): Promise<CriContainerStats[]> {
     const filter = { podSandboxId: sandboxId };
     const { stats } = await this.#channel.call("listContainerStats", { filter }, READ_TIMEOUT_MS);
     return stats.map(({ attributes, cpu, memory }) => {
@@ -184,7 +183,9 @@ class RuntimeV1Cri implements ContainerdCri {
       const counted = this.#cpu.nanoCores(containerId, BigInt(cpu?.timestamp ?? "0"), used);
       // The runtime's own figure is over the time since anybody asked last, which may be a moment.
       const cpuNanoCores = counted ?? Number(cpu?.usageNanoCores?.value ?? "0");
-      return { containerId, cpuNanoCores, memoryWorkingSetBytes: Number(memory?.workingSetBytes?.value ?? "0") };
+      const memoryWorkingSetBytes = Number(memory?.workingSetBytes?.value ?? "0");
+      const timeMs = Number(BigInt(cpu?.timestamp ?? "0") / 1_000_000n);
+      return { containerId, cpuNanoCores, cpuNanos: Number(used), memoryWorkingSetBytes, timeMs };
     });
   }
 

@@ -10,6 +10,7 @@ import {
   type ContainerEvent,
   type ContainerStatus,
   type Cri,
+  type CriContainerStats,
   type ExecIo,
   type ForwardIo,
   type LogLine,
@@ -19,6 +20,8 @@ import {
 } from "../contract.ts";
 import { AddressPool, fallbackPodCidr } from "./address-pool.ts";
 import { planBehaviour, SIMULATE_ANNOTATION, type Behaviour } from "./behaviour.ts";
+import { CpuClock } from "../../stats/cpu-clock.ts";
+import { defaultUsage, type SimulatedUsage } from "../../stats/simulated-usage.ts";
 import { isShell, planExec, runShell } from "./simulated-exec.ts";
 import { SimulatedImages } from "./simulated-images.ts";
 
@@ -40,6 +43,8 @@ export interface SimulatedCriOptions {
   readonly pullLatency?: LatencyRange;
   /** Time that a container takes to end when it is asked to; 10–60 ms where unset. */
   readonly stopLatency?: LatencyRange;
+  /** What a container of a sandbox uses now; a little where unset. */
+  readonly usage?: (sandbox: PodSandboxConfig, container: string) => SimulatedUsage;
 }
 
 interface Sandbox {
@@ -56,6 +61,8 @@ interface Container {
   status: ContainerStatus;
   readonly behaviour: Behaviour;
   timer: TimerHandle | undefined;
+  /** Made when its figures are first asked for. */
+  cpu?: CpuClock;
   /** Called when it has ended. */
   readonly ended: Set<() => void>;
 }
@@ -271,13 +278,18 @@ class SimulatedCri implements Cri {
     yield { timeMs: finishedAtMs, stream: "stdout", line };
   }
 
-  async containerStats(
-    sandboxId: string,
-  ): Promise<{ containerId: string; cpuNanoCores: number; memoryWorkingSetBytes: number }[]> {
-    const ids = [...this.#sandbox(sandboxId).containers];
-    return ids
-      .filter((id) => this.#container(id).status.state === "CONTAINER_RUNNING")
-      .map((containerId) => ({ containerId, cpuNanoCores: 1_000_000, memoryWorkingSetBytes: 8 * 1024 * 1024 }));
+  async containerStats(sandboxId: string): Promise<CriContainerStats[]> {
+    const { config, containers } = this.#sandbox(sandboxId);
+    const running = [...containers].filter((id) => this.#container(id).status.state === "CONTAINER_RUNNING");
+    return running.map((containerId) => {
+      const container = this.#container(containerId);
+      const { name } = container.status.config;
+      const { cpuNanoCores, memoryBytes } = this.#options.usage?.(config, name) ?? defaultUsage(undefined, name);
+      container.cpu ??= new CpuClock(container.status.startedAtMs);
+      const timeMs = this.#env.clock.now();
+      const cpuNanos = container.cpu.count(cpuNanoCores, timeMs);
+      return { containerId, cpuNanoCores, cpuNanos, memoryWorkingSetBytes: memoryBytes, timeMs };
+    });
   }
 
   async imageStatus(image: string): Promise<{ id: string; sizeBytes: number } | undefined> {
