@@ -1,9 +1,9 @@
-// What controllers do for users, by the real kubectl: certificates on request.
+// What controllers do for users, by the real kubectl: certificates on request, Endpoints.
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createSigningRequest } from "@coxswain/component-base/identity/signing-requests";
-import { eventually, type TestCluster, testCluster } from "./cluster-fixture.ts";
+import { deployment, eventually, type TestCluster, testCluster } from "./cluster-fixture.ts";
 
 let k: TestCluster;
 beforeAll(async () => {
@@ -74,5 +74,53 @@ describe("certificates", () => {
     );
     expect(await k.ok(["get", "csr", "denied", "server", "--no-headers"])).toMatch(/Denied[\s\S]*Approved,Failed/);
     expect(await k.ok(["get", "csr", "denied", "-o", "jsonpath={.status.certificate}"])).toBe("");
+  });
+});
+
+describe("Endpoints", () => {
+  test("list the ready pods of a Service, and kubectl shows them", async () => {
+    await k.apply(deployment({ name: "listed", replicas: 2 }));
+    await k.ok(["expose", "deployment/listed", "--port=80", "--target-port=8080"]);
+    await k.ok(["rollout", "status", "deployment/listed", "--timeout=60s"]);
+    const shown = await eventually(
+      () => k.ok(["get", "endpoints", "listed", "-o", "jsonpath={.subsets[0].addresses[*].targetRef.name}"]),
+      (text) => text.split(" ").length === 2,
+    );
+    const pods = await k.ok(["get", "pods", "-l", "app=listed", "-o", "jsonpath={.items[*].metadata.name}"]);
+    expect(new Set(shown.split(" "))).toEqual(new Set(pods.split(" ")));
+    expect(await k.ok(["get", "endpoints", "listed", "--no-headers"])).toMatch(/:8080,\S+:8080/);
+    await k.ok(["scale", "deployment/listed", "--replicas=0"]);
+    await eventually(
+      () => k.ok(["get", "endpoints", "listed", "-o", "jsonpath={.subsets}"]),
+      (text) => text === "",
+    );
+    await k.ok(["delete", "deployment/listed", "service/listed"]);
+    await eventually(
+      () => k.kubectl(["get", "endpoints", "listed"]),
+      ({ stderr }) => stderr.includes("NotFound"),
+    );
+  });
+
+  test("that were written by hand are mirrored in slices", async () => {
+    const metadata = { name: "outside" };
+    await apply(
+      { apiVersion: "v1", kind: "Service", metadata, spec: { ports: [{ port: 5432 }] } },
+      {
+        apiVersion: "v1",
+        kind: "Endpoints",
+        metadata,
+        subsets: [{ addresses: [{ ip: "192.0.2.7" }], ports: [{ port: 5432 }] }],
+      },
+    );
+    const addresses = ["get", "endpointslices", "-l", "kubernetes.io/service-name=outside"];
+    await eventually(
+      () => k.ok([...addresses, "-o", "jsonpath={.items[*].endpoints[*].addresses[0]}"]),
+      (text) => text === "192.0.2.7",
+    );
+    await k.ok(["delete", "service/outside"]);
+    await eventually(
+      () => k.ok([...addresses, "-o", "name"]),
+      (text) => text === "",
+    );
   });
 });

@@ -15,7 +15,9 @@ import { createCronJobController } from "./cron-job/controller.ts";
 import { createDaemonSetController } from "./daemon-set/controller.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
 import { createDisruptionController } from "./disruption/controller.ts";
+import { createMirroringController, type MirroringOptions } from "./endpoint-slice-mirroring/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
+import { createEndpointsController } from "./endpoints/controller.ts";
 import { createGarbageCollector } from "./garbage-collector/controller.ts";
 import { createJobController } from "./job/controller.ts";
 import { createTtlController } from "./job/ttl.ts";
@@ -32,7 +34,7 @@ import { createStatefulSetController } from "./stateful-set/controller.ts";
 const PREPARE_RETRY_MS = 1_000;
 
 export interface ControllerManagerOptions
-  extends EndpointSliceOptions, NodeLifecycleOptions, NodeIpamOptions, PodGcOptions, SigningOptions {
+  extends EndpointSliceOptions, NodeLifecycleOptions, NodeIpamOptions, PodGcOptions, SigningOptions, MirroringOptions {
   /** PEM; without it no root CA is published. */
   readonly rootCa?: string;
 }
@@ -65,6 +67,8 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createReplicaSetController(context("replicaset-controller")),
     createReplicationControllerController(context("replication-controller")),
     createEndpointSliceController(context("endpoint-slice-controller"), options),
+    createEndpointsController(context("endpoint-controller")),
+    createMirroringController(context("endpoint-slice-mirroring-controller"), options),
     createGarbageCollector(context("garbage-collector-controller")),
     createNodeLifecycleController(context("node-controller"), options),
     createTaintEvictionController(context("taint-eviction-controller")),

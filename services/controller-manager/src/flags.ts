@@ -7,6 +7,7 @@ import type { AuthorityFiles } from "./certificates/load-authority.ts";
 export interface Flags {
   readonly caFile: string;
   readonly maxEndpointsPerSlice: number;
+  readonly mirroringMaxEndpointsPerSubset: number;
   readonly nodeMonitorGracePeriod: number;
   readonly nodeStartupGracePeriod: number;
   readonly nodeMonitorPeriod: number;
@@ -50,6 +51,7 @@ function positive(text: string): number {
 export function addFlags(command: Command): void {
   command
     .option("--max-endpoints-per-slice <number>", "endpoints in one EndpointSlice", positive, 100)
+    .option("--mirroring-max-endpoints-per-subset <number>", "endpoints mirrored of one subset", positive, 1_000)
     .option("--node-monitor-grace-period <duration>", "how long a node may be silent", duration, 40_000)
     .option("--node-startup-grace-period <duration>", "how long a new node may be silent", duration, 60_000)
     .option("--node-monitor-period <duration>", "how often nodes are looked at", duration, 5_000)
@@ -66,6 +68,7 @@ export function optionsFrom(flags: Flags): ControllerManagerOptions {
   return {
     rootCa: readFileSync(flags.caFile, "utf8"),
     maxEndpointsPerSlice: flags.maxEndpointsPerSlice,
+    mirroringMaxEndpointsPerSubset: flags.mirroringMaxEndpointsPerSubset,
     nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
     nodeStartupGracePeriodMs: flags.nodeStartupGracePeriod,
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,

@@ -204,6 +204,18 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     "create,delete,list,patch,watch | core | pods",
     EVENTS,
   ],
+  "endpoint-controller": [
+    `${READ} | core | pods,services`,
+    `${READ},create,delete,update | core | endpoints`,
+    "create | core | endpoints/restricted",
+    EVENTS,
+  ],
+  "endpointslicemirroring-controller": [
+    `${READ} | core | endpoints,services`,
+    "update | core | endpoints/finalizers,services/finalizers",
+    `${READ},create,delete,update | discovery.k8s.io | endpointslices`,
+    EVENTS,
+  ],
   "endpointslice-controller": [
     `${READ} | core | nodes,pods,services`,
     "update | core | services/finalizers",

@@ -1,7 +1,15 @@
 // What every cluster has from its first moment: the system's namespaces and priorities, and the Service and endpoints of the API itself.
 // Idempotent, and several api-servers may do it at once.
 import { isReason, type KubeObject } from "@coxswain/apimachinery";
-import { type EndpointSlice, ENDPOINT_SLICES, NAMESPACES, PRIORITY_CLASSES, SERVICES } from "@coxswain/api";
+import {
+  ENDPOINTS,
+  type Endpoints,
+  type EndpointSlice,
+  ENDPOINT_SLICES,
+  NAMESPACES,
+  PRIORITY_CLASSES,
+  SERVICES,
+} from "@coxswain/api";
 import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
 import type { ResourceClient } from "@coxswain/client";
 
@@ -29,7 +37,9 @@ export async function bootstrap(
   await ignoring("AlreadyExists", () => client.create(SERVICES, kubernetesService(serviceIp, addresses)));
   // An endpoint on loopback would be whoever looks it up: such addresses serve this machine only and are left out.
   const reachable = addresses.filter(({ ip }) => !ip.startsWith("127.") && ip !== "::1");
-  if (reachable.length > 0) await publishEndpoints(client, reachable);
+  if (reachable.length === 0) return;
+  await publishEndpoints(client, reachable);
+  await publishLegacyEndpoints(client, reachable);
 }
 
 /** Adds our addresses to those that other api-servers have put there. */
@@ -43,6 +53,27 @@ async function publishEndpoints(client: ResourceClient, addresses: readonly Adve
   // The version makes two api-servers that start at once take turns: the loser is refused and tries again.
   const endpoints = [...present.endpoints, ...added];
   if (added.length > 0) await client.update(ENDPOINT_SLICES, { ...present, endpoints });
+}
+
+/** The same for those who still read Endpoints. */
+async function publishLegacyEndpoints(client: ResourceClient, addresses: readonly AdvertisedAddress[]): Promise<void> {
+  const target = { namespace: "default", name: "kubernetes" };
+  const ips = [...new Set(addresses.map(({ ip }) => ip))];
+  const ports = [{ name: "https", port: addresses[0]!.port, protocol: "TCP" }];
+  const object: Endpoints = {
+    apiVersion: "v1",
+    kind: "Endpoints",
+    // The slice is written by us, not mirrored.
+    metadata: { ...target, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
+    subsets: [{ addresses: ips.map((ip) => ({ ip })), ports }],
+  };
+  const created = await ignoring("AlreadyExists", () => client.create(ENDPOINTS, object));
+  if (created !== undefined) return;
+  const present = await client.get<Endpoints>(ENDPOINTS, target);
+  const known = (present.subsets ?? []).flatMap((subset) => subset.addresses ?? []);
+  const added = ips.filter((ip) => !known.some((one) => one.ip === ip)).map((ip) => ({ ip }));
+  if (added.length > 0)
+    await client.update(ENDPOINTS, { ...present, subsets: [{ addresses: [...known, ...added], ports }] });
 }
 
 function endpointsOf(addresses: readonly AdvertisedAddress[]): EndpointSlice["endpoints"] {

@@ -20,19 +20,20 @@ function visible(pod: Pod): unknown {
   ];
 }
 
-/** Wires the caches to the controller. Before the informers start. */
-export function followEndpoints(caches: Caches, controller: Controller, expectations: Expectations): void {
-  const { services, pods, endpointSlices, nodes } = caches;
+/** Tells of Services that came or changed, and of those whose pods did; returns what tells of one pod's Services. */
+export function followServicePods(
+  { services, pods }: Pick<Caches, "services" | "pods">,
+  enqueue: (key: string) => void,
+): (pod: Pod) => void {
   services.addHandler({
-    add: (service) => controller.enqueue(objectKey(service)),
-    update: (service) => controller.enqueue(objectKey(service)),
-    delete: (service) => expectations.forget(service.metadata?.uid ?? ""),
+    add: (service) => enqueue(objectKey(service)),
+    update: (service) => enqueue(objectKey(service)),
   });
   const enqueueFor = (pod: Pod): void => {
     for (const service of services.lister.byIndex(BY_NAMESPACE, pod.metadata?.namespace ?? "")) {
       const selector = service.spec?.selector;
       if (selector !== undefined && selectorFromLabels(selector).matches(pod.metadata?.labels)) {
-        controller.enqueue(objectKey(service));
+        enqueue(objectKey(service));
       }
     }
   };
@@ -46,6 +47,14 @@ export function followEndpoints(caches: Caches, controller: Controller, expectat
     },
     delete: enqueueFor,
   });
+  return enqueueFor;
+}
+
+/** Wires the caches to the controller. Before the informers start. */
+export function followEndpoints(caches: Caches, controller: Controller, expectations: Expectations): void {
+  const { services, pods, endpointSlices, nodes } = caches;
+  const enqueueFor = followServicePods(caches, (key) => controller.enqueue(key));
+  services.addHandler({ delete: (service) => expectations.forget(service.metadata?.uid ?? "") });
   const enqueueService = (slice: EndpointSlice): void => {
     const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
     if (service !== undefined) controller.enqueue(`${slice.metadata?.namespace ?? ""}/${service}`);
