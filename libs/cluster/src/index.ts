@@ -5,6 +5,9 @@ export type { ClusterInfo, ProcessInfo } from "./cluster-info.ts";
 export { clusterPaths, clusterSpec, homeDir, SpecError } from "./cluster-spec.ts";
 export type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
 export {
+  CLIENTS_134,
+  CLIENTS_135,
+  ensureClientProgram,
   ensureKubectl,
   ensureProgram,
   ETCD,
@@ -13,6 +16,7 @@ export {
   MissingProgramError,
   NATS_SERVER,
 } from "./external-programs.ts";
+export type { ClientPackage } from "./external-programs.ts";
 export { ControlError } from "./control-api.ts";
 export { ExposeError } from "./expose-targets.ts";
 export { pssKib } from "./process-table.ts";

@@ -51,9 +51,35 @@ const STANDARD = new Set([
   "services.loadbalancers",
 ]);
 
+const POD_COMPUTE = new Set([
+  "pods",
+  "cpu",
+  "memory",
+  "requests.cpu",
+  "requests.memory",
+  "limits.cpu",
+  "limits.memory",
+]);
+
+/** Whether the objects that `scope` picks use the standard resource `name` at all. */
+function scopeFits(scope: string, name: string): boolean {
+  if (scope === "BestEffort") return name === "pods";
+  if (scope === "VolumeAttributesClass") return name === "persistentvolumeclaims" || name === "requests.storage";
+  return !SCOPES.includes(scope) || POD_COMPUTE.has(name);
+}
+
+/** The standard resources that `spec` limits and `scope` cannot. */
+function misfits(scope: string, spec: ResourceQuotaSpec): readonly string[] {
+  return Object.keys(spec.hard ?? {}).filter((name) => isStandard(name) && !scopeFits(scope, name));
+}
+
+const isStandard = (name: string): boolean => STANDARD.has(name) || /^(requests\.)?hugepages-/.test(name);
+
+const MISFIT = "unsupported scope applied to resource";
+
 function validateName(name: string, path: string): FieldError[] {
   const errors = validateWith(validateQualifiedName, name, path);
-  const known = name.includes("/") || STANDARD.has(name) || /^(requests\.)?hugepages-/.test(name);
+  const known = name.includes("/") || isStandard(name);
   if (!known) errors.push(fieldInvalid(path, name, "must be a standard resource for quota"));
   return errors;
 }
@@ -70,6 +96,7 @@ function validateScopes(spec: ResourceQuotaSpec): FieldError[] {
   const scopes = spec.scopes ?? [];
   for (const scope of scopes) {
     if (!SCOPES.includes(scope)) errors.push(fieldInvalid("spec.scopes", scopes, "unsupported scope"));
+    for (const _ of misfits(scope, spec)) errors.push(fieldInvalid("spec.scopes", scopes, MISFIT));
   }
   if (EXCLUSIVE.some(([a, b]) => scopes.includes(a) && scopes.includes(b))) {
     errors.push(fieldInvalid("spec.scopes", scopes, "conflicting scopes"));
@@ -77,6 +104,8 @@ function validateScopes(spec: ResourceQuotaSpec): FieldError[] {
   for (const [index, { scopeName, operator, values = [] }] of (spec.scopeSelector?.matchExpressions ?? []).entries()) {
     const path = indexPath("spec.scopeSelector.matchExpressions", index);
     if (!SCOPES.includes(scopeName)) errors.push(fieldNotSupported(childPath(path, "scopeName"), scopeName, SCOPES));
+    for (const _ of misfits(scopeName, spec))
+      errors.push(fieldInvalid("spec.scopeSelector.matchExpressions", spec.scopeSelector, MISFIT));
     const needsValues = operator === "In" || operator === "NotIn";
     if (needsValues && values.length === 0) {
       const detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
