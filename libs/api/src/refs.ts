@@ -54,3 +54,11 @@ export const SUBJECT_ACCESS_REVIEWS: ResourceRef = {
 };
 export const SERVICE_CIDRS: ResourceRef = { group: "networking.k8s.io", version: "v1", resource: "servicecidrs" };
 export const IP_ADDRESSES: ResourceRef = { group: "networking.k8s.io", version: "v1", resource: "ipaddresses" };
+export const PERSISTENT_VOLUMES = core("persistentvolumes");
+
+const storage = (resource: string): ResourceRef => ({ group: "storage.k8s.io", version: "v1", resource });
+export const STORAGE_CLASSES = storage("storageclasses");
+export const CSI_NODES = storage("csinodes");
+export const CSI_DRIVERS = storage("csidrivers");
+export const CSI_STORAGE_CAPACITIES = storage("csistoragecapacities");
+export const VOLUME_ATTACHMENTS = storage("volumeattachments");

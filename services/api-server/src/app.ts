@@ -20,6 +20,7 @@ import { createPodSecurity } from "./admission/pod-security/pod-security.ts";
 import { createPriority } from "./admission/priority.ts";
 import { createRuntimeClass } from "./admission/runtime-class.ts";
 import { createServiceAccountAdmission } from "./admission/service-account.ts";
+import { storageProtection } from "./admission/storage-protection.ts";
 import { registerLocalServices, runLocalServices } from "./aggregation/local-services.ts";
 import { createAllocationIndex, repairAllocations } from "./allocation/allocation-index.ts";
 import { ipRange, portRange } from "./allocation/ranges.ts";
@@ -211,6 +212,7 @@ function plugins(
     createPriority(cache, (name) => read("priorityclasses", "", name)),
     defaultTolerationSeconds,
     createDefaultStorageClass(cache),
+    storageProtection,
     createClaimResize(cache),
     createRuntimeClass(cache, (name) => read("runtimeclasses", "", name)),
     certificateRequestor,

@@ -148,6 +148,23 @@ test("priorities come from classes; the system's are there from the start", asyn
   await server.client.delete(PRIORITY_CLASSES, { name: "usual" });
 });
 
+test("claims and volumes are protected from their first moment, once", async () => {
+  const claim = await make(CLAIMS, {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name: "kept", namespace: "default", finalizers: ["example.test/own"] },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+  });
+  expect(claim.metadata?.finalizers).toEqual(["example.test/own", "kubernetes.io/pvc-protection"]);
+  const volume = await make(ref("", "persistentvolumes"), {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name: "kept", finalizers: ["kubernetes.io/pv-protection"] },
+    spec: { accessModes: ["ReadWriteOnce"], capacity: { storage: "1Gi" }, hostPath: { path: "/srv" } },
+  });
+  expect(volume.metadata?.finalizers).toEqual(["kubernetes.io/pv-protection"]);
+});
+
 test("claims and Ingresses that name no class get the default one", async () => {
   const annotations = { "storageclass.kubernetes.io/is-default-class": "true" };
   await make(STORAGE_CLASSES, {

@@ -62,7 +62,8 @@ value: 1000
 let server: TestServer;
 beforeAll(async () => {
   await prepareKubectl();
-  server = await startTestServer();
+  // Nobody is here to take the protection of claims away again.
+  server = await startTestServer(["StorageObjectInUseProtection"]);
 }, 120_000);
 afterAll(() => server.close());
 

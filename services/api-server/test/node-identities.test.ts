@@ -1,6 +1,18 @@
 // What kubelets and packs of simulated kubelets may do: everything for their own nodes, nothing for others.
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, type Pod } from "@coxswain/api";
+import {
+  CONFIG_MAPS,
+  LEASES,
+  NODES,
+  PERSISTENT_VOLUME_CLAIMS,
+  PERSISTENT_VOLUMES,
+  PODS,
+  SECRETS,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+} from "@coxswain/api";
+import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { ListOptions, ResourceClient } from "@coxswain/client";
 import type { UserInfo } from "@coxswain/component-base";
 import { createInProcessClient } from "../src/client/in-process-client.ts";
@@ -47,8 +59,42 @@ beforeAll(async () => {
       }
     }
     await client.create(PODS, pod(`pod-${node}`, node, uses(node)));
+    for (const name of [`data-${node}`, `pod-${node}-scratch`]) {
+      await client.create(PERSISTENT_VOLUME_CLAIMS, claim(name, `pv-${name}`));
+      await client.create(PERSISTENT_VOLUMES, volume(`pv-${name}`, name));
+    }
+    await client.create(PERSISTENT_VOLUMES, onDisk(node));
   }
 });
+
+const modes = { accessModes: ["ReadWriteOnce"] };
+
+const claim = (name: string, volumeName: string): PersistentVolumeClaim => ({
+  apiVersion: "v1",
+  kind: "PersistentVolumeClaim",
+  metadata: { name, namespace: "default" },
+  spec: { ...modes, volumeName, resources: { requests: { storage: "1Gi" } } },
+});
+
+const volume = (name: string, forClaim?: string): PersistentVolume => ({
+  apiVersion: "v1",
+  kind: "PersistentVolume",
+  metadata: { name },
+  spec: {
+    ...modes,
+    capacity: { storage: "1Gi" },
+    hostPath: { path: "/srv" },
+    ...(forClaim === undefined ? {} : { claimRef: { namespace: "default", name: forClaim } }),
+  },
+});
+
+const onDisk = (node: string): PersistentVolume => {
+  const made = volume(`disk-${node}`);
+  return {
+    ...made,
+    metadata: { ...made.metadata, labels: { [NODE_DISK_LABEL]: node }, finalizers: [NODE_DISK_FINALIZER] },
+  };
+};
 
 afterAll(async () => {
   await server.stop();
@@ -65,6 +111,11 @@ function uses(node: string): object {
         projected: {
           sources: [{ configMap: { name: `projected-${node}` } }, { secret: { name: `projected-${node}` } }],
         },
+      },
+      { name: "d", persistentVolumeClaim: { claimName: `data-${node}` } },
+      {
+        name: "scratch",
+        ephemeral: { volumeClaimTemplate: { spec: { ...modes, resources: { requests: { storage: "1Gi" } } } } },
       },
     ],
     initContainers: [{ name: "i", image: "i", envFrom: [{ secretRef: { name: `env-${node}` } }] }],
@@ -116,6 +167,66 @@ describe.each(IDENTITIES)("%s", (_what, user) => {
     await expect(client.list(SECRETS, all)).rejects.toThrow("No Object name found");
     const one = await client.list(SECRETS, { ...all, fieldSelector: "metadata.name=env-sim-1" });
     expect(one.items).toHaveLength(1);
+  });
+});
+
+describe.each(IDENTITIES)("of storage, %s", (what, user) => {
+  test("reads the claims of its pods and their volumes, and no others", async () => {
+    const client = as(user);
+    for (const name of ["data", "pod"]) {
+      const at = (node: string): string => (name === "pod" ? `pod-${node}-scratch` : `data-${node}`);
+      await client.get(PERSISTENT_VOLUME_CLAIMS, { namespace: "default", name: at("sim-1") });
+      await client.get(PERSISTENT_VOLUMES, { name: `pv-${at("sim-1")}` });
+      const others = [
+        client.get(PERSISTENT_VOLUME_CLAIMS, { namespace: "default", name: at("sim-9") }),
+        client.get(PERSISTENT_VOLUMES, { name: `pv-${at("sim-9")}` }),
+      ];
+      for (const one of others) await expect(one).rejects.toThrow("no relationship found between node");
+    }
+  });
+
+  test("lists the volumes on its own disks, by their label", async () => {
+    const client = as(user);
+    const names = async (labelSelector: string): Promise<(string | undefined)[]> =>
+      (await client.list(PERSISTENT_VOLUMES, { labelSelector })).items.map(({ metadata }) => metadata?.name);
+    expect(await names(`${NODE_DISK_LABEL}=sim-1`)).toEqual(["disk-sim-1"]);
+    for (const selector of ["", "a=sim-1", `${NODE_DISK_LABEL}=sim-9`, `${NODE_DISK_LABEL}!=sim-1`]) {
+      await expect(names(selector), selector).rejects.toThrow("can only list volumes on the disks of its own nodes");
+    }
+    if (what === "a pack") expect(await names(NODE_DISK_LABEL)).toEqual(["disk-sim-1", "disk-sim-9"]);
+    else await expect(names(NODE_DISK_LABEL)).rejects.toMatchObject({ code: 403 });
+  });
+
+  test("takes its finalizer off its own volumes that are being deleted, and changes nothing else", async () => {
+    const client = as(user);
+    const told = { metadata: { finalizers: ["kubernetes.io/pv-protection"] } };
+    const target = { name: "disk-sim-1" };
+    const refused = "can only take the finalizer";
+    await expect(client.patch(PERSISTENT_VOLUMES, target, MERGE, told)).rejects.toThrow(refused);
+    await server.client.delete(PERSISTENT_VOLUMES, target);
+    await server.client.delete(PERSISTENT_VOLUMES, { name: "disk-sim-9" });
+    await expect(client.patch(PERSISTENT_VOLUMES, { name: "disk-sim-9" }, MERGE, told)).rejects.toThrow(refused);
+    const more = { ...told, spec: { persistentVolumeReclaimPolicy: "Delete" } };
+    await expect(client.patch(PERSISTENT_VOLUMES, target, MERGE, more)).rejects.toThrow(refused);
+    await expect(client.delete(PERSISTENT_VOLUMES, target)).rejects.toThrow(refused);
+    await client.patch(PERSISTENT_VOLUMES, target, MERGE, told);
+    await server.client.patch(PERSISTENT_VOLUMES, target, MERGE, { metadata: { finalizers: [] } });
+    // For the next identity.
+    await server.client.create(PERSISTENT_VOLUMES, onDisk("sim-1"));
+    await vi.waitUntil(() => server.api.source.get(PERSISTENT_VOLUMES, "", "disk-sim-1") !== undefined);
+  });
+
+  test("changes of claims the status, of those that its pods use", async () => {
+    const client = as(user);
+    const target = (node: string) => ({ namespace: "default", name: `data-${node}` });
+    const label = { metadata: { labels: { by: "it" } } };
+    const refused = { code: 403 };
+    await expect(client.patch(PERSISTENT_VOLUME_CLAIMS, target("sim-1"), MERGE, label)).rejects.toMatchObject(refused);
+    const status = { status: { capacity: { storage: "2Gi" } } };
+    const tell = (node: string) =>
+      client.patch(PERSISTENT_VOLUME_CLAIMS, target(node), MERGE, status, { subresource: "status" });
+    await tell("sim-1");
+    await expect(tell("sim-9")).rejects.toMatchObject(refused);
   });
 });
 

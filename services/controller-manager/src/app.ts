@@ -18,18 +18,24 @@ import { createDisruptionController } from "./disruption/controller.ts";
 import { createMirroringController, type MirroringOptions } from "./endpoint-slice-mirroring/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
 import { createEndpointsController } from "./endpoints/controller.ts";
+import { createEphemeralVolumeController } from "./ephemeral-volume/controller.ts";
 import { createGarbageCollector } from "./garbage-collector/controller.ts";
 import { createJobController } from "./job/controller.ts";
 import { createTtlController } from "./job/ttl.ts";
 import { createNamespaceController } from "./namespace/controller.ts";
+import { createVolumeExpander } from "./node-disk/expander.ts";
+import { createNodeDiskProvisioner } from "./node-disk/provisioner.ts";
 import { createNodeIpamController, type NodeIpamOptions } from "./node-ipam/controller.ts";
 import { createNodeLifecycleController, type NodeLifecycleOptions } from "./node-lifecycle/controller.ts";
 import { createTaintEvictionController } from "./node-lifecycle/taint-eviction.ts";
+import { createVolumeBinder } from "./persistent-volume/controller.ts";
 import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts";
 import { createReplicaSetController, createReplicationControllerController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
 import { createStatefulSetController } from "./stateful-set/controller.ts";
+import { createClaimProtection } from "./volume-protection/claim-protection.ts";
+import { createVolumeProtection } from "./volume-protection/volume-protection.ts";
 
 const PREPARE_RETRY_MS = 1_000;
 
@@ -80,6 +86,12 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createJobController(context("job-controller")),
     createTtlController(context("ttl-after-finished-controller")),
     createPodGcController(context("pod-garbage-collector"), options),
+    createVolumeBinder(context("persistentvolume-controller")),
+    createNodeDiskProvisioner(context("coxswain.dev/node-disk")),
+    createVolumeExpander(context("volume_expand")),
+    createClaimProtection(context("pvc-protection-controller")),
+    createVolumeProtection(context("pv-protection-controller")),
+    createEphemeralVolumeController(context("ephemeral_volume")),
     createNamespaceController(context("namespace-controller")),
     createServiceAccountController(context("serviceaccount-controller")),
     ...(options.rootCa === undefined

@@ -21,6 +21,7 @@ import {
   type Service,
   type ServiceAccount,
 } from "@coxswain/api";
+import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { EventRecorder, InformerFactory, ResourceClient, SharedInformer } from "@coxswain/client";
 import type { BaseDeps } from "@coxswain/component-base";
@@ -35,6 +36,8 @@ export const BY_CONTROLLER = "controller";
 export const ORPHANS = "orphans";
 /** Pods by the node that they are bound to. */
 export const BY_NODE = "node";
+/** Pods by namespace/name of the claims that their volumes stand for. */
+export const BY_CLAIM = "claim";
 /** EndpointSlices by namespace/name of their Service. */
 export const BY_SERVICE = "service";
 
@@ -97,6 +100,12 @@ export function createCaches(informers: InformerFactory): Caches {
   caches.services.addIndex(BY_NAMESPACE, namespaceIndex);
   caches.deployments.addIndex(BY_NAMESPACE, namespaceIndex);
   caches.pods.addIndex(BY_NODE, (pod) => (pod.spec?.nodeName ? [pod.spec.nodeName] : []));
+  caches.pods.addIndex(BY_CLAIM, (pod) =>
+    (pod.spec?.volumes ?? []).flatMap((volume) => {
+      const claim = claimNameOf(pod, volume);
+      return claim === undefined ? [] : [`${pod.metadata?.namespace ?? ""}/${claim}`];
+    }),
+  );
   caches.endpointSlices.addIndex(BY_SERVICE, (slice) => {
     const service = slice.metadata?.labels?.[SERVICE_NAME_LABEL];
     return service === undefined ? [] : [`${slice.metadata?.namespace ?? ""}/${service}`];

@@ -1,6 +1,6 @@
 // DefaultStorageClass and DefaultIngressClass: claims and Ingresses that name no class get the cluster's default one.
 import type { Ingress, IngressClass, PersistentVolumeClaim, StorageClass } from "@coxswain/api";
-import { isDefaultStorageClass } from "@coxswain/api/storage-v1/storage-class/storage-class";
+import { defaultStorageClass } from "@coxswain/api/storage-v1/storage-class/storage-class";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 
@@ -31,7 +31,7 @@ export function createDefaultStorageClass(source: ObjectSource): AdmissionPlugin
       const named = claim.metadata?.annotations?.[BETA_STORAGE_CLASS] ?? claim.spec?.storageClassName;
       if (!claim.spec || named !== undefined) return;
       const classes = source.list(STORAGE_CLASSES).map(({ object }) => object as StorageClass);
-      const found = newest(classes.filter(isDefaultStorageClass));
+      const found = defaultStorageClass(classes)?.metadata?.name;
       if (found !== undefined) claim.spec.storageClassName = found;
     },
   };

@@ -2,7 +2,8 @@
 // of simulated kubelets does so for the nodes that its name covers.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
 import type { Node, Pod } from "@coxswain/api";
-import { newForbidden } from "@coxswain/apimachinery";
+import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
+import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 
@@ -18,6 +19,7 @@ export function createNodeRestriction(source: ObjectSource): AdmissionPlugin {
       const { group, resource } = attributes.kind;
       if (group === "" && resource === "nodes") checkNode(attributes, node);
       if (group === "" && resource === "pods") checkPod(attributes, node);
+      if (group === "" && resource === "persistentvolumes") checkVolume(attributes, node);
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
       if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
         checkToken(attributes, node, source);
@@ -72,6 +74,24 @@ function checkPod(attributes: AdmissionAttributes, node: NodeIdentity): void {
 
 function boundNode(pod: Pod | undefined): string {
   return pod?.spec?.nodeName ?? "";
+}
+
+/** A kubelet says that a folder of its own node's disk is gone, and nothing else. */
+function checkVolume(attributes: AdmissionAttributes, node: NodeIdentity): void {
+  const { operation, object, old, subresource } = attributes;
+  const own = node.covers(old?.metadata?.labels?.[NODE_DISK_LABEL] ?? "");
+  const leaving = old?.metadata?.deletionTimestamp !== undefined;
+  const told =
+    operation === "UPDATE" && subresource === "" && own && leaving && deepEqual(settled(object), settled(old));
+  if (told) return;
+  const may = `only take the finalizer ${quoted(NODE_DISK_FINALIZER)} off volumes of its own disk that are being deleted`;
+  refuse(attributes, `node ${quoted(node.name)} can ${may}`);
+}
+
+/** An object without what changes by itself, and without the one finalizer. */
+function settled(object: KubeObject | undefined): unknown {
+  const { finalizers = [], managedFields: _fields, resourceVersion: _version, ...metadata } = object?.metadata ?? {};
+  return { ...object, metadata: { ...metadata, finalizers: finalizers.filter((one) => one !== NODE_DISK_FINALIZER) } };
 }
 
 function checkLease(attributes: AdmissionAttributes, node: NodeIdentity): void {

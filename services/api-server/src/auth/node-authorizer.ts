@@ -1,13 +1,23 @@
-// The Node authorizer for ConfigMaps and Secrets: a kubelet, or a pack of them, reads by name those that pods bound to its
-// nodes name, and no others. All else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
+// The Node authorizer for ConfigMaps, Secrets, claims and volumes: a kubelet, or a pack of them, reads by name those that pods
+// bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by their label. All
+// else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
-import { PODS, type Pod } from "@coxswain/api";
+import {
+  PERSISTENT_VOLUME_CLAIMS,
+  PERSISTENT_VOLUMES,
+  PODS,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+} from "@coxswain/api";
+import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
 import { nodeIdentityOf, type NodeIdentity } from "./node-identity.ts";
 import { podReferences, type ReferencedResource } from "./pod-references.ts";
 
 const READS = new Set(["get", "list", "watch"]);
+const STATUS_VERBS = new Set(["get", "update", "patch"]);
 const MAX_REMEMBERED = 20_000;
 
 interface Wanted {
@@ -20,7 +30,7 @@ interface Wanted {
 export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource, inner: T): T {
   const isReferenced = createReferenceSearch(source);
   const authorize = (attributes: AuthorizationAttributes): ReturnType<Authorizer["authorize"]> => {
-    const denial = denialFor(attributes, isReferenced);
+    const denial = denialFor(attributes, isReferenced) ?? volumeDenial(attributes, source, isReferenced);
     return denial === undefined ? inner.authorize(attributes) : { allowed: false, reason: denial };
   };
   return { ...inner, authorize };
@@ -28,18 +38,64 @@ export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource,
 
 type IsReferenced = (identity: NodeIdentity, username: string, wanted: Wanted) => boolean;
 
+const REFERENCED: readonly string[] = [
+  "configmaps",
+  "secrets",
+  "persistentvolumeclaims",
+] satisfies ReferencedResource[];
+
+function isReferencedResource(resource: string): resource is ReferencedResource {
+  return REFERENCED.includes(resource);
+}
+
 function denialFor(attributes: AuthorizationAttributes, isReferenced: IsReferenced): string | undefined {
   const { group, resource, path, user, namespace, name, verb, subresource } = attributes;
-  if (path !== undefined || group !== "" || (resource !== "configmaps" && resource !== "secrets")) return undefined;
+  if (path !== undefined || group !== "" || !isReferencedResource(resource)) return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined) return undefined;
   const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource ${JSON.stringify(resource)} in API group "" in the namespace ${JSON.stringify(namespace)}`;
-  if (!READS.has(verb) || subresource !== "") return `${cannot}: can only read resources of this type`;
+  // Of a claim in use, a kubelet tells how it has grown.
+  const tells = resource === "persistentvolumeclaims" && subresource === "status" && STATUS_VERBS.has(verb);
+  if (!tells && (!READS.has(verb) || subresource !== "")) return `${cannot}: can only read resources of this type`;
   if (name === "") return `${cannot}: No Object name found`;
   if (namespace === "") return `${cannot}: can only read namespaced object of this type`;
   if (isReferenced(identity, user.username, { resource, namespace, name })) return undefined;
   return `${cannot}: no relationship found between node '${identity.name}' and this object`;
 }
+
+/** Of reads of volumes; what a node may change of them is for admission to say. */
+function volumeDenial(
+  { group, resource, path, user, name, verb, labelSelector }: AuthorizationAttributes,
+  source: ObjectSource,
+  isReferenced: IsReferenced,
+): string | undefined {
+  if (path !== undefined || group !== "" || resource !== "persistentvolumes" || !READS.has(verb)) return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined) return undefined;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "persistentvolumes" in API group "" at the cluster scope`;
+  if (verb !== "get") {
+    const own = identity.covers(/^([^=]+)==?(.+)$/.exec(labelSelector ?? "")?.[2] ?? "");
+    const ours = own ? (labelSelector ?? "").startsWith(`${NODE_DISK_LABEL}=`) : false;
+    if (ours || (isPack(identity) && labelSelector === NODE_DISK_LABEL)) return undefined;
+    return `${cannot}: can only list volumes on the disks of its own nodes, by the label ${NODE_DISK_LABEL}`;
+  }
+  const volume: PersistentVolume | undefined = source.get(PERSISTENT_VOLUMES, "", name)?.object;
+  if (identity.covers(volume?.metadata?.labels?.[NODE_DISK_LABEL] ?? "")) return undefined;
+  const { namespace = "", name: claim = "" } = volume?.spec?.claimRef ?? {};
+  const bound: PersistentVolumeClaim | undefined = source.get(PERSISTENT_VOLUME_CLAIMS, namespace, claim)?.object;
+  const wanted = { resource: "persistentvolumeclaims", namespace, name: claim } as const;
+  if (claim !== "" && bound?.spec?.volumeName === name && isReferenced(identity, user.username, wanted))
+    return undefined;
+  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+}
+
+/** The claim of an ephemeral volume is named nowhere in its pod: the name is put together. */
+function mayName(json: Buffer, resource: ReferencedResource, name: string): boolean {
+  return json.includes(name) || (resource === "persistentvolumeclaims" && json.includes('"ephemeral"'));
+}
+
+/** Packs cover many nodes. */
+const isPack = (identity: NodeIdentity): boolean => identity.mention !== identity.name;
 
 /**
  * Finds a pod that names the object. The pod that was found is remembered and looked at first the next time, so that only
@@ -56,7 +112,7 @@ function createReferenceSearch(source: ObjectSource): IsReferenced {
     if (witness !== undefined && proves(witness.object)) return true;
     witnesses.delete(key);
     for (const pod of source.list(PODS, namespace)) {
-      if (!pod.json.includes(name) || !pod.json.includes(identity.mention) || !proves(pod.object)) continue;
+      if (!mayName(pod.json, resource, name) || !pod.json.includes(identity.mention) || !proves(pod.object)) continue;
       witnesses.set(key, pod.name);
       const [oldest] = witnesses.keys();
       if (witnesses.size > MAX_REMEMBERED && oldest !== undefined) witnesses.delete(oldest);

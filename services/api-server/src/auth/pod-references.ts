@@ -1,19 +1,22 @@
-// The ConfigMaps and Secrets of its own namespace that a pod names: what its kubelet has to read to run it.
+// The ConfigMaps, Secrets and claims of its own namespace that a pod names: what its kubelet has to read to run it.
 import type { Pod, Volume } from "@coxswain/api";
+import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 
-export type ReferencedResource = "configmaps" | "secrets";
+export type ReferencedResource = "configmaps" | "secrets" | "persistentvolumeclaims";
 export type PodReferences = Readonly<Record<ReferencedResource, ReadonlySet<string>>>;
 
 /** Mirror pods name nothing: a kubelet makes them itself, and could name whatever it wants to read. */
 export function podReferences(pod: Pod): PodReferences {
   const configmaps = new Set<string>();
   const secrets = new Set<string>();
+  const persistentvolumeclaims = new Set<string>();
+  const all = { configmaps, secrets, persistentvolumeclaims };
   const add = (names: Set<string>, name: string | undefined): void => {
     if (name) names.add(name);
   };
   const { spec } = pod;
   const mirrored = pod.metadata?.annotations?.["kubernetes.io/config.mirror"] !== undefined;
-  if (spec === undefined || mirrored) return { configmaps, secrets };
+  if (spec === undefined || mirrored) return all;
   for (const secret of spec.imagePullSecrets ?? []) add(secrets, secret.name);
   const containers = [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])];
   for (const container of containers) {
@@ -29,13 +32,14 @@ export function podReferences(pod: Pod): PodReferences {
   for (const volume of spec.volumes ?? []) {
     add(configmaps, volume.configMap?.name);
     add(secrets, volume.secret?.secretName);
+    add(persistentvolumeclaims, claimNameOf(pod, volume));
     for (const projection of volume.projected?.sources ?? []) {
       add(configmaps, projection.configMap?.name);
       add(secrets, projection.secret?.name);
     }
     for (const name of driverSecrets(volume)) add(secrets, name);
   }
-  return { configmaps, secrets };
+  return all;
 }
 
 /** Every kind of volume that takes a secret for its driver names it in one of these fields. */

@@ -116,6 +116,8 @@ export interface AuthorizationAttributes {
   readonly subresource: string;
   readonly namespace: string;
   readonly name: string;
+  /** Of a list or watch. */
+  readonly labelSelector?: string;
   /** Set for non-resource requests; the resource fields are then empty. */
   readonly path?: string;
 }

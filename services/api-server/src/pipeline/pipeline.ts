@@ -183,7 +183,9 @@ class Dispatcher {
   #authorize(request: ApiRequest, verb: string): void {
     const { user, group, version, resource, subresource, namespace } = request;
     const name = requestedName(request);
-    const attributes = { user, verb, group, version, resource, subresource, namespace, name };
+    const { labelSelector } = request.options;
+    const selected = labelSelector === undefined ? {} : { labelSelector };
+    const attributes = { user, verb, group, version, resource, subresource, namespace, name, ...selected };
     const verdict = this.#deps.authorizer?.authorize(attributes);
     if (verdict !== undefined && !verdict.allowed) throw forbidden(attributes, verdict.reason);
   }

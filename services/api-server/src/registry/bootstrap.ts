@@ -1,4 +1,5 @@
-// What every cluster has from its first moment: the system's namespaces and priorities, and the Service and endpoints of the API itself.
+// What every cluster has from its first moment: the system's namespaces and priorities, the default class of storage, and the
+// Service and endpoints of the API itself.
 // Idempotent, and several api-servers may do it at once.
 import { isReason, type KubeObject } from "@coxswain/apimachinery";
 import {
@@ -9,8 +10,10 @@ import {
   NAMESPACES,
   PRIORITY_CLASSES,
   SERVICES,
+  STORAGE_CLASSES,
 } from "@coxswain/api";
 import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
+import { NODE_DISK_CLASS } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { ResourceClient } from "@coxswain/client";
 
 export interface AdvertisedAddress {
@@ -34,6 +37,7 @@ export async function bootstrap(
   for (const priorityClass of SYSTEM_PRIORITY_CLASSES) {
     await ignoring("AlreadyExists", () => client.create(PRIORITY_CLASSES, priorityClass));
   }
+  await ignoring("AlreadyExists", () => client.create(STORAGE_CLASSES, NODE_DISK_CLASS));
   await ignoring("AlreadyExists", () => client.create(SERVICES, kubernetesService(serviceIp, addresses)));
   // An endpoint on loopback would be whoever looks it up: such addresses serve this machine only and are left out.
   const reachable = addresses.filter(({ ip }) => !ip.startsWith("127.") && ip !== "::1");

@@ -63,6 +63,14 @@ export function isDefaultStorageClass({ metadata }: StorageClass): boolean {
   return metadata?.annotations?.[DEFAULT_STORAGE_CLASS] === "true" || metadata?.annotations?.[BETA_DEFAULT] === "true";
 }
 
+/** The class of claims that name none: the marked one that was created last, of several the first by name. */
+export function defaultStorageClass(classes: readonly StorageClass[]): StorageClass | undefined {
+  const at = ({ metadata }: StorageClass): string => metadata?.creationTimestamp ?? "";
+  const name = ({ metadata }: StorageClass): string => metadata?.name ?? "";
+  const marked = classes.filter(isDefaultStorageClass);
+  return marked.toSorted((a, b) => at(b).localeCompare(at(a)) || (name(a) < name(b) ? -1 : 1))[0];
+}
+
 export const storageClassKind = defineKind<StorageClass>({
   group: "storage.k8s.io",
   version: "v1",
