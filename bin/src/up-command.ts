@@ -29,6 +29,7 @@ interface UpOptions {
   readonly enableChaos?: boolean;
   readonly freePorts?: boolean;
   readonly logLevel: string;
+  readonly apiServerFlag: readonly string[];
   readonly timeout: number;
 }
 
@@ -53,6 +54,12 @@ export function addUp(program: Command): void {
     .option("--enable-chaos", "let processes take injected faults over gRPC")
     .option("--free-ports", "use free ports, not the well-known ones")
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")
+    .option(
+      "--api-server-flag <flag>",
+      "a further flag of each api-server, as in --api-server-flag=--audit-log-path=/tmp/audit.log; repeatable",
+      (flag: string, before: readonly string[]): readonly string[] => [...before, flag],
+      [],
+    )
     .option("--timeout <seconds>", "give up after this long", toNumber, 120)
     .action(up);
 }
@@ -105,6 +112,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     enableChaos: options.enableChaos,
     freePorts: options.freePorts,
     logLevel: options.logLevel,
+    apiServerFlags: options.apiServerFlag,
     detached: options.detach === true,
     timeoutMs: options.timeout * 1000,
     signal,

@@ -17,6 +17,8 @@ export interface ClusterSpec {
   readonly proxyMode: ProxyMode;
   readonly enableChaos: boolean;
   readonly logLevel: string;
+  /** Further flags of each api-server, as in "--audit-log-path=/var/log/audit.log". */
+  readonly apiServerFlags: readonly string[];
 }
 
 export class SpecError extends Error {
@@ -58,7 +60,21 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     proxyMode: checkProxyMode(runtime, wish.proxyMode),
     enableChaos: wish.enableChaos ?? false,
     logLevel: wish.logLevel ?? "info",
+    apiServerFlags: checkFlags("api-server-flag", wish.apiServerFlags ?? []),
   };
+}
+
+/** What the cluster itself decides may not be said twice. */
+const OWN_FLAGS = /^--(instance|port|grpc-port|listen-address|etcd|nats|ca-file|cert-file|key-file|rest-fd)(=|$)/;
+
+function checkFlags(option: string, flags: readonly string[]): readonly string[] {
+  for (const flag of flags) {
+    if (!/^--[a-z][a-z0-9-]*(=[^]*)?$/.test(flag)) {
+      throw new SpecError(`--${option}: Invalid value: "${flag}": must be of the form --name or --name=value`);
+    }
+    if (OWN_FLAGS.test(flag)) throw new SpecError(`--${option}: Forbidden: "${flag}": the cluster decides that itself`);
+  }
+  return flags;
 }
 
 function oneOf<T extends string>(option: string, value: string, supported: readonly T[]): T {

@@ -107,6 +107,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
         ...addresses(input, "etcd", "main").map((one) => `--etcd=${one}`),
         `--service-account-key-file=${path.join(paths.pki, "sa.key")}`,
         `--advertise-address=${site.endpoint(slot).address}`,
+        ...spec.apiServerFlags,
       ];
     case "kubelet":
       return [`--nodes=${slot.node}`, ...kubeletFlags(slot.node, site.node(slot.node), spec)];

@@ -46,6 +46,15 @@ describe("planProcesses", () => {
     expect(scheduler?.args.filter((arg) => arg.startsWith("--api-server=")).length).toBe(3);
   });
 
+  test("each api-server gets the flags that are its own, and no other process does", () => {
+    const flag = "--encryption-provider-config=/etc/coxswain/encryption.yaml";
+    const processes = plan({ apiServers: 2, apiServerFlags: [flag] });
+    const having = processes.filter((one) => one.args.includes(flag)).map((one) => one.component);
+    expect(having).toEqual(["api-server", "api-server"]);
+    expect(() => clusterSpec({ apiServerFlags: ["audit"] })).toThrow('--api-server-flag: Invalid value: "audit"');
+    expect(() => clusterSpec({ apiServerFlags: ["--port=1"] })).toThrow("the cluster decides that itself");
+  });
+
   test("a node's kubelet shows the node's own certificate", () => {
     const kubelet = plan({ nodes: 1 }).find((one) => one.component === "kubelet");
     expect(kubelet?.args).toContain("--cert-file=/x/default/pki/kubelet-node-1.crt");

@@ -10,6 +10,8 @@ export interface StoredValue {
   readonly key: string;
   readonly value: Buffer;
   readonly rv: bigint;
+  /** The value would lie in storage in another form if it were written now. */
+  readonly stale?: boolean;
 }
 
 /** A condition on a key. All of a transaction's conditions must hold. */

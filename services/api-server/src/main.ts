@@ -5,6 +5,8 @@ import { runComponent } from "@coxswain/component-base/process";
 import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
 import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
 import type { Command } from "commander";
+import { encryptingStorage } from "./encryption/encrypting-storage.ts";
+import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
 interface Flags {
@@ -23,6 +25,7 @@ interface Flags {
   readonly serviceNodePortRange: string;
   readonly disableAdmissionPlugins: readonly string[];
   readonly restFd?: number;
+  readonly encryptionProviderConfig?: string;
 }
 
 function addFlags(command: Command): void {
@@ -42,6 +45,7 @@ function addFlags(command: Command): void {
     .option("--service-cluster-ip-range <cidr>", "addresses for Services", "10.96.0.0/16")
     .option("--service-node-port-range <from-to>", "ports for NodePort Services", "30000-32767")
     .option("--disable-admission-plugins <names>", "built-in admission plugins to leave out", list, [])
+    .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
 }
 
@@ -64,7 +68,11 @@ await runComponent<Flags>({
       cert: pem(flags.etcdCertFile, clientTls.cert),
       key: pem(flags.etcdKeyFile, clientTls.key),
     };
-    const storage =
+    const rules =
+      flags.encryptionProviderConfig === undefined
+        ? []
+        : parseEncryptionConfiguration(readFileSync(flags.encryptionProviderConfig, "utf8"));
+    const plainStorage =
       flags.storage === "memory"
         ? createMemoryStorage({ env })
         : createEtcdStorage({
@@ -75,6 +83,8 @@ await runComponent<Flags>({
             ...(plain ? {} : { tls }),
             ...(flags.etcdPrefix === undefined ? {} : { prefix: flags.etcdPrefix }),
           });
+    // Without a configuration too: what somebody else has encrypted is refused, not served.
+    const storage = encryptingStorage(plainStorage, rules, env.random);
     const bus =
       flags.nats.length === 0
         ? createMemoryBus({ env })

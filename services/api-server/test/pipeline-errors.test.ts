@@ -97,7 +97,7 @@ describe("requests that cannot be", () => {
     [
       "a resourceVersion on creation",
       { ref: CONFIG_MAPS, verb: "create", body: { ...configMap("a"), metadata: { name: "a", resourceVersion: "5" } } },
-      500,
+      400,
       "resourceVersion should not be set on objects to be created",
     ],
     [

@@ -21,19 +21,20 @@ let ids = 0;
 
 /** Several servers share a `store`. Pods need no ServiceAccount unless `admission` keeps that plugin. */
 export async function startTestServer(
-  options: Partial<ApiServerDeps> & { store?: MemoryStore } = {},
+  options: Partial<ApiServerDeps> & { store?: MemoryStore; wrapStorage?: (inner: Storage) => Storage } = {},
 ): Promise<TestServer> {
   const env = options.env ?? createRealEnv();
   const storage = createMemoryStorage({ env, store: options.store });
+  const { wrapStorage, ...deps } = options;
   const bus = options.bus ?? createMemoryBus({ env });
   const api = createApiServer({
     logger: silentLogger,
     metrics: noMetrics,
     id: `test-${++ids}`,
     disabledAdmission: ["ServiceAccount"],
-    ...options,
+    ...deps,
     env,
-    storage,
+    storage: wrapStorage?.(storage) ?? storage,
     bus,
   });
   const stop = new AbortController();

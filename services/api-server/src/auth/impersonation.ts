@@ -1,6 +1,6 @@
 // Acting as somebody else (kubectl --as, --as-group, --as-uid). Guarantees: every impersonated name, group, uid and extra is checked by
 // RBAC verb "impersonate" for the real caller; a refusal reads as upstream's 403.
-import { StatusError } from "@coxswain/apimachinery";
+import { newBadRequest } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import { ANONYMOUS_USER, AUTHENTICATED_GROUP } from "./identity.ts";
@@ -20,7 +20,8 @@ export function readImpersonation(raw: readonly string[]): ImpersonationHeaders 
   let user: string | undefined;
   let uid: string | undefined;
   const groups: string[] = [];
-  const extra: Record<string, string[]> = {};
+  // A Map, because a caller chooses the keys: one of them may be __proto__.
+  const extra = new Map<string, string[]>();
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = (raw[i] ?? "").toLowerCase();
     if (!name.startsWith("impersonate-")) continue;
@@ -30,16 +31,16 @@ export function readImpersonation(raw: readonly string[]): ImpersonationHeaders 
     else if (name === "impersonate-group") groups.push(value);
     else if (name.startsWith("impersonate-extra-")) {
       const key = decode(name.slice("impersonate-extra-".length));
-      (extra[key] ??= []).push(value);
+      extra.set(key, [...(extra.get(key) ?? []), value]);
     }
   }
-  const asked = groups.length > 0 || uid !== undefined || Object.keys(extra).length > 0;
+  const asked = groups.length > 0 || uid !== undefined || extra.size > 0;
   if (user === undefined || user === "") {
     if (!asked) return undefined;
-    const message = "requested impersonation without impersonating a user";
-    throw new StatusError("InternalError", 500, `Internal error occurred: ${message}`);
+    // Upstream calls its caller's mistake an internal error.
+    throw newBadRequest("requested impersonation without impersonating a user");
   }
-  return { user, uid, groups, extra };
+  return { user, uid, groups, extra: Object.fromEntries(extra) };
 }
 
 function decode(text: string): string {

@@ -135,8 +135,19 @@ export class Committer {
 
   /** The object as storage has it now. */
   async read(kind: KindDefinition, namespace: string, name: string): Promise<CachedObject | undefined> {
+    return (await this.readStored(kind, namespace, name))?.object;
+  }
+
+  /** The same, and whether it lies there in a form that is no longer used. */
+  async readStored(
+    kind: KindDefinition,
+    namespace: string,
+    name: string,
+  ): Promise<{ readonly object: CachedObject; readonly stale: boolean } | undefined> {
     const found = await this.#storage.get(storageKey(kind, namespace, name));
-    return found === undefined ? undefined : CachedObject.fromStored(kind, namespace, name, found.rv, found.value);
+    if (found === undefined) return undefined;
+    const object = CachedObject.fromStored(kind, namespace, name, found.rv, found.value);
+    return { object, stale: found.stale === true };
   }
 }
 

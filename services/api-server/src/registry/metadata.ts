@@ -34,7 +34,8 @@ export function fillForCreate(env: Env, context: WriteContext, object: KubeObjec
   const meta = (object.metadata ??= {});
   requireNamespace(context, meta);
   if (meta.resourceVersion) {
-    throw new StatusError("Unknown", 500, "resourceVersion should not be set on objects to be created");
+    // Upstream has these words under code 500, which here means a defect of the server alone.
+    throw new StatusError("Unknown", 400, "resourceVersion should not be set on objects to be created");
   }
   delete meta.resourceVersion;
   delete meta.deletionTimestamp;

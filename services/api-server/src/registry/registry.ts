@@ -42,7 +42,8 @@ type Decision =
   | { readonly put: KubeObject }
   /** The object as it was last. */
   | { readonly remove: CachedObject }
-  | { readonly keep: CachedObject };
+  /** `unchanged` is what an update made of it: the same again. */
+  | { readonly keep: CachedObject; readonly unchanged?: KubeObject };
 
 export interface WriteOutcome {
   readonly object: CachedObject;
@@ -167,7 +168,7 @@ export class Registry {
     if (errors.length > 0) throw newInvalid(kind, name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
-    if (isUnchanged(object, before)) return { keep: old };
+    if (isUnchanged(object, before)) return { keep: old, unchanged: object };
     return isReleased(kind, object, before) ? { remove: old } : { put: object };
   }
 
@@ -205,15 +206,17 @@ export class Registry {
       }
       if (decision === undefined || "keep" in decision) {
         if (!fresh) {
-          const now = await committer.read(kind, namespace, name);
+          const now = await committer.readStored(kind, namespace, name);
           fresh = true;
-          if (now?.rv !== old?.rv) {
-            old = now;
+          if (now?.object.rv !== old?.rv) {
+            old = now?.object;
             continue;
           }
+          // What lies under an old key is written again, be it the same: so keys are changed.
+          if (now?.stale === true) decision = rewritten(decision);
         }
         if (refusal !== undefined) throw refusal;
-        return { object: (decision as { keep: CachedObject }).keep, removed: false };
+        if (decision === undefined || "keep" in decision) return { object: decision!.keep, removed: false };
       }
       const next = "put" in decision ? decision.put : undefined;
       const outcome = await this.#commit(context, name, next, old, state);
@@ -247,6 +250,11 @@ export class Registry {
     };
     return { request, kind, operation, namespace, name, subresource, object, old, dryRun, warn };
   }
+}
+
+function rewritten(decision: Decision | undefined): Decision | undefined {
+  const { unchanged } = decision !== undefined && "keep" in decision ? decision : {};
+  return unchanged === undefined ? decision : { put: unchanged };
 }
 
 /** A retried decision must not tell its warnings twice. */

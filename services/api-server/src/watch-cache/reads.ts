@@ -23,6 +23,9 @@ const CONTINUE_EXPIRED =
   "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.";
 const VERSION_EXPIRED = "The resourceVersion for the provided list is too old.";
 
+/** Versions are unsigned numbers of 64 bits. */
+const MAX_VERSION = 2n ** 64n - 1n;
+
 export interface ReadDeps {
   readonly cache: WatchCache;
   readonly storage: Storage;
@@ -31,10 +34,10 @@ export interface ReadDeps {
 /** @throws StatusError BadRequest where the text is not a version */
 export function requireVersion(text: string): bigint {
   const rv = parseResourceVersion(text);
-  if (rv === undefined) {
-    throw newBadRequest(
-      `invalid resource version ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-    );
+  if (rv === undefined || rv > MAX_VERSION) {
+    const why = rv === undefined ? "invalid syntax" : "value out of range";
+    const shown = JSON.stringify(text);
+    throw newBadRequest(`invalid resource version ${shown}: strconv.ParseUint: parsing ${shown}: ${why}`);
   }
   return rv;
 }
