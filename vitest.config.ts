@@ -28,13 +28,7 @@ export default defineConfig({
         test: {
           name: "integration",
           globalSetup: "test/leak-check.ts",
-          include: [
-            "test/integration/**/*.test.ts",
-            "test/scenarios/**/*.test.ts",
-            "test/chaos/**/*.test.ts",
-            "test/conformance/**/*.test.ts",
-          ],
-          exclude: [...configDefaults.exclude, "test/conformance/clients/**"],
+          include: ["test/integration/**/*.test.ts", "test/scenarios/**/*.test.ts", "test/chaos/**/*.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,
@@ -53,6 +47,20 @@ export default defineConfig({
         },
       },
       {
+        // The rows of test/conformance/behaviours.tsv that simulated nodes can show, all on one cluster.
+        extends: true,
+        test: {
+          name: "conformance",
+          globalSetup: ["test/leak-check.ts", "test/conformance/cluster.ts"],
+          include: ["test/conformance/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { concurrent: true },
+          maxConcurrency: 8,
+          provide: { runtime: "simulated" },
+        },
+      },
+      {
         // What needs root: namespaces, containerd, packet rules. Names end in .kernel.test.ts where they sit beside their package.
         extends: true,
         test: {
@@ -66,6 +74,21 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+        },
+      },
+      {
+        // The rows of that table that need real containers, all on one cluster.
+        extends: true,
+        test: {
+          name: "conformance-nodes",
+          globalSetup: ["test/leak-check.ts", "test/conformance/cluster.ts"],
+          include: ["test/conformance/nodes/*.test.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+          sequence: { concurrent: true },
+          maxConcurrency: 4,
+          provide: { runtime: "containerd" },
         },
       },
       {

@@ -68,18 +68,18 @@ async function runSimulator(seeds: number): Promise<Tally> {
 }
 
 /** Real containers and packets, where one packet outside of the clusters is a failure. */
-async function runNodes(): Promise<Tally> {
+async function runNodes(project: string): Promise<Tally> {
   const tools = path.join(root, ".tools");
   const missing = nodeRuntimeMissing(tools);
   if (missing !== undefined) {
-    console.log(`skipped: nodes suite: ${missing}`);
+    console.log(`skipped: ${project} suite: ${missing}`);
     return { passed: 0, failed: 0, skipped: 1 };
   }
   // Now, while there is a network to get them over.
   const say = (line: string): void => console.log(line);
   await ensureNodePrograms(tools, say, { egress: true });
   await ensureKubectl(tools, say);
-  return runVitest("nodes", true);
+  return runVitest(project, true);
 }
 
 async function runCompose(): Promise<Tally> {
@@ -94,8 +94,10 @@ const suites: readonly (readonly [string, () => Promise<Tally>])[] = [
   ["unit", () => runVitest("unit")],
   ["sim", () => runSimulator(20)],
   ["integration", () => runVitest("integration")],
+  ["conformance", () => runVitest("conformance")],
   ["clients", () => runVitest("clients")],
-  ["nodes", runNodes],
+  ["nodes", () => runNodes("nodes")],
+  ["conformance-nodes", () => runNodes("conformance-nodes")],
   ["compose", runCompose],
 ];
 

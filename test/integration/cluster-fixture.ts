@@ -24,8 +24,23 @@ export interface Kubectl {
   start(args: readonly string[]): ChildProcessWithoutNullStreams;
 }
 
+/** Where a cluster is, for whoever has its files. */
+export interface ClusterPlace {
+  readonly name: string;
+  /** https://host:port */
+  readonly apiServer: string;
+  readonly etcd: string;
+  readonly kubeconfig: string;
+  /** The folder with ca.crt and the certificates of all, as in admin.crt and admin.key. */
+  readonly pki: string;
+  /** The kubectl program's file. */
+  readonly kubectl: string;
+}
+
 export interface TestCluster extends AsyncDisposable, Kubectl {
   readonly cluster: Cluster;
+  /** Where its files are, for another process. */
+  readonly place: ClusterPlace;
 }
 
 /** Starts a cluster that ends, data and all, when it is disposed. */
@@ -33,8 +48,17 @@ export async function testCluster(options: StartOptions = {}): Promise<TestClust
   const home = mkdtempSync(path.join(tmpdir(), "cox-"));
   const program = await ensureKubectl(path.join(repositoryRoot(), ".tools"), () => {});
   const cluster = await startCluster({ home, freePorts: true, nodes: 3, runtime: "simulated", ...options });
+  const { name, paths, info } = cluster;
   return {
     cluster,
+    place: {
+      name,
+      apiServer: info.apiServer,
+      etcd: info.etcd,
+      kubeconfig: info.kubeconfig,
+      pki: paths.pki,
+      kubectl: program,
+    },
     ...kubectlOf(program, { KUBECONFIG: cluster.info.kubeconfig, KUBECACHEDIR: path.join(home, "kubectl-cache") }),
     [Symbol.asyncDispose]: async () => {
       await cluster.down({ purge: true });

@@ -66,6 +66,15 @@ test("Table, PartialObjectMetadata and YAML on request, 406 otherwise", async ()
   });
 });
 
+test("a review has no Table", async () => {
+  const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+  const body = JSON.stringify({ spec: { nonResourceAttributes: { path: "/", verb: "get" } } });
+  const post = (accept: string) =>
+    front.call("POST", path, { headers: { accept, "content-type": "application/json" }, body });
+  expect((await post("application/json;as=Table;v=v1;g=meta.k8s.io")).code).toBe(406);
+  expect((await post("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")).code).toBe(201);
+});
+
 test("clients that take only protobuf get it, for objects, lists and watches", async () => {
   const headers = { accept: "application/vnd.kubernetes.protobuf" };
   const bytesOf = async (path: string): Promise<Buffer> =>

@@ -149,7 +149,8 @@ export async function admitConnection(
 }
 
 async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall): Promise<void> {
-  if (deps.kindFor(info.group, info.version, info.resource) === undefined) {
+  const kind = deps.kindFor(info.group, info.version, info.resource);
+  if (kind === undefined) {
     authorize(deps, attributesOf(call.user, info));
     throw resourceNotFound();
   }
@@ -160,7 +161,8 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
   }
   const { request, response } = call;
   const watch = info.verb === "watch";
-  const form = negotiate(request.headers.accept, { stream: watch, transform: true });
+  // Reviews are answers without metadata: they have no other form.
+  const form = negotiate(request.headers.accept, { stream: watch, transform: kind.stored });
   if (watch) {
     await serveWatch(deps, info, form, call);
     return;

@@ -1,0 +1,26 @@
+// The cluster that all files of a project share, started before the first test and ended after the last: three simulated nodes,
+// or two real ones.
+import type { ProvidedContext } from "vitest";
+import { testCluster, type ClusterPlace } from "../integration/cluster-fixture.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    cluster: ClusterPlace;
+    runtime: "simulated" | "containerd";
+  }
+}
+
+/** The part of vitest's project that this needs. */
+interface Project {
+  provide(key: "cluster", place: ClusterPlace): void;
+  readonly config: { readonly provide: Partial<ProvidedContext> };
+}
+
+/** Vitest's global set-up; what it returns runs after the last test. */
+export default async function startSharedCluster(project: Project): Promise<() => Promise<void>> {
+  const runtime = project.config.provide.runtime ?? "simulated";
+  const ground = runtime === "simulated" ? { nodes: 3 } : { nodes: 2, egress: "none" as const };
+  const running = await testCluster({ name: "conformance", runtime, ...ground });
+  project.provide("cluster", running.place);
+  return async () => running[Symbol.asyncDispose]();
+}
