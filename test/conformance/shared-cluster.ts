@@ -7,10 +7,15 @@ import { createEtcdStorage } from "@coxswain/storage";
 import { eventually, kubectlOf, type ClusterPlace, type Kubectl } from "../integration/cluster-fixture.ts";
 import { ApiError, createRest, type Rest, type Thing } from "./rest-client.ts";
 
-export interface SharedCluster extends Kubectl {
+export interface SharedCluster {
   readonly place: ClusterPlace;
   /** As the administrator. */
   readonly api: Rest;
+  /** The real kubectl, as the administrator. */
+  readonly kubectl: Kubectl["kubectl"];
+  readonly ok: Kubectl["ok"];
+  readonly apply: Kubectl["apply"];
+  readonly start: Kubectl["start"];
   /** As the holder of a token, or as nobody. The caller closes it. */
   readonly as: (token: string | undefined) => Rest;
   /** A new namespace that has its default ServiceAccount; its name begins with `word`. */
