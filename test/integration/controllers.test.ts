@@ -1,4 +1,5 @@
-// What controllers do for users, by the real kubectl: certificates on request, Endpoints.
+// What controllers do for users, by the real kubectl: certificates on request, Endpoints, tokens in
+// Secrets, aggregated roles.
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -121,6 +122,53 @@ describe("Endpoints", () => {
     await eventually(
       () => k.ok([...addresses, "-o", "name"]),
       (text) => text === "",
+    );
+  });
+});
+
+describe("accounts and roles", () => {
+  test("a token Secret holds a token that the api-server takes, as long as the Secret is there", async () => {
+    await k.ok(["create", "serviceaccount", "robot"]);
+    await k.ok(["create", "clusterrolebinding", "robot", "--clusterrole=view", "--serviceaccount=default:robot"]);
+    const metadata = { name: "robot-token", annotations: { "kubernetes.io/service-account.name": "robot" } };
+    await apply({ apiVersion: "v1", kind: "Secret", type: "kubernetes.io/service-account-token", metadata });
+    const encoded = await eventually(
+      () => k.ok(["get", "secret", "robot-token", "-o", "jsonpath={.data.token}"]),
+      (text) => text !== "",
+    );
+    expect(await k.ok(["describe", "secret", "robot-token"])).toMatch(/ca.crt:[\s\S]*namespace:[\s\S]*token:/);
+    const server = await k.ok(["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"]);
+    const token = Buffer.from(encoded, "base64").toString();
+    // A kubeconfig without the administrator's certificate, which would count before the token.
+    const anonymous = { KUBECONFIG: "/dev/null" };
+    const as = (args: readonly string[]) =>
+      k.kubectl(["--server", server, "--insecure-skip-tls-verify", "--token", token, ...args], undefined, anonymous);
+    expect((await as(["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"])).stdout).toBe(
+      "system:serviceaccount:default:robot",
+    );
+    expect((await as(["get", "pods"])).code).toBe(0);
+    await k.ok(["delete", "serviceaccount", "robot"]);
+    await eventually(
+      () => k.kubectl(["get", "secret", "robot-token"]),
+      ({ stderr }) => stderr.includes("NotFound"),
+    );
+    expect((await as(["get", "pods"])).stderr).toContain("You must be logged in to the server");
+  });
+
+  test("an aggregated role grants what its parts do", async () => {
+    const part = { name: "widgets", labels: { "rbac.authorization.k8s.io/aggregate-to-view": "true" } };
+    const rules = [{ apiGroups: ["example.test"], resources: ["widgets"], verbs: ["get"] }];
+    await apply({ apiVersion: "rbac.authorization.k8s.io/v1", kind: "ClusterRole", metadata: part, rules });
+    for (const role of ["view", "edit", "admin"]) {
+      await eventually(
+        () => k.ok(["get", "clusterrole", role, "-o", "jsonpath={.rules[*].apiGroups[*]}"]),
+        (text) => text.split(" ").includes("example.test"),
+      );
+    }
+    await k.ok(["delete", "clusterrole", "widgets"]);
+    await eventually(
+      () => k.ok(["get", "clusterrole", "admin", "-o", "jsonpath={.rules[*].apiGroups[*]}"]),
+      (text) => !text.split(" ").includes("example.test"),
     );
   });
 });

@@ -117,6 +117,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
       return [
         `--cluster-cidr=${clusterCidr}`,
         `--node-cidr-mask-size=${nodeMask}`,
+        `--service-account-private-key-file=${path.join(paths.pki, "sa.key")}`,
         `--cluster-signing-cert-file=${path.join(paths.pki, "ca.crt")}`,
         `--cluster-signing-key-file=${path.join(paths.pki, "ca.key")}`,
       ];

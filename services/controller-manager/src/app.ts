@@ -3,12 +3,14 @@
 // - Caches are kept by leaders and followers alike, so that a takeover starts at once.
 import type { EventRecorder, InformerFactory, LeaderElector, ResourceClient } from "@coxswain/client";
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
+import type { LegacyTokenSigner } from "@coxswain/component-base/identity/legacy-tokens";
 import { createManager } from "@coxswain/controller-runtime";
 import { isAbort } from "@coxswain/env";
 import { createApprovingController } from "./certificates/approving.ts";
 import { createCertificateCleaner } from "./certificates/cleaner.ts";
 import type { loadAuthority } from "./certificates/load-authority.ts";
 import { createSigningController, type SigningOptions } from "./certificates/signing.ts";
+import { createAggregationController } from "./cluster-role-aggregation/controller.ts";
 import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
 import { controllersService } from "./controllers-service.ts";
 import { createCronJobController } from "./cron-job/controller.ts";
@@ -29,10 +31,12 @@ import { createNodeIpamController, type NodeIpamOptions } from "./node-ipam/cont
 import { createNodeLifecycleController, type NodeLifecycleOptions } from "./node-lifecycle/controller.ts";
 import { createTaintEvictionController } from "./node-lifecycle/taint-eviction.ts";
 import { createVolumeBinder } from "./persistent-volume/controller.ts";
+import { createNodeTtlController } from "./node-ttl/controller.ts";
 import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts";
 import { createReplicaSetController, createReplicationControllerController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
+import { createTokenController, createTokenReferenceController } from "./service-account-token/controller.ts";
 import { createStatefulSetController } from "./stateful-set/controller.ts";
 import { createClaimProtection } from "./volume-protection/claim-protection.ts";
 import { createVolumeProtection } from "./volume-protection/volume-protection.ts";
@@ -55,6 +59,8 @@ export interface ControllerManagerDeps extends BaseDeps {
   readonly identity: string;
   /** Without it no certificate is approved; without its `sign` none is signed. */
   readonly authority?: ReturnType<typeof loadAuthority>;
+  /** Signs the tokens in Secrets; without it such Secrets stay without one. */
+  readonly tokens?: LegacyTokenSigner;
   readonly options?: ControllerManagerOptions;
 }
 
@@ -97,6 +103,12 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     ...(options.rootCa === undefined
       ? []
       : [createRootCaController(context("root-ca-cert-publisher"), options.rootCa)]),
+    createAggregationController(context("clusterrole-aggregation-controller")),
+    createNodeTtlController(context("ttl-controller")),
+    createTokenReferenceController(context("serviceaccount-token-controller")),
+    ...(deps.tokens === undefined
+      ? []
+      : [createTokenController(context("serviceaccount-token-controller"), deps.tokens, options.rootCa)]),
     ...certificateControllers(deps.authority, context("certificate-controller"), options),
   ];
   return { all, flush: async () => void (await Promise.all(recorders.map((recorder) => recorder.flush()))) };

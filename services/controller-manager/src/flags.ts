@@ -14,6 +14,7 @@ export interface Flags {
   readonly clusterCidr: string;
   readonly nodeCidrMaskSize?: number;
   readonly terminatedPodGcThreshold: number;
+  readonly serviceAccountPrivateKeyFile?: string;
   readonly clusterSigningCertFile?: string;
   readonly clusterSigningKeyFile?: string;
   readonly clusterSigningDuration: number;
@@ -58,6 +59,7 @@ export function addFlags(command: Command): void {
     .option("--cluster-cidr <cidr>", "the addresses of all pods", "10.244.0.0/16")
     .option("--node-cidr-mask-size <bits>", "a node's share of them; fits the number of nodes where unset", maskSize)
     .option("--terminated-pod-gc-threshold <number>", "ended pods that are kept; 0 keeps all", threshold, 12_500)
+    .option("--service-account-private-key-file <path>", "signs the tokens in Secrets; without it they get none")
     .option("--cluster-signing-cert-file <path>", "the CA that signs certificates; without it none are signed")
     .option("--cluster-signing-key-file <path>", "the CA's key")
     .option("--cluster-signing-duration <duration>", "the longest life of a certificate", duration, 8_760 * 3_600_000);

@@ -1,7 +1,9 @@
 // The controller-manager's process: makes the real dependencies and runs the app.
 import { createEventRecorder, createLeaderElector } from "@coxswain/client";
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
+import { createLegacyTokenSigner } from "@coxswain/component-base/identity/legacy-tokens";
 import { runComponent } from "@coxswain/component-base/process";
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { createControllerManager } from "./app.ts";
 import { loadAuthority } from "./certificates/load-authority.ts";
@@ -26,6 +28,7 @@ await runComponent<Flags>({
       logger,
       recorder: recorderFor("kube-controller-manager"),
     });
+    const keyFile = flags.serviceAccountPrivateKeyFile;
     return createControllerManager({
       env,
       logger,
@@ -35,6 +38,7 @@ await runComponent<Flags>({
       identity,
       informers,
       elector,
+      ...(keyFile === undefined ? {} : { tokens: createLegacyTokenSigner(readFileSync(keyFile, "utf8")) }),
       authority: loadAuthority(signingFiles(flags), env),
       options: optionsFrom(flags),
     });

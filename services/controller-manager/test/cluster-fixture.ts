@@ -22,9 +22,10 @@ export interface FixtureOptions {
   readonly seed?: number;
   readonly options?: ControllerManagerOptions;
   readonly authority?: ControllerManagerDeps["authority"];
+  readonly tokens?: ControllerManagerDeps["tokens"];
 }
 
-export function makeFixture({ seed = 3, options = {}, authority }: FixtureOptions = {}) {
+export function makeFixture({ seed = 3, options = {}, authority, tokens }: FixtureOptions = {}) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
   const admin = cluster.client();
@@ -44,6 +45,7 @@ export function makeFixture({ seed = 3, options = {}, authority }: FixtureOption
       identity,
       options,
       ...(authority === undefined ? {} : { authority }),
+      ...(tokens === undefined ? {} : { tokens }),
     });
     const stop = new AbortController();
     return { app, stop, elector, running: app.run(stop.signal) };

@@ -4,6 +4,7 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "n
 import { errors, exportJWK, jwtVerify, SignJWT, type JWK, type JWTPayload } from "jose";
 import type { Clock, Random } from "@coxswain/env";
 import { StatusError } from "@coxswain/apimachinery";
+import { LEGACY_ISSUER, looksLegacy, readLegacyToken } from "./legacy-tokens.ts";
 
 export interface BoundObject {
   readonly name: string;
@@ -34,9 +35,12 @@ export interface TokenClaims {
   readonly pod?: BoundObject;
   readonly node?: { readonly name: string; readonly uid?: string };
   readonly secret?: BoundObject;
+  /** Set for tokens that live in a Secret: its name, and the token that it has to hold. */
+  readonly legacy?: { readonly secret: string; readonly token: string };
   readonly audiences: readonly string[];
   /** Those of the asked-for audiences that the token has. */
   readonly matchedAudiences: readonly string[];
+  /** Infinity where it never does. */
   readonly expiresAtMs: number;
 }
 
@@ -115,6 +119,24 @@ function readClaims(payload: JWTPayload, accepted: readonly string[]): TokenClai
   };
 }
 
+/** Such a token has no audience: it is meant for the api-server itself. */
+function legacyClaims(payload: JWTPayload, token: string, issuer: string, accepted: readonly string[]): TokenClaims {
+  const read = readLegacyToken(payload);
+  if (read === undefined) throw unauthorized("its claims name no service account");
+  if (!accepted.includes(issuer)) throw unauthorized("the token has no audience");
+  const { namespace, serviceAccount, secret } = read;
+  return {
+    jti: "",
+    username: `system:serviceaccount:${namespace}:${serviceAccount.name}`,
+    namespace,
+    serviceAccount,
+    legacy: { secret, token },
+    audiences: [issuer],
+    matchedAudiences: [issuer],
+    expiresAtMs: Number.POSITIVE_INFINITY,
+  };
+}
+
 /** Throws where the key is neither RSA nor EC P-256. */
 export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
   const { issuer, clock, random } = options;
@@ -144,6 +166,10 @@ export function createTokenSigner(options: TokenSignerOptions): TokenSigner {
     verify: async (token, { audiences } = {}) => {
       const accepted = audiences === undefined || audiences.length === 0 ? [issuer] : audiences;
       try {
+        if (looksLegacy(token)) {
+          const options = { algorithms: [alg], issuer: LEGACY_ISSUER, currentDate: new Date(clock.now()) };
+          return legacyClaims((await jwtVerify(token, publicKey, options)).payload, token, issuer, accepted);
+        }
         const { payload } = await jwtVerify(token, publicKey, {
           algorithms: [alg],
           issuer,

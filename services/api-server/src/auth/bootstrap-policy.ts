@@ -317,6 +317,7 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | core | nodes`,
     EVENTS,
   ],
+  "ttl-controller": ["list,patch,update,watch | core | nodes", EVENTS],
   "ttl-after-finished-controller": [`${READ},delete | batch | jobs`, EVENTS],
   "job-controller": [
     `${READ},patch,update | batch | jobs`,

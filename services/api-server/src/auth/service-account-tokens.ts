@@ -1,7 +1,7 @@
 // Service-account tokens: what they say, and whether what they say still holds. Guarantees: a token is good only while its
-// ServiceAccount, and the pod, secret or node it is bound to, exist with the same uid; signature, issuer, audience and expiry
-// are the verifier's part.
-import type { Pod, ServiceAccount, TokenRequest } from "@coxswain/api";
+// ServiceAccount, and the pod, secret or node it is bound to, exist with the same uid, and a token that lives in a Secret only
+// while that Secret holds it; signature, issuer, audience and expiry are the verifier's part.
+import type { Pod, Secret, ServiceAccount, TokenRequest } from "@coxswain/api";
 import {
   fieldInvalid,
   formatTime,
@@ -24,6 +24,7 @@ interface NamedRef {
 }
 
 const MIN_SECONDS = 10 * 60;
+const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
 const MAX_SECONDS = 2 ** 32;
 const KIND = { group: "authentication.k8s.io", kind: "TokenRequest" };
 const CORE = (resource: string): { group: string; resource: string } => ({ group: "", resource });
@@ -34,13 +35,24 @@ function mustExist(source: ObjectSource, resource: string, namespace: string, re
   if (found === undefined || found.object.metadata?.uid !== ref.uid) throw newUnauthorized();
 }
 
+/** A Secret that is being deleted, holds another token or was marked as invalid makes the token worthless. */
+function mustBeHeld(source: ObjectSource, namespace: string, legacy: TokenClaims["legacy"]): void {
+  if (legacy === undefined) return;
+  const found: Secret | undefined = source.get(CORE("secrets"), namespace, legacy.secret)?.object;
+  const { deletionTimestamp, labels = {} } = found?.metadata ?? {};
+  const held = Buffer.from(found?.data?.["token"] ?? "", "base64").toString();
+  if (held !== legacy.token || deletionTimestamp !== undefined || labels[INVALID_SINCE]) throw newUnauthorized();
+}
+
 /** The user that valid claims stand for. Throws Unauthorized where an object behind them is gone or was replaced. */
 export function userOfClaims(claims: TokenClaims, source: ObjectSource): UserInfo {
-  const { namespace, serviceAccount, pod, node, secret } = claims;
+  const { namespace, serviceAccount, pod, node, secret, legacy } = claims;
   mustExist(source, "serviceaccounts", namespace, serviceAccount);
   mustExist(source, "pods", namespace, pod);
   mustExist(source, "secrets", namespace, secret);
-  const extra: Record<string, string[]> = { "authentication.kubernetes.io/credential-id": [`JTI=${claims.jti}`] };
+  mustBeHeld(source, namespace, legacy);
+  const extra: Record<string, string[]> = {};
+  if (claims.jti !== "") extra["authentication.kubernetes.io/credential-id"] = [`JTI=${claims.jti}`];
   const add = (kind: string, ref: NamedRef | undefined): void => {
     if (ref === undefined) return;
     extra[`authentication.kubernetes.io/${kind}-name`] = [ref.name];
