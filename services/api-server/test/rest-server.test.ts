@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { kindFor } from "@coxswain/api";
 import type { KindDefinition } from "@coxswain/api";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
-import type { KubeObject } from "@coxswain/apimachinery";
+import { newExpired, type KubeObject } from "@coxswain/apimachinery";
 import type { ServerResponse } from "node:http";
 import { toKubernetesProtobuf } from "../src/rest/protobuf.ts";
 import { createWatchSink } from "../src/rest/watch-response.ts";
@@ -160,6 +160,18 @@ test("a watch streams what is there and what changes, and ends when the server d
   const lines = (await watching).text.trim().split("\n");
   for (const line of lines) seen.push((JSON.parse(line) as { object: KubeObject }).object.metadata?.name ?? "");
   expect(seen).toEqual(expect.arrayContaining(["one", "four"]));
+  await other.close();
+});
+
+test("a watch from a version that is gone is answered in the stream", async () => {
+  const gone = newExpired("too old resource version: 1 (7)");
+  const other = await startTestFront((extensions) => {
+    if (typeof extensions.authorizer === "function") pipeline.authorizer = extensions.authorizer(pipeline);
+    return { ...pipeline, watch: () => Promise.reject(gone) };
+  });
+  const { code, text } = await other.call("GET", `${COLLECTION}?watch=true&resourceVersion=1`);
+  expect(code).toBe(200);
+  expect(JSON.parse(text)).toMatchObject({ type: "ERROR", object: { kind: "Status", reason: "Expired", code: 410 } });
   await other.close();
 });
 

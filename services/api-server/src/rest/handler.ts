@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { requestCredentials } from "@coxswain/component-base/http-endpoints";
 import type { UserInfo } from "@coxswain/component-base";
-import { newTooManyRequests } from "@coxswain/apimachinery";
+import { isReason, newTooManyRequests } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
 import type { ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
@@ -128,7 +128,13 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   const sink = createWatchSink(call.response, options, () => ended.resolve());
   const end = (): void => sink.end(undefined);
   call.signal.addEventListener("abort", end, { once: true });
-  await deps.pipeline.watch(await apiRequest(info, call), sink);
+  try {
+    await deps.pipeline.watch(await apiRequest(info, call), sink);
+  } catch (error) {
+    // The request itself is sound: that its version is too old is told in the stream, as to a watch that fell behind.
+    if (!isReason(error, "Expired")) throw error;
+    sink.end(error.toStatus());
+  }
   sink.open();
   await ended.promise;
 }
