@@ -8,16 +8,27 @@ import type { EventRecorder, InformerFactory, LeaderElector, ResourceClient } fr
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
 import type { SchedulingQueue } from "./queue/scheduling-queue.ts";
-import { createBinder, type BindOutcome } from "./binder.ts";
+import { createBinder } from "./binder.ts";
 import { followFacts } from "./cluster-facts.ts";
 import { patchUnschedulable } from "./pod-status.ts";
-import type { Profile } from "./framework/contract.ts";
+import type { Profile, Rejection } from "./framework/contract.ts";
 import { Framework, type ScheduleOptions } from "./framework/plan-schedule.ts";
 import { checkProfiles, DEFAULT_PROFILES } from "./framework/registry.ts";
+import { countedReasons } from "./framework/fit-error.ts";
+import { WaitingPods } from "./framework/waiting-pods.ts";
+import { Preemptor, type Preemption } from "./preemptor.ts";
 import type { PodInfo } from "./pod-info.ts";
 import { schedulerService } from "./scheduler-service.ts";
 import { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
-import { bindAll, unreserveAll, type Decided } from "./binding-cycle.ts";
+import {
+  bindAlone,
+  bindsAlone,
+  bindTogether,
+  reserve,
+  unreserveAll,
+  type CycleOutcome,
+  type Decided,
+} from "./binding-cycle.ts";
 import { createQueue, followNodes, followPods } from "./event-handlers.ts";
 
 /** How long an unanswered binding keeps its room where the informer says nothing. */
@@ -48,6 +59,7 @@ export interface SchedulerParts {
   readonly queue: SchedulingQueue;
   readonly snapshot: ClusterSnapshot;
   readonly frameworks: ReadonlyMap<string, Framework>;
+  readonly waiting: WaitingPods;
   readonly schedule: ScheduleOptions;
 }
 
@@ -61,6 +73,7 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
     queue: createQueue(deps.env, frameworks),
     snapshot: new ClusterSnapshot(),
     frameworks,
+    waiting: new WaitingPods(deps.env.timers),
     schedule: {
       random: deps.env.random,
       percentageOfNodesToScore: deps.options?.percentageOfNodesToScore ?? 0,
@@ -103,6 +116,8 @@ class SchedulingLoop {
   readonly #parts: SchedulerParts;
   readonly #binder;
   readonly #fenced: ResourceClient;
+  readonly #preemptor: Preemptor;
+  readonly #inFlight = new Set<Promise<void>>();
   readonly #attempts;
   readonly #pending;
   #wake: (() => void) | undefined;
@@ -114,6 +129,9 @@ class SchedulingLoop {
     const { env, client, elector, metrics } = parts.deps;
     this.#fenced = client.fenced(() => elector.fence());
     this.#binder = createBinder({ env, client: this.#fenced });
+    const { recorder, logger } = parts.deps;
+    const { snapshot, waiting } = parts;
+    this.#preemptor = new Preemptor({ env, client: this.#fenced, recorder, logger, snapshot, waiting });
     this.#attempts = metrics.counter("scheduler_schedule_attempts_total", "Attempts to schedule pods, by result.", [
       "result",
     ]);
@@ -128,28 +146,50 @@ class SchedulingLoop {
 
   /** Schedules until leadership is lost. */
   async run(signal: AbortSignal): Promise<void> {
-    const inFlight = new Set<Promise<void>>();
     const limit = this.#parts.deps.options?.batchesInFlight ?? 4;
     while (!signal.aborted) {
       if (this.#batches >= limit) {
-        await Promise.race(inFlight);
+        await Promise.race(this.#inFlight);
         continue;
       }
       this.#woken = false;
       const batch = this.#decideBatch(signal);
       this.#report();
-      if (batch.length > 0) {
-        this.#batches++;
-        const work: Promise<void> = this.#bindBatch(batch, signal).finally(() => {
-          this.#batches--;
-          inFlight.delete(work);
-        });
-        inFlight.add(work);
-      }
+      this.#bind(batch, signal);
       if (this.#parts.queue.activeCount === 0 && batch.length === 0) await this.#waitForWork(signal);
       else await new Promise<void>((resolve) => this.#parts.deps.env.timers.defer(resolve));
     }
-    await Promise.all(inFlight);
+    await Promise.all(this.#inFlight);
+  }
+
+  /** Runs beside the loop, which ends only after it. */
+  #aside(work: () => Promise<void>): void {
+    const running: Promise<void> = work().finally(() => {
+      this.#inFlight.delete(running);
+      this.wake();
+    });
+    this.#inFlight.add(running);
+  }
+
+  /** Pods that wait for plugins hold no batch up. */
+  #bind(batch: readonly Decided[], signal: AbortSignal): void {
+    const together = batch.filter((one) => !bindsAlone(one));
+    for (const one of batch) {
+      if (together.includes(one)) continue;
+      this.#aside(async () => {
+        this.#settle(one, await bindAlone(one, this.#binder, this.#parts.waiting, signal), signal);
+      });
+    }
+    if (together.length === 0) return;
+    this.#batches++;
+    this.#aside(async () => {
+      try {
+        const outcomes = await bindTogether(together, this.#binder, signal);
+        for (const [at, outcome] of outcomes.entries()) this.#settle(together[at]!, outcome, signal);
+      } finally {
+        this.#batches--;
+      }
+    });
   }
 
   #report(): void {
@@ -203,7 +243,7 @@ class SchedulingLoop {
       deps.logger.error({ pod: info.key, err: error }, "could not decide for a pod");
       this.#attempts.inc({ result: "error" });
       queue.returnFailed(info.key);
-      this.#reject(info.pod, message, "SchedulerError", signal);
+      this.#reject(info, message, "SchedulerError", signal);
       return undefined;
     }
   }
@@ -220,58 +260,94 @@ class SchedulingLoop {
     const plan = framework.planSchedule(info, snapshot, schedule);
     if (plan.kind === "unschedulable") {
       this.#attempts.inc({ result: "unschedulable" });
-      queue.returnUnschedulable(key, plan.plugins);
-      this.#reject(info.pod, plan.message, "Unschedulable", signal);
+      const { nominated, plugins } = plan;
+      this.#reject(info, plan.message, "Unschedulable", signal, nominated);
+      if (plan.victims.length === 0) queue.returnUnschedulable(key, plugins);
+      else this.#preempt({ preemptor: info, node: nominated!, victims: plan.victims }, plugins);
       return undefined;
     }
     snapshot.assume(info, plan.node);
-    for (const plugin of framework.plugins) {
-      const rejection = plugin.reserve?.(plan.cycle, plan.node);
-      if (rejection === undefined) continue;
-      unreserveAll(framework, plan.cycle, plan.node);
-      snapshot.forget(key, info.uid);
-      queue.returnUnschedulable(key, new Set([plugin.name]));
-      this.#reject(info.pod, rejection.reasons.join(", "), "Unschedulable", signal);
-      return undefined;
-    }
-    return { cycle: plan.cycle, node: plan.node };
+    snapshot.nominations.remove(key);
+    const reserved = reserve(framework, plan.cycle, plan.node);
+    if ("waits" in reserved) return { cycle: plan.cycle, node: plan.node, framework, waits: reserved.waits };
+    unreserveAll(framework, plan.cycle, plan.node);
+    this.#giveUp(info, reserved.plugin, reserved.rejection, signal);
+    return undefined;
   }
 
-  #reject(pod: Pod, message: string, reason: "Unschedulable" | "SchedulerError", signal: AbortSignal): void {
-    const { deps } = this.#parts;
+  /** The pod stays in flight until its victims are on their way, so that no event of theirs is lost. */
+  #preempt(preemption: Preemption, plugins: ReadonlySet<string>): void {
+    const { queue, logger } = { ...this.#parts, ...this.#parts.deps };
+    const { preemptor, node, victims } = preemption;
+    logger.info({ pod: preemptor.key, node, victims: victims.map((victim) => victim.key) }, "preempting pods");
+    this.#aside(async () => {
+      const done = await this.#preemptor.preempt(preemption);
+      if (queue.get(preemptor.key)?.info.uid !== preemptor.uid) return;
+      if (done) queue.returnUnschedulable(preemptor.key, plugins);
+      else queue.returnFailed(preemptor.key);
+    });
+  }
+
+  /** A plugin turned a pod down that had a node: its room is free again, for others too. */
+  #giveUp(info: PodInfo, plugin: string, rejection: Rejection, signal: AbortSignal): void {
+    const { queue, snapshot } = this.#parts;
+    snapshot.forget(info.key, info.uid);
+    queue.returnUnschedulable(info.key, new Set([plugin]));
+    this.#freed(info);
+    const message = countedReasons(1, rejection);
+    this.#reject(info, message, rejection.code === "Error" ? "SchedulerError" : "Unschedulable", signal, "");
+  }
+
+  #freed(info: PodInfo): void {
+    const event = { resource: "AssignedPod" as const, actions: new Set(["Delete"] as const), oldPod: info.pod };
+    if (this.#parts.queue.moveOn(event, (other) => other.key !== info.key) > 0) this.wake();
+  }
+
+  #reject(
+    info: PodInfo,
+    message: string,
+    reason: "Unschedulable" | "SchedulerError",
+    signal: AbortSignal,
+    nominated?: string,
+  ): void {
+    const { deps, snapshot } = this.#parts;
+    const { pod } = info;
     deps.recorder.event(pod, "Warning", "FailedScheduling", message);
-    patchUnschedulable({ client: this.#fenced, nowMs: deps.env.clock.now(), pod, message, reason }).catch(
-      (error: unknown) => {
-        if (signal.aborted || isReason(error, "NotFound")) return;
-        deps.logger.warn({ pod: pod.metadata?.name, err: error }, "could not set the pod's PodScheduled condition");
-      },
-    );
+    if (nominated === "") snapshot.nominations.remove(info.key);
+    else if (nominated !== undefined) snapshot.nominations.add(info, nominated);
+    const status = {
+      nowMs: deps.env.clock.now(),
+      pod,
+      message,
+      reason,
+      ...(nominated === undefined ? {} : { nominated }),
+    };
+    patchUnschedulable({ client: this.#fenced, ...status }).catch((error: unknown) => {
+      if (signal.aborted || isReason(error, "NotFound")) return;
+      deps.logger.warn({ pod: pod.metadata?.name, err: error }, "could not set the status of a pod that has no node");
+    });
   }
 
-  async #bindBatch(batch: readonly Decided[], signal: AbortSignal): Promise<void> {
-    const { frameworks } = this.#parts;
-    const outcomes = await bindAll(batch, frameworks, this.#binder, signal);
-    for (const [at, outcome] of outcomes.entries()) this.#settle(batch[at]!, outcome, signal);
-    this.wake();
-  }
-
-  #settle(one: Decided, outcome: BindOutcome, signal: AbortSignal): void {
-    const { deps, queue, snapshot, frameworks } = this.#parts;
-    const { info } = one.cycle;
-    const framework = frameworks.get(info.pod.spec?.schedulerName ?? "")!;
+  #settle(one: Decided, outcome: CycleOutcome, signal: AbortSignal): void {
+    const { deps, queue, snapshot } = this.#parts;
+    const { cycle, node, framework } = one;
+    const { info } = cycle;
     // A pod of the same name may have taken its place meanwhile.
     const mine = queue.get(info.key)?.info.uid === info.uid;
     if (outcome.kind === "bound") {
       this.#attempts.inc({ result: "scheduled" });
       if (mine) queue.delete(info.key);
-      for (const plugin of framework.plugins) plugin.postBind?.(one.cycle, one.node);
-      deps.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${info.key} to ${one.node}`);
+      for (const plugin of framework.plugins) plugin.postBind?.(cycle, node);
+      deps.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${info.key} to ${node}`);
       return;
     }
-    this.#attempts.inc({ result: "error" });
-    deps.logger.info({ pod: info.key, node: one.node, outcome: outcome.kind, reason: outcome.message }, "not bound");
+    const message = outcome.kind === "rejected" ? outcome.rejection.reasons.join(", ") : outcome.message;
+    this.#attempts.inc({ result: outcome.kind === "rejected" ? "unschedulable" : "error" });
+    deps.logger.info({ pod: info.key, node, outcome: outcome.kind, reason: message }, "not bound");
+    // A pod that is gone from the queue with an unknown outcome was bound, or the informer will tell that it is gone.
+    if (mine || outcome.kind !== "unknown") unreserveAll(framework, cycle, node);
     if (!mine) return;
-    unreserveAll(framework, one.cycle, one.node);
+    if (outcome.kind === "rejected") return this.#giveUp(info, outcome.plugin, outcome.rejection, signal);
     queue.returnFailed(info.key);
     if (outcome.kind === "unknown") {
       // It may be bound: its room stays taken until the informer tells, or for a while at most.
@@ -282,8 +358,9 @@ class SchedulingLoop {
       return;
     }
     snapshot.forget(info.key, info.uid);
+    this.#freed(info);
     if (outcome.kind === "failed" && !signal.aborted) {
-      this.#reject(info.pod, `binding rejected: ${outcome.message}`, "SchedulerError", signal);
+      this.#reject(info, `binding rejected: ${message}`, "SchedulerError", signal, "");
     }
   }
 }

@@ -1,82 +1,105 @@
-// The binding cycle: Permit, PreBind, Bind and their undoing. Pods of profiles without plugins at these points go to the
-// api-server together, in one batch.
+// The binding cycle: the wait for Permit, PreBind, Bind and their undoing. Pods for which no plugin has anything to do here go
+// to the api-server together, in one batch.
 import { isAbort } from "@coxswain/env";
 import type { Binder, BindOutcome } from "./binder.ts";
 import type { CycleState, Rejection } from "./framework/contract.ts";
 import type { Framework } from "./framework/plan-schedule.ts";
+import type { WaitingPods } from "./framework/waiting-pods.ts";
 
 /** A pod that has a node, and the cycle in which it got it. */
 export interface Decided {
   readonly cycle: CycleState;
   readonly node: string;
+  readonly framework: Framework;
+  /** How long Permit plugins keep it at most, in ms by name. */
+  readonly waits: ReadonlyMap<string, number>;
 }
+
+/** As of the binder; or a plugin turned the pod down after all. */
+export type CycleOutcome =
+  | BindOutcome
+  | { readonly kind: "rejected"; readonly plugin: string; readonly rejection: Rejection };
 
 /** Tells every Reserve plugin, last first. */
 export function unreserveAll(framework: Framework, cycle: CycleState, node: string): void {
   for (const plugin of framework.plugins.toReversed()) plugin.unreserve?.(cycle, node);
 }
 
-function failed(plugin: string, rejection: Rejection): BindOutcome {
-  return { kind: "failed", message: `${plugin}: ${rejection.reasons.join(", ")}` };
+/** Asks Reserve and Permit plugins; what the first says that turns the pod down. */
+export function reserve(
+  framework: Framework,
+  cycle: CycleState,
+  node: string,
+): { readonly waits: ReadonlyMap<string, number> } | { readonly plugin: string; readonly rejection: Rejection } {
+  const waits = new Map<string, number>();
+  for (const plugin of framework.plugins) {
+    const rejection = plugin.reserve?.(cycle, node);
+    if (rejection !== undefined) return { plugin: plugin.name, rejection };
+  }
+  for (const plugin of framework.plugins) {
+    const said = plugin.permit?.(cycle, node);
+    if (said === undefined) continue;
+    if (said.code === "Wait") waits.set(plugin.name, said.timeoutMs);
+    else return { plugin: plugin.name, rejection: said };
+  }
+  return { waits };
+}
+
+function turnedDown(plugin: string, rejection: Rejection): CycleOutcome {
+  if (rejection.code !== "Error") return { kind: "rejected", plugin, rejection };
+  return { kind: "failed", message: `running plugin "${plugin}": ${rejection.reasons.join(", ")}` };
 }
 
 /** Undefined where all plugins agree and none has bound the pod itself. */
-async function runPlugins(framework: Framework, one: Decided, signal: AbortSignal): Promise<BindOutcome | undefined> {
-  for (const point of ["permit", "preBind"] as const) {
-    for (const plugin of framework.plugins) {
-      const rejection = await plugin[point]?.(one.cycle, one.node, signal);
-      if (rejection !== undefined) return failed(plugin.name, rejection);
-    }
+async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSignal): Promise<CycleOutcome | undefined> {
+  const { framework, cycle, node, waits } = one;
+  if (waits.size > 0) {
+    const verdict = await waiting.wait(cycle.info, node, waits, signal);
+    if (verdict !== undefined) return turnedDown(verdict.plugin, verdict.rejection);
   }
   for (const plugin of framework.plugins) {
-    const result = await plugin.bind?.(one.cycle, one.node, signal);
+    if (plugin.preBindPreFlight?.(cycle, node) === "skip") continue;
+    const rejection = await plugin.preBind?.(cycle, node, signal);
+    if (rejection !== undefined) return turnedDown(plugin.name, rejection);
+  }
+  for (const plugin of framework.plugins) {
+    const result = await plugin.bind?.(cycle, node, signal);
     if (result === undefined || result === "skip") continue;
-    return result === "bound" ? { kind: "bound" } : failed(plugin.name, result);
+    return result === "bound" ? { kind: "bound" } : turnedDown(plugin.name, result);
   }
   return undefined;
 }
 
-function hasBindingPlugins(framework: Framework): boolean {
+/** Whether a pod needs a binding cycle of its own. */
+export function bindsAlone({ framework, cycle, node, waits }: Decided): boolean {
+  if (waits.size > 0) return true;
   return framework.plugins.some(
-    (plugin) => plugin.permit !== undefined || plugin.preBind !== undefined || plugin.bind !== undefined,
+    (plugin) =>
+      plugin.bind !== undefined || (plugin.preBind !== undefined && plugin.preBindPreFlight?.(cycle, node) !== "skip"),
   );
 }
 
-async function bindSlowly(
-  framework: Framework,
+/** Never rejects. */
+export async function bindAlone(
   one: Decided,
   binder: Binder,
+  waiting: WaitingPods,
   signal: AbortSignal,
-): Promise<BindOutcome> {
+): Promise<CycleOutcome> {
   try {
-    const early = await runPlugins(framework, one, signal);
+    const early = await runPlugins(one, waiting, signal);
     if (early !== undefined) return early;
+    return (await binder.bind([{ info: one.cycle.info, node: one.node }], signal))[0]!;
   } catch (error) {
     if (isAbort(error)) return { kind: "failed", message: "leadership was lost" };
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
   }
-  return (await binder.bind([{ info: one.cycle.info, node: one.node }], signal))[0]!;
 }
 
-/** One outcome a decision, in order; never rejects for a single pod. */
-export async function bindAll(
-  batch: readonly Decided[],
-  frameworks: ReadonlyMap<string, Framework>,
-  binder: Binder,
-  signal: AbortSignal,
-): Promise<BindOutcome[]> {
-  const outcomes = new Map<Decided, BindOutcome>();
-  const together: Decided[] = [];
-  const alone: Promise<void>[] = [];
-  for (const one of batch) {
-    const framework = frameworks.get(one.cycle.info.pod.spec?.schedulerName ?? "")!;
-    if (!hasBindingPlugins(framework)) together.push(one);
-    else alone.push(bindSlowly(framework, one, binder, signal).then((outcome) => void outcomes.set(one, outcome)));
-  }
-  if (together.length > 0) {
-    const requests = together.map((one) => ({ info: one.cycle.info, node: one.node }));
-    for (const [at, outcome] of (await binder.bind(requests, signal)).entries()) outcomes.set(together[at]!, outcome);
-  }
-  await Promise.all(alone);
-  return batch.map((one) => outcomes.get(one)!);
+/** One outcome a decision, in order. */
+export function bindTogether(batch: readonly Decided[], binder: Binder, signal: AbortSignal): Promise<BindOutcome[]> {
+  return binder.bind(
+    batch.map((one) => ({ info: one.cycle.info, node: one.node })),
+    signal,
+  );
 }

@@ -4,20 +4,20 @@ import type { SharedInformer } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
 import type { Framework } from "./framework/plan-schedule.ts";
-import { isTerminal, makePodInfo } from "./pod-info.ts";
+import { isTerminal, makePodInfo, type PodInfo } from "./pod-info.ts";
 import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
 import { SchedulingQueue } from "./queue/scheduling-queue.ts";
 
 /** The queue of all profiles; plugins of one name must register the same events in all of them. */
 export function createQueue(env: Env, frameworks: ReadonlyMap<string, Framework>): SchedulingQueue {
   const plugins = [...frameworks.values()].flatMap((framework) => framework.plugins);
-  const registrations = new Map(plugins.map((plugin) => [plugin.name, plugin.events?.() ?? []]));
+  const registrations = new Map(plugins.map((plugin) => [plugin.name, plugin.events?.()]));
   const less = plugins.find((plugin) => plugin.less !== undefined)!;
   return new SchedulingQueue({
     clock: env.clock,
     less: (a, b) => less.less!(a, b),
-    heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info)?.reason,
-    registrations: (name) => registrations.get(name) ?? [],
+    heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info)?.plugin,
+    registrations: (name) => (registrations.has(name) ? registrations.get(name) : []),
   });
 }
 
@@ -50,13 +50,15 @@ function isAssigned(pod: Pod): boolean {
 }
 
 export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts, wake: () => void): void {
-  const { snapshot, queue, frameworks } = parts;
+  const { snapshot, queue, frameworks, waiting: permitted } = parts;
+  const { nominations } = snapshot;
   const ours = (pod: Pod): boolean => frameworks.has(pod.spec?.schedulerName ?? "");
 
   function assigned(pod: Pod, old: Pod | undefined): void {
     const key = podKey(pod);
     const counted = old !== undefined && isAssigned(old) && !isTerminal(old);
     snapshot.upsertPod(pod);
+    nominations.remove(key);
     queue.delete(key);
     if (isTerminal(pod)) {
       if (counted) left(old);
@@ -74,15 +76,35 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
 
   function waiting(pod: Pod, old: Pod | undefined): void {
     const key = podKey(pod);
+    if (isTerminal(pod)) nominations.remove(key);
+    if (old !== undefined && !isTerminal(pod) && !changed(old, pod) && sameNomination(old, pod)) return;
+    const info = makePodInfo(pod);
+    if (!isTerminal(pod)) nominated(info, old);
     if (!ours(pod) || isTerminal(pod)) {
       queue.delete(key);
       return;
     }
     if (old !== undefined && !changed(old, pod)) return;
-    const info = makePodInfo(pod);
     if (old === undefined) queue.add(info);
     else queue.update(info, podUpdateEvent("TargetPod", old, pod));
     wake();
+  }
+
+  /** Follows what the api-server shows; a nomination that it does not show yet stays. */
+  function nominated(info: PodInfo, old: Pod | undefined): void {
+    const node = info.pod.status?.nominatedNodeName ?? "";
+    const before = old?.status?.nominatedNodeName ?? "";
+    if (node !== "") nominations.add(info, node);
+    else if (before === "") nominations.refresh(info);
+    else if (nominations.nodeOf(info.key) === before) nominations.remove(info.key);
+    if (before !== "" && node !== before) leftNomination(old!);
+  }
+
+  /** The room that was kept for a pod is free for those that are not more important. */
+  function leftNomination(pod: Pod): void {
+    const priority = pod.spec?.priority ?? 0;
+    const event = { resource: "AssignedPod" as const, actions: only("Delete"), oldPod: pod };
+    if (queue.moveOn(event, (other) => other.priority <= priority && other.key !== podKey(pod)) > 0) wake();
   }
 
   informer.addHandler({
@@ -99,10 +121,19 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
   function gone(pod: Pod): void {
     const key = podKey(pod);
     const counted = snapshot.nodeOfPod(key) !== undefined;
+    const waited = permitted.get(pod.metadata?.uid ?? "");
+    const wasNominated = nominations.nodeOf(key) !== undefined;
     snapshot.removePod(key);
+    nominations.remove(key);
     queue.delete(key);
+    waited?.reject("", "the pod was deleted");
     if (counted) left(pod);
+    else if (wasNominated) leftNomination(pod);
   }
+}
+
+function sameNomination(old: Pod, pod: Pod): boolean {
+  return (old.status?.nominatedNodeName ?? "") === (pod.status?.nominatedNodeName ?? "");
 }
 
 function podKey(pod: Pod): string {

@@ -1,4 +1,4 @@
-// The PodScheduled condition of a pod that could not be placed.
+// What a pod's status says where it could not be placed: the PodScheduled condition, and the node that it is nominated to.
 import { formatTime } from "@coxswain/apimachinery";
 import { PODS, type Pod, type PodCondition } from "@coxswain/api";
 import type { ResourceClient } from "@coxswain/client";
@@ -8,6 +8,8 @@ export interface Unplaced {
   readonly reason: "Unschedulable" | "SchedulerError";
   readonly message: string;
   readonly nowMs: number;
+  /** "" takes a nomination back; absent: it stays as it is. */
+  readonly nominated?: string;
 }
 
 /** The condition to write; undefined where the pod has it already. */
@@ -27,16 +29,28 @@ export function planCondition(unplaced: Unplaced): PodCondition | undefined {
   return condition;
 }
 
+/** The status to merge; undefined where the pod has it already. */
+export function planStatus(unplaced: Unplaced): Record<string, unknown> | undefined {
+  const { pod, nominated } = unplaced;
+  const condition = planCondition(unplaced);
+  const renominated = nominated !== undefined && nominated !== (pod.status?.nominatedNodeName ?? "");
+  if (condition === undefined && !renominated) return undefined;
+  return {
+    ...(condition === undefined ? {} : { conditions: [condition] }),
+    ...(renominated ? { nominatedNodeName: nominated === "" ? null : nominated } : {}),
+  };
+}
+
 /** Rejects as the client does. */
 export async function patchUnschedulable(unplaced: Unplaced & { client: ResourceClient }): Promise<void> {
-  const condition = planCondition(unplaced);
-  if (condition === undefined) return;
+  const status = planStatus(unplaced);
+  if (status === undefined) return;
   const { namespace, name } = unplaced.pod.metadata ?? {};
   await unplaced.client.patch<Pod>(
     PODS,
     { ...(namespace === undefined ? {} : { namespace }), name: name ?? "" },
     "application/strategic-merge-patch+json",
-    { status: { conditions: [condition] } },
+    { status },
     { subresource: "status" },
   );
 }

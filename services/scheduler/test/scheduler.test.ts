@@ -167,7 +167,7 @@ describe("scheduler", () => {
       name: "Custom",
       reserve: () => void calls.push("reserve"),
       unreserve: () => void calls.push("unreserve"),
-      permit: async () => void calls.push("permit"),
+      permit: () => void calls.push("permit"),
       preBind: async () => (refusals-- > 0 ? ({ code: "Unschedulable", reasons: ["not yet"] } as const) : undefined),
       postBind: () => void calls.push("postBind"),
     };
@@ -176,6 +176,12 @@ describe("scheduler", () => {
     scheduler("s1", {
       profiles: [{ schedulerName: "default-scheduler", plugins: [...DEFAULT_PLUGINS, { plugin, weight: 0 }] }],
     });
+    // What a plugin turned down waits for an event.
+    for (const name of ["n2", "n3"]) {
+      await env.advance(5000);
+      expect(placed()["a"]).toBeUndefined();
+      cluster.seed(NODES, node(name, "1m"));
+    }
     expect(await env.runUntil(() => placed()["a"] === "n1", 60_000)).toBe(true);
     await env.advance(1000);
     const refused = ["reserve", "permit", "unreserve"];

@@ -34,6 +34,8 @@ export function applyBinding(old: CachedObject, binding: Binding, nowMs: number)
 
 function setScheduled(pod: Pod, nowMs: number): void {
   const status = (pod.status ??= {});
+  // The wish has come true; to keep it would tell readers of a pod that still waits.
+  delete status.nominatedNodeName;
   const others = (status.conditions ?? []).filter((condition) => condition.type !== "PodScheduled");
   const scheduled = {
     type: "PodScheduled",

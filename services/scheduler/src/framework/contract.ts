@@ -4,6 +4,7 @@
 // A plugin is an object with a name and the methods of the extension points that it takes part in. Filter, Score and
 // everything before Reserve run synchronously and must only read. Filter gets a range of rows and rejects those that do
 // not fit; rows that an earlier plugin rejected must be left alone (`column.open(row)`). Score writes one number a row.
+import type { Random } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import type { EventRegistration } from "../queue/cluster-event.ts";
@@ -39,6 +40,8 @@ export interface VerdictColumn {
 
 export interface Plugin {
   readonly name: string;
+  /** Filter reads nothing of the pods on a node: a dry run asks once a node. */
+  readonly ignoresPods?: boolean;
   /** PreEnqueue: a reason keeps the pod out of the active queue. */
   preEnqueue?(info: PodInfo): string | undefined;
   /** QueueSort: negative where `a` goes first. One plugin of a profile has it. */
@@ -51,8 +54,8 @@ export interface Plugin {
   follow?(cycle: CycleState, row: number, other: PodInfo, sign: 1 | -1): void;
   /** Rows `from` to `to`, exclusive. */
   filter?(cycle: CycleState, column: VerdictColumn, from: number, to: number): void;
-  /** Runs when no node fits; a message is appended to the pod's, and may name a node that will fit. */
-  postFilter?(cycle: CycleState, verdicts: NodeVerdicts): { readonly message: string; readonly nominated?: string };
+  /** Runs when no node fits. The first success ends it; else the messages of all plugins are appended to the pod's. */
+  postFilter?(cycle: CycleState, verdicts: NodeVerdicts, probe: Probe): PostFilterOutcome;
   /** "skip" leaves the plugin out of scoring. */
   preScore?(cycle: CycleState, rows: Int32Array, count: number): "skip" | undefined;
   /** Writes `scores[i]` for `rows[i]`; whole numbers. */
@@ -62,14 +65,44 @@ export interface Plugin {
   /** A rejection undoes the reservations made so far. */
   reserve?(cycle: CycleState, node: string): Rejection | undefined;
   unreserve?(cycle: CycleState, node: string): void;
-  /** May take its time; aborts with `signal`. */
-  permit?(cycle: CycleState, node: string, signal: AbortSignal): Promise<Rejection | undefined>;
+  /** Undefined lets the pod go on. A pod that has to wait keeps its node meanwhile; see WaitingPods. */
+  permit?(cycle: CycleState, node: string): Rejection | PermitWait | undefined;
+  /** "skip": PreBind has nothing to do for this pod, which may then be bound in a batch with others. */
+  preBindPreFlight?(cycle: CycleState, node: string): "skip" | undefined;
   preBind?(cycle: CycleState, node: string, signal: AbortSignal): Promise<Rejection | undefined>;
   /** Binds the pod itself; where no plugin has it, the scheduler binds in batches. */
   bind?(cycle: CycleState, node: string, signal: AbortSignal): Promise<"bound" | "skip" | Rejection>;
   postBind?(cycle: CycleState, node: string): void;
-  /** The events that may make a pod schedulable that this plugin rejected. */
+  /** The events that may make a pod schedulable that this plugin rejected; absent: each may. */
   events?(): readonly EventRegistration[];
+}
+
+/** The pod waits until somebody lets it go (`WaitingPod.allow`), or is turned away after the time. */
+export interface PermitWait {
+  readonly code: "Wait";
+  readonly timeoutMs: number;
+}
+
+/** Lets PostFilter try things out. What is taken off or put on must be undone before it returns. */
+export interface Probe {
+  readonly random: Random;
+  /**
+   * Why the pod does not fit on a row as the snapshot is now, with the pods that are nominated to it; undefined where it
+   * fits. `again`: only pods have changed since the last question about this row.
+   */
+  fits(row: number, again: boolean): Rejection | undefined;
+  take(row: number, other: PodInfo): void;
+  put(row: number, other: PodInfo): void;
+}
+
+export interface PostFilterOutcome {
+  /** Unresolvable: no other plugin is asked. */
+  readonly code: "Success" | "Unschedulable" | "UnschedulableAndUnresolvable";
+  readonly message: string;
+  /** The node where the pod will fit; "" takes an earlier nomination back; absent: it stays as it is. */
+  readonly nominated?: string;
+  /** Who has to leave that node. */
+  readonly victims?: readonly PodInfo[];
 }
 
 export interface QueueOrder {

@@ -5,6 +5,7 @@ import type { PodInfo } from "../pod-info.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { MAX_NODE_SCORE, type CycleState, type Plugin, type Profile, type Rejection } from "./contract.ts";
 import { fitMessage, NO_NODES_AVAILABLE, preFilterMessage } from "./fit-error.ts";
+import { RowProbe } from "./row-probe.ts";
 import { Verdicts } from "./verdicts.ts";
 
 export interface ScheduleOptions {
@@ -20,6 +21,9 @@ export type SchedulePlan =
       readonly message: string;
       readonly plugins: ReadonlySet<string>;
       readonly cycle: CycleState;
+      /** The node where the pod will fit once `victims` have left; "" takes a nomination back; absent: it stays. */
+      readonly nominated?: string;
+      readonly victims: readonly PodInfo[];
     };
 
 /** Fewer nodes than this are always all looked at. */
@@ -34,8 +38,19 @@ export function nodesToFind(nodes: number, percentage: number): number {
   return Math.max(MIN_FEASIBLE_NODES, Math.trunc((nodes * adaptive) / 100));
 }
 
+interface PreFilterRejection {
+  readonly plugin: string;
+  readonly rejection: Rejection;
+}
+
+interface PostFiltered {
+  readonly message: string;
+  readonly nominated?: string;
+  readonly victims: readonly PodInfo[];
+}
+
 interface PreFiltered {
-  readonly rejection?: { readonly plugin: string; readonly rejection: Rejection };
+  readonly rejection?: PreFilterRejection;
   readonly nodeNames?: ReadonlySet<string>;
   /** The plugins that narrowed `nodeNames`. */
   readonly narrowedBy: readonly string[];
@@ -76,14 +91,19 @@ export class Framework {
   planSchedule(info: PodInfo, snapshot: ClusterSnapshot, options: ScheduleOptions): SchedulePlan {
     const cycle: CycleState = { info, snapshot, state: new Map() };
     if (snapshot.size === 0) {
-      return { kind: "unschedulable", message: NO_NODES_AVAILABLE, plugins: new Set(), cycle };
+      return { kind: "unschedulable", message: NO_NODES_AVAILABLE, plugins: new Set(), cycle, victims: [] };
     }
     const skipped = new Set<string>();
     const pre = this.runPreFilter(cycle, skipped);
-    if (pre.rejection !== undefined) return this.#rejectedByPreFilter(cycle, pre.rejection);
+    const probe = new RowProbe(cycle, this.#plugins, skipped, options.random);
+    if (pre.rejection !== undefined) return this.#rejectedByPreFilter(cycle, pre.rejection, probe);
+    const nominated = nominatedRow(cycle, pre);
+    if (nominated >= 0 && probe.fits(nominated, false) === undefined) {
+      return { kind: "node", node: snapshot.names[nominated]!, cycle, feasible: 1 };
+    }
     const wanted = nodesToFind(snapshot.size, options.percentageOfNodesToScore);
-    const feasible = this.#findFeasible(cycle, pre, skipped, wanted);
-    if (feasible === 0) return this.#unschedulable(cycle);
+    const feasible = this.#findFeasible(cycle, pre, skipped, wanted, probe);
+    if (feasible === 0) return this.#unschedulable(cycle, probe);
     if (feasible === 1) {
       return { kind: "node", node: snapshot.names[this.#feasible[0]!]!, cycle, feasible };
     }
@@ -111,8 +131,15 @@ export class Framework {
   }
 
   /** Filters from where the last decision stopped, until enough nodes fit; fills #feasible and returns how many. */
-  #findFeasible(cycle: CycleState, pre: PreFiltered, skipped: ReadonlySet<string>, wanted: number): number {
+  #findFeasible(
+    cycle: CycleState,
+    pre: PreFiltered,
+    skipped: ReadonlySet<string>,
+    wanted: number,
+    probe: RowProbe,
+  ): number {
     const total = cycle.snapshot.size;
+    const nominated = cycle.snapshot.nominated.values;
     this.#verdicts.reset(total);
     this.#reserveScratch(total);
     if (pre.nodeNames !== undefined) this.#narrow(cycle, pre.nodeNames, pre.narrowedBy);
@@ -126,6 +153,7 @@ export class Framework {
       looked += to - from;
       for (let row = from; row < to; row++) {
         if (!this.#verdicts.open(row)) continue;
+        if (nominated[row] !== 0 && this.#takenByNominated(row, probe)) continue;
         if (found === wanted) {
           looked -= to - row;
           break;
@@ -135,6 +163,14 @@ export class Framework {
     }
     this.#nextStart = (start + looked) % total;
     return found;
+  }
+
+  #takenByNominated(row: number, probe: RowProbe): boolean {
+    const rejection = probe.withNominated(row);
+    if (rejection === undefined) return false;
+    this.#verdicts.plugin = probe.plugin;
+    this.#verdicts.reject(row, rejection);
+    return true;
   }
 
   filterRange(cycle: CycleState, verdicts: Verdicts, skipped: ReadonlySet<string>, from: number, to: number): void {
@@ -198,29 +234,50 @@ export class Framework {
     }
   }
 
-  #rejectedByPreFilter(cycle: CycleState, by: { plugin: string; rejection: Rejection }): SchedulePlan {
+  #rejectedByPreFilter(cycle: CycleState, by: PreFilterRejection, probe: RowProbe): SchedulePlan {
     this.#verdicts.reset(cycle.snapshot.size);
     this.#verdicts.plugin = this.#plugins.findIndex((plugin) => plugin.name === by.plugin);
-    for (let row = 0; row < cycle.snapshot.size; row++) this.#verdicts.reject(row, by.rejection);
-    const message = preFilterMessage(cycle.snapshot.size, by.rejection, this.#postFilter(cycle));
-    return { kind: "unschedulable", message, plugins: new Set([by.plugin]), cycle };
-  }
-
-  #unschedulable(cycle: CycleState): SchedulePlan {
-    const plugins = new Set<string>();
-    for (let row = 0; row < cycle.snapshot.size; row++) plugins.add(this.#verdicts.pluginOf(row));
+    // What PreFilter computes is not there: nobody can try out whether the pod would fit without others.
+    const rejection: Rejection = { ...by.rejection, code: "UnschedulableAndUnresolvable" };
+    for (let row = 0; row < cycle.snapshot.size; row++) this.#verdicts.reject(row, rejection);
+    const plugins = new Set([by.plugin]);
+    const { message, ...rest } = this.#postFilter(cycle, probe);
     return {
       kind: "unschedulable",
-      message: fitMessage(this.#verdicts, this.#postFilter(cycle)),
+      message: preFilterMessage(cycle.snapshot.size, by.rejection, message),
       plugins,
       cycle,
+      ...rest,
     };
   }
 
-  #postFilter(cycle: CycleState): string {
-    const messages = this.#plugins.flatMap((plugin) => plugin.postFilter?.(cycle, this.#verdicts).message ?? []);
-    return messages.join(", ");
+  #unschedulable(cycle: CycleState, probe: RowProbe): SchedulePlan {
+    const plugins = this.#verdicts.plugins();
+    const { message, ...rest } = this.#postFilter(cycle, probe);
+    return { kind: "unschedulable", message: fitMessage(this.#verdicts, message), plugins, cycle, ...rest };
   }
+
+  #postFilter(cycle: CycleState, probe: RowProbe): PostFiltered {
+    const messages: string[] = [];
+    let nominated: { nominated?: string } = {};
+    for (const plugin of this.#plugins) {
+      const outcome = plugin.postFilter?.(cycle, this.#verdicts, probe);
+      if (outcome === undefined) continue;
+      if (outcome.nominated !== undefined) nominated = { nominated: outcome.nominated };
+      if (outcome.code === "Success") return { message: "", ...nominated, victims: outcome.victims ?? [] };
+      if (outcome.code === "UnschedulableAndUnresolvable")
+        return { message: outcome.message, ...nominated, victims: [] };
+      messages.push(outcome.message);
+    }
+    return { message: messages.join(", "), ...nominated, victims: [] };
+  }
+}
+
+/** The row that the pod is nominated to, -1 where there is none that PreFilter left. */
+function nominatedRow({ info, snapshot }: CycleState, pre: PreFiltered): number {
+  const node = snapshot.nominations.nodeOf(info.key);
+  if (node === undefined || pre.nodeNames?.has(node) === false) return -1;
+  return snapshot.rowOf(node);
 }
 
 /** Scales scores so that the largest is 100; `reverse` turns them round, so that the smallest raw score wins. */

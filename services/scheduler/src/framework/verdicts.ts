@@ -40,4 +40,25 @@ export class Verdicts implements VerdictColumn, NodeVerdicts {
   pluginOf(row: number): string {
     return this.#names[this.#plugins[row]! - 1] ?? "";
   }
+
+  /** Names of the plugins that rejected any row. */
+  plugins(): Set<string> {
+    const seen = new Uint8Array(this.#names.length + 1);
+    for (let row = 0; row < this.rows; row++) seen[this.#plugins[row]!] = 1;
+    return new Set(this.#names.filter((_, at) => seen[at + 1] === 1));
+  }
+}
+
+/** The verdict on a single row; tells no rows apart. */
+export class RowVerdict implements VerdictColumn {
+  /** Index of the plugin that runs now. */
+  plugin = 0;
+  rejection: Rejection | undefined;
+
+  open(): boolean {
+    return this.rejection === undefined;
+  }
+  reject(_row: number, rejection: Rejection): void {
+    this.rejection = rejection;
+  }
 }

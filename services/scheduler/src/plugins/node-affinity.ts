@@ -28,6 +28,7 @@ function namedNodes(pod: Pod): Set<string> | undefined {
 
 export const nodeAffinity: Plugin = {
   name: NAME,
+  ignoresPods: true,
   preFilter(cycle): PreFilterOutcome {
     const required = compileRequired(cycle.info.pod, cycle.snapshot);
     if (required === undefined) return { kind: "skip" };

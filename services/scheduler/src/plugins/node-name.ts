@@ -8,6 +8,7 @@ const REJECTION: Rejection = {
 
 export const nodeName: Plugin = {
   name: "NodeName",
+  ignoresPods: true,
   filter(cycle, column, from, to) {
     const wanted = cycle.info.pod.spec?.nodeName;
     if (!wanted) return;

@@ -8,6 +8,7 @@ const CORDON: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSche
 
 export const nodeUnschedulable: Plugin = {
   name: "NodeUnschedulable",
+  ignoresPods: true,
   filter(cycle, column, from, to) {
     const cordoned = cycle.snapshot.unschedulable.values;
     let tolerated: boolean | undefined;

@@ -38,6 +38,7 @@ function intolerablePreferences(cycle: CycleState): (row: number) => number {
 
 export const taintToleration: Plugin = {
   name: "TaintToleration",
+  ignoresPods: true,
   filter(cycle, column, from, to) {
     const tolerations = cycle.info.pod.spec?.tolerations ?? [];
     const rejected = perTaintSet(cycle, (taints) =>

@@ -40,5 +40,5 @@ export const dynamicResources: Plugin = {
   ...refusal("DynamicResources", (pod) =>
     (pod.spec?.resourceClaims ?? []).length > 0 ? "spec.resourceClaims" : undefined,
   ),
-  postFilter: () => ({ message: "no new claims to deallocate" }),
+  postFilter: () => ({ code: "Unschedulable", message: "no new claims to deallocate" }),
 };

@@ -1,12 +1,15 @@
 // The pods that wait for a node. Guarantees:
 // - A pod is in one place: active (to be tried next, best first), backoff (tried, waits 1 s doubling to 10 s),
 //   unschedulable (waits for an event that may help, or five minutes), gated, or in flight.
+// - Where nothing else is to be done, pods that wait for the end of their backoff are tried early; those that failed by an
+//   error are not.
 // - An event that happens while a pod is in flight counts when it comes back: it is not lost between decision and return.
 // Pure but for the clock that is passed in.
 import type { Clock } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
 import type { QueueOrder } from "../framework/contract.ts";
 import { mayHelp, type ClusterEvent, type EventRegistration } from "./cluster-event.ts";
+import { EventLog } from "./event-log.ts";
 import { KeyedHeap } from "./heap.ts";
 
 export type QueueName = "active" | "backoff" | "unschedulable" | "gated";
@@ -16,6 +19,11 @@ export interface QueuedPod extends QueueOrder {
   addedMs: number;
   readonly order: number;
   attempts: number;
+  /** Attempts that found no node, and attempts in a row that failed by an error: the length of the backoff. */
+  misses: number;
+  errors: number;
+  /** The PreEnqueue plugin that holds it back. */
+  gatedBy: string | undefined;
   /** Of the last return to the queue, ms. */
   returnedMs: number;
   backoffUntilMs: number;
@@ -26,9 +34,10 @@ export interface QueuedPod extends QueueOrder {
 export interface QueueOptions {
   readonly clock: Clock;
   readonly less: (a: QueueOrder, b: QueueOrder) => number;
-  /** Why a pod must not be tried now; undefined lets it in. */
+  /** The plugin that says that a pod must not be tried now; undefined lets it in. */
   readonly heldBack: (info: PodInfo) => string | undefined;
-  readonly registrations: (plugin: string) => readonly EventRegistration[];
+  /** Undefined for a plugin that says nothing about events: each may help. */
+  readonly registrations: (plugin: string) => readonly EventRegistration[] | undefined;
   readonly initialBackoffMs?: number;
   readonly maxBackoffMs?: number;
   readonly maxUnschedulableMs?: number;
@@ -39,18 +48,20 @@ export class SchedulingQueue {
   readonly #pods = new Map<string, QueuedPod>();
   readonly #active: KeyedHeap<QueuedPod>;
   readonly #backoff: KeyedHeap<QueuedPod>;
+  /** Backoff after errors. */
+  readonly #errors: KeyedHeap<QueuedPod>;
   readonly #unschedulable = new Set<QueuedPod>();
-  /** Events that came while a pod was in flight. */
-  readonly #inFlight = new Map<string, ClusterEvent[]>();
+  readonly #gated = new Set<QueuedPod>();
+  readonly #log = new EventLog();
   #order = 0;
 
   constructor(options: QueueOptions) {
     this.#options = options;
     this.#active = new KeyedHeap<QueuedPod>((pod) => pod.info.key, options.less);
-    this.#backoff = new KeyedHeap<QueuedPod>(
-      (pod) => pod.info.key,
-      (a, b) => a.backoffUntilMs - b.backoffUntilMs || a.order - b.order,
-    );
+    const sooner = (a: QueuedPod, b: QueuedPod): number =>
+      a.backoffUntilMs - b.backoffUntilMs || options.less(a, b) || a.order - b.order;
+    this.#backoff = new KeyedHeap<QueuedPod>((pod) => pod.info.key, sooner);
+    this.#errors = new KeyedHeap<QueuedPod>((pod) => pod.info.key, sooner);
   }
 
   get activeCount(): number {
@@ -63,12 +74,11 @@ export class SchedulingQueue {
     return [...this.#pods.values()].toSorted((a, b) => this.#options.less(a, b));
   }
   counts(): Record<QueueName, number> {
-    const gated = [...this.#pods.values()].filter((pod) => pod.queue === "gated").length;
     return {
       active: this.#active.size,
-      backoff: this.#backoff.size,
+      backoff: this.#backoff.size + this.#errors.size,
       unschedulable: this.#unschedulable.size,
-      gated,
+      gated: this.#gated.size,
     };
   }
 
@@ -84,6 +94,9 @@ export class SchedulingQueue {
       addedMs: now,
       order: this.#order++,
       attempts: 0,
+      misses: 0,
+      errors: 0,
+      gatedBy: undefined,
       returnedMs: now,
       backoffUntilMs: 0,
       unschedulablePlugins: new Set(),
@@ -99,14 +112,15 @@ export class SchedulingQueue {
     if (pod === undefined) return this.add(info);
     if (pod.queue === "in-flight") {
       pod.info = info;
-      this.#inFlight.get(info.key)!.push(event);
+      this.#log.note(event, info.key);
       return;
     }
     const from = pod.queue;
+    const wasError = this.#errors.has(info.key);
     this.#leave(pod);
     pod.info = info;
-    const helps = from !== "unschedulable" || this.#helped(pod, [event]);
-    this.#put(pod, helps && from !== "backoff" ? "active" : from);
+    if (from === "unschedulable" && this.#helped(pod, [event])) this.#requeue(pod);
+    else this.#put(pod, from === "gated" ? "active" : from, wasError);
   }
 
   delete(key: string): void {
@@ -114,80 +128,114 @@ export class SchedulingQueue {
     if (pod === undefined) return;
     this.#leave(pod);
     this.#pods.delete(key);
-    this.#inFlight.delete(key);
+    this.#log.land(key);
   }
 
   /** The best active pod, now in flight. */
   pop(): QueuedPod | undefined {
     this.flush();
-    const pod = this.#active.pop();
+    const pod = this.#active.pop() ?? this.#early();
     if (pod === undefined) return undefined;
     pod.queue = "in-flight";
     pod.attempts++;
-    this.#inFlight.set(pod.info.key, []);
+    this.#log.leave(pod.info.key);
     return pod;
   }
 
   /** A pod in flight found no node: `plugins` turned it down. */
   returnUnschedulable(key: string, plugins: ReadonlySet<string>): void {
-    const pod = this.#landing(key);
-    if (pod === undefined) return;
-    const { pod: queued, events } = pod;
-    queued.unschedulablePlugins = plugins;
-    this.#setBackoff(queued);
-    this.#put(queued, this.#helped(queued, events) ? "backoff" : "unschedulable");
+    const landed = this.#landing(key);
+    if (landed === undefined) return;
+    const { pod, events } = landed;
+    pod.unschedulablePlugins = plugins;
+    pod.misses++;
+    pod.errors = 0;
+    this.#setBackoff(pod, pod.misses);
+    this.#put(pod, this.#helped(pod, events) ? "backoff" : "unschedulable");
   }
 
   /** A pod in flight failed for a reason that is not its own; it is tried again after its backoff. */
   returnFailed(key: string): void {
-    const pod = this.#landing(key);
-    if (pod === undefined) return;
-    pod.pod.unschedulablePlugins = new Set();
-    this.#setBackoff(pod.pod);
-    this.#put(pod.pod, "backoff");
+    const landed = this.#landing(key);
+    if (landed === undefined) return;
+    const { pod } = landed;
+    pod.unschedulablePlugins = new Set();
+    pod.errors++;
+    this.#setBackoff(pod, pod.errors);
+    this.#put(pod, "backoff", true);
   }
 
-  /** Something happened: pods that it may help leave the unschedulable pool. */
-  moveOn(event: ClusterEvent): number {
+  /** Something happened: pods that it may help leave the unschedulable pool, of those that `only` lets. */
+  moveOn(event: ClusterEvent, only?: (info: PodInfo) => boolean): number {
     let moved = 0;
     for (const pod of this.#unschedulable) {
-      if (!this.#helped(pod, [event])) continue;
+      if (only?.(pod.info) === false || !this.#helped(pod, [event])) continue;
       this.#leave(pod);
-      this.#put(pod, pod.backoffUntilMs > this.#options.clock.now() ? "backoff" : "active");
+      this.#requeue(pod);
       moved++;
     }
-    for (const events of this.#inFlight.values()) events.push(event);
+    for (const pod of this.#gated) {
+      const registrations = this.#options.registrations(pod.gatedBy ?? "");
+      if (registrations !== undefined && !mayHelp(registrations, pod.info, event)) continue;
+      if (this.#options.heldBack(pod.info) !== undefined) continue;
+      this.#leave(pod);
+      this.#requeue(pod);
+      moved++;
+    }
+    this.#log.note(event);
     return moved;
   }
 
   /** Moves what has waited long enough; pop does it too. */
   flush(): void {
     const now = this.#options.clock.now();
-    for (let pod = this.#backoff.peek(); pod !== undefined && pod.backoffUntilMs <= now; pod = this.#backoff.peek()) {
-      this.#leave(pod);
-      this.#put(pod, "active");
+    for (const heap of [this.#backoff, this.#errors]) {
+      for (let pod = heap.peek(); pod !== undefined && pod.backoffUntilMs <= now; pod = heap.peek()) {
+        this.#leave(pod);
+        this.#put(pod, "active");
+      }
     }
     const limit = this.#options.maxUnschedulableMs ?? 300_000;
     for (const pod of this.#unschedulable) {
       if (now - pod.returnedMs < limit) continue;
       this.#leave(pod);
-      this.#put(pod, "active");
+      this.#requeue(pod);
     }
   }
 
   /** When `flush` has something to do next, ms since the epoch. */
   nextFlushMs(): number | undefined {
-    let next = this.#backoff.peek()?.backoffUntilMs ?? Number.POSITIVE_INFINITY;
+    const until = (heap: KeyedHeap<QueuedPod>): number => heap.peek()?.backoffUntilMs ?? Number.POSITIVE_INFINITY;
+    let next = Math.min(until(this.#backoff), until(this.#errors));
     const limit = this.#options.maxUnschedulableMs ?? 300_000;
     for (const pod of this.#unschedulable) next = Math.min(next, pod.returnedMs + limit);
     return Number.isFinite(next) ? next : undefined;
   }
 
+  /** With nothing active, the pod whose backoff ends next. */
+  #early(): QueuedPod | undefined {
+    for (let pod = this.#backoff.pop(); pod !== undefined; pod = this.#backoff.pop()) {
+      if (this.#options.heldBack(pod.info) === undefined) return pod;
+      this.#put(pod, "active");
+    }
+    return undefined;
+  }
+
+  /** To the active queue, or to the backoff queue where that has not ended. */
+  #requeue(pod: QueuedPod): void {
+    this.#put(pod, pod.backoffUntilMs > this.#options.clock.now() ? "backoff" : "active");
+  }
+
   #helped(pod: QueuedPod, events: readonly ClusterEvent[]): boolean {
+    if (events.length === 0) return false;
+    const helps = (plugin: string, event: ClusterEvent): boolean => {
+      const registrations = this.#options.registrations(plugin);
+      return registrations === undefined || mayHelp(registrations, pod.info, event);
+    };
     return events.some(
       (event) =>
         event.resource === "WildCard" ||
-        [...pod.unschedulablePlugins].some((plugin) => mayHelp(this.#options.registrations(plugin), pod.info, event)) ||
+        [...pod.unschedulablePlugins].some((plugin) => helps(plugin, event)) ||
         // Rejected by no plugin: there were no nodes at all.
         (pod.unschedulablePlugins.size === 0 && event.resource === "Node"),
     );
@@ -195,30 +243,34 @@ export class SchedulingQueue {
 
   #landing(key: string): { pod: QueuedPod; events: ClusterEvent[] } | undefined {
     const pod = this.#pods.get(key);
-    const events = this.#inFlight.get(key);
-    this.#inFlight.delete(key);
+    const events = this.#log.land(key);
     if (pod === undefined || events === undefined || pod.queue !== "in-flight") return undefined;
     pod.returnedMs = this.#options.clock.now();
+    // Who comes back stands behind those that have come meanwhile.
+    pod.addedMs = pod.returnedMs;
     return { pod, events };
   }
 
-  #setBackoff(pod: QueuedPod): void {
+  #setBackoff(pod: QueuedPod, failures: number): void {
     const initial = this.#options.initialBackoffMs ?? 1000;
     const max = this.#options.maxBackoffMs ?? 10_000;
-    pod.backoffUntilMs = pod.returnedMs + Math.min(max, initial * 2 ** Math.min(30, Math.max(0, pod.attempts - 1)));
+    pod.backoffUntilMs = pod.returnedMs + Math.min(max, initial * 2 ** Math.min(30, Math.max(0, failures - 1)));
   }
 
-  #put(pod: QueuedPod, to: QueueName): void {
-    const held = to === "active" || to === "gated" ? this.#options.heldBack(pod.info) : undefined;
-    pod.queue = held !== undefined ? "gated" : to === "gated" ? "active" : to;
+  #put(pod: QueuedPod, to: QueueName, afterError = false): void {
+    pod.gatedBy = to === "active" || to === "gated" ? this.#options.heldBack(pod.info) : undefined;
+    pod.queue = pod.gatedBy !== undefined ? "gated" : to === "gated" ? "active" : to;
     if (pod.queue === "active") this.#active.push(pod);
-    else if (pod.queue === "backoff") this.#backoff.push(pod);
+    else if (pod.queue === "backoff") (afterError ? this.#errors : this.#backoff).push(pod);
     else if (pod.queue === "unschedulable") this.#unschedulable.add(pod);
+    else this.#gated.add(pod);
   }
 
   #leave(pod: QueuedPod): void {
     this.#active.delete(pod.info.key);
     this.#backoff.delete(pod.info.key);
+    this.#errors.delete(pod.info.key);
     this.#unschedulable.delete(pod);
+    this.#gated.delete(pod);
   }
 }

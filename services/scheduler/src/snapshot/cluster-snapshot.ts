@@ -6,6 +6,7 @@ import type { Node, Pod, PodDisruptionBudget, Taint } from "@coxswain/api";
 import { isTerminal, makePodInfo, parseAmount, type PodInfo } from "../pod-info.ts";
 import { FloatColumn, IntColumn } from "./columns.ts";
 import { Interner } from "./interner.ts";
+import { Nominations } from "./nominations.ts";
 import { PodCounters, type PodCounter, type Selection } from "./pod-counters.ts";
 import { TermCounters } from "./term-counters.ts";
 import { Workloads } from "./workloads.ts";
@@ -41,6 +42,8 @@ export class ClusterSnapshot {
   readonly unschedulable: IntColumn;
   /** Which list of taints the node has: an index for `taintSet`. */
   readonly taintSets: IntColumn;
+  /** How many pods are nominated to the node. */
+  readonly nominated: IntColumn;
   readonly nodes: Node[] = [];
   readonly names: string[] = [];
   /** Label values, topology domains and names share one table. */
@@ -50,6 +53,7 @@ export class ClusterSnapshot {
   /** The affinity terms of the pods that are placed. */
   readonly terms: TermCounters;
   readonly workloads = new Workloads();
+  readonly nominations = new Nominations((node) => this.#countNominated(node));
   /** By "namespace/name". */
   readonly budgets = new Map<string, PodDisruptionBudget>();
 
@@ -76,6 +80,7 @@ export class ClusterSnapshot {
     this.nonZeroMemory = new FloatColumn(FIRST_CAPACITY);
     this.unschedulable = new IntColumn(FIRST_CAPACITY);
     this.taintSets = new IntColumn(FIRST_CAPACITY);
+    this.nominated = new IntColumn(FIRST_CAPACITY);
     this.#capacityColumns = [
       this.allowedPods,
       this.podCount,
@@ -83,6 +88,7 @@ export class ClusterSnapshot {
       this.nonZeroMemory,
       this.unschedulable,
       this.taintSets,
+      this.nominated,
     ];
     this.#counters = new PodCounters(() => this.pods);
     this.terms = new TermCounters((key) => this.topology(key), this.namespaceLabels);
@@ -158,6 +164,7 @@ export class ClusterSnapshot {
       this.names.push(name);
       this.pods.push(new Map());
       this.#fillRow(row, node);
+      this.#countNominated(name);
       for (const key of this.#waiting.get(name) ?? []) this.#count(row, this.#places.get(key)!.info, 1);
       this.#waiting.delete(name);
       return;
@@ -228,6 +235,11 @@ export class ClusterSnapshot {
   /** Counts a pod on a row, for a while: `take` must follow; or undoes a `take`. */
   put(row: number, info: PodInfo): void {
     this.#count(row, info, 1);
+  }
+
+  #countNominated(node: string): void {
+    const row = this.#rows.get(node);
+    if (row !== undefined) this.nominated.values[row] = this.nominations.countOn(node);
   }
 
   #place(info: PodInfo, node: string, assumed: boolean): void {
