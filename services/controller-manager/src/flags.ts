@@ -11,6 +11,10 @@ export interface Flags {
   readonly nodeMonitorGracePeriod: number;
   readonly nodeStartupGracePeriod: number;
   readonly nodeMonitorPeriod: number;
+  readonly nodeEvictionRate: number;
+  readonly secondaryNodeEvictionRate: number;
+  readonly unhealthyZoneThreshold: number;
+  readonly largeClusterSizeThreshold: number;
   readonly clusterCidr: string;
   readonly nodeCidrMaskSize?: number;
   readonly terminatedPodGcThreshold: number;
@@ -43,6 +47,12 @@ function threshold(text: string): number {
   return value;
 }
 
+function rate(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError("must be a number of at least 0");
+  return value;
+}
+
 function positive(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value <= 0) throw new InvalidArgumentError("must be a positive number");
@@ -56,6 +66,10 @@ export function addFlags(command: Command): void {
     .option("--node-monitor-grace-period <duration>", "how long a node may be silent", duration, 40_000)
     .option("--node-startup-grace-period <duration>", "how long a new node may be silent", duration, 60_000)
     .option("--node-monitor-period <duration>", "how often nodes are looked at", duration, 5_000)
+    .option("--node-eviction-rate <number>", "nodes given up in a second, a zone", rate, 0.1)
+    .option("--secondary-node-eviction-rate <number>", "the same in a large zone of bad health", rate, 0.01)
+    .option("--unhealthy-zone-threshold <share>", "the share of silent nodes that is bad health", rate, 0.55)
+    .option("--large-cluster-size-threshold <number>", "the nodes of a zone that is not large", threshold, 50)
     .option("--cluster-cidr <cidr>", "the addresses of all pods", "10.244.0.0/16")
     .option("--node-cidr-mask-size <bits>", "a node's share of them; fits the number of nodes where unset", maskSize)
     .option("--terminated-pod-gc-threshold <number>", "ended pods that are kept; 0 keeps all", threshold, 12_500)
@@ -74,6 +88,10 @@ export function optionsFrom(flags: Flags): ControllerManagerOptions {
     nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
     nodeStartupGracePeriodMs: flags.nodeStartupGracePeriod,
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
+    nodeEvictionRate: flags.nodeEvictionRate,
+    secondaryNodeEvictionRate: flags.secondaryNodeEvictionRate,
+    unhealthyZoneThreshold: flags.unhealthyZoneThreshold,
+    largeClusterSizeThreshold: flags.largeClusterSizeThreshold,
     clusterCidr: flags.clusterCidr,
     nodeCidrMaskSize: flags.nodeCidrMaskSize,
     terminatedPodGcThreshold: flags.terminatedPodGcThreshold,

@@ -3,7 +3,13 @@ import { LEASES, NODES, PODS, type Lease, type Node, type Pod } from "@coxswain/
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatRange, nodePrefix, parseRange, planPodCidr, type Range } from "../src/node-ipam/plan.ts";
-import { evictionIntervalMs, planEviction, planTaints } from "../src/node-lifecycle/plan.ts";
+import {
+  evictionIntervalMs,
+  healthOf,
+  isFullyDisrupted,
+  planEviction,
+  planTaints,
+} from "../src/node-lifecycle/plan.ts";
 import { planPodGc } from "../src/pod-gc/plan.ts";
 import { makeFixture, readyNode, type Fixture } from "./cluster-fixture.ts";
 
@@ -102,8 +108,67 @@ describe("node lifecycle", () => {
       other,
       { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule", timeAdded: "1970-01-01T00:00:00Z" },
     ]);
-    expect(evictionIntervalMs({ full: false, ready: 1, notReady: 3 })).toBeUndefined();
-    expect(evictionIntervalMs({ full: false, ready: 3, notReady: 1 })).toBe(10_000);
+  });
+
+  test.each([
+    ["a healthy zone", 3, 1, 10_000],
+    ["a zone of two silent nodes of two", 0, 2, 10_000],
+    ["a small zone of which most is silent", 1, 3, undefined],
+    ["a large zone of which most is silent", 20, 40, 100_000],
+    ["a zone that is silent as a whole, beside others", 0, 60, 10_000],
+    ["a zone below the threshold", 5, 6, 10_000],
+  ])("%s is given up at its rate", (_, ready, notReady, expected) => {
+    const rates = {
+      nodeEvictionRate: 0.1,
+      secondaryNodeEvictionRate: 0.01,
+      unhealthyZoneThreshold: 0.55,
+      largeClusterSizeThreshold: 50,
+    };
+    expect(evictionIntervalMs({ ready, notReady }, rates)).toBe(expected);
+    expect(
+      evictionIntervalMs({ ready, notReady }, { ...rates, nodeEvictionRate: 0, secondaryNodeEvictionRate: 0 }),
+    ).toBe(undefined);
+  });
+
+  test("nodes are counted by their zones", () => {
+    const labelled = (name: string, zone: string, ready: boolean): Node => {
+      const node = ready ? readyNode(name, 0) : { metadata: { name } };
+      return { ...node, metadata: { name, labels: { "topology.kubernetes.io/zone": zone } } };
+    };
+    const zones = healthOf([labelled("a", "x", true), labelled("b", "x", false), labelled("c", "y", false)]);
+    expect([...zones.values()]).toEqual([
+      { ready: 1, notReady: 1 },
+      { ready: 0, notReady: 1 },
+    ]);
+    expect(isFullyDisrupted(zones)).toBe(false);
+    expect(isFullyDisrupted(healthOf([labelled("c", "y", false)]))).toBe(true);
+    expect(isFullyDisrupted(new Map())).toBe(false);
+  });
+
+  test("one zone's nodes are given up beside another's", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    for (const [name, zone] of [
+      ["a1", "a"],
+      ["a2", "a"],
+      ["b1", "b"],
+      ["b2", "b"],
+      ["c1", "c"],
+    ] as const) {
+      const node = readyNode(name, fixture.env.clock.now());
+      fixture.cluster.seed(NODES, { ...node, metadata: { name, labels: { "topology.kubernetes.io/zone": zone } } });
+      heartbeat(fixture, name, () => name !== "c1");
+    }
+    fixture.start();
+    const givenUp = () =>
+      fixture.cluster
+        .objects<Node>(NODES)
+        .filter(({ spec }) => spec?.taints?.some(({ effect }) => effect === "NoExecute"))
+        .map(({ metadata }) => metadata?.name?.[0] ?? "")
+        .toSorted((a, b) => (a < b ? -1 : 1));
+    expect(await fixture.until(() => givenUp().length === 2)).toBe(true);
+    expect(givenUp()).toEqual(["a", "b"]);
+    expect(await fixture.until(() => givenUp().length === 4)).toBe(true);
   });
 
   test("the shortest toleration decides", () => {
@@ -125,6 +190,12 @@ describe("node lifecycle", () => {
     expect(planEviction(tolerating(undefined, undefined), node, 0)).toBeUndefined();
     expect(planEviction(tolerating(30, 5), node, 0)).toBe(15_000);
     expect(planEviction(tolerating(0, 5), node, 0)).toBe(0);
+    const late = tolerating(30, 5);
+    late.status = {
+      conditions: [{ type: "PodScheduled", status: "True", lastTransitionTime: "1970-01-01T00:01:00Z" }],
+    };
+    // Whoever comes to a node that was tainted long ago has its whole time.
+    expect(planEviction(late, node, 0)).toBe(65_000);
   });
 });
 
@@ -180,15 +251,54 @@ describe("node ipam", () => {
   });
 });
 
-test("pod gc finds what is left behind", () => {
-  const orphan = pod("orphan", "gone");
-  const fine = pod("fine", "n1");
-  const stuck: Pod = {
-    metadata: { name: "stuck", deletionTimestamp: "2026-01-01T00:00:00Z" },
-    spec: { containers: [] },
-  };
-  const ended: Pod = { ...pod("ended", "n1"), status: { phase: "Succeeded" } };
-  const plan = planPodGc([orphan, fine, stuck, ended], new Set(["n1"]), 0);
-  expect(plan).toEqual({ terminated: [], unscheduled: [stuck], orphaned: [orphan] });
-  expect(planPodGc([ended, { ...ended }], new Set(["n1"]), 1).terminated).toEqual([ended]);
+describe("pod gc", () => {
+  const ready = new Map([["n1", readyNode("n1", 0)]]);
+  test("finds what is left behind", () => {
+    const orphan = pod("orphan", "gone");
+    const fine = pod("fine", "n1");
+    const stuck: Pod = {
+      metadata: { name: "stuck", deletionTimestamp: "2026-01-01T00:00:00Z" },
+      spec: { containers: [] },
+    };
+    const ended: Pod = { ...pod("ended", "n1"), status: { phase: "Succeeded" } };
+    const plan = planPodGc([orphan, fine, stuck, ended], ready, 0);
+    expect(plan).toEqual({ terminated: [], unscheduled: [stuck], outOfService: [], orphaned: [orphan] });
+    expect(planPodGc([ended, { ...ended }], ready, 1).terminated).toEqual([ended]);
+  });
+
+  test("lets evicted pods go before others, and old ones before new ones", () => {
+    const made = (name: string, at: string, reason?: string): Pod => ({
+      metadata: { name, creationTimestamp: at },
+      spec: { nodeName: "n1", containers: [] },
+      status: { phase: "Failed", ...(reason === undefined ? {} : { reason }) },
+    });
+    const pods = [
+      made("new", "2026-01-03T00:00:00Z"),
+      made("old", "2026-01-01T00:00:00Z"),
+      made("evicted", "2026-01-04T00:00:00Z", "Evicted"),
+    ];
+    expect(planPodGc(pods, ready, 1).terminated.map(({ metadata }) => metadata?.name)).toEqual(["evicted", "old"]);
+  });
+
+  test("takes pods that cannot end from nodes that are out of service", async () => {
+    const going: Pod = {
+      ...pod("going", "n1"),
+      metadata: { name: "going", deletionTimestamp: "2026-01-01T00:00:00Z" },
+    };
+    const taints = [{ key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" }];
+    const down: Node = { metadata: { name: "n1" }, spec: { taints } };
+    expect(planPodGc([going], new Map([["n1", down]]), 0).outOfService).toEqual([going]);
+    expect(planPodGc([going], new Map([["n1", { ...readyNode("n1", 0), spec: { taints } }]]), 0).outOfService).toEqual(
+      [],
+    );
+    expect(planPodGc([pod("staying", "n1")], new Map([["n1", down]]), 0).outOfService).toEqual([]);
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    fixture.cluster.seed(NODES, readyNode("n2", fixture.env.clock.now()));
+    heartbeat(fixture, "n2", () => false);
+    fixture.cluster.seed(NODES, down);
+    fixture.cluster.seed(PODS, pod("stuck", "n1", { terminationGracePeriodSeconds: 30 }));
+    fixture.start();
+    expect(await fixture.until(() => fixture.pods().length === 0)).toBe(true);
+  });
 });

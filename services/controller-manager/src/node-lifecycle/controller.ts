@@ -1,14 +1,16 @@
 // The node lifecycle controller: hears of nodes by their Leases and statuses, and says so when one falls silent.
 // Guarantees: how long a node was silent is judged by this process's own clock, from the moment it began to lead; where
-// every node is silent, nobody is driven off.
+// every node is silent, nobody is driven off; in each zone nodes are given up one after the other.
 import { NODES, PODS, type Lease, type Node, type Pod } from "@coxswain/api";
 import { formatTime, isReason } from "@coxswain/apimachinery";
 import { createController, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
 import { BY_NODE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { isPodReady } from "../pods/pod-state.ts";
 import {
-  disruptionOf,
   evictionIntervalMs,
+  type EvictionRates,
+  healthOf,
+  isFullyDisrupted,
   isNodeReady,
   nodeCondition,
   planSilentNode,
@@ -16,13 +18,16 @@ import {
   silentInMs,
   UNREACHABLE,
   NOT_READY,
+  type ZoneHealth,
+  zoneOf,
 } from "./plan.ts";
 
 const LEASE_NAMESPACE = "kube-node-lease";
 const STRATEGIC = "application/strategic-merge-patch+json";
 const MERGE = "application/merge-patch+json";
 
-export interface NodeLifecycleOptions {
+/** Rates where unset: 0.1, 0.01, 0.55, 50. */
+export interface NodeLifecycleOptions extends Partial<EvictionRates> {
   /** 40,000 where unset. */
   readonly nodeMonitorGracePeriodMs?: number;
   /** For nodes that never said anything; 60,000 where unset. */
@@ -51,11 +56,15 @@ export function createNodeLifecycleController(
     },
   });
   nodes.addHandler({
-    add: (node) => controller.enqueue(node.metadata?.name ?? ""),
+    add: (node) => {
+      logic.changed();
+      controller.enqueue(node.metadata?.name ?? "");
+    },
     update: (node, old) => {
       const name = node.metadata?.name ?? "";
       const beat = (one: Node): unknown => nodeCondition(one, "Ready")?.lastHeartbeatTime;
       if (beat(node) !== beat(old) && nodeCondition(node, "Ready")?.status !== "Unknown") logic.heard(name);
+      if (isNodeReady(node) !== isNodeReady(old) || zoneOf(node) !== zoneOf(old)) logic.changed();
       controller.enqueue(name);
     },
     delete: (node) => logic.forget(node),
@@ -69,21 +78,52 @@ class NodeLifecycle {
   /** Local monotonic time when each node was last heard of. */
   readonly #heardMs = new Map<string, number>();
   readonly #registered = new Set<string>();
-  #lastEvictionMs = Number.NEGATIVE_INFINITY;
+  /** Local monotonic time when a node was last given up, by zone. */
+  readonly #lastEvictionMs = new Map<string, number>();
+  /** Undefined where nodes have changed since it was found. */
+  #zones: Map<string, ZoneHealth> | undefined;
+  #wasFull = false;
+
+  readonly #metrics;
 
   constructor(context: ControllerContext, options: NodeLifecycleOptions) {
     const {
       nodeMonitorGracePeriodMs = 40_000,
       nodeStartupGracePeriodMs = 60_000,
       nodeMonitorPeriodMs = 5_000,
+      nodeEvictionRate = 0.1,
+      secondaryNodeEvictionRate = 0.01,
+      unhealthyZoneThreshold = 0.55,
+      largeClusterSizeThreshold = 50,
     } = options;
     this.#context = context;
-    this.#options = { nodeMonitorGracePeriodMs, nodeStartupGracePeriodMs, nodeMonitorPeriodMs };
+    this.#options = {
+      nodeMonitorGracePeriodMs,
+      nodeStartupGracePeriodMs,
+      nodeMonitorPeriodMs,
+      nodeEvictionRate,
+      secondaryNodeEvictionRate,
+      unhealthyZoneThreshold,
+      largeClusterSizeThreshold,
+    };
+    const { metrics } = context;
+    this.#metrics = {
+      size: metrics.gauge("node_collector_zone_size", "Nodes, by zone.", ["zone"]),
+      health: metrics.gauge("node_collector_zone_health", "Nodes that are ready, in percent, by zone.", ["zone"]),
+      unhealthy: metrics.gauge("node_collector_unhealthy_nodes_in_zone", "Nodes that are not ready.", ["zone"]),
+      evictions: metrics.counter("node_collector_evictions_total", "Nodes that pods were driven off.", ["zone"]),
+    };
   }
 
   /** Every node gets its full grace from now on: what was heard before this process stood still says nothing. */
   begin(): void {
     this.#heardMs.clear();
+    this.changed();
+  }
+
+  /** A node came, went, changed its zone or its readiness. */
+  changed(): void {
+    this.#zones = undefined;
   }
 
   heard(name: string): void {
@@ -93,6 +133,7 @@ class NodeLifecycle {
   forget(node: Node): void {
     const name = node.metadata?.name ?? "";
     this.#heardMs.delete(name);
+    this.changed();
     if (this.#registered.delete(name)) this.#event(node, "RemovingNode", `Removing Node ${name} from Controller`);
   }
 
@@ -171,20 +212,38 @@ class NodeLifecycle {
     await client.patch(NODES, { name }, MERGE, { metadata: { resourceVersion }, spec: { taints } });
   }
 
-  /** Nodes are given up one after the other, not all at once. */
+  /** The health of all zones. Where the last outage of everything ended, every node gets its full grace anew. */
+  #health(): ReadonlyMap<string, ZoneHealth> {
+    if (this.#zones !== undefined) return this.#zones;
+    const zones = healthOf(this.#context.caches.nodes.lister.list());
+    const full = isFullyDisrupted(zones);
+    if (this.#wasFull && !full) this.#heardMs.clear();
+    this.#wasFull = full;
+    for (const [zone, { ready, notReady }] of zones) {
+      this.#metrics.size.set(ready + notReady, { zone });
+      this.#metrics.health.set((100 * ready) / (ready + notReady), { zone });
+      this.#metrics.unhealthy.set(notReady, { zone });
+    }
+    this.#zones = zones;
+    return zones;
+  }
+
+  /** Nodes of a zone are given up one after the other, not all at once. */
   #mayEvict(node: Node): boolean | "keep" {
-    const { caches, env } = this.#context;
-    const state = disruptionOf(caches.nodes.lister.list());
-    if (state.full) return false;
+    const zones = this.#health();
+    if (isFullyDisrupted(zones)) return false;
     if (isNodeReady(node) || nodeCondition(node, "Ready") === undefined) return "keep";
     const taints = node.spec?.taints ?? [];
     const tainted = taints.some(
       ({ key, effect }) => effect === "NoExecute" && (key === UNREACHABLE || key === NOT_READY),
     );
-    const intervalMs = evictionIntervalMs(state);
-    const nowMs = env.clock.monotonic();
-    if (tainted || intervalMs === undefined || nowMs - this.#lastEvictionMs < intervalMs) return "keep";
-    this.#lastEvictionMs = nowMs;
+    const zone = zoneOf(node);
+    const intervalMs = evictionIntervalMs(zones.get(zone) ?? { ready: 0, notReady: 1 }, this.#options);
+    const nowMs = this.#context.env.clock.monotonic();
+    const lastMs = this.#lastEvictionMs.get(zone) ?? Number.NEGATIVE_INFINITY;
+    if (tainted || intervalMs === undefined || nowMs - lastMs < intervalMs) return "keep";
+    this.#lastEvictionMs.set(zone, nowMs);
+    this.#metrics.evictions.inc({ zone });
     return true;
   }
 

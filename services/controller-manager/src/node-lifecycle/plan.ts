@@ -49,25 +49,55 @@ export function silentInMs(seenMs: number, graceMs: number, nowMs: number): numb
   return Math.max(0, seenMs + graceMs - nowMs);
 }
 
-/** How pods are driven off nodes, given all nodes of the cluster. */
-export interface DisruptionState {
-  /** No node is ready: more likely the control plane is cut off than all nodes dead, so nobody is driven off. */
-  readonly full: boolean;
+/** How fast pods are driven off nodes that are not ready. */
+export interface EvictionRates {
+  /** Nodes a second in a zone, while most of it is healthy. */
+  readonly nodeEvictionRate: number;
+  /** Nodes a second in a large zone of which much is unhealthy; a small one is left alone then. */
+  readonly secondaryNodeEvictionRate: number;
+  /** The share of a zone's nodes from which it counts as unhealthy; at least three nodes it takes. */
+  readonly unhealthyZoneThreshold: number;
+  /** A zone with more nodes is large. */
+  readonly largeClusterSizeThreshold: number;
+}
+
+export interface ZoneHealth {
   readonly ready: number;
   readonly notReady: number;
 }
 
-export function disruptionOf(nodes: readonly Node[]): DisruptionState {
-  const ready = nodes.filter(isNodeReady).length;
-  return { full: nodes.length > 0 && ready === 0, ready, notReady: nodes.length - ready };
+/** The zone of a node: its region and its zone; one of their own have nodes without any. */
+export function zoneOf(node: Node): string {
+  const labels = node.metadata?.labels ?? {};
+  const region = labels["topology.kubernetes.io/region"] ?? labels["failure-domain.beta.kubernetes.io/region"] ?? "";
+  const zone = labels["topology.kubernetes.io/zone"] ?? labels["failure-domain.beta.kubernetes.io/zone"] ?? "";
+  return region === "" && zone === "" ? "" : `${region}:\0:${zone}`;
 }
 
-/** Ms between two nodes that pods are driven off; undefined where none should be. */
-export function evictionIntervalMs(state: DisruptionState): number | undefined {
-  if (state.full) return undefined;
-  const partial = state.notReady > 2 && state.notReady / (state.ready + state.notReady) >= 0.55;
-  if (!partial) return 10_000;
-  return state.ready + state.notReady > 50 ? 100_000 : undefined;
+export function healthOf(nodes: readonly Node[]): Map<string, ZoneHealth> {
+  const zones = new Map<string, { ready: number; notReady: number }>();
+  for (const node of nodes) {
+    const zone = zoneOf(node);
+    let health = zones.get(zone);
+    if (health === undefined) zones.set(zone, (health = { ready: 0, notReady: 0 }));
+    if (isNodeReady(node)) health.ready++;
+    else health.notReady++;
+  }
+  return zones;
+}
+
+/** No node of any zone is ready: more likely the control plane is cut off than all nodes dead, so nobody is driven off. */
+export function isFullyDisrupted(zones: ReadonlyMap<string, ZoneHealth>): boolean {
+  return zones.size > 0 && [...zones.values()].every(({ ready }) => ready === 0);
+}
+
+/** Ms between two nodes of the zone that pods are driven off; undefined where none should be. */
+export function evictionIntervalMs({ ready, notReady }: ZoneHealth, rates: EvictionRates): number | undefined {
+  const interval = (rate: number): number | undefined => (rate > 0 ? 1_000 / rate : undefined);
+  const size = ready + notReady;
+  const partial = ready > 0 && notReady > 2 && notReady / size >= rates.unhealthyZoneThreshold;
+  if (!partial) return interval(rates.nodeEvictionRate);
+  return size > rates.largeClusterSizeThreshold ? interval(rates.secondaryNodeEvictionRate) : undefined;
 }
 
 /**
@@ -97,7 +127,16 @@ export function planTaints(node: Node, evict: boolean | "keep", nowMs: number): 
   return [...kept, ...missing.map((taint) => ({ ...taint, timeAdded: formatTime(nowMs) }))];
 }
 
-/** When the pod has to leave its node: ms since the epoch, at once where 0; undefined where it may stay. */
+/** Since when the pod has been on its node, as far as is known; ms since the epoch. */
+function boundSinceMs(pod: Pod): number {
+  const scheduled = pod.status?.conditions?.find(({ type, status }) => type === "PodScheduled" && status === "True");
+  return parseTime(scheduled?.lastTransitionTime) ?? parseTime(pod.metadata?.creationTimestamp) ?? 0;
+}
+
+/**
+ * When the pod has to leave its node: ms since the epoch, at once where 0; undefined where it may stay. What it tolerates for a
+ * while it tolerates from when the taint and the pod were both there.
+ */
 export function planEviction(pod: Pod, node: Node, nowMs: number): number | undefined {
   const taints = (node.spec?.taints ?? []).filter((taint) => taint.effect === "NoExecute");
   if (taints.length === 0) return undefined;
@@ -111,6 +150,6 @@ export function planEviction(pod: Pod, node: Node, nowMs: number): number | unde
   if (seconds.length === 0) return undefined;
   const shortest = Math.min(...seconds);
   if (shortest <= 0) return 0;
-  const since = Math.max(...taints.map((taint) => parseTime(taint.timeAdded) ?? nowMs));
+  const since = Math.max(boundSinceMs(pod), ...taints.map((taint) => parseTime(taint.timeAdded) ?? nowMs));
   return since + shortest * 1000;
 }
