@@ -2,17 +2,36 @@
 import { ParseError, TypeError } from "@marcbachmann/cel-js";
 
 /** As in `ERROR: <input>:1:5: undefined field 'foo'`, with the line below. */
-export function issueText(expression: string, error: unknown): string {
+export function issueText(expression: string, error: unknown, sourceOf: (at: number) => number): string {
   const known = error instanceof ParseError || error instanceof TypeError;
   if (!known) return `ERROR: <input>:1:1: ${error instanceof Error ? error.message : String(error)}`;
   // A field's error stands at its dot.
-  const start = (error.range?.start ?? 0) - (error.code === "no_such_key" ? 1 : 0);
+  const start = sourceOf(error.range?.start ?? 0) - (error.code === "no_such_key" ? 1 : 0);
   const before = expression.slice(0, Math.max(start, 0));
   const line = before.split("\n").length;
   const column = before.length - (before.lastIndexOf("\n") + 1);
   const text = expression.split("\n")[line - 1] ?? "";
-  const message = error instanceof ParseError ? `Syntax error: ${error.summary}` : messageOf(error.code, error.summary);
+  const message =
+    error instanceof ParseError ? `Syntax error: ${error.summary}` : typeTexts(messageOf(error.code, error.summary));
   return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${text}\n | ${".".repeat(column)}^`;
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  optional: "optional_type",
+  "google.protobuf.Timestamp": "timestamp",
+  "google.protobuf.Duration": "duration",
+};
+
+/** Types as the reference implementation writes them, as in "map(string, list(int))". */
+export function typeTexts(text: string): string {
+  let open = 0;
+  return text.replace(/(google\.protobuf\.\w+|\w+)(<?)|>/g, (whole, name: string | undefined, mark: string) => {
+    if (name === undefined) return open > 0 && open-- > 0 ? ")" : whole;
+    if (mark === "<" && /^(list|map|optional)$/.test(name)) open++;
+    else if (mark === "<") return whole;
+    const known = Object.hasOwn(NAMES, name) && (mark === "<" || name.includes(".")) ? NAMES[name] : name;
+    return `${known}${mark === "<" ? "(" : ""}`;
+  });
 }
 
 function messageOf(code: string, summary: string): string {

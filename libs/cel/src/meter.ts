@@ -13,9 +13,15 @@ export class Meter {
     return this.#spent;
   }
 
-  start(limit: number): void {
+  /** Returns the way back to what was counted before: evaluations may stand inside of each other. */
+  start(limit: number): () => void {
+    const [left, spent] = [this.#left, this.#spent];
     this.#left = limit;
     this.#spent = 0;
+    return () => {
+      this.#left = left;
+      this.#spent = spent;
+    };
   }
 
   get exhausted(): boolean {

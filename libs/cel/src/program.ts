@@ -2,9 +2,12 @@
 // throws anything but CelFailure; its errors read like those of the reference implementation.
 import { EvaluationError, Optional, type ASTNode, type Environment } from "@marcbachmann/cel-js";
 import { celEnvironment } from "./environment.ts";
-import { issueText } from "./issues.ts";
+import { issueText, typeTexts } from "./issues.ts";
 import { Meter, meterNodes } from "./meter.ts";
-import { declareType, type CelType, type DeclaredType } from "./values.ts";
+import { desugar } from "./syntax/desugar.ts";
+import { eachNode } from "./syntax/node.ts";
+import { resolveLiteral } from "./syntax/optional-elements.ts";
+import { declareType, withLazyMembers, type CelType, type Declared, type DeclaredType } from "./values.ts";
 
 /** Steps that one evaluation may take. */
 export const PER_CALL_LIMIT = 1_000_000;
@@ -22,6 +25,8 @@ export class CelFailure extends Error {
 export interface CelProgram {
   /** The type of the result, as in "bool". */
   readonly type: string;
+  /** The same, as errors call it: "list(int)". */
+  readonly typeText: string;
   /** Names of the variables that the expression uses. */
   readonly uses: ReadonlySet<string>;
   /** Runs with values made by the scope. @throws CelFailure */
@@ -30,19 +35,24 @@ export interface CelProgram {
 
 export type Compiled = { readonly program: CelProgram } | { readonly issue: string };
 
+export interface ScopeOptions {
+  /** Variables that may have no value: rules see them as optional. */
+  readonly optional?: readonly string[];
+  /** Expressions may make objects and patches. */
+  readonly patches?: boolean;
+}
+
 /** Variables and their types: what expressions of one place are compiled against. */
 export class CelScope {
   readonly #environment: Environment;
   readonly #types = new Map<string, DeclaredType>();
   readonly #meter = new Meter();
 
-  /** `optional` are variables that may have no value: rules see them as optional. */
-  constructor(variables: Readonly<Record<string, CelType>>, optional: readonly string[] = []) {
-    this.#environment = celEnvironment();
-    const declared = new Map<CelType, DeclaredType>();
+  constructor(variables: Readonly<Record<string, CelType>>, { optional = [], patches = false }: ScopeOptions = {}) {
+    this.#environment = celEnvironment(patches);
+    const declared: Declared = new Map();
     for (const [name, type] of Object.entries(variables)) {
-      const made = declared.get(type) ?? declareType(this.#environment, type, `Type_${name}`);
-      declared.set(type, made);
+      const made = declareType(this.#environment, type, `Type_${name}`, declared);
       this.#types.set(name, made);
       this.#environment.registerVariable(name, optional.includes(name) ? `optional<${made.name}>` : made.name);
     }
@@ -59,38 +69,51 @@ export class CelScope {
     return value === undefined ? Optional.none() : Optional.of(value);
   }
 
+  /** An object for the variable `name`, whose members are values of the scope. */
+  lazy(name: string, members: Readonly<Record<string, () => unknown>>): unknown {
+    const make = this.#types.get(name)?.make;
+    if (make === undefined) throw new Error(`the variable ${name} is no object`);
+    return withLazyMembers(make(), members);
+  }
+
   compile(expression: string): Compiled {
+    const { text, sourceOf } = desugar(expression);
     try {
-      const parsed = this.#environment.parse(expression);
-      renameMatches(parsed.ast);
+      const parsed = this.#environment.parse(text);
+      prepare(parsed.ast);
       const checked = parsed.check();
-      if (!checked.valid) return { issue: issueText(expression, checked.error) };
+      if (!checked.valid) return { issue: issueText(expression, checked.error, sourceOf) };
       meterNodes(parsed.ast, this.#meter);
       const run = (values: Readonly<Record<string, unknown>>): { value: unknown; cost: number } =>
         evaluate(parsed, values, this.#meter);
-      return { program: { type: checked.type ?? "dyn", uses: variablesOf(parsed.ast), run } };
+      const type = checked.type ?? "dyn";
+      return { program: { type, typeText: typeTexts(type), uses: variablesOf(parsed.ast), run } };
     } catch (error) {
-      return { issue: issueText(expression, error) };
+      return { issue: issueText(expression, error, sourceOf) };
     }
   }
 }
+
+const EXHAUSTED = "operation cancelled: actual cost limit exceeded";
 
 function evaluate(
   parsed: (values: Record<string, unknown>) => unknown,
   values: Readonly<Record<string, unknown>>,
   meter: Meter,
 ): { value: unknown; cost: number } {
-  meter.start(PER_CALL_LIMIT);
-  let value: unknown;
+  const leave = meter.start(PER_CALL_LIMIT);
   try {
-    value = parsed({ ...values });
+    const value = parsed({ ...values });
+    // An operator that tolerates errors of one side may have swallowed this one.
+    if (meter.exhausted) throw new CelFailure(EXHAUSTED, true);
+    return { value, cost: meter.spent };
   } catch (error) {
-    if (meter.exhausted) throw new CelFailure("operation cancelled: actual cost limit exceeded", true);
+    if (meter.exhausted) throw new CelFailure(EXHAUSTED, true);
+    if (error instanceof CelFailure) throw error;
     throw new CelFailure(failureText(error), false);
+  } finally {
+    leave();
   }
-  // An operator that tolerates errors of one side may have swallowed this one.
-  if (meter.exhausted) throw new CelFailure("operation cancelled: actual cost limit exceeded", true);
-  return { value, cost: meter.spent };
 }
 
 function failureText(error: unknown): string {
@@ -99,26 +122,16 @@ function failureText(error: unknown): string {
   if (text.startsWith("No such key: index out of bounds"))
     return text.replace(/^.*index (-?\d+).*$/, "index out of bounds: $1");
   if (text.startsWith("No such key:")) return `no such key:${text.slice("No such key:".length)}`;
-  return text;
+  return text === "Optional value is not present" ? "optional.none() dereference" : text;
 }
 
-function eachNode(value: unknown, nodeClass: unknown, visit: (node: ASTNode) => void, seen = new Set<unknown>()): void {
-  if (typeof value !== "object" || value === null || seen.has(value)) return;
-  seen.add(value);
-  if (value.constructor === nodeClass) {
-    const node = value as ASTNode & { readonly meta: { readonly alternate?: unknown; readonly macro?: unknown } };
-    visit(node);
-    for (const each of [node.args, node.meta.alternate, node.meta.macro]) eachNode(each, nodeClass, visit, seen);
-  } else if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) {
-    for (const each of Object.values(value)) eachNode(each, nodeClass, visit, seen);
-  }
-}
-
-/** Regular expressions are Go's: the library's own `matches` takes another syntax. */
-function renameMatches(root: ASTNode): void {
+/** Puts our own in the place of what the library has no words for. */
+function prepare(root: ASTNode): void {
   eachNode(root, root.constructor, (node) => {
+    resolveLiteral(node);
     if (node.op !== "rcall") return;
     const args = node.args as unknown[];
+    // Regular expressions are Go's: the library's own `matches` takes another syntax.
     if (args[0] === "matches") args[0] = "go_matches";
   });
 }

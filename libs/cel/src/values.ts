@@ -10,7 +10,11 @@ export type CelType =
       readonly is: "object";
       /** By the field's own name. */
       readonly fields: Readonly<Record<string, CelType>>;
-    };
+      /** As errors call it, for a type that stands in no schema: its fields are reached by their own names then. */
+      readonly name?: string;
+    }
+  /** A type that the libraries or another variable have declared, or one that a program has. */
+  | { readonly is: "declared"; readonly name: string };
 
 /** An object with declared fields. Each object type has a class of its own, by which the evaluator knows it. */
 class CelObject {
@@ -24,6 +28,8 @@ export interface DeclaredType {
   readonly name: string;
   /** Undefined where the JSON is not of the type: what is wrong with it is told elsewhere. */
   value(json: unknown): unknown;
+  /** For objects: one without members. */
+  readonly make?: () => object;
 }
 
 const RESERVED = new Set(
@@ -46,15 +52,28 @@ export function celFieldName(name: string): string | undefined {
 const TIMESTAMP = "google.protobuf.Timestamp";
 const DURATION = "google.protobuf.Duration";
 
+/** What is declared in an environment: a type that stands in several places is declared once. */
+export type Declared = Map<CelType, DeclaredType>;
+
 /** Declares `type` and all that it holds in `environment`; `name` must be new there. */
-export function declareType(environment: Environment, type: CelType, name: string): DeclaredType {
+export function declareType(environment: Environment, type: CelType, name: string, declared: Declared): DeclaredType {
+  const known = declared.get(type);
+  if (known !== undefined) return known;
+  const made = makeType(environment, type, name, declared);
+  declared.set(type, made);
+  return made;
+}
+
+function makeType(environment: Environment, type: CelType, name: string, declared: Declared): DeclaredType {
   switch (type.is) {
     case "list":
-      return declareList(declareType(environment, type.items, `${name}.items`));
+      return declareList(declareType(environment, type.items, `${name}.items`, declared));
     case "map":
-      return declareMap(declareType(environment, type.values, `${name}.values`));
+      return declareMap(declareType(environment, type.values, `${name}.values`, declared));
     case "object":
-      return declareObject(environment, type.fields, name);
+      return declareObject(environment, type, type.name ?? name, declared);
+    case "declared":
+      return { name: type.name, value: (value) => value };
     case "int":
       return { name: "int", value: (json) => (typeof json === "number" ? BigInt(Math.trunc(json)) : undefined) };
     case "timestamp":
@@ -107,21 +126,28 @@ function declareMap(values: DeclaredType): DeclaredType {
   };
 }
 
-function declareObject(environment: Environment, given: Readonly<Record<string, CelType>>, name: string): DeclaredType {
+function declareObject(
+  environment: Environment,
+  { fields: given, name: own }: CelType & { readonly is: "object" },
+  name: string,
+  known: Declared,
+): DeclaredType {
   const fields = new Map<string, { readonly as: string; readonly type: DeclaredType }>();
   const declared: Record<string, string> = {};
   for (const [field, type] of Object.entries(given)) {
-    const as = celFieldName(field);
+    const as = own === undefined ? celFieldName(field) : field;
     if (as === undefined) continue;
-    const made = declareType(environment, type, `${name}.${as}`);
+    const made = declareType(environment, type, `${name}.${as}`, known);
     fields.set(field, { as, type: made });
     declared[as] = made.name;
   }
   const ctor = class extends CelObject {};
   environment.registerType(name, { ctor, fields: declared } as never);
   environment.registerOperator(`${name} == ${name}`, sameCelValue);
+  environment.registerOperator(`${name} == null`, sameCelValue);
   return {
     name,
+    make: () => new ctor(),
     value(json) {
       if (!isJsonObject(json)) return undefined;
       const members: Record<string, unknown> = {};
@@ -132,6 +158,15 @@ function declareObject(environment: Environment, given: Readonly<Record<string, 
       return Object.assign(new ctor(), members);
     },
   };
+}
+
+/** Gives `object` members that are made when somebody asks for one, and then kept. */
+export function withLazyMembers(object: object, members: Readonly<Record<string, () => unknown>>): object {
+  for (const [name, make] of Object.entries(members)) {
+    let made: { readonly value: unknown } | undefined;
+    Object.defineProperty(object, name, { get: () => (made ??= { value: make() }).value, enumerable: true });
+  }
+  return object;
 }
 
 /** JSON of which nothing is declared: whole numbers are ints. */

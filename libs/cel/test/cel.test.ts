@@ -92,7 +92,7 @@ test("an expression fails by what it lacks, not by an exception of ours", () => 
 });
 
 test("a variable may have no value", () => {
-  const optional = new CelScope({ self: SELF, oldSelf: SELF }, ["oldSelf"]);
+  const optional = new CelScope({ self: SELF, oldSelf: SELF }, { optional: ["oldSelf"] });
   const compiled = optional.compile("!oldSelf.hasValue() || self.replicas >= oldSelf.value().replicas");
   if ("issue" in compiled) throw new Error(compiled.issue);
   const run = (old: unknown): unknown =>

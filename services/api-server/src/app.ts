@@ -16,6 +16,8 @@ import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
 import { createNodeRestriction } from "./admission/node-restriction.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
 import { createMutatingWebhooks, createValidatingWebhooks, type CallWebhook } from "./admission/dynamic/webhooks.ts";
+import { createMutatingPolicies } from "./admission/policies/mutating.ts";
+import { createValidatingPolicies } from "./admission/policies/validating.ts";
 import { createPodSecurity } from "./admission/pod-security/pod-security.ts";
 import { createPriority } from "./admission/priority.ts";
 import { createRuntimeClass } from "./admission/runtime-class.ts";
@@ -198,7 +200,8 @@ function plugins(
   const extra = typeof deps.admission === "function" ? deps.admission(cache) : (deps.admission ?? []);
   const { logger, env } = deps;
   const call = deps.webhooks?.(cache);
-  const webhooks = call && { logger, random: env.random, source: cache, kinds: () => served, call };
+  const policies = { source: cache, authorizer, kinds: () => served };
+  const webhooks = call && { ...policies, logger, random: env.random, call };
   const all = [
     createNamespaceLifecycle(cache, (name) => read("namespaces", "", name)),
     createLimitRanger(cache),
@@ -219,7 +222,10 @@ function plugins(
     createCertificateApproval(authorizer),
     createCertificateSigning(authorizer),
     createDefaultIngressClass(cache),
-    ...(webhooks === undefined ? [] : [createMutatingWebhooks(webhooks), createValidatingWebhooks(webhooks)]),
+    createMutatingPolicies(policies),
+    ...(webhooks === undefined ? [] : [createMutatingWebhooks(webhooks)]),
+    createValidatingPolicies(policies),
+    ...(webhooks === undefined ? [] : [createValidatingWebhooks(webhooks)]),
     ...extra,
   ];
   return all.filter((plugin) => !(deps.disabledAdmission ?? []).includes(plugin.name));

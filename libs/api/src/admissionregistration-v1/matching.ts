@@ -86,17 +86,25 @@ export function validateRule(rule: Partial<RuleWithOperations>, path: string): F
   ];
 }
 
-export function validateMatchConditions(conditions: readonly MatchCondition[] | undefined, path: string): FieldError[] {
+/** `issue` says what is wrong with an expression. */
+export function validateMatchConditions(
+  conditions: readonly MatchCondition[] | undefined,
+  path: string,
+  issue: (expression: string) => string | undefined,
+): FieldError[] {
   const list = conditions ?? [];
   if (list.length > MAX_CONDITIONS)
     return [fieldInvalid(path, list.length, `must have at most ${MAX_CONDITIONS} items`)];
   return list.flatMap((condition, index) => {
     const at = indexPath(path, index);
     const repeated = list.slice(0, index).some((other) => other.name === condition.name);
+    const expression = condition.expression?.trim() ?? "";
+    const wrong = expression === "" ? undefined : issue(expression);
     return [
+      ...(wrong === undefined ? [] : [fieldInvalid(childPath(at, "expression"), expression, wrong)]),
       ...validateRequiredWith(validateQualifiedName, condition.name, childPath(at, "name")),
       ...(repeated ? [fieldDuplicate(childPath(at, "name"), condition.name)] : []),
-      ...(condition.expression?.trim() ? [] : [fieldRequired(childPath(at, "expression"), "")]),
+      ...(expression !== "" ? [] : [fieldRequired(childPath(at, "expression"), "")]),
     ];
   });
 }

@@ -6,22 +6,28 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldForbidden,
   indexPath,
-  validateCIdentifier,
+  parseApiVersion,
+  validateDns1035Label,
+  validateDns1123Subdomain,
   validateLabelSelector,
+  validatePathSegmentName,
+  validateQualifiedName,
 } from "@coxswain/apimachinery";
 import { defineKind, metaOf, plainStrategy, setGeneration, specStrategy } from "../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../printing.ts";
 import { sameValue } from "../same-value.ts";
 import type {
+  AuditAnnotation,
   MatchResources,
   ParamKind,
   ParamRef,
   ValidatingAdmissionPolicy,
   ValidatingAdmissionPolicyBinding,
+  Validation,
   Variable,
 } from "../types.gen.ts";
-import { validateRequiredWith } from "../validation/enums.ts";
 import {
   FAILURE_POLICIES,
   setMatchResourcesDefaults,
@@ -29,9 +35,15 @@ import {
   validateMatching,
   validateRule,
 } from "./matching.ts";
+import { conditionIssue, PolicyExpressions } from "./policy-expressions.ts";
 
 const REASONS = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
 const ACTIONS = ["Audit", "Deny", "Warn"];
+const MAX_ANNOTATIONS = 20;
+const MAX_VALUE_EXPRESSION_BYTES = 5 * 1024;
+const IDENTIFIER = /^[_a-zA-Z][_a-zA-Z0-9]*$/;
+const RESERVED =
+  /^(true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while)$/;
 
 /** What policies of both sorts have in their spec. */
 interface PolicySpec {
@@ -42,7 +54,13 @@ interface PolicySpec {
   variables?: Variable[];
 }
 
-export function validateMatchResources(match: MatchResources, path: string, required: boolean): FieldError[] {
+interface BindingSpec {
+  policyName?: string;
+  paramRef?: ParamRef;
+  matchResources?: MatchResources;
+}
+
+function validateMatchResources(match: MatchResources, path: string, required: boolean): FieldError[] {
   const at = childPath(path, "resourceRules");
   const errors = validateMatching(match, path);
   if (required && !match.resourceRules?.length) errors.push(fieldRequired(at, ""));
@@ -55,51 +73,88 @@ export function validateMatchResources(match: MatchResources, path: string, requ
 
 function validateParamKind(kind: ParamKind | undefined): FieldError[] {
   if (!kind) return [];
+  const { apiVersion = "", kind: name = "" } = kind;
   const errors: FieldError[] = [];
-  if (!kind.apiVersion) errors.push(fieldRequired("spec.paramKind.apiVersion", ""));
-  if (!kind.kind) errors.push(fieldRequired("spec.paramKind.kind", ""));
-  return errors;
+  const at = "spec.paramKind.apiVersion";
+  if (apiVersion === "") errors.push(fieldRequired(at, ""));
+  else if (apiVersion.split("/").length > 2) {
+    errors.push(fieldInvalid(at, apiVersion, `unexpected GroupVersion string: ${apiVersion}`));
+  } else {
+    const { group, version } = parseApiVersion(apiVersion);
+    const wrongGroup = group === "" ? [] : validateDns1123Subdomain(group);
+    if (wrongGroup.length > 0) errors.push(fieldInvalid(at, group, wrongGroup.join(",")));
+    const wrongVersion = version === "" ? [] : validateDns1035Label(version);
+    if (version === "") errors.push(fieldInvalid(at, apiVersion, "version must be specified"));
+    if (wrongVersion.length > 0) errors.push(fieldInvalid(at, version, wrongVersion.join(",")));
+  }
+  if (name === "") return [...errors, fieldRequired("spec.paramKind.kind", "")];
+  const wrong = validateDns1035Label(name.toLowerCase());
+  if (wrong.length === 0) return errors;
+  const detail = `may have mixed case, but should otherwise match: ${wrong.join(",")}`;
+  return [...errors, fieldInvalid("spec.paramKind.kind", name, detail)];
 }
 
-function validateVariables(variables: readonly Variable[]): FieldError[] {
-  return variables.flatMap((variable, index) => {
+function validateVariables(variables: readonly Variable[], issues: readonly (string | undefined)[]): FieldError[] {
+  return variables.flatMap(({ name, expression }, index) => {
     const path = indexPath("spec.variables", index);
-    const repeated = variables.slice(0, index).some((other) => other.name === variable.name);
-    return [
-      ...validateRequiredWith(validateCIdentifier, variable.name, childPath(path, "name")),
-      ...(repeated ? [fieldDuplicate(childPath(path, "name"), variable.name)] : []),
-      ...(variable.expression?.trim() ? [] : [fieldRequired(childPath(path, "expression"), "")]),
-    ];
+    const at = childPath(path, "name");
+    const errors: FieldError[] = [];
+    if (!name?.trim()) errors.push(fieldRequired(at, "name is not specified"));
+    else if (!IDENTIFIER.test(name) || RESERVED.test(name)) {
+      errors.push(fieldInvalid(at, name, "name is not a valid CEL identifier"));
+    }
+    if (name && variables.slice(0, index).some((other) => other.name === name)) errors.push(fieldDuplicate(at, name));
+    const issue = issues[index];
+    if (!expression?.trim()) errors.push(fieldRequired(childPath(path, "expression"), "expression is not specified"));
+    else if (issue !== undefined) errors.push(fieldInvalid(childPath(path, "expression"), expression, issue));
+    return errors;
   });
 }
 
-export function validatePolicySpec(spec: PolicySpec): FieldError[] {
-  const { failurePolicy = "" } = spec;
-  const match = spec.matchConstraints;
+/** Checks the expressions of a policy against its own variables. */
+export function expressionsOf(spec: PolicySpec, patches: boolean): PolicyExpressions {
+  const place = { params: spec.paramKind !== undefined, authorizer: true, patches };
+  return new PolicyExpressions(place, spec.variables ?? []);
+}
+
+export function validatePolicySpec(spec: PolicySpec, expressions: PolicyExpressions): FieldError[] {
+  const { failurePolicy = "", matchConstraints: match, paramKind } = spec;
+  const condition = (text: string): string | undefined => conditionIssue(text, paramKind !== undefined);
   return [
     ...(failurePolicy === ""
       ? [fieldRequired("spec.failurePolicy", "")]
       : FAILURE_POLICIES.includes(failurePolicy)
         ? []
         : [fieldNotSupported("spec.failurePolicy", failurePolicy, FAILURE_POLICIES)]),
-    ...validateParamKind(spec.paramKind),
+    ...validateParamKind(paramKind),
     ...(match
       ? validateMatchResources(match, "spec.matchConstraints", true)
       : [fieldRequired("spec.matchConstraints", "")]),
-    ...validateMatchConditions(spec.matchConditions, "spec.matchConditions"),
-    ...validateVariables(spec.variables ?? []),
+    ...validateMatchConditions(spec.matchConditions, "spec.matchConditions", condition),
+    ...validateVariables(spec.variables ?? [], expressions.variableIssues),
   ];
 }
 
-export function validateParamRef(ref: ParamRef | undefined): FieldError[] {
+/** The error of an expression that is there; none where it is well. */
+export function expressionErrors(path: string, expression: string, issue: string | undefined): FieldError[] {
+  return issue === undefined ? [] : [fieldInvalid(path, expression, issue)];
+}
+
+function validateParamRef(ref: ParamRef | undefined): FieldError[] {
   if (!ref) return [];
   const path = "spec.paramRef";
   const errors: FieldError[] = [];
-  if (!ref.name && !ref.selector) errors.push(fieldRequired(path, "one of name or selector must be specified"));
-  if (ref.name && ref.selector) {
-    errors.push(fieldInvalid(`${path}.name`, "", "name and selector are mutually exclusive"));
+  const exclusive = "name and selector are mutually exclusive";
+  if (ref.name) {
+    for (const message of validatePathSegmentName(ref.name))
+      errors.push(fieldInvalid(`${path}.name`, ref.name, message));
+    if (ref.selector) errors.push(fieldForbidden(`${path}.name`, exclusive));
   }
-  if (ref.selector) errors.push(...validateLabelSelector(ref.selector, `${path}.selector`));
+  if (ref.selector) {
+    errors.push(...validateLabelSelector(ref.selector, `${path}.selector`));
+    if (ref.name) errors.push(fieldForbidden(`${path}.selector`, exclusive));
+  }
+  if (!ref.name && !ref.selector) errors.push(fieldRequired(path, "one of name or selector must be specified"));
   const action = ref.parameterNotFoundAction ?? "";
   if (action === "") errors.push(fieldRequired(`${path}.parameterNotFoundAction`, ""));
   else if (!["Allow", "Deny"].includes(action)) {
@@ -108,28 +163,83 @@ export function validateParamRef(ref: ParamRef | undefined): FieldError[] {
   return errors;
 }
 
-function validatePolicy({ spec }: ValidatingAdmissionPolicy): FieldError[] {
-  const errors = validatePolicySpec(spec ?? {});
-  const validations = spec?.validations ?? [];
-  const annotations = spec?.auditAnnotations ?? [];
+function validateValidation(validation: Validation, path: string, expressions: PolicyExpressions): FieldError[] {
+  const { expression, message, messageExpression, reason } = validation;
+  const at = (name: string): string => childPath(path, name);
+  const errors: FieldError[] = [];
+  if (!expression?.trim()) errors.push(fieldRequired(at("expression"), "expression is not specified"));
+  else errors.push(...expressionErrors(at("expression"), expression, expressions.check(expression, ["bool"])));
+  if (messageExpression && messageExpression.trim() === "") {
+    errors.push(fieldInvalid(at("messageExpression"), messageExpression, "must be non-empty if specified"));
+  } else if (messageExpression) {
+    const issue = expressions.check(messageExpression, ["string"], false);
+    errors.push(...expressionErrors(at("messageExpression"), messageExpression, issue));
+  }
+  if (message && message.trim() === "") {
+    errors.push(fieldInvalid(at("message"), message, "message must be non-empty if specified"));
+  } else if (message && /[\n\r]/.test(message.trim())) {
+    errors.push(fieldInvalid(at("message"), message, "message must not contain line breaks"));
+  }
+  if (reason !== undefined && !REASONS.includes(reason)) {
+    errors.push(fieldNotSupported(at("reason"), reason, REASONS));
+  }
+  return errors;
+}
+
+function validateAnnotation(
+  { key, valueExpression }: AuditAnnotation,
+  path: string,
+  policyName: string,
+  expressions: PolicyExpressions,
+): FieldError[] {
+  const at = childPath(path, "key");
+  const name = `${policyName}/${key}`;
+  const errors =
+    policyName === ""
+      ? [fieldInvalid(at, key, "requires metadata.name be non-empty")]
+      : validateQualifiedName(name).map((message) => fieldInvalid(at, name, message));
+  const where = childPath(path, "valueExpression");
+  const expression = valueExpression?.trim() ?? "";
+  if (expression === "") return [...errors, fieldRequired(where, "valueExpression is not specified")];
+  if (Buffer.byteLength(expression) > MAX_VALUE_EXPRESSION_BYTES) {
+    return [...errors, fieldRequired(where, `must not exceed ${MAX_VALUE_EXPRESSION_BYTES} bytes in length`)];
+  }
+  const issue = expressions.check(expression, ["string", "null_type"]);
+  return [...errors, ...expressionErrors(where, valueExpression, issue)];
+}
+
+function validatePolicy({ metadata, spec = {} }: ValidatingAdmissionPolicy): FieldError[] {
+  const expressions = expressionsOf(spec, false);
+  const errors = validatePolicySpec(spec, expressions);
+  const { validations = [], auditAnnotations: annotations = [] } = spec;
   if (validations.length + annotations.length === 0) {
     const detail = "validations or auditAnnotations must contain at least one item";
     errors.push(fieldRequired("spec.validations", detail), fieldRequired("spec.auditAnnotations", detail));
   }
-  for (const [index, { expression, reason }] of validations.entries()) {
-    const path = indexPath("spec.validations", index);
-    if (!expression?.trim()) errors.push(fieldRequired(childPath(path, "expression"), "expression is not specified"));
-    if (reason !== undefined && !REASONS.includes(reason)) {
-      errors.push(fieldNotSupported(childPath(path, "reason"), reason, REASONS));
-    }
+  for (const [index, validation] of validations.entries()) {
+    errors.push(...validateValidation(validation, indexPath("spec.validations", index), expressions));
   }
-  for (const [index, { key, valueExpression }] of annotations.entries()) {
+  if (annotations.length > MAX_ANNOTATIONS) {
+    const detail = `must not have more than ${MAX_ANNOTATIONS} auditAnnotations`;
+    errors.push(fieldInvalid("spec.auditAnnotations", annotations, detail));
+  }
+  for (const [index, annotation] of annotations.entries()) {
     const path = indexPath("spec.auditAnnotations", index);
-    if (!key) errors.push(fieldRequired(childPath(path, "key"), ""));
-    if (!valueExpression?.trim())
-      errors.push(fieldRequired(childPath(path, "valueExpression"), "valueExpression is not specified"));
+    errors.push(...validateAnnotation(annotation, path, metadata?.name ?? "", expressions));
+    const repeated = annotations.slice(0, index).some(({ key }) => key === annotation.key);
+    if (repeated) errors.push(fieldDuplicate(childPath(path, "key"), annotation.key));
   }
   return errors;
+}
+
+function validatePolicyStatus({ status }: ValidatingAdmissionPolicy): FieldError[] {
+  return (status?.typeChecking?.expressionWarnings ?? []).flatMap(({ warning, fieldRef }, index) => {
+    const path = indexPath("status.typeChecking.expressionWarnings", index);
+    return [
+      ...(warning ? [] : [fieldRequired(childPath(path, "warning"), "")]),
+      ...(fieldRef?.trim() ? [] : [fieldRequired(childPath(path, "fieldRef"), "")]),
+    ];
+  });
 }
 
 function validateActions(actions: readonly string[]): FieldError[] {
@@ -148,13 +258,20 @@ function validateActions(actions: readonly string[]): FieldError[] {
   return errors;
 }
 
-function validateBinding({ spec }: ValidatingAdmissionPolicyBinding): FieldError[] {
+/** What bindings of both sorts have in common. The misspelt path is upstream's. */
+export function validateBindingSpec(spec: BindingSpec): FieldError[] {
+  const { policyName, paramRef, matchResources } = spec;
+  const wrong = policyName ? validateDns1123Subdomain(policyName) : [];
   return [
-    ...(spec?.policyName ? [] : [fieldRequired("spec.policyName", "")]),
-    ...validateParamRef(spec?.paramRef),
-    ...(spec?.matchResources ? validateMatchResources(spec.matchResources, "spec.matchResources", false) : []),
-    ...validateActions(spec?.validationActions ?? []),
+    ...(policyName ? [] : [fieldRequired("spec.policyName", "")]),
+    ...wrong.map((message) => fieldInvalid("spec.policyName", policyName, message)),
+    ...validateParamRef(paramRef),
+    ...(matchResources ? validateMatchResources(matchResources, "spec.matchResouces", false) : []),
   ];
+}
+
+function validateBinding({ spec }: ValidatingAdmissionPolicyBinding): FieldError[] {
+  return [...validateBindingSpec(spec ?? {}), ...validateActions(spec?.validationActions ?? [])];
 }
 
 /** "<unset>" where there is none. */
@@ -192,6 +309,7 @@ export const validatingAdmissionPolicyKind = defineKind<ValidatingAdmissionPolic
   },
   validateCreate: validatePolicy,
   validateUpdate: validatePolicy,
+  validateStatusUpdate: validatePolicyStatus,
   strategy: specStrategy<ValidatingAdmissionPolicy>(() => ({})),
   columns: [
     NAME,

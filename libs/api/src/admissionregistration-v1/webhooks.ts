@@ -19,6 +19,7 @@ import {
   validateMatching,
   validateRule,
 } from "./matching.ts";
+import { conditionIssue } from "./policy-expressions.ts";
 
 type Webhook = ValidatingWebhook & Pick<MutatingWebhook, "reinvocationPolicy">;
 const SIDE_EFFECTS = ["None", "NoneOnDryRun"];
@@ -99,7 +100,7 @@ function validateWebhook(webhook: Webhook, path: string): FieldError[] {
     ...validateMatching(webhook, path),
     ...validateClientConfig(webhook.clientConfig, at("clientConfig")),
     ...validateVersions(webhook.admissionReviewVersions, at("admissionReviewVersions")),
-    ...validateMatchConditions(webhook.matchConditions, at("matchConditions")),
+    ...validateMatchConditions(webhook.matchConditions, at("matchConditions"), (text) => conditionIssue(text, false)),
   ];
 }
 

@@ -5,10 +5,12 @@ import {
   BINDING_COLUMNS,
   paramKindText,
   paramRefText,
-  validateMatchResources,
-  validateParamRef,
+  expressionErrors,
+  expressionsOf,
+  validateBindingSpec,
   validatePolicySpec,
 } from "../admissionregistration-v1/policies.ts";
+import type { PolicyExpressions } from "../admissionregistration-v1/policy-expressions.ts";
 import { setMatchResourcesDefaults } from "../admissionregistration-v1/matching.ts";
 import { defineKind, metaOf, plainStrategy, setGeneration } from "../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../printing.ts";
@@ -17,7 +19,9 @@ import type { MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, Mutation 
 
 const PATCH_TYPES = ["ApplyConfiguration", "JSONPatch"];
 
-function validateMutation(mutation: Mutation, path: string): FieldError[] {
+const RESULTS: Readonly<Record<string, string>> = { ApplyConfiguration: "Object", JSONPatch: "list(JSONPatch)" };
+
+function validateMutation(mutation: Mutation, path: string, expressions: PolicyExpressions): FieldError[] {
   const type = mutation.patchType ?? "";
   if (type === "") return [fieldRequired(childPath(path, "patchType"), "")];
   if (!PATCH_TYPES.includes(type)) return [fieldNotSupported(childPath(path, "patchType"), type, PATCH_TYPES)];
@@ -31,15 +35,21 @@ function validateMutation(mutation: Mutation, path: string): FieldError[] {
   if (!mutation[own]) errors.push(fieldRequired(childPath(path, own), `must be specified when patchType is ${type}`));
   else if (!mutation[own].expression?.trim())
     errors.push(fieldRequired(childPath(path, own, "expression"), "expression is not specified"));
+  else {
+    const { expression } = mutation[own];
+    const issue = expressions.check(expression, [RESULTS[type] ?? ""]);
+    errors.push(...expressionErrors(childPath(path, own, "expression"), expression, issue));
+  }
   return errors;
 }
 
 function validatePolicy({ spec }: MutatingAdmissionPolicy): FieldError[] {
-  const errors = validatePolicySpec(spec ?? {});
+  const expressions = expressionsOf(spec ?? {}, true);
+  const errors = validatePolicySpec(spec ?? {}, expressions);
   const mutations = spec?.mutations ?? [];
   if (mutations.length === 0) errors.push(fieldRequired("spec.mutations", "mutations must contain at least one item"));
   mutations.forEach((mutation, index) =>
-    errors.push(...validateMutation(mutation, indexPath("spec.mutations", index))),
+    errors.push(...validateMutation(mutation, indexPath("spec.mutations", index), expressions)),
   );
   const policy = spec?.reinvocationPolicy ?? "";
   if (policy === "") errors.push(fieldRequired("spec.reinvocationPolicy", ""));
@@ -50,11 +60,7 @@ function validatePolicy({ spec }: MutatingAdmissionPolicy): FieldError[] {
 }
 
 function validateBinding({ spec }: MutatingAdmissionPolicyBinding): FieldError[] {
-  return [
-    ...(spec?.policyName ? [] : [fieldRequired("spec.policyName", "")]),
-    ...validateParamRef(spec?.paramRef),
-    ...(spec?.matchResources ? validateMatchResources(spec.matchResources, "spec.matchResources", false) : []),
-  ];
+  return validateBindingSpec(spec ?? {});
 }
 
 function strategy<T extends MutatingAdmissionPolicy | MutatingAdmissionPolicyBinding>() {

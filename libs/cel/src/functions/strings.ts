@@ -1,5 +1,5 @@
 // The strings extension, and regular expressions of Go's syntax.
-import { compileGoRegExp, quote } from "@coxswain/apimachinery";
+import { compileGoRegExp } from "@coxswain/apimachinery";
 import { celError, type FunctionTable } from "./definition.ts";
 
 const compiled = new Map<string, RegExp>();
@@ -92,7 +92,6 @@ export const STRINGS: FunctionTable = {
   "string.replace(string, string, int): string": replace,
   "string.reverse(): string": (text: string) => Array.from(text).toReversed().join(""),
   "string.format(list<dyn>): string": format,
-  "strings_quote(string): string": quote,
   "string.find(string): string": (text: string, expression: string) => pattern(expression).exec(text)?.[0] ?? "",
   "string.findAll(string): list<string>": (text: string, expression: string) => findAll(text, expression, -1n),
   "string.findAll(string, int): list<string>": findAll,

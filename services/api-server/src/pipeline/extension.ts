@@ -2,6 +2,7 @@
 // places where authorization, reviews, tokens and further admission are plugged in.
 import type { KindDefinition } from "@coxswain/api";
 import type { GroupVersionKind, KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import type { Reinvocation } from "../admission/reinvocation.ts";
 import type { ApiRequest, Authorizer, VersionedObject } from "./contract.ts";
 
 /** The present objects of this process's watch cache; never waits, may be a moment old. */
@@ -30,6 +31,10 @@ export interface AdmissionAttributes {
   readonly objectKind?: GroupVersionKind;
   /** Tells the caller something in a Warning header. */
   readonly warn?: (text: string) => void;
+  /** Says something about the request in the audit log. */
+  readonly annotate?: (key: string, value: string) => void;
+  /** Set while plugins may change the object: what they keep from one round of the chain to the next. */
+  readonly reinvocation?: Reinvocation;
 }
 
 /** https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ */

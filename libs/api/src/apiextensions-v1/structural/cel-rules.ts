@@ -48,7 +48,7 @@ export function compileRulesAt(schema: StructuralSchema, resource: boolean): Com
     const known = scopes.get(optional);
     if (known !== undefined) return known;
     const declared = type ?? { is: "dyn" as const };
-    const made = new CelScope({ self: declared, oldSelf: declared }, optional ? ["oldSelf"] : []);
+    const made = new CelScope({ self: declared, oldSelf: declared }, optional ? { optional: ["oldSelf"] } : {});
     scopes.set(optional, made);
     return made;
   };

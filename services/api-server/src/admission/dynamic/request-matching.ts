@@ -1,12 +1,13 @@
 // Which requests a webhook or a policy is for. Pure, given the labels of the namespace.
 // https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
-import type { KindDefinition, LabelSelector, RuleWithOperations } from "@coxswain/api";
+import type { KindDefinition, LabelSelector, NamedRuleWithOperations } from "@coxswain/api";
 import { labelSelectorAsSelector, type KubeObject } from "@coxswain/apimachinery";
+import type { KindSource } from "../../extensions/kind-source.ts";
 import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
 
 export interface Matching {
-  readonly rules: readonly RuleWithOperations[];
-  readonly excluded?: readonly RuleWithOperations[];
+  readonly rules: readonly NamedRuleWithOperations[];
+  readonly excluded?: readonly NamedRuleWithOperations[];
   readonly matchPolicy: string | undefined;
   readonly namespaceSelector: LabelSelector | undefined;
   readonly objectSelector: LabelSelector | undefined;
@@ -35,7 +36,7 @@ function resourceMatches(pattern: string, resource: string, subresource: string)
   return resourceFits && subresourceFits;
 }
 
-function ruleMatches(rule: RuleWithOperations, kind: KindDefinition, attributes: AdmissionAttributes): boolean {
+function ruleMatches(rule: NamedRuleWithOperations, kind: KindDefinition, attributes: AdmissionAttributes): boolean {
   const { operation, namespace, subresource } = attributes;
   // A Namespace is an object of the cluster, whatever namespace its requests are said to be in.
   const scope = kind.namespaced && namespace !== "" ? "Namespaced" : "Cluster";
@@ -43,9 +44,15 @@ function ruleMatches(rule: RuleWithOperations, kind: KindDefinition, attributes:
     has(rule.operations, operation) &&
     has(rule.apiGroups, kind.group) &&
     has(rule.apiVersions, kind.version) &&
+    (!rule.resourceNames?.length || rule.resourceNames.includes(attributes.name)) &&
     (rule.scope === undefined || rule.scope === "*" || rule.scope === scope) &&
     (rule.resources ?? []).some((pattern) => resourceMatches(pattern, kind.resource, subresource))
   );
+}
+
+/** Other versions in which the same resource is served. */
+export function equivalentsOf({ group, resource, version }: KindDefinition, kinds: KindSource): KindDefinition[] {
+  return kinds.all().filter((one) => one.group === group && one.resource === resource && one.version !== version);
 }
 
 /** The kind that the webhook wants the request's object as; undefined where no rule is for it. */

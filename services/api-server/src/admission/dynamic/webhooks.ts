@@ -15,19 +15,19 @@ import type { Random } from "@coxswain/env";
 import type { KindSource } from "../../extensions/kind-source.ts";
 import type { VersionedObject } from "../../pipeline/contract.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../../pipeline/extension.ts";
-import { acceptObject } from "../../registry/codec.ts";
 import {
   asVersion,
   denial,
   readReview,
-  reviewObject,
   reviewOf,
   reviewRequest,
   reviewVersion,
   type ReviewAnswer,
 } from "./admission-review.ts";
-import { MatchConditions } from "./match-conditions.ts";
-import { isExempt, matchedKind, selectorsMatch, type Matching } from "./request-matching.ts";
+import { judgeConditions } from "../policies/policy-requests.ts";
+import { RequestValues, type ValueDeps } from "../policies/policy-values.ts";
+import { replaceObject } from "../replace-object.ts";
+import { equivalentsOf, isExempt, matchedKind, selectorsMatch, type Matching } from "./request-matching.ts";
 
 type Webhook = ValidatingWebhook & Pick<MutatingWebhook, "reinvocationPolicy">;
 type ClientConfig = NonNullable<Webhook["clientConfig"]>;
@@ -40,10 +40,9 @@ export type CallWebhook = (
   signal: AbortSignal,
 ) => Promise<string>;
 
-export interface WebhookDeps {
+export interface WebhookDeps extends ValueDeps {
   readonly logger: Logger;
   readonly random: Random;
-  readonly source: ObjectSource;
   readonly kinds: () => KindSource;
   readonly call: CallWebhook;
 }
@@ -60,6 +59,12 @@ interface Registered {
 interface Invocation {
   readonly webhook: Webhook;
   readonly kind: KindDefinition;
+}
+
+/** A webhook that was asked, and what it left. */
+interface Seen {
+  readonly invocation: Invocation;
+  readonly left: KubeObject | undefined;
 }
 
 /** What went wrong with a webhook, as the user hears it. */
@@ -96,7 +101,6 @@ function follow(source: ObjectSource, resource: string): () => readonly Register
 
 class Dispatcher {
   readonly #deps: WebhookDeps;
-  readonly #conditions = new MatchConditions();
   readonly #mutating: boolean;
   readonly #registered: () => readonly Registered[];
 
@@ -113,7 +117,7 @@ class Dispatcher {
   matching(attributes: AdmissionAttributes): Invocation[] {
     const all = this.#registered();
     if (all.length === 0 || isExempt(attributes.kind)) return [];
-    const equivalents = this.#equivalents(attributes.kind);
+    const equivalents = equivalentsOf(attributes.kind, this.#deps.kinds());
     return all.flatMap(({ webhook, matching }) => {
       const kind = matchedKind(matching, attributes, equivalents);
       return kind !== undefined && selectorsMatch(matching, attributes, this.#deps.source) ? [{ webhook, kind }] : [];
@@ -138,12 +142,6 @@ class Dispatcher {
     }
   }
 
-  /** Other versions in which the same resource is served. */
-  #equivalents({ group, resource, version }: KindDefinition): KindDefinition[] {
-    const all = this.#deps.kinds().all();
-    return all.filter((one) => one.group === group && one.resource === resource && one.version !== version);
-  }
-
   async #call(
     webhook: Webhook,
     kind: KindDefinition,
@@ -151,12 +149,9 @@ class Dispatcher {
   ): Promise<ReviewAnswer | undefined> {
     const uid = this.#deps.random.uuid();
     const request = reviewRequest(uid, kind, attributes);
-    const object = reviewObject(kind, attributes);
-    const verdict = this.#conditions.evaluate(webhook.matchConditions, {
-      object,
-      oldObject: asVersion(kind, attributes.old),
-      request,
-    });
+    const verdict = judgeConditions(webhook.matchConditions, () =>
+      new RequestValues(this.#deps, attributes).of(kind, null),
+    );
     if (verdict === false) return undefined;
     if (verdict !== true) throw new CallError(`match conditions: ${verdict.failure}`);
     if (attributes.dryRun && !["None", "NoneOnDryRun"].includes(webhook.sideEffects ?? "")) {
@@ -176,14 +171,12 @@ class Dispatcher {
   }
 }
 
-/** Puts the patched state in the place of the object, which others hold too. Throws CallError's text for a bad patch. */
+/** Puts the patched state in the place of the object, which others hold too. */
 function patchInPlace(webhook: Webhook, kind: KindDefinition, attributes: AdmissionAttributes, patch: unknown[]): void {
-  const { object, kind: own } = attributes;
+  const { object } = attributes;
   if (object === undefined) return;
-  let next: KubeObject;
   try {
-    const patched = applyJsonPatch(deepClone(asVersion(kind, object)), patch) as KubeObject;
-    next = acceptObject({ kind, fieldValidation: "Ignore", warnings: [] }, patched, []);
+    replaceObject(attributes, kind, applyJsonPatch(deepClone(asVersion(kind, object)), patch) as KubeObject);
   } catch (error) {
     throw newInternalError(
       new Error(
@@ -191,10 +184,6 @@ function patchInPlace(webhook: Webhook, kind: KindDefinition, attributes: Admiss
       ),
     );
   }
-  const { apiVersion } = object;
-  for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
-  Object.assign(object, next, apiVersion === undefined ? {} : { apiVersion });
-  own.defaults(object);
 }
 
 export function createMutatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
@@ -208,15 +197,20 @@ export function createMutatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
     }
   };
 
-  const admit = async (attributes: AdmissionAttributes): Promise<void> => {
-    const seen: { readonly invocation: Invocation; readonly left: KubeObject | undefined }[] = [];
+  const first = async (attributes: AdmissionAttributes, seen: Seen[]): Promise<void> => {
     // Labels may change on the way: each webhook is matched when its turn comes.
     for (const candidate of dispatcher.matching(attributes)) {
       const invocation = dispatcher.matching(attributes).find(({ webhook }) => webhook === candidate.webhook);
       if (invocation === undefined) continue;
+      const before = attributes.object === undefined ? undefined : deepClone(attributes.object);
       await invoke(invocation, attributes);
       seen.push({ invocation, left: attributes.object === undefined ? undefined : deepClone(attributes.object) });
+      if (!deepEqual(before, attributes.object)) attributes.reinvocation?.request();
     }
+  };
+  const admit = async (attributes: AdmissionAttributes): Promise<void> => {
+    const seen = attributes.reinvocation?.kept(dispatcher, (): Seen[] => []) ?? [];
+    if (attributes.reinvocation?.second !== true) return await first(attributes, seen);
     for (const { invocation, left } of seen) {
       const changedSince = !deepEqual(left, attributes.object);
       if (invocation.webhook.reinvocationPolicy === "IfNeeded" && changedSince) await invoke(invocation, attributes);

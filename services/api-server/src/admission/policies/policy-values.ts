@@ -1,0 +1,106 @@
+// What a request is to the expressions of policies and match conditions: objects in the version that the policy wants, the
+// request itself, the namespace, and who may ask what. Guarantee: each is made once for a request and a version.
+import type { KindDefinition } from "@coxswain/api";
+import { CelAuthorizer, dynamicValue, type AuthorizationQuestion } from "@coxswain/cel";
+import type { KubeObject } from "@coxswain/apimachinery";
+import type { UserInfo } from "@coxswain/component-base";
+import type { Authorizer } from "../../pipeline/contract.ts";
+import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
+import { asVersion, reviewObject, reviewRequest } from "../dynamic/admission-review.ts";
+import { namespaceOf } from "../dynamic/request-matching.ts";
+import type { PolicyValues } from "./policy-program.ts";
+
+export interface ValueDeps {
+  readonly source: ObjectSource;
+  /** Absent: everything is allowed. */
+  readonly authorizer: Authorizer | undefined;
+}
+
+const NAMESPACE_META = [
+  "name",
+  "generateName",
+  "namespace",
+  "uid",
+  "resourceVersion",
+  "generation",
+  "creationTimestamp",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+  "labels",
+  "annotations",
+  "finalizers",
+];
+
+/** The namespace without what is no business of policies; null for what is in none, as a Namespace itself. */
+function namespaceValue(attributes: AdmissionAttributes, source: ObjectSource): unknown {
+  const { kind } = attributes;
+  if (kind.group === "" && kind.resource === "namespaces") return null;
+  const found: (KubeObject & { spec?: object; status?: object }) | undefined = namespaceOf(attributes, source);
+  if (found === undefined) return null;
+  const meta = Object.entries(found.metadata ?? {}).filter(([name]) => NAMESPACE_META.includes(name));
+  return dynamicValue({ metadata: Object.fromEntries(meta), spec: found.spec ?? {}, status: found.status ?? {} });
+}
+
+function serviceAccountUser({ namespace, name }: { namespace: string; name: string }): UserInfo {
+  const groups = ["system:serviceaccounts", `system:serviceaccounts:${namespace}`, "system:authenticated"];
+  return { username: `system:serviceaccount:${namespace}:${name}`, groups };
+}
+
+/** The authorizer variable for the user of the request. */
+export function authorizerValue(attributes: AdmissionAttributes, authorizer: Authorizer | undefined): CelAuthorizer {
+  const { request, kind, subresource, namespace, name } = attributes;
+  const ask = (question: AuthorizationQuestion): { allowed: boolean; reason: string } => {
+    const { serviceAccount, verb, path, group, resource } = question;
+    const user = serviceAccount === undefined ? request.user : serviceAccountUser(serviceAccount);
+    const about = { group, resource, subresource: question.subresource, namespace: question.namespace };
+    const asked = { user, verb, version: "*", ...about, name: question.name };
+    return authorizer?.authorize(path === undefined ? asked : { ...asked, path }) ?? { allowed: true, reason: "" };
+  };
+  return new CelAuthorizer(ask, {}, { group: kind.group, resource: kind.resource, subresource, namespace, name });
+}
+
+/** The values of a request, by the version that is asked for. */
+export class RequestValues {
+  readonly #deps: ValueDeps;
+  readonly #attributes: AdmissionAttributes;
+  readonly #old = new Map<KindDefinition, unknown>();
+  readonly #requests = new Map<KindDefinition, unknown>();
+  #common: Pick<PolicyValues, "namespaceObject" | "authorizer"> | undefined;
+
+  constructor(deps: ValueDeps, attributes: AdmissionAttributes) {
+    this.#deps = deps;
+    this.#attributes = attributes;
+  }
+
+  /** `params` is null for a policy that takes none. The object is looked at anew each time: it may have been changed. */
+  of(kind: KindDefinition, params: KubeObject | null): PolicyValues {
+    const attributes = this.#attributes;
+    this.#common ??= {
+      namespaceObject: namespaceValue(attributes, this.#deps.source),
+      authorizer: authorizerValue(attributes, this.#deps.authorizer),
+    };
+    return {
+      ...this.#common,
+      object: dynamicValue(reviewObject(kind, attributes)),
+      oldObject: once(this.#old, kind, () => dynamicValue(asVersion(kind, attributes.old))),
+      request: once(this.#requests, kind, () => requestValue(kind, attributes)),
+      params: dynamicValue(params),
+    };
+  }
+}
+
+function once<K, V>(known: Map<K, V>, key: K, make: () => V): V {
+  if (!known.has(key)) known.set(key, make());
+  return known.get(key) as V;
+}
+
+/** Objects are variables of their own, and a request of this process has no id. */
+function requestValue(kind: KindDefinition, attributes: AdmissionAttributes): unknown {
+  const {
+    uid: _uid,
+    object: _object,
+    oldObject: _old,
+    ...request
+  } = reviewRequest("", kind, attributes) as Record<string, unknown>;
+  return dynamicValue(request);
+}
