@@ -8,6 +8,8 @@ export interface Credentials {
   /** DER of a client certificate that TLS has verified. */
   readonly certificate?: Buffer;
   readonly bearerToken?: string;
+  /** Metadata of a gRPC call that asks to act as somebody else: names and values in turn. */
+  readonly impersonation?: readonly string[];
 }
 
 /** Returns the user, undefined where the credentials prove none; throws a StatusError to refuse with other words. */

@@ -3,6 +3,7 @@
 // own TLS knows only "no certificate" and "certificate required". close() leaves no socket, session or timer behind.
 import { createServer, type Server as TlsServer, type TLSSocket } from "node:tls";
 import {
+  type Metadata,
   Server,
   ServerCredentials,
   type ServerDuplexStream,
@@ -84,6 +85,14 @@ function guardService(item: GrpcService, admit: Admit): UntypedServiceImplementa
   return out;
 }
 
+function impersonationOf(metadata: Metadata): Pick<Credentials, "impersonation"> {
+  const asked = Object.keys(metadata.getMap()).filter((name) => name.startsWith("impersonate-"));
+  if (asked.length === 0) return {};
+  // HTTP/2 joins what is given several times.
+  const valuesOf = (name: string): string[] => metadata.get(name).flatMap((value) => String(value).split(/, ?/));
+  return { impersonation: asked.flatMap((name) => valuesOf(name).flatMap((value) => [name, value])) };
+}
+
 /** Refuses with Unauthorized or Forbidden in upstream's words; else records who calls. */
 function admission(options: GrpcServerOptions, connections: ReadonlyMap<string, Buffer | undefined>): Admit {
   return async (call) => {
@@ -93,6 +102,7 @@ function admission(options: GrpcServerOptions, connections: ReadonlyMap<string, 
     const credentials: Credentials = {
       ...(certificate !== undefined && { certificate }),
       ...(token !== undefined && { bearerToken: token }),
+      ...impersonationOf(call.metadata),
     };
     const user = await options.authenticate(credentials);
     if (user === undefined) throw new StatusError("Unauthorized", 401, "Unauthorized");

@@ -17,6 +17,8 @@ import { createWebhookCaller } from "./admission/dynamic/call-webhook.ts";
 import { createApiServer } from "./app.ts";
 import type { ApiServer } from "./app.ts";
 import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
+import { impersonate, readImpersonation } from "./auth/impersonation.ts";
+import { createOidcAuthenticator, type OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
 import { createFront } from "./rest/front.ts";
@@ -42,6 +44,9 @@ export interface ApiServerComponentDeps {
   readonly servingTls: TlsMaterial;
   readonly serviceAccountKeyFile: string;
   readonly serviceAccountIssuer?: string;
+  /** False: bootstrap tokens are refused. */
+  readonly bootstrapTokens?: boolean;
+  readonly oidc?: OidcOptions;
   readonly listen: ListenTarget;
   /** Host or address under which clients reach this server. */
   readonly advertiseAddress: string;
@@ -63,7 +68,11 @@ export interface ApiServerComponent {
 
 function grpcAuth(security: Security): AuthHook {
   return {
-    authenticate: (credentials) => security.authenticator.authenticate(credentials),
+    async authenticate(credentials) {
+      const user = await security.authenticator.authenticate(credentials);
+      const wanted = readImpersonation(credentials.impersonation ?? []);
+      return wanted === undefined ? user : impersonate(user, wanted, security.authorizer);
+    },
     authorize: async (user, { verb, path }) => {
       if (path.startsWith(PIPELINE_SERVICES)) return { allowed: true };
       const base = { group: "", resource: "", subresource: "", namespace: "", name: "" };
@@ -113,7 +122,14 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     clock: env.clock,
     random: env.random,
   });
-  const security = createSecurity({ env, keys, anonymous: deps.anonymous });
+  const oidc = deps.oidc === undefined ? undefined : createOidcAuthenticator(deps.oidc, env.clock);
+  const security = createSecurity({
+    env,
+    keys,
+    anonymous: deps.anonymous,
+    bootstrapTokens: deps.bootstrapTokens ?? true,
+    ...(oidc === undefined ? {} : { oidc }),
+  });
   const port = "port" in listen ? listen.port : 6443;
   const server = createApiServer({
     env,
@@ -193,7 +209,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     await front.close();
     core.abort();
     await working;
-    await Promise.all([storage.close(), bus.close()]);
+    await Promise.all([storage.close(), bus.close(), oidc?.close()]);
   };
   return {
     app: {

@@ -7,6 +7,7 @@ import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
 import type { Command } from "commander";
 import { encryptingStorage } from "./encryption/encrypting-storage.ts";
 import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
+import type { OidcOptions } from "./auth/oidc.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
 interface Flags {
@@ -26,6 +27,41 @@ interface Flags {
   readonly disableAdmissionPlugins: readonly string[];
   readonly restFd?: number;
   readonly encryptionProviderConfig?: string;
+  readonly enableBootstrapTokenAuth: string | boolean;
+  readonly oidcIssuerUrl?: string;
+  readonly oidcClientId?: string;
+  readonly oidcUsernameClaim: string;
+  readonly oidcUsernamePrefix?: string;
+  readonly oidcGroupsClaim?: string;
+  readonly oidcGroupsPrefix?: string;
+  readonly oidcCaFile?: string;
+  readonly oidcSigningAlgs: readonly string[];
+  readonly oidcRequiredClaim: readonly string[];
+}
+
+/** @throws Error where flags of an issuer come without one, or a claim has no value */
+function oidcOptions(flags: Flags): OidcOptions | undefined {
+  if (flags.oidcIssuerUrl === undefined) {
+    if (flags.oidcClientId === undefined) return undefined;
+    throw new Error("oidc-issuer-url and oidc-client-id should be specified together");
+  }
+  const pairs = flags.oidcRequiredClaim.map((text) => {
+    const at = text.indexOf("=");
+    if (at < 1) throw new Error(`--oidc-required-claim: Invalid value: "${text}": must be key=value`);
+    return [text.slice(0, at), text.slice(at + 1)] as const;
+  });
+  const { oidcUsernamePrefix, oidcGroupsClaim, oidcGroupsPrefix, oidcCaFile, oidcSigningAlgs } = flags;
+  return {
+    issuerUrl: flags.oidcIssuerUrl,
+    clientId: flags.oidcClientId ?? "",
+    usernameClaim: flags.oidcUsernameClaim,
+    ...(oidcUsernamePrefix === undefined ? {} : { usernamePrefix: oidcUsernamePrefix }),
+    ...(oidcGroupsClaim === undefined ? {} : { groupsClaim: oidcGroupsClaim }),
+    ...(oidcGroupsPrefix === undefined ? {} : { groupsPrefix: oidcGroupsPrefix }),
+    ...(oidcCaFile === undefined ? {} : { caPem: readFileSync(oidcCaFile, "utf8") }),
+    ...(oidcSigningAlgs.length === 0 ? {} : { signingAlgs: oidcSigningAlgs }),
+    requiredClaims: Object.fromEntries(pairs),
+  };
 }
 
 function addFlags(command: Command): void {
@@ -46,6 +82,16 @@ function addFlags(command: Command): void {
     .option("--service-node-port-range <from-to>", "ports for NodePort Services", "30000-32767")
     .option("--disable-admission-plugins <names>", "built-in admission plugins to leave out", list, [])
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
+    .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
+    .option("--oidc-issuer-url <url>", "an OpenID issuer whose tokens are taken; https only")
+    .option("--oidc-client-id <id>", "the audience that its tokens must have")
+    .option("--oidc-username-claim <claim>", "the claim that names the user", "sub")
+    .option("--oidc-username-prefix <prefix>", "in front of its users' names (default: the issuer and #; - for none)")
+    .option("--oidc-groups-claim <claim>", "the claim that names groups")
+    .option("--oidc-groups-prefix <prefix>", "in front of its groups' names")
+    .option("--oidc-ca-file <file>", "CA of the issuer (default: the machine's)")
+    .option("--oidc-signing-algs <names>", "algorithms that are taken (default: RS256)", list, [])
+    .option("--oidc-required-claim <key=value>", "a claim that its tokens must have; repeatable", list, [])
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
 }
 
@@ -89,6 +135,7 @@ await runComponent<Flags>({
       flags.nats.length === 0
         ? createMemoryBus({ env })
         : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
+    const oidc = oidcOptions(flags);
     const component = createApiServerComponent({
       env,
       logger,
@@ -101,6 +148,8 @@ await runComponent<Flags>({
       servingTls,
       serviceAccountKeyFile: flags.serviceAccountKeyFile,
       serviceAccountIssuer: flags.serviceAccountIssuer,
+      bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
+      ...(oidc === undefined ? {} : { oidc }),
       listen: flags.restFd === undefined ? { host: flags.listenAddress, port: flags.port } : { fd: flags.restFd },
       advertiseAddress: flags.advertiseAddress,
       anonymous: flags.anonymousAuth,

@@ -1,5 +1,5 @@
 // The gRPC services over the whole api-server: the contract that every ResourceClient keeps, readable objects, discovery.
-import { Client } from "@grpc/grpc-js";
+import { Client, Metadata } from "@grpc/grpc-js";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
 import { resourceClientSuite } from "@coxswain/client/testing/resource-client-suite";
@@ -33,7 +33,7 @@ afterAll(async () => {
 
 resourceClientSuite("gRPC to the api-server", { makeClient: () => client, unique: () => "grpc" });
 
-function call<T>(service: string, method: string, request: object): Promise<T> {
+function call<T>(service: string, method: string, request: object, metadata = new Metadata()): Promise<T> {
   const definition = serviceDefinition(service)[method];
   if (definition === undefined) throw new Error(`no method ${method}`);
   return new Promise((resolve, reject) => {
@@ -42,6 +42,7 @@ function call<T>(service: string, method: string, request: object): Promise<T> {
       definition.requestSerialize,
       definition.responseDeserialize as (bytes: Buffer) => T,
       request,
+      metadata,
       (error, answer) => (error === null ? resolve(answer as T) : reject(error)),
     );
   });
@@ -86,4 +87,22 @@ test("RBAC decides over gRPC as well", async () => {
       'nodes "x" is forbidden: User "system:kube-scheduler" cannot delete resource "nodes" in API group "" at the cluster scope',
   });
   await scheduler.close();
+});
+
+test("a call may act as somebody else where RBAC lets its caller", async () => {
+  const metadata = new Metadata();
+  metadata.add("impersonate-user", "jane");
+  metadata.add("impersonate-group", "shop");
+  metadata.add("impersonate-group", "till");
+  const body = { apiVersion: "authentication.k8s.io/v1", kind: "SelfSubjectReview" };
+  const target = { group: "authentication.k8s.io", version: "v1", resource: "selfsubjectreviews" };
+  const request = { target, object: { json: Buffer.from(JSON.stringify(body)) } };
+  const answer = await call<{ object: { json: Buffer } }>("coxswain.api.v1.Resources", "Create", request, metadata);
+  expect(JSON.parse(answer.object.json.toString())).toMatchObject({
+    status: { userInfo: { username: "jane", groups: ["shop", "till", "system:authenticated"] } },
+  });
+  const get = { target: { version: "v1", resource: "namespaces", name: "default" } };
+  await expect(call("coxswain.api.v1.Resources", "Get", get, metadata)).rejects.toMatchObject({
+    details: expect.stringContaining('User "jane" cannot get resource "namespaces"') as string,
+  });
 });

@@ -1,17 +1,14 @@
 // Who is calling. Guarantees: a verified client certificate counts before a token; credentials that are present and bad
 // are refused, never taken as anonymous; everybody who proved an identity is in system:authenticated.
-import { StatusError, isReason, newUnauthorized } from "@coxswain/apimachinery";
+import { StatusError, newUnauthorized } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import { certificateUser } from "@coxswain/component-base/credentials";
-import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { Authenticator } from "../pipeline/contract.ts";
-import type { ObjectSource } from "../pipeline/extension.ts";
 import { ANONYMOUS_USER } from "./identity.ts";
-import { userOfClaims } from "./service-account-tokens.ts";
+import type { TokenAuthenticator } from "./token-authenticator.ts";
 
 export interface AuthenticatorDeps {
-  readonly keys: TokenSigner;
-  readonly source: () => ObjectSource;
+  readonly tokens: TokenAuthenticator;
   /** False refuses requests without credentials. */
   readonly anonymous: boolean;
 }
@@ -25,9 +22,9 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
 
   const ofToken = async (token: string): Promise<UserInfo> => {
     try {
-      return userOfClaims(await deps.keys.verify(token), deps.source());
+      return (await deps.tokens.authenticate(token)).user;
     } catch (error) {
-      if (isReason(error, "Unauthorized")) throw error;
+      // A caller learns that the token is no good, and not why.
       throw new StatusError("Unauthorized", 401, "Unauthorized", {}, { cause: error });
     }
   };

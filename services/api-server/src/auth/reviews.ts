@@ -12,16 +12,14 @@ import type {
 import { StatusError, fieldInvalid, newBadRequest, newInvalid } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { AuthorizationAttributes } from "../pipeline/contract.ts";
-import type { DocumentRequest, ObjectSource } from "../pipeline/extension.ts";
+import type { DocumentRequest } from "../pipeline/extension.ts";
 import type { RbacAuthorizer } from "./rbac-authorizer.ts";
-import { userOfClaims } from "./service-account-tokens.ts";
+import type { TokenAuthenticator } from "./token-authenticator.ts";
 
 export interface ReviewDeps {
   readonly authorizer: () => RbacAuthorizer;
-  readonly source: () => ObjectSource;
-  readonly keys: TokenSigner;
+  readonly tokens: TokenAuthenticator;
 }
 
 interface AccessSpec {
@@ -75,7 +73,8 @@ function subjectOf(kind: string, spec: NonNullable<SubjectAccessReview["spec"]>)
     const error = fieldInvalid("spec.user", "", "at least one of user or group must be specified");
     throw newInvalid({ group: GROUP, kind }, "", [error]);
   }
-  return { username: spec.user ?? "", groups: spec.groups ?? [], ...(spec.uid ? { uid: spec.uid } : {}) };
+  const { user = "", groups = [], uid, extra } = spec;
+  return { username: user, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) };
 }
 
 function rulesStatus(rules: readonly PolicyRule[]): SelfSubjectRulesReview["status"] {
@@ -112,14 +111,10 @@ async function tokenReview(deps: ReviewDeps, review: TokenReview): Promise<Token
   if (token === "") {
     throw newBadRequest("token is required for TokenReview in authentication");
   }
-  const audiences = review.spec.audiences?.length ? review.spec.audiences : [deps.keys.issuer];
+  const asked = review.spec.audiences?.length ? review.spec.audiences : undefined;
   try {
-    const claims = await deps.keys.verify(token, { audiences });
-    const user = userOfClaims(claims, deps.source());
-    return {
-      ...review,
-      status: { authenticated: true, user: plainUser(user), audiences: [...claims.matchedAudiences] },
-    };
+    const { user, audiences } = await deps.tokens.authenticate(token, asked);
+    return { ...review, status: { authenticated: true, user: plainUser(user), audiences: [...audiences] } };
   } catch (error) {
     const message = error instanceof Error ? error.message : "token is not valid";
     return { ...review, status: { authenticated: false, user: {}, error: message } };

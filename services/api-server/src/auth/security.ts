@@ -11,6 +11,8 @@ import type { Rbac } from "./rbac-source.ts";
 import { createRbac } from "./rbac-source.ts";
 import { createReviews } from "./reviews.ts";
 import { createTokenIssuer } from "./service-account-tokens.ts";
+import type { OidcAuthenticator } from "./oidc.ts";
+import { createTokenAuthenticator } from "./token-authenticator.ts";
 
 export interface Security {
   readonly extensions: PipelineExtensions;
@@ -23,6 +25,9 @@ export interface SecurityDeps {
   readonly keys: TokenSigner;
   /** False refuses callers without credentials. */
   readonly anonymous: boolean;
+  /** True where unset. */
+  readonly bootstrapTokens?: boolean;
+  readonly oidc?: OidcAuthenticator;
 }
 
 /** The fronts' half works once the pipeline has been made with `extensions`. */
@@ -44,15 +49,22 @@ export function createSecurity(deps: SecurityDeps): Security {
     authorize: (attributes) => current().rbac.authorizer.authorize(attributes),
     rulesFor: (user, namespace) => current().rbac.authorizer.rulesFor(user, namespace),
   };
-  const { keys, env } = deps;
+  const { keys, env, oidc } = deps;
+  const tokens = createTokenAuthenticator({
+    keys,
+    source,
+    clock: env.clock,
+    bootstrapTokens: deps.bootstrapTokens ?? true,
+    ...(oidc === undefined ? {} : { oidc }),
+  });
   return {
     extensions: {
       authorizer: (given) => bind(given).authorizer,
       admission: (given) => [bind(given).escalationPlugin],
-      review: createReviews({ authorizer: () => authorizer, source, keys }),
+      review: createReviews({ authorizer: () => authorizer, tokens }),
       issueToken: createTokenIssuer({ keys, source, clock: env.clock }),
     },
-    authenticator: createAuthenticator({ keys, source, anonymous: deps.anonymous }),
+    authenticator: createAuthenticator({ tokens, anonymous: deps.anonymous }),
     authorizer,
   };
 }

@@ -29,11 +29,24 @@ const MAX_SECONDS = 2 ** 32;
 const KIND = { group: "authentication.k8s.io", kind: "TokenRequest" };
 const CORE = (resource: string): { group: string; resource: string } => ({ group: "", resource });
 
-function mustExist(source: ObjectSource, resource: string, namespace: string, ref: NamedRef | undefined): void {
-  if (ref === undefined) return;
-  const found = source.get(CORE(resource), namespace, ref.name);
-  if (found === undefined || found.object.metadata?.uid !== ref.uid) throw newUnauthorized();
-}
+/** Who is being deleted for longer than that is gone, whatever holds the object. */
+const LEEWAY_MS = 60_000;
+
+type MustExist = (resource: string, namespace: string, ref: NamedRef | undefined) => void;
+
+const existence =
+  (source: ObjectSource, nowMs: number): MustExist =>
+  (resource, namespace, ref) => {
+    if (ref === undefined) return;
+    const metadata = source.get(CORE(resource), namespace, ref.name)?.object.metadata;
+    if (metadata === undefined || metadata.uid !== ref.uid) {
+      throw newUnauthorized("service account token has been invalidated");
+    }
+    const { deletionTimestamp } = metadata;
+    if (deletionTimestamp !== undefined && Date.parse(deletionTimestamp) < nowMs - LEEWAY_MS) {
+      throw newUnauthorized("service account token has been invalidated");
+    }
+  };
 
 /** A Secret that is being deleted, holds another token or was marked as invalid makes the token worthless. */
 function mustBeHeld(source: ObjectSource, namespace: string, legacy: TokenClaims["legacy"]): void {
@@ -45,11 +58,14 @@ function mustBeHeld(source: ObjectSource, namespace: string, legacy: TokenClaims
 }
 
 /** The user that valid claims stand for. Throws Unauthorized where an object behind them is gone or was replaced. */
-export function userOfClaims(claims: TokenClaims, source: ObjectSource): UserInfo {
+export function userOfClaims(claims: TokenClaims, source: ObjectSource, nowMs: number): UserInfo {
   const { namespace, serviceAccount, pod, node, secret, legacy } = claims;
-  mustExist(source, "serviceaccounts", namespace, serviceAccount);
-  mustExist(source, "pods", namespace, pod);
-  mustExist(source, "secrets", namespace, secret);
+  const mustExist = existence(source, nowMs);
+  mustExist("serviceaccounts", namespace, serviceAccount);
+  mustExist("pods", namespace, pod);
+  mustExist("secrets", namespace, secret);
+  // A pod's token names its node too, which then only tells where the pod is.
+  if (pod === undefined) mustExist("nodes", "", node);
   mustBeHeld(source, namespace, legacy);
   const extra: Record<string, string[]> = {};
   if (claims.jti !== "") extra["authentication.kubernetes.io/credential-id"] = [`JTI=${claims.jti}`];

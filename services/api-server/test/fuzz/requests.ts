@@ -234,7 +234,7 @@ function generalPath(values: Values): string {
     "//",
     "/%",
     "/api/v1/%zz",
-    "/api/v1/watch/pods",
+    "/api/v1/watch/pods?timeoutSeconds=1",
     "/api/v1/namespaces/default/pods/a/../../x",
     "/.well-known/openid-configuration",
     "/openid/v1/jwks",

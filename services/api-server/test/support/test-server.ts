@@ -35,7 +35,7 @@ export interface TestServer {
 
 export async function startTestServer(
   disabledAdmission: readonly string[] = [],
-  more: Pick<ApiServerComponentDeps, "dial"> = {},
+  more: Partial<ApiServerComponentDeps> = {},
 ): Promise<TestServer> {
   const env = createRealEnv();
   const dir = mkdtempSync(join(tmpdir(), "coxswain-server-"));
