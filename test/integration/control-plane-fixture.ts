@@ -27,6 +27,8 @@ export interface RunningProcess {
   readonly spec: ProcessSpec;
   /** "127.0.0.1:port" of its gRPC port. */
   readonly grpc: string;
+  /** Of the process that was started last. Throws where none was. */
+  readonly pid: number;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
   /** Starts it, or starts it again after `kill`; resolves when it is ready. */
@@ -89,7 +91,17 @@ function runProcess(spec: ProcessSpec, prober: Prober, live: Set<ChildProcess>):
     await gone;
     live.delete(victim);
   };
-  return { spec, grpc: `127.0.0.1:${spec.ports.grpc}`, kill, start, log };
+  return {
+    spec,
+    grpc: `127.0.0.1:${spec.ports.grpc}`,
+    get pid() {
+      if (child?.pid === undefined) throw new Error(`${slotKey(spec.component, spec.instance)} was not started`);
+      return child.pid;
+    },
+    kill,
+    start,
+    log,
+  };
 }
 
 /** Starts etcd, NATS, the api-servers and `components`, each ready before the next kind. */
