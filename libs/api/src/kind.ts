@@ -1,5 +1,6 @@
 // What a kind is. A kind is data and pure functions in one folder; it never has request handlers of its own. The generic
 // registry of the api-server does the rest.
+import type { CelType } from "@coxswain/cel";
 import type { FieldError, GroupVersionKind, KubeObject } from "@coxswain/apimachinery";
 import type { FieldSet, TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
 
@@ -79,6 +80,8 @@ export interface CustomForm {
   accept(object: KubeObject): { readonly unknown: readonly string[]; readonly wrong: readonly string[] };
   /** Fills in, in place, what a stored object lacks to be of this version; says whether it changed. Absent: nothing ever. */
   complete?(object: KubeObject): boolean;
+  /** The type as expressions see it where types are checked. */
+  celType(): CelType;
   /** The OpenAPI schemas of the kind and its list, by name. */
   readonly schemas: Readonly<Record<string, unknown>>;
 }

@@ -17,6 +17,7 @@ import { createNodeRestriction } from "./admission/node-restriction.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
 import { createMutatingWebhooks, createValidatingWebhooks, type CallWebhook } from "./admission/dynamic/webhooks.ts";
 import { createMutatingPolicies } from "./admission/policies/mutating.ts";
+import { runPolicyStatus } from "./admission/policies/policy-status.ts";
 import { createValidatingPolicies } from "./admission/policies/validating.ts";
 import { createPodSecurity } from "./admission/pod-security/pod-security.ts";
 import { createPriority } from "./admission/priority.ts";
@@ -150,6 +151,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             runCompactor(deps, leading),
             runQuotaStatus({ env, logger, cache, client: loopback }, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
+            runPolicyStatus({ logger, source: cache, client: loopback, kinds }, leading),
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
             runLocalServices(localServices, leading),
           ];

@@ -603,6 +603,38 @@ test("annotations are published once for a value, joined where bindings give sev
   expect(published).toEqual({ "notes/value": "a, b" });
 });
 
+test("types are checked on the kinds that a policy names, and told in its status", async () => {
+  const wrong = { validations: [{ expression: "object.replicas > 1" }, { expression: "object.spec.replicas > 1" }] };
+  const apps = rule(["deployments", "statefulsets/scale"], { apiGroups: ["apps"], apiVersions: ["v1"] });
+  await validating("typed", { matchConstraints: { resourceRules: [apps] }, ...wrong });
+  const status = async (name: string): Promise<object | undefined> => {
+    const policy = (await server.client.get(VALIDATING, { name })) as { status?: object };
+    return policy.status;
+  };
+  await vi.waitFor(async () =>
+    expect(await status("typed")).toEqual({
+      observedGeneration: 1,
+      typeChecking: {
+        expressionWarnings: [
+          {
+            fieldRef: "spec.validations[0].expression",
+            warning:
+              "apps/v1, Kind=Deployment: ERROR: <input>:1:7: undefined field 'replicas'\n | object.replicas > 1\n | ......^\n",
+          },
+        ],
+      },
+    }),
+  );
+  const parts =
+    "object.spec.template.spec.containers.all(c, c.image.startsWith('x') && c.ports.exists(p, p.containerPort > 80))";
+  const meta =
+    "object.metadata.labels['a'] == 'b' && object.metadata.creationTimestamp > timestamp('2020-01-01T00:00:00Z')";
+  const validations = [{ expression: parts }, { expression: meta }, { expression: "variables.n == 1" }];
+  const variables = [{ name: "n", expression: "object.spec.replicas" }];
+  await validating("sound", { matchConstraints: { resourceRules: [apps] }, variables, validations });
+  await vi.waitFor(async () => expect(await status("sound")).toEqual({ observedGeneration: 1, typeChecking: {} }));
+});
+
 function stored(name: string, spec: object): VersionedObject {
   return { name, namespace: "", rv: 1n, json: Buffer.from(""), object: { metadata: { name }, spec } as KubeObject };
 }

@@ -97,10 +97,10 @@ function scopeOf(place: ExpressionPlace, variables: Readonly<Record<string, CelT
   );
 }
 
-/** What is wrong with an expression in `scope`. `wanted` are the types that it may give; any where undefined. */
+/** What is wrong with an expression in `scope`. `wanted` are the types that it may give; undefined: types are looked at only. */
 function issueIn(scope: CelScope, expression: string, wanted: readonly string[] | undefined): Issue {
   const compiled = scope.compile(expression);
-  if ("issue" in compiled) return `compilation failed: ${compiled.issue}`;
+  if ("issue" in compiled) return wanted === undefined ? compiled.issue : `compilation failed: ${compiled.issue}`;
   const { typeText } = compiled.program;
   const type = typeText === "null" ? "null_type" : typeText;
   if (wanted === undefined || wanted.includes(type)) return undefined;

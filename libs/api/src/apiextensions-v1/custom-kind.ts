@@ -9,15 +9,18 @@ import {
   type FieldError,
   type KubeObject,
 } from "@coxswain/apimachinery";
+import type { CelType } from "@coxswain/cel";
 import { structuralType, type TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
 import { defineKind, metaOf } from "../define-kind.ts";
 import { ALL_VERBS, type CustomForm, type KindDefinition, type Strategy } from "../kind.ts";
+import { celTypeFor } from "../schema/cel-type.ts";
 import { typeSchemaFor } from "../schema/type-schema.ts";
 import { checkTypes, pruneUnknown, walkUnknownFields } from "../schema/walk.ts";
 import { customColumns } from "./columns.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { customSchemas, customSchemaName } from "./open-api.ts";
 import { applyDefaults, dropUnwantedNulls } from "./structural/default.ts";
+import { celTypeOf } from "./structural/cel-types.ts";
 import { compileRules } from "./structural/cel-rules.ts";
 import { coerceEmbedded, validateEmbedded } from "./structural/embedded-meta.ts";
 import { validateListTypes } from "./structural/list-types.ts";
@@ -121,8 +124,14 @@ function customForm(
       const dropped = dropUnwantedNulls(custom, schema);
       return applyDefaults(custom, schema) || pruned || dropped;
     },
+    celType: () => withMetadata(celTypeOf(schema, true)),
     schemas: customSchemas(crd, version, props),
   };
+}
+
+/** Rules of a schema see little of the metadata; policies see all of it. */
+function withMetadata(type: CelType | undefined): CelType {
+  return type?.is === "object" ? { ...type, fields: { ...type.fields, metadata: celTypeFor(META) } } : { is: "dyn" };
 }
 
 /** Without metadata, kind and apiVersion: what counts as a change of the object itself. */
