@@ -6,7 +6,7 @@ import { ensureKubectl, repositoryRoot } from "@coxswain/cluster";
 import { eventually } from "../integration/cluster-fixture.ts";
 import type { PrivateDocker } from "./private-docker.ts";
 
-const CONTROL_PLANE = ["etcd", "nats", "api-server", "scheduler", "controller-manager"];
+const CONTROL_PLANE = ["etcd", "nats", "api-server", "scheduler", "controller-manager", "metrics-server"];
 const NODES = ["1", "2"].flatMap((n) => [`node-${n}`, `containerd-${n}`, `kubelet-${n}`, `kube-proxy-${n}`]);
 
 /** The services that stay, of the profile that starts by itself; `pki` ends after its work. */

@@ -133,6 +133,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
     case "etcd":
     case "gateway":
     case "image-puller":
+    case "metrics-server":
     case "nats":
     case "scheduler":
       return [];

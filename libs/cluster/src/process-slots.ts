@@ -10,6 +10,7 @@ export type Component =
   | "scheduler"
   | "controller-manager"
   | "cluster-dns"
+  | "metrics-server"
   | "kubelet"
   | "kube-proxy"
   | "egress"
@@ -25,6 +26,7 @@ export const COMPONENTS: readonly Component[] = [
   "scheduler",
   "controller-manager",
   "cluster-dns",
+  "metrics-server",
   "image-puller",
   "kubelet",
   "kube-proxy",
@@ -114,6 +116,7 @@ export function planSlots(spec: ClusterSpec): Slot[] {
     ...several("scheduler", spec.schedulers, { main: 10259, grpc: 10269 }),
     ...several("controller-manager", spec.controllerManagers, { main: 10257, grpc: 10267 }),
     ...several("cluster-dns", real ? 1 : 0, { main: 10271, grpc: 10281 }),
+    ...several("metrics-server", 1, { main: 10272, grpc: 10282 }),
     ...several("image-puller", hasPuller(spec) ? 1 : 0, { main: 0, grpc: 0 }),
     ...onNodes("kubelet", { main: 10250, grpc: 10260 }),
     ...onNodes("kube-proxy", { main: 10256, grpc: 10266 }),

@@ -34,6 +34,7 @@ describe("planProcesses", () => {
       "api-server/1",
       "scheduler/0",
       "controller-manager/0",
+      "metrics-server/0",
       "kubelet/node-1",
       "kubelet/node-2",
       "kube-proxy/node-1",
@@ -103,6 +104,7 @@ describe("planProcesses", () => {
       "scheduler-0",
       "controller-manager-0",
       "cluster-dns-0",
+      "metrics-server-0",
     ]);
   });
 });

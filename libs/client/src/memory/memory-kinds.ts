@@ -53,6 +53,7 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   "customresourcedefinitions.apiextensions.k8s.io": kind("CustomResourceDefinition", "csg", {
     unconditionalUpdate: false,
   }),
+  "apiservices.apiregistration.k8s.io": kind("APIService", "cs"),
   "leases.coordination.k8s.io": kind("Lease", "", { createOnUpdate: true, unconditionalUpdate: false }),
   "events.events.k8s.io": kind("Event", "", { createOnUpdate: true }),
   "poddisruptionbudgets.policy": kind("PodDisruptionBudget", "sg", { unconditionalUpdate: false }),

@@ -70,6 +70,14 @@ function componentCertificates(options: ClusterPkiOptions, days: number): NamedC
     },
     { name: "kube-proxy", commonName: "system:kube-proxy", usages: both, days, ...serving("kube-proxy") },
     { name: "cluster-dns", commonName: "system:cluster-dns", usages: both, days, ...serving("cluster-dns") },
+    {
+      name: "metrics-server",
+      commonName: "system:metrics-server",
+      usages: both,
+      days,
+      // api-servers ask for it by the name of its Service.
+      ...serving("metrics-server", "metrics-server.kube-system.svc"),
+    },
     // Nobody's client: it carries bytes that it cannot read.
     { name: "gateway", commonName: "system:gateway", usages: ["server"], days, ...serving("gateway") },
     { name: "etcd", commonName: "etcd", usages: both, days, ...serving("etcd") },

@@ -155,6 +155,16 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
     "create,delete,update | core | services",
     `${READ},create,delete,update | discovery.k8s.io | endpointslices`,
   ],
+  // The same of our metrics-server. Upstream's reads nodes/metrics from the kubelets over HTTPS, ours ListStats over gRPC.
+  "system:metrics-server": [
+    "get | core | nodes/metrics",
+    "post | url | /coxswain.kubelet.v1.Kubelet/ListStats",
+    `${READ} | core | namespaces,nodes,pods`,
+    "create,get,update | core | services",
+    "create,get,update | discovery.k8s.io | endpointslices",
+    "create,get,update | apiregistration.k8s.io | apiservices",
+  ],
+  "system:aggregated-metrics-reader": [`${READ} | metrics.k8s.io | nodes,pods`],
   "system:kube-scheduler": SCHEDULER,
   "system:volume-scheduler": [
     `${READ},patch,update | core | persistentvolumes`,
@@ -346,7 +356,8 @@ const BINDINGS: Readonly<Record<string, readonly RbacSubject[]>> = {
   "system:public-info-viewer": [group("system:authenticated"), group("system:unauthenticated")],
   "system:node-proxier": [user("system:kube-proxy")],
   // Upstream's kube-proxy lets anybody read its ports; ours asks the api-server who may.
-  "system:auth-delegator": [user("system:kube-proxy")],
+  "system:auth-delegator": [user("system:kube-proxy"), user("system:metrics-server")],
+  "system:metrics-server": [user("system:metrics-server")],
   "system:kube-controller-manager": [user("system:kube-controller-manager")],
   "system:cluster-dns": [user("system:cluster-dns")],
   "system:kube-dns": [serviceAccount("kube-dns")],
@@ -410,7 +421,7 @@ export function defaultRoleBindings(): RoleBinding[] {
       ...inKubeSystem(`system::${EXTENSION_READER}`),
       kind: "RoleBinding",
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: EXTENSION_READER },
-      subjects: [user("system:kube-controller-manager"), user("system:kube-scheduler")],
+      subjects: ["kube-controller-manager", "kube-scheduler", "metrics-server"].map((name) => user(`system:${name}`)),
     },
   ];
 }
@@ -418,6 +429,9 @@ export function defaultRoleBindings(): RoleBinding[] {
 /** The ClusterRoles of a fresh cluster. */
 export function defaultClusterRoles(): ClusterRole[] {
   const labelled = (name: string): Record<string, string> => {
+    if (name === "system:aggregated-metrics-reader") {
+      return Object.fromEntries(["admin", "edit", "view"].map((target) => [aggregateTo(target), "true"]));
+    }
     const target = /^system:aggregate-to-(.*)$/.exec(name)?.[1];
     return target === undefined ? {} : { [aggregateTo(target)]: "true" };
   };
