@@ -9,14 +9,14 @@ import {
   type PersistentVolumeClaim,
   type StorageClass,
 } from "@coxswain/api";
-import { findVolume, isReservedFor } from "@coxswain/api/core-v1/persistent-volume/binding";
+import { findVolume, isReservedFor, volumeBoundTo } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { NODE_DISK_CLASS, NODE_DISK_FINALIZER } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import { parseQuantity } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { grown } from "../src/node-disk/expander.ts";
 import { growth, refusal } from "../src/node-disk/plan.ts";
-import { claimBoundTo, claimInPhase, volumeBoundTo } from "../src/persistent-volume/bind.ts";
+import { claimBoundTo, claimInPhase } from "../src/persistent-volume/bind.ts";
 import { planClaim, type ClaimFacts } from "../src/persistent-volume/plan-claim.ts";
 import { planVolume, unbound } from "../src/persistent-volume/plan-volume.ts";
 import { makeFixture, readyNode, type Fixture } from "./cluster-fixture.ts";

@@ -30,6 +30,7 @@ import {
   type Decided,
 } from "./binding-cycle.ts";
 import { createQueue, followNodes, followPods } from "./event-handlers.ts";
+import { createVolumeWriter, followVolumes } from "./volume-facts.ts";
 
 /** How long an unanswered binding keeps its room where the informer says nothing. */
 const ASSUMED_UNKNOWN_MS = 30_000;
@@ -83,9 +84,10 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
   const pods = deps.informers.informer<Pod>(PODS);
   const nodes = deps.informers.informer<Node>(NODES);
   const factsSynced = followFacts(deps.informers, parts.snapshot);
+  const volumesSynced = followVolumes(deps.informers, parts, () => loop.wake());
   followNodes(nodes, parts, () => loop.wake());
   followPods(pods, parts, () => loop.wake());
-  const synced = (): boolean => pods.hasSynced() && nodes.hasSynced() && factsSynced();
+  const synced = (): boolean => pods.hasSynced() && nodes.hasSynced() && factsSynced() && volumesSynced();
   return {
     grpcServices: [schedulerService(parts, pods.lister)],
     checks: { "informer-sync": () => (synced() ? undefined : "informers have not synced") },
@@ -129,6 +131,7 @@ class SchedulingLoop {
     const { env, client, elector, metrics } = parts.deps;
     this.#fenced = client.fenced(() => elector.fence());
     this.#binder = createBinder({ env, client: this.#fenced });
+    parts.snapshot.volumes.connect(createVolumeWriter(this.#fenced, env.timers));
     const { recorder, logger } = parts.deps;
     const { snapshot, waiting } = parts;
     this.#preemptor = new Preemptor({ env, client: this.#fenced, recorder, logger, snapshot, waiting });
@@ -360,7 +363,7 @@ class SchedulingLoop {
     snapshot.forget(info.key, info.uid);
     this.#freed(info);
     if (outcome.kind === "failed" && !signal.aborted) {
-      this.#reject(info, `binding rejected: ${message}`, "SchedulerError", signal, "");
+      this.#reject(info, message, "SchedulerError", signal, "");
     }
   }
 }

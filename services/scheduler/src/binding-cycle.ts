@@ -45,9 +45,14 @@ export function reserve(
   return { waits };
 }
 
-function turnedDown(plugin: string, rejection: Rejection): CycleOutcome {
+function turnedDown(point: "Permit" | "PreBind" | "Bind", plugin: string, rejection: Rejection): CycleOutcome {
   if (rejection.code !== "Error") return { kind: "rejected", plugin, rejection };
-  return { kind: "failed", message: `running plugin "${plugin}": ${rejection.reasons.join(", ")}` };
+  return { kind: "failed", message: `running ${point} plugin "${plugin}": ${rejection.reasons.join(", ")}` };
+}
+
+/** Says that it was the api-server that did not want the binding. */
+function told(outcome: BindOutcome): BindOutcome {
+  return outcome.kind === "failed" ? { ...outcome, message: `binding rejected: ${outcome.message}` } : outcome;
 }
 
 /** Undefined where all plugins agree and none has bound the pod itself. */
@@ -55,17 +60,17 @@ async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSigna
   const { framework, cycle, node, waits } = one;
   if (waits.size > 0) {
     const verdict = await waiting.wait(cycle.info, node, waits, signal);
-    if (verdict !== undefined) return turnedDown(verdict.plugin, verdict.rejection);
+    if (verdict !== undefined) return turnedDown("Permit", verdict.plugin, verdict.rejection);
   }
   for (const plugin of framework.plugins) {
     if (plugin.preBindPreFlight?.(cycle, node) === "skip") continue;
     const rejection = await plugin.preBind?.(cycle, node, signal);
-    if (rejection !== undefined) return turnedDown(plugin.name, rejection);
+    if (rejection !== undefined) return turnedDown("PreBind", plugin.name, rejection);
   }
   for (const plugin of framework.plugins) {
     const result = await plugin.bind?.(cycle, node, signal);
     if (result === undefined || result === "skip") continue;
-    return result === "bound" ? { kind: "bound" } : turnedDown(plugin.name, result);
+    return result === "bound" ? { kind: "bound" } : turnedDown("Bind", plugin.name, result);
   }
   return undefined;
 }
@@ -89,7 +94,7 @@ export async function bindAlone(
   try {
     const early = await runPlugins(one, waiting, signal);
     if (early !== undefined) return early;
-    return (await binder.bind([{ info: one.cycle.info, node: one.node }], signal))[0]!;
+    return told((await binder.bind([{ info: one.cycle.info, node: one.node }], signal))[0]!);
   } catch (error) {
     if (isAbort(error)) return { kind: "failed", message: "leadership was lost" };
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };
@@ -97,9 +102,11 @@ export async function bindAlone(
 }
 
 /** One outcome a decision, in order. */
-export function bindTogether(batch: readonly Decided[], binder: Binder, signal: AbortSignal): Promise<BindOutcome[]> {
-  return binder.bind(
-    batch.map((one) => ({ info: one.cycle.info, node: one.node })),
-    signal,
-  );
+export async function bindTogether(
+  batch: readonly Decided[],
+  binder: Binder,
+  signal: AbortSignal,
+): Promise<BindOutcome[]> {
+  const requests = batch.map((one) => ({ info: one.cycle.info, node: one.node }));
+  return (await binder.bind(requests, signal)).map(told);
 }

@@ -103,11 +103,11 @@ describe("wording", () => {
       "0/3 nodes are available: 3 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.",
     ],
     [
-      "unsupported volume",
+      "a claim that is not there",
       [node("a")],
       pod("p", { volumes: [{ name: "data", persistentVolumeClaim: { claimName: "c" } }] }),
       [],
-      `0/1 nodes are available: pod uses spec.volumes[0].persistentVolumeClaim, which this scheduler does not support yet. no new claims to deallocate, preemption: 0/1 nodes are available: 1 ${NOT_HELPFUL}`,
+      `0/1 nodes are available: persistentvolumeclaim "c" not found. no new claims to deallocate, preemption: 0/1 nodes are available: 1 ${NOT_HELPFUL}`,
     ],
     ["matchFields", three, pod("p", affinity([{ key: "metadata.name", operator: "In", values: ["b"] }])), [], "-> b"],
     [

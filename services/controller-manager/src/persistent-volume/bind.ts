@@ -7,10 +7,11 @@ import {
   type PersistentVolumeClaim,
 } from "@coxswain/api";
 import {
+  annotated,
   annotationOf,
   BIND_COMPLETED,
   BOUND_BY_CONTROLLER,
-  isReservedFor,
+  volumeBoundTo,
 } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { deepEqual, parseQuantity } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
@@ -33,31 +34,13 @@ export interface BindingWriterDeps {
   readonly claims: Newest<PersistentVolumeClaim>;
 }
 
-const annotated = <T extends PersistentVolume | PersistentVolumeClaim>(object: T, ...names: string[]): T => ({
-  ...object,
-  metadata: {
-    ...object.metadata,
-    annotations: { ...object.metadata?.annotations, ...Object.fromEntries(names.map((name) => [name, "yes"])) },
-  },
-});
-
-/** The volume as it is bound to the claim. Pure. */
-export function volumeBoundTo(volume: PersistentVolume, claim: PersistentVolumeClaim): PersistentVolume {
-  const { name = "", namespace = "", uid = "", resourceVersion = "" } = claim.metadata ?? {};
-  const byController = !isReservedFor(volume, claim);
-  if (!byController && volume.spec?.claimRef?.uid === uid) return volume;
-  const reference = { apiVersion: "v1", kind: "PersistentVolumeClaim", name, namespace, uid, resourceVersion };
-  const bound = { ...volume, spec: { ...volume.spec, claimRef: reference } };
-  return byController ? annotated(bound, BOUND_BY_CONTROLLER) : bound;
-}
-
 /** The claim as it is bound to the volume, but for its status. Pure. */
 export function claimBoundTo(claim: PersistentVolumeClaim, volume: PersistentVolume): PersistentVolumeClaim {
   const { name = "" } = volume.metadata ?? {};
   const byController = claim.spec?.volumeName !== name;
   if (!byController && annotationOf(claim, BIND_COMPLETED) !== undefined) return claim;
   const bound = { ...claim, spec: { ...claim.spec, volumeName: name } };
-  return annotated(bound, BIND_COMPLETED, ...(byController ? [BOUND_BY_CONTROLLER] : []));
+  return annotated(bound, { [BIND_COMPLETED]: "yes", ...(byController ? { [BOUND_BY_CONTROLLER]: "yes" } : {}) });
 }
 
 /** The claim's status in a phase. Pure. The capacity is taken over once: later a difference means that it grows. */

@@ -11,7 +11,11 @@ import { podTopologySpread } from "../plugins/pod-topology-spread.ts";
 import { prioritySort } from "../plugins/priority-sort.ts";
 import { schedulingGates } from "../plugins/scheduling-gates.ts";
 import { taintToleration } from "../plugins/taint-toleration.ts";
-import { dynamicResources, volumeBinding } from "../plugins/unsupported.ts";
+import { dynamicResources } from "../plugins/unsupported.ts";
+import { nodeVolumeLimits } from "../plugins/node-volume-limits.ts";
+import { volumeBinding } from "../plugins/volume-binding.ts";
+import { volumeRestrictions } from "../plugins/volume-restrictions.ts";
+import { volumeZone } from "../plugins/volume-zone.ts";
 import type { Plugin, Profile, WeightedPlugin } from "./contract.ts";
 
 const weighted = (plugin: Plugin, weight = 0): WeightedPlugin => ({ plugin, weight });
@@ -26,7 +30,10 @@ export const DEFAULT_PLUGINS: readonly WeightedPlugin[] = [
   weighted(nodeAffinity, 2),
   weighted(nodePorts),
   weighted(nodeResourcesFit, 1),
+  weighted(volumeRestrictions),
+  weighted(nodeVolumeLimits),
   weighted(volumeBinding),
+  weighted(volumeZone),
   weighted(podTopologySpread, 2),
   weighted(interPodAffinity, 2),
   weighted(dynamicResources),

@@ -1,6 +1,6 @@
 // What a pod may ask for and this scheduler cannot honour yet. Such a pod is refused by name and stays Pending: to ignore
 // a constraint would place the pod where its author forbade it. The plugins carry the names of upstream's that do the work.
-import type { Pod, Volume } from "@coxswain/api";
+import type { Pod } from "@coxswain/api";
 import type { Plugin, PreFilterOutcome } from "../framework/contract.ts";
 
 function refusal(name: string, asks: (pod: Pod) => string | undefined): Plugin {
@@ -14,26 +14,6 @@ function refusal(name: string, asks: (pod: Pod) => string | undefined): Plugin {
     },
   };
 }
-
-/** Volumes whose place depends on where their data can be. */
-const PLACED_VOLUMES = [
-  "persistentVolumeClaim",
-  "ephemeral",
-  "awsElasticBlockStore",
-  "gcePersistentDisk",
-  "azureDisk",
-  "cinder",
-  "iscsi",
-  "rbd",
-] as const satisfies readonly (keyof Volume)[];
-
-export const volumeBinding = refusal("VolumeBinding", (pod) => {
-  for (const [at, volume] of (pod.spec?.volumes ?? []).entries()) {
-    const kind = PLACED_VOLUMES.find((one) => volume[one] !== undefined);
-    if (kind !== undefined) return `spec.volumes[${at}].${kind}`;
-  }
-  return undefined;
-});
 
 /** Also says what upstream's plugin says of every pod without claims that fits nowhere. */
 export const dynamicResources: Plugin = {

@@ -1,8 +1,18 @@
 // What happens in the cluster, as far as it may make a waiting pod schedulable; and what a plugin says about that.
 import type { Node, Pod } from "@coxswain/api";
+import type { KubeObject } from "@coxswain/apimachinery";
 import type { PodInfo } from "../pod-info.ts";
 
-export type EventResource = "Node" | "AssignedPod" | "TargetPod" | "WildCard";
+export type StorageResource =
+  | "PersistentVolumeClaim"
+  | "PersistentVolume"
+  | "StorageClass"
+  | "CSINode"
+  | "CSIDriver"
+  | "CSIStorageCapacity"
+  | "VolumeAttachment";
+
+export type EventResource = "Node" | "AssignedPod" | "TargetPod" | "WildCard" | StorageResource;
 
 export type EventAction =
   | "Add"
@@ -24,6 +34,8 @@ export interface ClusterEvent {
   readonly node?: Node;
   readonly oldPod?: Pod;
   readonly pod?: Pod;
+  /** Of storage: the object as it is now, or was. */
+  readonly object?: KubeObject;
 }
 
 export interface EventRegistration {

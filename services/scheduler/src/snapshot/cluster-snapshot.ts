@@ -9,6 +9,7 @@ import { Interner } from "./interner.ts";
 import { Nominations } from "./nominations.ts";
 import { PodCounters, type PodCounter, type Selection } from "./pod-counters.ts";
 import { TermCounters } from "./term-counters.ts";
+import { ClusterVolumes } from "./cluster-volumes.ts";
 import { Workloads } from "./workloads.ts";
 import { Topologies, type Topology } from "./topologies.ts";
 
@@ -53,6 +54,7 @@ export class ClusterSnapshot {
   /** The affinity terms of the pods that are placed. */
   readonly terms: TermCounters;
   readonly workloads = new Workloads();
+  readonly volumes = new ClusterVolumes();
   readonly nominations = new Nominations((node) => this.#countNominated(node));
   /** By "namespace/name". */
   readonly budgets = new Map<string, PodDisruptionBudget>();

@@ -134,3 +134,24 @@ export function isClaimOfPod(claim: PersistentVolumeClaim, pod: Pod): boolean {
   const owner = claim.metadata?.ownerReferences?.find(({ controller }) => controller === true);
   return owner !== undefined && owner.uid === pod.metadata?.uid;
 }
+
+/** The object with more annotations. */
+export function annotated<T extends PersistentVolume | PersistentVolumeClaim>(
+  object: T,
+  annotations: Readonly<Record<string, string>>,
+): T {
+  return {
+    ...object,
+    metadata: { ...object.metadata, annotations: { ...object.metadata?.annotations, ...annotations } },
+  };
+}
+
+/** The volume as it is bound to the claim; the same object where it is already. */
+export function volumeBoundTo(volume: PersistentVolume, claim: PersistentVolumeClaim): PersistentVolume {
+  const { name = "", namespace = "", uid = "", resourceVersion = "" } = claim.metadata ?? {};
+  const byController = !isReservedFor(volume, claim);
+  if (!byController && volume.spec?.claimRef?.uid === uid) return volume;
+  const claimRef = { apiVersion: "v1", kind: "PersistentVolumeClaim", name, namespace, uid, resourceVersion };
+  const bound = { ...volume, spec: { ...volume.spec, claimRef } };
+  return byController ? annotated(bound, { [BOUND_BY_CONTROLLER]: "yes" }) : bound;
+}
