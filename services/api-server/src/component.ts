@@ -18,6 +18,7 @@ import { createApiServer } from "./app.ts";
 import type { ApiServer } from "./app.ts";
 import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
 import { impersonate, readImpersonation } from "./auth/impersonation.ts";
+import type { Auditor } from "./audit/auditor.ts";
 import { createOidcAuthenticator, type OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
@@ -47,6 +48,7 @@ export interface ApiServerComponentDeps {
   /** False: bootstrap tokens are refused. */
   readonly bootstrapTokens?: boolean;
   readonly oidc?: OidcOptions;
+  readonly auditor?: Auditor;
   readonly listen: ListenTarget;
   /** Host or address under which clients reach this server. */
   readonly advertiseAddress: string;
@@ -185,6 +187,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     advertiseAddress: `${deps.advertiseAddress}:${port}`,
     servingTls: deps.servingTls,
     clientTls: deps.clientTls,
+    ...(deps.auditor === undefined ? {} : { auditor: deps.auditor }),
     ...(deps.dial === undefined ? {} : { dial: deps.dial }),
   });
   const listening = Promise.withResolvers<number>();
@@ -209,7 +212,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     await front.close();
     core.abort();
     await working;
-    await Promise.all([storage.close(), bus.close(), oidc?.close()]);
+    await Promise.all([storage.close(), bus.close(), oidc?.close(), deps.auditor?.close()]);
   };
   return {
     app: {

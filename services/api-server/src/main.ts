@@ -4,7 +4,12 @@ import { hostname } from "node:os";
 import { runComponent } from "@coxswain/component-base/process";
 import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
 import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
-import type { Command } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
+import type { Logger } from "@coxswain/component-base";
+import type { Env } from "@coxswain/env";
+import { createAuditor, type Auditor } from "./audit/auditor.ts";
+import { createLogFile } from "./audit/log-file.ts";
+import { parseAuditPolicy } from "./audit/policy.ts";
 import { encryptingStorage } from "./encryption/encrypting-storage.ts";
 import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
@@ -37,6 +42,28 @@ interface Flags {
   readonly oidcCaFile?: string;
   readonly oidcSigningAlgs: readonly string[];
   readonly oidcRequiredClaim: readonly string[];
+  readonly auditPolicyFile?: string;
+  readonly auditLogPath?: string;
+  readonly auditLogMaxage: number;
+  readonly auditLogMaxbackup: number;
+  readonly auditLogMaxsize: number;
+  readonly auditLogFormat: string;
+}
+
+/** @throws Error where the policy is wrong */
+function makeAuditor(flags: Flags, env: Env, logger: Logger): Auditor | undefined {
+  if (flags.auditLogFormat !== "json") {
+    throw new Error(`--audit-log-format: Unsupported value: "${flags.auditLogFormat}": supported values: "json"`);
+  }
+  if (flags.auditPolicyFile === undefined || flags.auditLogPath === undefined) {
+    const half = flags.auditPolicyFile !== undefined || flags.auditLogPath !== undefined;
+    if (half) logger.warn({}, "no audit events are recorded: they need --audit-policy-file and --audit-log-path");
+    return undefined;
+  }
+  const policy = parseAuditPolicy(readFileSync(flags.auditPolicyFile, "utf8"));
+  const { auditLogMaxage: maxAgeDays, auditLogMaxbackup: maxBackups, auditLogMaxsize: maxSizeMegabytes } = flags;
+  const file = { path: flags.auditLogPath, maxAgeDays, maxBackups, maxSizeMegabytes };
+  return createAuditor({ policy, backend: createLogFile(file, env, logger), clock: env.clock });
 }
 
 /** @throws Error where flags of an issuer come without one, or a claim has no value */
@@ -62,6 +89,11 @@ function oidcOptions(flags: Flags): OidcOptions | undefined {
     ...(oidcSigningAlgs.length === 0 ? {} : { signingAlgs: oidcSigningAlgs }),
     requiredClaims: Object.fromEntries(pairs),
   };
+}
+
+function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("must be a whole number, at least 0");
+  return Number(text);
 }
 
 function addFlags(command: Command): void {
@@ -92,6 +124,12 @@ function addFlags(command: Command): void {
     .option("--oidc-ca-file <file>", "CA of the issuer (default: the machine's)")
     .option("--oidc-signing-algs <names>", "algorithms that are taken (default: RS256)", list, [])
     .option("--oidc-required-claim <key=value>", "a claim that its tokens must have; repeatable", list, [])
+    .option("--audit-policy-file <file>", "which requests the audit log tells of, and how much")
+    .option("--audit-log-path <file>", "where it lies; - is this process's output")
+    .option("--audit-log-maxage <days>", "how long rotated files are kept; 0: for ever", count, 0)
+    .option("--audit-log-maxbackup <files>", "how many rotated files are kept; 0: all", count, 0)
+    .option("--audit-log-maxsize <megabytes>", "when a file is rotated", count, 0)
+    .option("--audit-log-format <format>", "json", "json")
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
 }
 
@@ -136,6 +174,7 @@ await runComponent<Flags>({
         ? createMemoryBus({ env })
         : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
     const oidc = oidcOptions(flags);
+    const auditor = makeAuditor(flags, env, logger);
     const component = createApiServerComponent({
       env,
       logger,
@@ -150,6 +189,7 @@ await runComponent<Flags>({
       serviceAccountIssuer: flags.serviceAccountIssuer,
       bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
       ...(oidc === undefined ? {} : { oidc }),
+      ...(auditor === undefined ? {} : { auditor }),
       listen: flags.restFd === undefined ? { host: flags.listenAddress, port: flags.port } : { fd: flags.restFd },
       advertiseAddress: flags.advertiseAddress,
       anonymous: flags.anonymousAuth,

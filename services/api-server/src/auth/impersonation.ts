@@ -13,6 +13,14 @@ export interface ImpersonationHeaders {
   readonly extra: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Who acts as a user. */
+const callers = new WeakMap<UserInfo, UserInfo>();
+
+/** Who really calls: the user, or the one who acts as them. */
+export function realCaller(user: UserInfo): UserInfo {
+  return callers.get(user) ?? user;
+}
+
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
 
 /** Undefined where nobody is impersonated. Throws where groups, uid or extra come without a user. */
@@ -87,10 +95,12 @@ export function impersonate(caller: UserInfo, wanted: ImpersonationHeaders, auth
   }
   const implied = username === ANONYMOUS_USER.username ? "system:unauthenticated" : AUTHENTICATED_GROUP;
   if (!groups.includes(implied)) groups.push(implied);
-  return {
+  const acting: UserInfo = {
     username,
     groups,
     ...(wanted.uid === undefined ? {} : { uid: wanted.uid }),
     ...(Object.keys(wanted.extra).length === 0 ? {} : { extra: wanted.extra }),
   };
+  callers.set(acting, caller);
+  return acting;
 }

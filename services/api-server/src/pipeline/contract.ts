@@ -44,6 +44,8 @@ export interface ApiRequest {
   readonly options: RequestOptions;
   readonly fence?: Fence;
   readonly userAgent?: string;
+  /** Says something about the request in the audit log; absent where none is kept of it. */
+  readonly annotate?: (key: string, value: string) => void;
   readonly signal: AbortSignal;
 }
 

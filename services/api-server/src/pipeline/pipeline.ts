@@ -160,7 +160,8 @@ class Dispatcher {
     const objectKind = { ...parseApiVersion(object.apiVersion ?? ""), kind: object.kind ?? "" };
     const base = { request, kind, namespace, name: request.name, subresource, dryRun, old: undefined };
     const warn = (text: string): void => void warnings.push(text);
-    await this.#deps.admission.ask({ ...base, operation, object, objectKind, warn });
+    const annotate = request.annotate === undefined ? {} : { annotate: request.annotate };
+    await this.#deps.admission.ask({ ...base, operation, object, objectKind, warn, ...annotate });
   }
 
   #kind(request: ApiRequest): KindDefinition {

@@ -248,7 +248,8 @@ export class Registry {
     const warn = (text: string): void => {
       if (!warnings.includes(text)) warnings.push(text);
     };
-    return { request, kind, operation, namespace, name, subresource, object, old, dryRun, warn };
+    const base = { request, kind, operation, namespace, name, subresource, object, old, dryRun, warn };
+    return request.annotate === undefined ? base : { ...base, annotate: request.annotate };
   }
 }
 

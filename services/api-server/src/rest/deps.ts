@@ -4,6 +4,7 @@ import type { Env } from "@coxswain/env";
 import type { Logger, Metrics, UserInfo } from "@coxswain/component-base";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { Auditor, AuditRecord } from "../audit/auditor.ts";
 import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
 import type { AggregatedApis } from "../aggregation/aggregator.ts";
 import type { ProtobufEncoder } from "./encode.ts";
@@ -15,6 +16,8 @@ export interface RestCall {
   readonly response: ServerResponse;
   readonly user: UserInfo;
   readonly auditId: string;
+  /** Absent where the audit log wants nothing of the call. */
+  readonly audit?: AuditRecord;
   /** Aborts when the client goes away, the time is over or the server drains. */
   readonly signal: AbortSignal;
 }
@@ -65,5 +68,6 @@ export interface RestDeps {
   readonly paths: PathHandler;
   readonly protobuf: ProtobufEncoder;
   readonly connect?: ConnectHandler;
+  readonly auditor?: Auditor;
   readonly aggregated?: Pick<AggregatedApis, "handles" | "serve" | "upgrade">;
 }

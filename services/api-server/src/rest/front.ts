@@ -5,6 +5,8 @@ import type { GrpcService, Logger, Metrics } from "@coxswain/component-base";
 import type { TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { Env } from "@coxswain/env";
+import { auditedPipeline } from "../audit/audited-pipeline.ts";
+import type { Auditor } from "../audit/auditor.ts";
 import type { AggregatedApis, RemoteVersion } from "../aggregation/aggregator.ts";
 import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
 import { createDiscovery } from "../discovery/discovery-documents.ts";
@@ -46,6 +48,8 @@ export interface FrontDeps {
   readonly servingTls: TlsMaterial;
   /** The api-server as a client of kubelets. */
   readonly clientTls: TlsMaterial;
+  /** No audit log is kept where unset. */
+  readonly auditor?: Auditor;
   /** How proxied requests reach pods and nodes; TCP unless given. */
   readonly dial?: Dial;
 }
@@ -142,6 +146,7 @@ export function createFront(deps: FrontDeps): Front {
       paths,
       connect,
       ...(deps.aggregated === undefined ? {} : { aggregated: deps.aggregated }),
+      ...(deps.auditor === undefined ? {} : { auditor: deps.auditor }),
       kindFor: (group, version, resource) => kinds.kindFor({ group, version, resource }),
     },
     deps.servingTls,
@@ -149,7 +154,9 @@ export function createFront(deps: FrontDeps): Front {
   return {
     rest,
     grpcServices: [
-      createResourcesService(pipeline),
+      createResourcesService(
+        deps.auditor === undefined ? pipeline : auditedPipeline(pipeline, { env, auditor: deps.auditor, authorizer }),
+      ),
       createDiscoveryService(
         () => kinds.all(),
         () => served().openApi,

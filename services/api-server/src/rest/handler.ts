@@ -6,7 +6,9 @@ import type { UserInfo } from "@coxswain/component-base";
 import { isReason, newTooManyRequests } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
+import type { AuditRecord } from "../audit/auditor.ts";
 import type { ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
+import { auditIdOf, beginAudit, beginRefusedAudit } from "./audit-request.ts";
 import { readBody } from "./body.ts";
 import type { RestCall, RestDeps } from "./deps.ts";
 import { encodeResult } from "./encode.ts";
@@ -29,12 +31,16 @@ interface Flight {
   readonly controller: AbortController;
   readonly call: RestCall;
   long: boolean;
+  audit?: AuditRecord | undefined;
 }
 
 export interface RestHandler {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** Who a request without a response (a WebSocket handshake) comes from, impersonation included. Rejects with StatusError. */
-  identify(request: IncomingMessage): Promise<UserInfo>;
+  admit(
+    request: IncomingMessage,
+    info: RequestInfo,
+  ): Promise<{ readonly user: UserInfo; readonly audit: AuditRecord | undefined }>;
   /** Ends all watches quietly and lets no new one start. */
   drain(): void;
   readonly inFlight: number;
@@ -51,10 +57,17 @@ export function authorize(deps: Pick<RestDeps, "authorizer">, attributes: Author
   if (!decision.allowed) throw forbidden(attributes, decision.reason);
 }
 
-async function identify(deps: RestDeps, request: IncomingMessage): Promise<UserInfo> {
-  const user = await deps.authenticator.authenticate(requestCredentials(request));
+interface Identified {
+  /** Who really calls. */
+  readonly caller: UserInfo;
+  /** Whom they act as. */
+  readonly user: UserInfo;
+}
+
+async function identify(deps: RestDeps, request: IncomingMessage): Promise<Identified> {
+  const caller = await deps.authenticator.authenticate(requestCredentials(request));
   const wanted = readImpersonation(request.rawHeaders);
-  return wanted === undefined ? user : impersonate(user, wanted, deps.authorizer);
+  return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
 }
 
 /** Throws Forbidden. */
@@ -101,6 +114,8 @@ async function apiRequest(info: ResourceInfo, call: RestCall): Promise<ApiReques
   const takesBody = info.verb !== "get" && info.verb !== "list" && info.verb !== "watch";
   const contentType = takesBody ? bodyType(request.headers["content-type"], info.verb) : undefined;
   const body = takesBody ? await readBody(request) : undefined;
+  const { audit } = call;
+  audit?.requestBody(body, contentType);
   const { verb, group, version, resource, subresource, namespace, name } = info;
   return {
     user: call.user,
@@ -115,6 +130,7 @@ async function apiRequest(info: ResourceInfo, call: RestCall): Promise<ApiReques
     ...(contentType === undefined ? {} : { contentType }),
     options: readOptions(info.query),
     ...(request.headers["user-agent"] === undefined ? {} : { userAgent: request.headers["user-agent"] }),
+    ...(audit === undefined ? {} : { annotate: (key: string, value: string) => audit.annotate(key, value) }),
     signal: call.signal,
   };
 }
@@ -136,6 +152,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
     sink.end(error.toStatus());
   }
   sink.open();
+  call.audit?.started(200);
   await ended.promise;
 }
 
@@ -174,6 +191,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     return;
   }
   const result = await deps.pipeline.handle(await apiRequest(info, call));
+  call.audit?.response(result);
   const options = {
     pretty: wantsPretty(request, info.query),
     include: includeOf(info.query),
@@ -202,6 +220,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
   const fail = async (flight: Flight, error: unknown): Promise<void> => {
     const status = toStatusError(error);
     const { request, response } = flight.call;
+    flight.audit?.complete(status.code, status.toStatus());
     if (status.code === 500) {
       deps.logger.error({ url: request.url, error: String(error), stack: (error as Error).stack }, "request failed");
     }
@@ -223,12 +242,23 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
   }, SWEEP_MS);
   signal.addEventListener("abort", () => deps.env.timers.clear(sweep), { once: true });
 
+  const identified = async (flight: Flight): Promise<Identified> => {
+    const { request, auditId } = flight.call;
+    try {
+      return await identify(deps, request);
+    } catch (error) {
+      flight.audit = beginRefusedAudit(deps, request, auditId);
+      throw error;
+    }
+  };
+
   const serve = async (flight: Flight): Promise<string> => {
     const { request } = flight.call;
     if (flights.size > MAX_IN_FLIGHT) throw newTooManyRequests("too many requests, please try again later", 1);
-    const user = await identify(deps, request);
+    const { caller, user } = await identified(flight);
     const info = parseRequest(request.method ?? "GET", request.url ?? "/");
-    const call = { ...flight.call, user };
+    flight.audit = beginAudit(deps, request, info, { auditId: flight.call.auditId, caller, user });
+    const call = { ...flight.call, user, ...(flight.audit === undefined ? {} : { audit: flight.audit }) };
     flight.long = isLongRunning(info);
     const remote = remoteOf(deps, info);
     if (remote !== undefined) {
@@ -242,7 +272,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
 
   return {
     async handle(request, response) {
-      const auditId = deps.env.random.uuid();
+      const auditId = auditIdOf(deps, request);
       const controller = new AbortController();
       const anonymous: UserInfo = { username: "", groups: [] };
       const call: RestCall = { request, response, user: anonymous, auditId, signal: controller.signal };
@@ -262,10 +292,15 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
         await fail(flight, error);
       } finally {
         flights.delete(flight);
+        flight.audit?.complete(response.statusCode);
         requests.inc({ verb, code: String(response.statusCode) });
       }
     },
-    identify: (request) => identify(deps, request),
+    async admit(request, info) {
+      const auditId = auditIdOf(deps, request);
+      const { caller, user } = await identify(deps, request);
+      return { user, audit: beginAudit(deps, request, info, { auditId, caller, user }) };
+    },
     drain() {
       draining = true;
       for (const flight of flights) if (flight.long) flight.controller.abort();

@@ -9,6 +9,7 @@ import { STATUS_CODES } from "node:http";
 import type { ListenTarget } from "@coxswain/component-base/grpc-server";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
+import type { AuditRecord } from "../audit/auditor.ts";
 import type { RestDeps } from "./deps.ts";
 import { admitConnection, attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
 import { parseRequest, resourceNotFound } from "./request-info.ts";
@@ -69,9 +70,12 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       upgraded.delete(socket);
       controller.abort();
     });
+    let audit: AuditRecord | undefined;
+    socket.once("close", () => audit?.complete(101));
     try {
-      const user = await handler.identify(request);
       const info = parseRequest(request.method ?? "GET", request.url ?? "/");
+      const { user, ...admitted } = await handler.admit(request, info);
+      audit = admitted.audit;
       const call = { request, socket, head, user, signal: controller.signal };
       const remote = remoteOf(deps, info);
       if (remote !== undefined) {
@@ -82,8 +86,11 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
       await admitConnection(deps, info, call);
+      audit?.started(101);
       await deps.connect.upgrade(info, call);
     } catch (error) {
+      const status = toStatusError(error);
+      audit?.complete(status.code, status.toStatus());
       refuseUpgrade(socket, error);
     }
   };

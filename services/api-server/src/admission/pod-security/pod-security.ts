@@ -86,6 +86,13 @@ export function createPodSecurity(
       const level = JSON.stringify(formatLevel(policy.enforce));
       throw newForbidden(kind, name, `violates PodSecurity ${level}: ${formatViolations(broken)}`);
     }
+    attributes.annotate?.("pod-security.kubernetes.io/enforce-policy", formatLevel(policy.enforce));
+    if (attributes.annotate !== undefined) {
+      const audited = violationsOf(policy.audit, template.metadata, template.spec);
+      const level = JSON.stringify(formatLevel(policy.audit));
+      const text = `would violate PodSecurity ${level}: ${formatViolations(audited)}`;
+      if (audited.length > 0) attributes.annotate("pod-security.kubernetes.io/audit-violations", text);
+    }
     const warned = violationsOf(policy.warn, template.metadata, template.spec);
     if (warned.length === 0) return;
     attributes.warn?.(
