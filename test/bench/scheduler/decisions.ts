@@ -1,0 +1,54 @@
+// How fast decisions alone are: no client, no queue, no events.
+import type { Node, Pod } from "@coxswain/api";
+import { createRealEnv } from "@coxswain/env";
+import { Framework } from "@coxswain/scheduler/framework/plan-schedule";
+import { DEFAULT_PROFILES } from "@coxswain/scheduler/framework/registry";
+import { makePodInfo } from "@coxswain/scheduler/pod-info";
+import { ClusterSnapshot } from "@coxswain/scheduler/snapshot/cluster-snapshot";
+import { ZONE } from "./templates.ts";
+
+function node(at: number): Node {
+  return {
+    metadata: { name: `node-${at}`, labels: { "kubernetes.io/hostname": `node-${at}`, [ZONE]: `zone-${at % 5}` } },
+    status: { allocatable: { cpu: "32", memory: "128Gi", pods: "110" } },
+  };
+}
+
+function pod(at: number, constrained: boolean): Pod {
+  const labelSelector = { matchLabels: { app: "bench" } };
+  const constraints = {
+    topologySpreadConstraints: [{ maxSkew: 1, topologyKey: ZONE, whenUnsatisfiable: "DoNotSchedule", labelSelector }],
+    affinity: {
+      podAffinity: {
+        preferredDuringSchedulingIgnoredDuringExecution: [
+          { weight: 10, podAffinityTerm: { labelSelector, topologyKey: ZONE } },
+        ],
+      },
+    },
+  };
+  return {
+    metadata: { name: `pod-${at}`, namespace: "default", uid: `uid-${at}`, labels: { app: "bench" } },
+    spec: {
+      schedulerName: "default-scheduler",
+      containers: [{ name: "main", resources: { requests: { cpu: "100m", memory: "128Mi" } } }],
+      ...(constrained ? constraints : {}),
+    },
+  };
+}
+
+/** Pods a second that get one of `nodes` nodes, each of which is filtered and scored; each pod counts for the next. */
+export function decisionsPerSecond(nodes: number, pods: number, constrained: boolean): number {
+  const env = createRealEnv();
+  const snapshot = new ClusterSnapshot();
+  for (let at = 0; at < nodes; at++) snapshot.upsertNode(node(at));
+  const infos = Array.from({ length: pods }, (_, at) => makePodInfo(pod(at, constrained)));
+  const framework = new Framework(DEFAULT_PROFILES[0]!);
+  const options = { random: env.random, percentageOfNodesToScore: 100 };
+  const start = env.clock.monotonic();
+  for (const info of infos) {
+    const plan = framework.planSchedule(info, snapshot, options);
+    if (plan.kind !== "node") throw new Error(`no node for ${info.key}: ${plan.message}`);
+    snapshot.assume(info, plan.node);
+  }
+  return Math.round((pods * 1000) / (env.clock.monotonic() - start));
+}
