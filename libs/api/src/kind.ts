@@ -69,6 +69,9 @@ export interface ScaleAccess<T> {
   selector(object: T): string;
 }
 
+/** Makes objects of an apiVersion of others of the same kind, one for each. Rejects with StatusError. */
+export type ConvertObjects = (objects: readonly KubeObject[], apiVersion: string) => Promise<KubeObject[]>;
+
 /** What a kind that was defined at run time does besides: its schema is not in the table of schemas. */
 export interface CustomForm {
   /** The identity under which objects are stored: that of the storage version. */
@@ -80,6 +83,8 @@ export interface CustomForm {
   accept(object: KubeObject): { readonly unknown: readonly string[]; readonly wrong: readonly string[] };
   /** Fills in, in place, what a stored object lacks to be of this version; says whether it changed. Absent: nothing ever. */
   complete?(object: KubeObject): boolean;
+  /** Asks somebody else for objects in another version; absent: versions differ in their apiVersion alone. */
+  readonly convert?: ConvertObjects;
   /** The type as expressions see it where types are checked. */
   celType(): CelType;
   /** The OpenAPI schemas of the kind and its list, by name. */

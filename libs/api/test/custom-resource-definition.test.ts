@@ -105,16 +105,51 @@ test("lists, maps and defaults follow their rules", () => {
   ]);
 });
 
-test("protected groups need an approval, and conversion by webhook is refused by name", () => {
+test("protected groups need an approval, and conversion must name its webhook", () => {
   const crd = cronTabs(spec({}), (one) => {
     one.group = "stable.k8s.io";
     one.conversion = { strategy: "Webhook", webhook: { conversionReviewVersions: ["v1"] } };
   });
   crd.metadata = { name: "crontabs.stable.k8s.io" };
   expect(errorsOf(crd)).toEqual([
-    'spec.conversion.strategy: Unsupported value: "Webhook": supported values: "None"',
+    "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
     'metadata.annotations[api-approved.kubernetes.io]: Required value: protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111',
   ]);
+});
+
+test.each<[object, string[]]>([
+  [
+    { strategy: "Other" },
+    ['spec.conversion.strategy: Unsupported value: "Other": supported values: "None", "Webhook"'],
+  ],
+  [
+    { strategy: "None", webhook: { conversionReviewVersions: ["v1"], clientConfig: {} } },
+    [
+      "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set to Webhook",
+      "spec.conversion.conversionReviewVersions: Forbidden: should not be set when strategy is not set to Webhook",
+    ],
+  ],
+  [
+    { strategy: "Webhook", webhook: { clientConfig: {} } },
+    [
+      "spec.conversion.webhookClientConfig: Required value: exactly one of url or service is required",
+      "spec.conversion.conversionReviewVersions: Required value",
+    ],
+  ],
+  [
+    { strategy: "Webhook", webhook: { clientConfig: { url: "https://h/c" }, conversionReviewVersions: ["v2", "v2"] } },
+    [
+      'spec.conversion.conversionReviewVersions[1]: Invalid value: "v2": duplicate version',
+      'spec.conversion.conversionReviewVersions: Invalid value: ["v2","v2"]: must include at least one of v1, v1beta1',
+    ],
+  ],
+  [
+    { strategy: "Webhook", webhook: { clientConfig: { url: "https://h/c" }, conversionReviewVersions: ["v9", "v1"] } },
+    [],
+  ],
+])("conversion %j", (conversion, errors) => {
+  const crd = cronTabs(spec({}), (one) => Object.assign(one, { conversion }));
+  expect(errorsOf(crd)).toEqual(errors);
 });
 
 test("columns, selectable fields and scale are checked against the schema", () => {

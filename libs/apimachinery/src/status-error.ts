@@ -81,6 +81,8 @@ export class StatusError extends Error {
       code: this.code,
     };
     if (Object.keys(this.details).length === 0) delete status.details;
+    // On the wire, an unknown reason is none.
+    if (this.reason === "Unknown") delete status.reason;
     return status;
   }
 

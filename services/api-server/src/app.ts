@@ -30,6 +30,7 @@ import { ipRange, portRange } from "./allocation/ranges.ts";
 import { createServiceAllocator } from "./allocation/service-allocator.ts";
 import { createInProcessClient } from "./client/in-process-client.ts";
 import { CustomKinds, type KindSource } from "./extensions/kind-source.ts";
+import { converterOf } from "./extensions/webhook-conversion.ts";
 import { runDefinitionController } from "./extensions/definition-controller.ts";
 import { runCompactor } from "./feed/compactor.ts";
 import { runEventExpiry } from "./feed/event-expiry.ts";
@@ -94,7 +95,8 @@ const LOOPBACK_USER: UserInfo = { username: "system:apiserver", groups: ["system
 export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { env, logger, storage, bus } = deps;
   const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored) });
-  const kinds = new CustomKinds(cache, logger);
+  const call = deps.webhooks?.(cache);
+  const kinds = new CustomKinds(cache, logger, (crd) => converterOf({ random: env.random, call }, crd));
   const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");
   const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
   const inUse = createAllocationIndex(cache);
@@ -102,7 +104,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const guarded = !(deps.disabledAdmission ?? []).includes("ResourceQuota");
   const committer = new Committer(storage, guarded ? [allocator, createQuotaGuard(cache)] : [allocator]);
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
-  const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer, kinds));
+  const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer, kinds, call));
   const registry = new Registry({ env, cache, committer, admission });
   const { review, issueToken } = deps;
   const pipeline = createPipeline({
@@ -195,13 +197,13 @@ function plugins(
   committer: Committer,
   authorizer: Authorizer | undefined,
   served: KindSource,
+  call: CallWebhook | undefined,
 ): AdmissionPlugin[] {
   const kinds = new Map(allKinds().map((kind) => [kind.resource, kind]));
   const read = async (resource: string, namespace: string, name: string) =>
     (await committer.read(kinds.get(resource)!, namespace, name))?.object;
   const extra = typeof deps.admission === "function" ? deps.admission(cache) : (deps.admission ?? []);
   const { logger, env } = deps;
-  const call = deps.webhooks?.(cache);
   const policies = { source: cache, authorizer, kinds: () => served };
   const webhooks = call && { ...policies, logger, random: env.random, call };
   const all = [

@@ -33,7 +33,7 @@ export function setWebhookDefaults(webhook: Webhook): void {
   if (service) service.port ??= 443;
 }
 
-function validateClientConfig(config: WebhookClientConfig | undefined, path: string): FieldError[] {
+export function validateClientConfig(config: WebhookClientConfig | undefined, path: string): FieldError[] {
   const { url, service } = config ?? {};
   if ((url === undefined) === (service === undefined)) {
     return [fieldRequired(path, "exactly one of url or service is required")];

@@ -12,7 +12,7 @@ import {
 import type { CelType } from "@coxswain/cel";
 import { structuralType, type TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
 import { defineKind, metaOf } from "../define-kind.ts";
-import { ALL_VERBS, type CustomForm, type KindDefinition, type Strategy } from "../kind.ts";
+import { ALL_VERBS, type ConvertObjects, type CustomForm, type KindDefinition, type Strategy } from "../kind.ts";
 import { celTypeFor } from "../schema/cel-type.ts";
 import { typeSchemaFor } from "../schema/type-schema.ts";
 import { checkTypes, pruneUnknown, walkUnknownFields } from "../schema/walk.ts";
@@ -41,16 +41,20 @@ const META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 type CustomObject = KubeObject & Record<string, unknown>;
 
-/** The kinds that a definition serves; none before it is established. */
-export function customKinds(crd: CustomResourceDefinition): KindDefinition[] {
+/** The kinds that a definition serves; none before it is established. `convert` is set for conversion by webhook. */
+export function customKinds(crd: CustomResourceDefinition, convert?: ConvertObjects): KindDefinition[] {
   if (!crdConditionTrue(crd, "Established")) return [];
-  return crd.spec.versions.filter(({ served }) => served).map((version) => customKind(crd, version));
+  return crd.spec.versions.filter(({ served }) => served).map((version) => customKind(crd, version, convert));
 }
 
 /** An open schema where the version has none: whatever is there stays. */
 const OPEN: JsonSchemaProps = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
 
-function customKind(crd: CustomResourceDefinition, version: CrdVersion): KindDefinition {
+function customKind(
+  crd: CustomResourceDefinition,
+  version: CrdVersion,
+  convert: ConvertObjects | undefined,
+): KindDefinition {
   const { group, names, scope } = crd.spec;
   const accepted = { ...names, ...crd.status?.acceptedNames };
   const props = version.schema?.openAPIV3Schema ?? OPEN;
@@ -85,7 +89,7 @@ function customKind(crd: CustomResourceDefinition, version: CrdVersion): KindDef
     ...(scale === undefined ? {} : { scale: scaleAccess(scale) }),
     selectableFields: (object) => Object.fromEntries(fields.map(({ name, path }) => [name, textOf(path(object)[0])])),
     typeSchema: () => type,
-    custom: customForm(crd, schema, version, props),
+    custom: { ...customForm(crd, schema, version, props), ...(convert === undefined ? {} : { convert }) },
   });
 }
 

@@ -89,7 +89,9 @@ async function reconcileDeletion(deps: ControllerDeps, crd: CustomResourceDefini
   const next = planDeleting(crd, env.clock.now());
   const marked =
     next === undefined ? crd : await client.update(CUSTOM_RESOURCE_DEFINITIONS, next, { subresource: "status" });
-  const version = crd.spec.versions.find(({ served }) => served)?.name;
+  // In the storage version nobody has to be asked for a conversion.
+  const served = crd.spec.versions.filter((version) => version.served);
+  const version = (served.find(({ storage }) => storage) ?? served[0])?.name;
   if (crdConditionTrue(crd, "Established") && version !== undefined) {
     const ref: ResourceRef = { group: crd.spec.group, version, resource: crd.spec.names.plural };
     await client.deleteCollection(ref, {});

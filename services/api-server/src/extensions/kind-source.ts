@@ -1,7 +1,7 @@
 // All kinds that this process serves at the moment: the built-in ones, and those that definitions in the watch cache give.
 // Guarantees: a kind is there as soon as the cache holds its established definition; kinds of one definition are made once
 // and stay the same objects until the definition changes.
-import type { KindDefinition } from "@coxswain/api";
+import type { ConvertObjects, KindDefinition } from "@coxswain/api";
 import { CUSTOM_RESOURCE_DEFINITIONS } from "@coxswain/api";
 import { allKinds, kindFor, kindForGvk } from "@coxswain/api/scheme";
 import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
@@ -32,6 +32,7 @@ interface Known {
 export class CustomKinds implements KindSource {
   readonly #cache: WatchCache;
   readonly #logger: Logger;
+  readonly #converterOf: (crd: CustomResourceDefinition) => ConvertObjects | undefined;
   #seen: unknown;
   #seenRv = -1n;
   #known = new Map<string, Known>();
@@ -39,9 +40,14 @@ export class CustomKinds implements KindSource {
   #byKind = new Map<string, KindDefinition>();
   #all: readonly KindDefinition[] = allKinds();
 
-  constructor(cache: WatchCache, logger: Logger) {
+  constructor(
+    cache: WatchCache,
+    logger: Logger,
+    converter: (crd: CustomResourceDefinition) => ConvertObjects | undefined,
+  ) {
     this.#cache = cache;
     this.#logger = logger;
+    this.#converterOf = converter;
     cache.onChange(CUSTOM_RESOURCE_DEFINITIONS, () => this.#refresh());
   }
 
@@ -84,7 +90,7 @@ export class CustomKinds implements KindSource {
 
   #make(crd: CustomResourceDefinition): Known {
     try {
-      return { crd, kinds: customKinds(crd) };
+      return { crd, kinds: customKinds(crd, this.#converterOf(crd)) };
     } catch (error) {
       // Validation lets through nothing that cannot be compiled; what was stored by others is passed over.
       this.#logger.error({ name: crd.metadata?.name, error: String(error) }, "a definition cannot be served");

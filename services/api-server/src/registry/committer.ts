@@ -2,7 +2,7 @@
 // - It is all one transaction, on the condition that the object is at the version that the caller decided on.
 // - A refusal by somebody else's condition is told by that somebody; a refusal by the object's own is the caller's to retry.
 import type { KindDefinition } from "@coxswain/api";
-import { newRequestEntityTooLarge, type KubeObject } from "@coxswain/apimachinery";
+import { apiVersionOf, newRequestEntityTooLarge, type KubeObject } from "@coxswain/apimachinery";
 import type { Condition, Mutation, Storage, StoredValue } from "@coxswain/storage";
 import { CachedObject } from "../watch-cache/cached-object.ts";
 import { encodeStored, storageKey } from "../watch-cache/stored-form.ts";
@@ -107,8 +107,9 @@ export class Committer {
     const { kind, namespace } = context;
     const contributions = this.#contributors.map((each) => each.contribute(input)).filter((each) => each !== undefined);
     const key = storageKey(kind, namespace, name);
-    const stored = next === undefined ? undefined : encodeChecked(kind, next);
-    if (context.dryRun) return { committed: true, object: versioned(change, stored, old?.rv ?? 0n) };
+    const encoded = next === undefined ? undefined : encodeChecked(kind, next);
+    const stored = encoded instanceof Promise ? await encoded : encoded;
+    if (context.dryRun) return { committed: true, object: await versioned(change, stored, old?.rv ?? 0n) };
     const { fence } = context.request;
     const conditions: Condition[] = [
       old === undefined ? { key, is: "absent" } : { key, is: "at", rv: old.rv },
@@ -120,7 +121,8 @@ export class Committer {
     const result = await this.#storage.commit({ conditions, mutations });
     if (result.committed) {
       tellCommitted(contributions, result.rvs);
-      return { committed: true, object: versioned(change, stored, result.rvs[0]!) };
+      const made = versioned(change, stored, result.rvs[0]!);
+      return { committed: true, object: made instanceof Promise ? await made : made };
     }
     if (fence !== undefined && !fenceHolds(fence, result.current.at(-1))) refuseFenced(fence, result.current.at(-1));
     const current = result.current[0];
@@ -129,7 +131,7 @@ export class Committer {
     return {
       committed: false,
       current:
-        current === undefined ? undefined : CachedObject.fromStored(kind, namespace, name, current.rv, current.value),
+        current === undefined ? undefined : await CachedObject.read(kind, namespace, name, current.rv, current.value),
     };
   }
 
@@ -176,15 +178,27 @@ function leaseFence(change: Change): Mutation[] {
   return mutation === undefined ? [] : [mutation];
 }
 
-function versioned(change: Change, stored: Buffer | undefined, rv: bigint): CachedObject | undefined {
+function versioned(
+  change: Change,
+  stored: Buffer | undefined,
+  rv: bigint,
+): CachedObject | undefined | Promise<CachedObject> {
   const { kind, namespace } = change.context;
-  return stored === undefined ? undefined : CachedObject.fromStored(kind, namespace, change.name, rv, stored);
+  return stored === undefined ? undefined : CachedObject.read(kind, namespace, change.name, rv, stored);
 }
 
-function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer {
-  const stored = encodeStored(kind.custom?.storedAs ?? kind, object);
-  if (stored.length > MAX_OBJECT_BYTES) {
-    throw newRequestEntityTooLarge(`limit is ${MAX_OBJECT_BYTES} bytes for an object, this one has ${stored.length}`);
+/** The object as it is stored, in the storage version. @throws StatusError RequestEntityTooLarge */
+function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer | Promise<Buffer> {
+  const { custom } = kind;
+  if (custom?.convert === undefined || custom.storedAs.version === kind.version) {
+    return checkedSize(encodeStored(custom?.storedAs ?? kind, object));
   }
-  return stored;
+  const plain = JSON.parse(encodeStored(kind, object).toString()) as KubeObject;
+  const converting = custom.convert([plain], apiVersionOf(custom.storedAs));
+  return converting.then(([converted]) => checkedSize(encodeStored(custom.storedAs, converted!)));
+}
+
+function checkedSize(stored: Buffer): Buffer {
+  if (stored.length <= MAX_OBJECT_BYTES) return stored;
+  throw newRequestEntityTooLarge(`limit is ${MAX_OBJECT_BYTES} bytes for an object, this one has ${stored.length}`);
 }

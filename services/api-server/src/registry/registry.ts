@@ -192,7 +192,8 @@ export class Registry {
   ): Promise<WriteOutcome> {
     const { kind, namespace, name } = context;
     const { cache, committer } = this.#deps;
-    let old = cache.get(kind, namespace, name)?.as(kind);
+    const cached = cache.get(kind, namespace, name)?.formIn(kind);
+    let old = cached instanceof Promise ? await cached : cached;
     let fresh = false;
     const state = new Map<string, unknown>();
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {

@@ -1,9 +1,10 @@
 // An object at one version: bytes first. The JSON is made once; the parsed form on demand, and kept for the most recently
 // parsed few thousand objects only, so that a large cluster's cache stays off the heap.
 import type { KindDefinition } from "@coxswain/api";
-import type { KubeObject } from "@coxswain/apimachinery";
+import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
 import { parseStored, parseUnmanaged } from "./managed-form.ts";
+import { identityOf, opaqueKind } from "./opaque-kind.ts";
 import { encodeStored, respliceVersion, spliceVersion } from "./stored-form.ts";
 
 const RETAINED = 8192;
@@ -40,6 +41,47 @@ export class CachedObject implements VersionedObject {
     if (kind.custom === undefined || this.kind === kind) return this;
     if (this.#form?.kind !== kind) this.#form = this.#completed(kind);
     return this.#form;
+  }
+
+  /** The same, where a webhook may have to be asked first. Rejects with StatusError. */
+  formIn(kind: KindDefinition): CachedObject | Promise<CachedObject> {
+    if (!this.#isForeign(kind)) return this.as(kind);
+    return this.#form?.kind === kind ? this.#form : CachedObject.formsIn(kind, [this]).then(([form]) => form!);
+  }
+
+  /** The same for many, of which all that are in other versions are asked about at once. Rejects with StatusError. */
+  static async formsIn(kind: KindDefinition, objects: readonly CachedObject[]): Promise<CachedObject[]> {
+    const missing = objects.filter((each) => each.#isForeign(kind) && each.#form?.kind !== kind);
+    if (missing.length > 0) {
+      const plain = missing.map((each) => JSON.parse(each.json.toString()) as KubeObject);
+      const converted = await kind.custom!.convert!(plain, apiVersionOf(kind));
+      missing.forEach((each, at) => (each.#form = each.#converted(kind, converted[at]!)));
+    }
+    return objects.map((each) => (each.#isForeign(kind) ? each.#form! : each.as(kind)));
+  }
+
+  /** What lies in storage, as `kind` has it. Rejects with StatusError. */
+  static read(
+    kind: KindDefinition,
+    namespace: string,
+    name: string,
+    rv: bigint,
+    stored: Buffer,
+  ): CachedObject | Promise<CachedObject> {
+    if (kind.custom?.convert === undefined) return CachedObject.fromStored(kind, namespace, name, rv, stored);
+    const own = opaqueKind(kind, identityOf(stored));
+    return CachedObject.fromStored(own, namespace, name, rv, stored).formIn(kind);
+  }
+
+  /** True where the state is of a version that only a webhook can make into one of `kind`. */
+  #isForeign(kind: KindDefinition): boolean {
+    return kind.custom?.convert !== undefined && this.kind.version !== kind.version;
+  }
+
+  #converted(kind: KindDefinition, object: KubeObject): CachedObject {
+    kind.custom?.complete?.(object);
+    const { namespace, name, rv } = this;
+    return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, Buffer.from(JSON.stringify(object)), rv));
   }
 
   #completed(kind: KindDefinition): CachedObject {

@@ -19,6 +19,24 @@ export function identityOf(stored: Buffer): GroupVersionKind {
   return { ...parseApiVersion(object.apiVersion ?? ""), kind: object.kind ?? "" };
 }
 
+/** Kinds by what objects say that they are of: objects of a resource may lie there in several versions. */
+export class OpaqueKinds {
+  readonly #resource: GroupResource;
+  readonly #known = new Map<string, KindDefinition>();
+
+  constructor(resource: GroupResource) {
+    this.#resource = resource;
+  }
+
+  of(stored: Buffer): KindDefinition {
+    const identity = identityOf(stored);
+    const id = `${identity.version}/${identity.kind}`;
+    const known = this.#known.get(id) ?? opaqueKind(this.#resource, identity);
+    this.#known.set(id, known);
+    return known;
+  }
+}
+
 /** A kind of which only the names are known: objects of it are kept and passed on, no more. */
 export function opaqueKind({ group, resource }: GroupResource, { version, kind }: GroupVersionKind): KindDefinition {
   return defineKind({ group, resource, version, kind, namespaced: true, schemaName: "" });

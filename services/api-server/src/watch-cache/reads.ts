@@ -15,6 +15,7 @@ import { CompactedError, type Storage } from "@coxswain/storage";
 import type { ApiResult, RequestOptions } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
 import { decodeContinue, encodeContinue } from "./continue-token.ts";
+import { identityOf, opaqueKind } from "./opaque-kind.ts";
 import { namespacePrefix, parseStorageKey, resourcePrefix, storageKey } from "./stored-form.ts";
 import type { WatchCache } from "./watch-cache.ts";
 import { selects, type ObjectSelection } from "./watcher.ts";
@@ -63,7 +64,7 @@ export async function readObject(
   await awaitVersion(cache, resourceVersion);
   const object = cache.resource(kind).get(namespace, name);
   if (object === undefined) throw newNotFound(kind, name);
-  return object.as(kind);
+  return await object.formIn(kind);
 }
 
 export interface ListRequest {
@@ -97,7 +98,7 @@ export async function readList(deps: ReadDeps, request: ListRequest): Promise<Li
   await awaitVersion(deps.cache, text);
   const { kind, selection } = request;
   const present = deps.cache.resource(kind).list(selection.namespace);
-  return page(request, { rv: deps.cache.throughRv, limit }, present);
+  return await page(request, { rv: deps.cache.throughRv, limit }, present);
 }
 
 interface PageAt {
@@ -116,16 +117,17 @@ async function listAt(deps: ReadDeps, request: ListRequest, at: PageAt): Promise
   if (at.rv >= resource.floor) {
     const all = resource.listAt(at.rv, selection.namespace);
     const from = startAfter === "" ? 0 : all.findIndex((item) => keyOf(kind, item) > startAfter);
-    return page(request, at, from < 0 ? [] : from === 0 ? all : all.slice(from));
+    return await page(request, at, from < 0 ? [] : from === 0 ? all : all.slice(from));
   }
   const prefix = selection.namespace === undefined ? resourcePrefix(kind) : namespacePrefix(kind, selection.namespace);
   try {
     const read = await deps.storage.list({ prefix, startAfter: startAfter === "" ? undefined : startAfter, rv: at.rv });
     const items = read.items.map(({ key, rv, value }) => {
       const { namespace, name } = parseStorageKey(key)!;
-      return CachedObject.fromStored(kind, namespace, name, rv, value);
+      const own = kind.custom?.convert === undefined ? kind : opaqueKind(kind, identityOf(value));
+      return CachedObject.fromStored(own, namespace, name, rv, value);
     });
-    return page(request, at, items);
+    return await page(request, at, items);
   } catch (error) {
     if (error instanceof CompactedError) throw newExpired(at.expired);
     throw error;
@@ -137,26 +139,29 @@ function keyOf(kind: KindDefinition, item: CachedObject): string {
 }
 
 /** Cuts a page from the candidates that follow its start. */
-function page(
+async function page(
   request: ListRequest,
   at: { readonly rv: bigint; readonly limit: number },
-  candidates: readonly CachedObject[],
-): ListResult {
+  present: readonly CachedObject[],
+): Promise<ListResult> {
   const { kind, selection, countable } = request;
+  const foreign = kind.custom?.convert !== undefined;
+  // What is chosen by its content must be seen as the kind has it.
+  const candidates = foreign && selection.matches !== undefined ? await CachedObject.formsIn(kind, present) : present;
   const items: CachedObject[] = [];
   let next = 0;
   for (; next < candidates.length; next++) {
     const item = candidates[next]!;
     if (!selects(selection, item)) continue;
     if (at.limit > 0 && items.length === at.limit) break;
-    items.push(item.as(kind));
+    items.push(foreign ? item : item.as(kind));
   }
   const last = items.at(-1);
   const more = next < candidates.length && last !== undefined;
   return {
     type: "list",
     kind,
-    items,
+    items: foreign ? await CachedObject.formsIn(kind, items) : items,
     resourceVersion: at.rv.toString(),
     continue: more ? encodeContinue({ rv: at.rv, after: { namespace: last.namespace, name: last.name } }) : "",
     remainingItemCount: more && countable ? candidates.length - next : undefined,

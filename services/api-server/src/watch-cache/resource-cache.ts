@@ -6,6 +6,7 @@ import type { KindDefinition } from "@coxswain/api";
 import type { StorageEvent } from "@coxswain/storage";
 import type { PipelineWatchEvent } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
+import { isCustom, OpaqueKinds } from "./opaque-kind.ts";
 import { namespacePrefix, resourcePrefix, storageKey } from "./stored-form.ts";
 
 const MAX_EVENTS = 16_384;
@@ -50,6 +51,7 @@ export class ResourceCache {
   /** Version of the newest change of this resource; `floor` where there was none since. */
   lastRv: bigint;
   readonly #objects = new Map<string, CachedObject>();
+  readonly #opaque: OpaqueKinds | undefined;
   #sorted: string[] = [];
   readonly #unsorted = new Set<string>();
   #window: CacheEvent[] = [];
@@ -61,6 +63,7 @@ export class ResourceCache {
     this.prefix = resourcePrefix(kind);
     this.floor = floor;
     this.lastRv = floor;
+    this.#opaque = isCustom(kind) && kind.schemaName === "" ? new OpaqueKinds(kind) : undefined;
   }
 
   get size(): number {
@@ -73,7 +76,7 @@ export class ResourceCache {
 
   /** Puts an object of the initial list in place. */
   prime(key: string, namespace: string, name: string, rv: bigint, stored: Buffer): void {
-    this.#put(key, CachedObject.fromStored(this.kind, namespace, name, rv, stored));
+    this.#put(key, CachedObject.fromStored(this.#kindOf(stored), namespace, name, rv, stored));
   }
 
   /** Applies a change and returns it; undefined where an unknown key was deleted. */
@@ -81,7 +84,7 @@ export class ResourceCache {
     const old = this.#objects.get(event.key);
     let change: CacheEvent;
     if (event.value !== undefined) {
-      const object = CachedObject.fromStored(this.kind, namespace, name, event.rv, event.value);
+      const object = CachedObject.fromStored(this.#kindOf(event.value), namespace, name, event.rv, event.value);
       this.#put(event.key, object);
       change = new CacheEvent(old === undefined ? "ADDED" : "MODIFIED", event.key, object, old);
     } else {
@@ -92,6 +95,11 @@ export class ResourceCache {
     this.lastRv = event.rv;
     this.#remember(change);
     return change;
+  }
+
+  /** Custom resources keep the version that they were stored in. */
+  #kindOf(stored: Buffer): KindDefinition {
+    return this.#opaque?.of(stored) ?? this.kind;
   }
 
   #put(key: string, object: CachedObject): void {

@@ -15,6 +15,7 @@ import type { Env } from "@coxswain/env";
 import type { PipelineWatchEvent, RequestOptions, WatchSink } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
 import { awaitVersion, requireVersion } from "./reads.ts";
+import { convertingSink } from "./converting-sink.ts";
 import { encodeStored, spliceVersion } from "./stored-form.ts";
 import type { WatchCache } from "./watch-cache.ts";
 import { selects, Watcher, type ObjectSelection } from "./watcher.ts";
@@ -54,17 +55,20 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest, sink: W
     throw newExpired(`too old resource version: ${since} (${resource.floor})`);
   }
   // Nothing may await from here on: the start and the registration see the same state.
+  const converts = kind.custom?.convert !== undefined;
+  const chosen = converts ? { ...selection, matches: undefined } : selection;
+  const formed = converts ? convertingSink(kind, selection, sink) : formingSink(kind, sink);
   const watcher = new Watcher(
-    selection,
+    chosen,
     since,
-    endingSink(kind.custom === undefined ? sink : formingSink(kind, sink), () => stop()),
+    endingSink(kind.custom === undefined ? sink : formed, () => stop()),
     bookmarks,
   );
   const missed = fromPresent ? [] : resource.eventsAfter(since);
   for (const event of missed) watcher.offer(event);
   if (fromPresent) {
     for (const object of resource.list(selection.namespace)) {
-      if (selects(selection, object)) watcher.enqueue({ type: "ADDED", object });
+      if (selects(chosen, object)) watcher.enqueue({ type: "ADDED", object });
     }
     if (initial === true && bookmarks) watcher.enqueue(bookmark(kind, cache.throughRv, true));
   }

@@ -129,7 +129,7 @@ function validateSpec(spec: CrdSpec, old: CrdSpec | undefined): FieldError[] {
     const detail = "must have exactly one version marked as storage version";
     errors.push(fieldInvalid("spec.versions", versions, detail));
   }
-  return [...errors, ...validateSpecNames(spec.names), ...validateConversion(spec.conversion, "spec.conversion")];
+  return [...errors, ...validateSpecNames(spec.names), ...validateConversion(spec, "spec.conversion")];
 }
 
 function validateGroup(group: string): FieldError[] {

@@ -26,6 +26,7 @@ import {
 } from "./admission-review.ts";
 import { judgeConditions } from "../policies/policy-requests.ts";
 import { RequestValues, type ValueDeps } from "../policies/policy-values.ts";
+import { attributesIn, inOwnVersion, needsConversion } from "../equivalent-forms.ts";
 import { replaceObject } from "../replace-object.ts";
 import { equivalentsOf, isExempt, matchedKind, selectorsMatch, type Matching } from "./request-matching.ts";
 
@@ -148,9 +149,10 @@ class Dispatcher {
     attributes: AdmissionAttributes,
   ): Promise<ReviewAnswer | undefined> {
     const uid = this.#deps.random.uuid();
-    const request = reviewRequest(uid, kind, attributes);
+    const formed = needsConversion(attributes.kind, kind) ? await attributesIn(kind, attributes) : attributes;
+    const request = reviewRequest(uid, kind, formed);
     const verdict = judgeConditions(webhook.matchConditions, () =>
-      new RequestValues(this.#deps, attributes).of(kind, null),
+      new RequestValues(this.#deps, formed).of(kind, null),
     );
     if (verdict === false) return undefined;
     if (verdict !== true) throw new CallError(`match conditions: ${verdict.failure}`);
@@ -172,11 +174,18 @@ class Dispatcher {
 }
 
 /** Puts the patched state in the place of the object, which others hold too. */
-function patchInPlace(webhook: Webhook, kind: KindDefinition, attributes: AdmissionAttributes, patch: unknown[]): void {
-  const { object } = attributes;
+async function patchInPlace(
+  webhook: Webhook,
+  kind: KindDefinition,
+  attributes: AdmissionAttributes,
+  patch: unknown[],
+): Promise<void> {
+  const { object } = await attributesIn(kind, attributes);
   if (object === undefined) return;
   try {
-    replaceObject(attributes, kind, applyJsonPatch(deepClone(asVersion(kind, object)), patch) as KubeObject);
+    const next = applyJsonPatch(deepClone(asVersion(kind, object)), patch) as KubeObject;
+    if (!needsConversion(kind, attributes.kind)) return replaceObject(attributes, kind, next);
+    replaceObject(attributes, attributes.kind, await inOwnVersion(kind, attributes, next));
   } catch (error) {
     throw newInternalError(
       new Error(
@@ -193,7 +202,7 @@ export function createMutatingWebhooks(deps: WebhookDeps): AdmissionPlugin {
   const invoke = async (invocation: Invocation, attributes: AdmissionAttributes): Promise<void> => {
     const answer = await dispatcher.ask(invocation, attributes);
     if (answer?.patch !== undefined && answer.patch.length > 0) {
-      patchInPlace(invocation.webhook, invocation.kind, attributes, answer.patch);
+      await patchInPlace(invocation.webhook, invocation.kind, attributes, answer.patch);
     }
   };
 

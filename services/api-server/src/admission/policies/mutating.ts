@@ -13,6 +13,7 @@ import {
 } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../pipeline/extension.ts";
 import { asVersion } from "../dynamic/admission-review.ts";
+import { attributesIn, inOwnVersion, needsConversion } from "../equivalent-forms.ts";
 import { replaceObject } from "../replace-object.ts";
 import { mutated, MutationError } from "./mutations.ts";
 import { BudgetError } from "./policy-program.ts";
@@ -65,9 +66,9 @@ class Again {
 
 export function createMutatingPolicies(deps: PolicyDeps): AdmissionPlugin {
   const hooks = followPolicies<Spec, BindingOf>(deps.source, RESOURCES);
-  const admit = (attributes: AdmissionAttributes): void => {
+  const admit = (attributes: AdmissionAttributes): void | Promise<void> => {
     const now = hooks();
-    if (now.length > 0) mutate(deps, now, attributes);
+    return now.length > 0 ? mutate(deps, now, attributes) : undefined;
   };
   return { name: "MutatingAdmissionPolicy", dynamic: true, admit, admitDelete: admit };
 }
@@ -75,8 +76,12 @@ export function createMutatingPolicies(deps: PolicyDeps): AdmissionPlugin {
 const keyOf = ({ hook, binding, params }: Invoked): string =>
   JSON.stringify([hook.name, binding.name, params?.metadata?.namespace, params?.metadata?.name]);
 
-/** @throws StatusError */
-function mutate(deps: PolicyDeps, hooks: readonly Hook<Spec, BindingOf>[], attributes: AdmissionAttributes): void {
+/** Rejects with StatusError. */
+async function mutate(
+  deps: PolicyDeps,
+  hooks: readonly Hook<Spec, BindingOf>[],
+  attributes: AdmissionAttributes,
+): Promise<void> {
   const { reinvocation } = attributes;
   const again = reinvocation?.kept(deps, () => new Again());
   if (reinvocation?.second === true) again?.enter(attributes.object);
@@ -90,7 +95,7 @@ function mutate(deps: PolicyDeps, hooks: readonly Hook<Spec, BindingOf>[], attri
     const { invocation } = outcome;
     const key = keyOf(invocation);
     const due = reinvocation?.second === true ? again!.isDue(key) : true;
-    const { changed, failures } = invoke(deps, invocation, attributes, due);
+    const { changed, failures } = await invoke(deps, invocation, attributes, due);
     const { hook, binding } = invocation;
     errors.push(...failures.map((message) => ({ hook, binding: binding.name, message, reason: "Invalid" as const })));
     if (changed) {
@@ -105,27 +110,30 @@ function mutate(deps: PolicyDeps, hooks: readonly Hook<Spec, BindingOf>[], attri
 }
 
 /** Whether the object was changed, and what went wrong. */
-function invoke(
+async function invoke(
   deps: PolicyDeps,
   { hook, kind, params }: Invoked,
   attributes: AdmissionAttributes,
   due: boolean,
-): { changed: boolean; failures: string[] } {
+): Promise<{ changed: boolean; failures: string[] }> {
   const values = new RequestValues(deps, attributes);
+  await values.prepare(kind);
   const verdict = judgeConditions(hook.spec.matchConditions, () => values.of(kind, params));
   if (verdict === false) return { changed: false, failures: [] };
   if (verdict !== true) return { changed: false, failures: [verdict.failure] };
   const failures: string[] = [];
   let changed = false;
   for (const mutation of due ? (hook.spec.mutations ?? []) : []) {
+    const formed = await attributesIn(kind, attributes);
     const { object } = attributes;
-    if (object === undefined) break;
+    if (object === undefined || formed.object === undefined) break;
     // Each mutation sees what the one before has left, in variables too.
-    const run = hook.program.start(values.of(kind, params));
+    const run = hook.program.start(new RequestValues(deps, formed).of(kind, params));
     try {
       const before = deepClone(object);
-      const next = mutated(mutation, kind, deepClone(asVersion(kind, object)!), run);
-      replaceObject(attributes, kind, deepClone(next));
+      const next = deepClone(mutated(mutation, kind, deepClone(asVersion(kind, formed.object)!), run));
+      const foreign = needsConversion(kind, attributes.kind);
+      replaceObject(attributes, foreign ? attributes.kind : kind, await inOwnVersion(kind, attributes, next));
       changed ||= !deepEqual(before, object);
     } catch (error) {
       if (!(error instanceof MutationError || error instanceof BudgetError)) throw error;

@@ -8,6 +8,7 @@ import type { Authorizer } from "../../pipeline/contract.ts";
 import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
 import { asVersion, reviewObject, reviewRequest } from "../dynamic/admission-review.ts";
 import { namespaceOf } from "../dynamic/request-matching.ts";
+import { attributesIn, needsConversion } from "../equivalent-forms.ts";
 import type { PolicyValues } from "./policy-program.ts";
 
 export interface ValueDeps {
@@ -63,6 +64,7 @@ export function authorizerValue(attributes: AdmissionAttributes, authorizer: Aut
 export class RequestValues {
   readonly #deps: ValueDeps;
   readonly #attributes: AdmissionAttributes;
+  readonly #converted = new Map<KindDefinition, AdmissionAttributes>();
   readonly #old = new Map<KindDefinition, unknown>();
   readonly #requests = new Map<KindDefinition, unknown>();
   #common: Pick<PolicyValues, "namespaceObject" | "authorizer"> | undefined;
@@ -72,9 +74,15 @@ export class RequestValues {
     this.#attributes = attributes;
   }
 
+  /** Has the objects converted, where `kind` is a version that a webhook makes. Rejects with StatusError. */
+  async prepare(kind: KindDefinition): Promise<void> {
+    if (!needsConversion(this.#attributes.kind, kind) || this.#converted.has(kind)) return;
+    this.#converted.set(kind, await attributesIn(kind, this.#attributes));
+  }
+
   /** `params` is null for a policy that takes none. The object is looked at anew each time: it may have been changed. */
   of(kind: KindDefinition, params: KubeObject | null): PolicyValues {
-    const attributes = this.#attributes;
+    const attributes = this.#converted.get(kind) ?? this.#attributes;
     this.#common ??= {
       namespaceObject: namespaceValue(attributes, this.#deps.source),
       authorizer: authorizerValue(attributes, this.#deps.authorizer),

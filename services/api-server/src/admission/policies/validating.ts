@@ -51,13 +51,13 @@ export function createValidatingPolicies(deps: PolicyDeps): AdmissionPlugin {
     dynamic: true,
     validate(attributes) {
       const now = hooks();
-      if (now.length > 0) judge(deps, now, attributes);
+      return now.length > 0 ? judge(deps, now, attributes) : undefined;
     },
   };
 }
 
-/** @throws StatusError of the first refusal */
-function judge(deps: PolicyDeps, hooks: readonly PolicyHook[], attributes: AdmissionAttributes): void {
+/** Rejects with StatusError of the first refusal. */
+async function judge(deps: PolicyDeps, hooks: readonly PolicyHook[], attributes: AdmissionAttributes): Promise<void> {
   const values = new RequestValues(deps, attributes);
   const denials: Denial[] = [];
   const annotations = new Map<string, Annotations>();
@@ -68,7 +68,8 @@ function judge(deps: PolicyDeps, hooks: readonly PolicyHook[], attributes: Admis
       if (hook.spec.failurePolicy !== "Ignore") denials.push(denial);
       continue;
     }
-    const { hook, binding } = outcome.invocation;
+    const { hook, binding, kind } = outcome.invocation;
+    await values.prepare(kind);
     const judged = new PolicyJudgement(outcome.invocation, values);
     for (const refusal of judged.refusals()) denials.push(...actOn(refusal, hook, binding, attributes));
     const published = annotations.get(hook.name) ?? new Map<string, string[]>();

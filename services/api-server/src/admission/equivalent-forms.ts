@@ -1,0 +1,42 @@
+// A request's objects in another version of its resource, for a webhook or policy that wants that one. Versions that differ in
+// their apiVersion alone need nobody; for others their webhook is asked. Rejects with StatusError where it cannot answer.
+import type { KindDefinition } from "@coxswain/api";
+import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
+import type { AdmissionAttributes } from "../pipeline/extension.ts";
+import { encodeStored } from "../watch-cache/stored-form.ts";
+
+async function convert(from: KindDefinition, to: KindDefinition, object: KubeObject): Promise<KubeObject> {
+  const { resourceVersion } = object.metadata ?? {};
+  const plain = JSON.parse(encodeStored(from, object).toString()) as KubeObject;
+  if (resourceVersion !== undefined) plain.metadata = { ...plain.metadata, resourceVersion };
+  const [converted] = await to.custom!.convert!([plain], apiVersionOf(to));
+  return converted!;
+}
+
+/** True where objects of the one have to be converted to be of the other. */
+export function needsConversion(a: KindDefinition, b: KindDefinition): boolean {
+  return a.version !== b.version && b.custom?.convert !== undefined;
+}
+
+/** The attributes with objects that are of `kind`. */
+export async function attributesIn(
+  kind: KindDefinition,
+  attributes: AdmissionAttributes,
+): Promise<AdmissionAttributes> {
+  const { kind: own, object, old, objectKind } = attributes;
+  if (objectKind !== undefined || !needsConversion(own, kind)) return attributes;
+  return {
+    ...attributes,
+    object: object && (await convert(own, kind, object)),
+    old: old && (await convert(own, kind, old)),
+  };
+}
+
+/** What `next`, of `kind`, is in the version of the request. */
+export async function inOwnVersion(
+  kind: KindDefinition,
+  { kind: own }: AdmissionAttributes,
+  next: KubeObject,
+): Promise<KubeObject> {
+  return needsConversion(kind, own) ? await convert(kind, own, next) : next;
+}
