@@ -17,6 +17,7 @@ import { createCronJobController } from "./cron-job/controller.ts";
 import { createDaemonSetController } from "./daemon-set/controller.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
 import { createDisruptionController } from "./disruption/controller.ts";
+import { createStaleConditionController } from "./disruption/stale-conditions.ts";
 import { createMirroringController, type MirroringOptions } from "./endpoint-slice-mirroring/controller.ts";
 import { createEndpointSliceController, type EndpointSliceOptions } from "./endpoint-slice/controller.ts";
 import { createEndpointsController } from "./endpoints/controller.ts";
@@ -86,6 +87,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createTaintEvictionController(context("taint-eviction-controller")),
     createNodeIpamController(context("cidrAllocator"), options),
     createDisruptionController(context("controllermanager")),
+    createStaleConditionController(context("controllermanager")),
     createCronJobController(context("cronjob-controller")),
     createDaemonSetController(context("daemonset-controller")),
     createStatefulSetController(context("statefulset-controller")),

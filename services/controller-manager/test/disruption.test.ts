@@ -1,9 +1,18 @@
 // What disruption budgets allow: by numbers, by shares of the wanted replicas, while evicted pods linger, and in a cluster.
-import { DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, type Pod, type PodDisruptionBudget } from "@coxswain/api";
-import { formatTime } from "@coxswain/apimachinery";
+import {
+  CUSTOM_RESOURCE_DEFINITIONS,
+  DEPLOYMENTS,
+  POD_DISRUPTION_BUDGETS,
+  PODS,
+  type Pod,
+  type PodDisruptionBudget,
+} from "@coxswain/api";
+import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
+import { formatTime, type KubeObject } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { planBudget } from "../src/disruption/plan.ts";
+import { staleInMs } from "../src/disruption/stale-conditions.ts";
 import { deployment, makeFixture, runPods } from "./cluster-fixture.ts";
 
 const NOW = Date.parse("2026-01-01T00:00:00Z");
@@ -118,4 +127,87 @@ test("a Deployment's budget follows its pods and its replicas", async () => {
   const pod = { namespace: "default", name: first?.metadata?.name ?? "" };
   await fixture.settle(fixture.admin.patch(PODS, pod, "application/merge-patch+json", sick, { subresource: "status" }));
   expect(await fixture.until(allows(2, 6))).toBe(true);
+});
+
+test("a custom resource's budget follows the scale of the resource; without one it allows nothing and says why", async () => {
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  const { cluster } = fixture;
+  const definition: CustomResourceDefinition = {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "clones.example.com" },
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural: "clones", kind: "CloneSet" },
+      versions: [{ name: "v1", served: true, storage: true }],
+    },
+    status: { conditions: [{ type: "Established", status: "True" }] },
+  };
+  cluster.seed(CUSTOM_RESOURCE_DEFINITIONS, definition);
+  const clones = { group: "example.com", version: "v1", resource: "clones" };
+  const set = cluster.seed<KubeObject & { spec: unknown }>(clones, {
+    kind: "CloneSet",
+    metadata: { name: "c", namespace: "default" },
+    spec: { replicas: 5 },
+  });
+  const owned = (name: string, kind: string): Pod => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name,
+      namespace: "default",
+      labels: { app: name },
+      ownerReferences: [
+        { apiVersion: "example.com/v1", kind, name: "c", uid: set.metadata?.uid ?? "", controller: true },
+      ],
+    },
+    spec: { containers: [{ name: "c", image: "i" }] },
+    status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] },
+  });
+  for (const [name, kind] of [
+    ["known", "CloneSet"],
+    ["unknown", "Sheep"],
+  ] as const) {
+    cluster.seed(PODS, owned(name, kind));
+    cluster.seed(POD_DISRUPTION_BUDGETS, {
+      ...budget({ selector: { matchLabels: { app: name } }, maxUnavailable: 1 }),
+      metadata: { name, namespace: "default", generation: 1 },
+    });
+  }
+  fixture.start();
+  const status = (name: string) =>
+    cluster.objects<PodDisruptionBudget>(POD_DISRUPTION_BUDGETS).find(({ metadata }) => metadata?.name === name)
+      ?.status;
+  expect(await fixture.until(() => status("known")?.expectedPods === 5)).toBe(true);
+  expect(await fixture.until(() => status("unknown")?.conditions?.[0]?.reason === "SyncFailed")).toBe(true);
+  expect(await fixture.until(() => fixture.events("CalculateExpectedPodCountFailed").length === 1)).toBe(true);
+});
+
+test("a disruption that never came is taken back after two minutes", async () => {
+  const target = (reason: string, lastTransitionTime: string): Pod => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "p", namespace: "default" },
+    spec: { containers: [{ name: "c", image: "i" }] },
+    status: {
+      phase: "Running",
+      conditions: [{ type: "DisruptionTarget", status: "True", reason, message: "soon", lastTransitionTime }],
+    },
+  });
+  const evicted = target("EvictionByEvictionAPI", formatTime(NOW));
+  expect(staleInMs(evicted, NOW + 30_000)).toBe(90_000);
+  expect(staleInMs(evicted, NOW + 130_000)).toBe(0);
+  expect(staleInMs(target("TerminationByKubelet", formatTime(NOW)), NOW + 130_000)).toBeUndefined();
+  const leaving = { ...evicted, metadata: { ...evicted.metadata, deletionTimestamp: formatTime(NOW) } };
+  expect(staleInMs(leaving, NOW + 130_000)).toBeUndefined();
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  fixture.cluster.seed(PODS, target("EvictionByEvictionAPI", formatTime(fixture.env.clock.now())));
+  fixture.start();
+  const condition = () => fixture.pods()[0]?.status?.conditions?.find(({ type }) => type === "DisruptionTarget");
+  await fixture.env.advance(100_000);
+  expect(condition()?.status).toBe("True");
+  expect(await fixture.until(() => condition()?.status === "False")).toBe(true);
 });

@@ -4,7 +4,7 @@ import { formatTime } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatIndexSet, parseIndexSet } from "../src/job/indexes.ts";
-import { TRACKING_FINALIZER } from "../src/job/job-pods.ts";
+import { isBehind, TRACKING_FINALIZER } from "../src/job/job-pods.ts";
 import { planJob, planJobStatus } from "../src/job/plan.ts";
 import { expiresInMs } from "../src/job/ttl.ts";
 import { makeFixture, type Fixture } from "./cluster-fixture.ts";
@@ -353,5 +353,46 @@ describe("in a cluster", () => {
     await fixture.settle(fixture.admin.delete(JOBS, target, { propagationPolicy: "Orphan" }));
     const free = (): boolean => fixture.pods().every(({ metadata }) => (metadata?.finalizers ?? []).length === 0);
     expect(await fixture.until(free)).toBe(true);
+  });
+});
+
+describe("a Job that is older than its pods", () => {
+  const counted = (name: string, index?: number): Pod => ({
+    metadata: {
+      name,
+      uid: name,
+      ...(index === undefined ? {} : { annotations: { "batch.kubernetes.io/job-completion-index": String(index) } }),
+    },
+    status: { phase: "Succeeded" },
+  });
+  const job = (spec: Partial<NonNullable<Job["spec"]>>, status: Job["status"]): Job => ({
+    metadata: { name: "j" },
+    spec: { completions: 3, template: {}, ...spec },
+    status,
+  });
+  test.each<[string, Job, Pod[], boolean]>([
+    ["that knows all", job({}, { succeeded: 1 }), [counted("a")], false],
+    [
+      "that has it in the list still",
+      job({}, { uncountedTerminatedPods: { succeeded: ["a"] } }),
+      [counted("a")],
+      false,
+    ],
+    ["that does not know one", job({}, { succeeded: 1 }), [counted("a"), counted("b")], true],
+    [
+      "of indexes that knows them",
+      job({ completionMode: "Indexed" }, { completedIndexes: "0" }),
+      [counted("a", 0)],
+      false,
+    ],
+    [
+      "of indexes that does not",
+      job({ completionMode: "Indexed" }, { completedIndexes: "1" }),
+      [counted("a", 0)],
+      true,
+    ],
+    ["whose pod is gone", job({}, { succeeded: 2 }), [counted("a")], false],
+  ])("%s: %#", (_, one, pods, expected) => {
+    expect(isBehind(one, pods)).toBe(expected);
   });
 });

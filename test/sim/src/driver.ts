@@ -41,12 +41,32 @@ export class Driver {
   }
 
   /** Until the change has been made, once, on the version that was read: an attempt that got stuck cannot undo a later one. */
-  async change(name: string, spec: Record<string, unknown>): Promise<void> {
+  async change(name: string, spec: Record<string, unknown>, ref: ResourceRef = DEPLOYMENTS): Promise<void> {
     await this.#insist(async () => {
-      const seen = await this.#client.get<Deployment>(DEPLOYMENTS, { namespace: NAMESPACE, name });
+      const seen = await this.#client.get(ref, { namespace: NAMESPACE, name });
       const patch = { metadata: { resourceVersion: seen.metadata?.resourceVersion }, spec };
       const target = { namespace: NAMESPACE, name };
-      await this.#client.patch(DEPLOYMENTS, target, "application/strategic-merge-patch+json", patch);
+      await this.#client.patch(ref, target, "application/strategic-merge-patch+json", patch);
+    });
+  }
+
+  /** The object as it is stored, once there is an answer. */
+  async read<T extends KubeObject>(ref: ResourceRef, name: string): Promise<T> {
+    let found: T | undefined;
+    await this.#insist(async () => {
+      found = await this.#client.get<T>(ref, { namespace: NAMESPACE, name });
+    });
+    return found!;
+  }
+
+  /** Until it is gone, or on its way. */
+  async remove(ref: ResourceRef, name: string, propagationPolicy: "Background" | "Orphan"): Promise<void> {
+    await this.#insist(async () => {
+      try {
+        await this.#client.delete(ref, { namespace: NAMESPACE, name }, { propagationPolicy });
+      } catch (error) {
+        if (!isReason(error, "NotFound")) throw error;
+      }
     });
   }
 

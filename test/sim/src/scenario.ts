@@ -8,6 +8,7 @@ import { FaultInjector } from "./fault-injector.ts";
 import { planFaults, type Fault } from "./fault-plan.ts";
 import { unconverged, type Wanted } from "./convergence.ts";
 import { WatchWitness } from "./watch-witness.ts";
+import { planWorkloads, Workloads, type WorkloadShape } from "./workloads.ts";
 import { World } from "./world.ts";
 
 const BOOT_MS = 60_000;
@@ -30,6 +31,8 @@ export interface Scenario {
   readonly app: AppShape;
   /** Times count from the moment when the cluster is up. */
   readonly steps: readonly Step[];
+  /** What runs beside the application. */
+  readonly workloads: WorkloadShape;
   readonly faults: readonly Fault[];
 }
 
@@ -74,6 +77,8 @@ export function planScenario(seed: number): Scenario {
       readyAfterMs: probed ? random.int(5_000) : undefined,
     },
     steps,
+    // Drawn from a sequence of its own: what runs beside the application does not move its story.
+    workloads: planWorkloads(createSeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), TROUBLE_MS),
     faults: planFaults({
       random,
       fromMs: 0,
@@ -109,6 +114,7 @@ class Story {
   readonly #injector: FaultInjector;
   readonly #driver: Driver;
   readonly #witnesses: readonly WatchWitness[];
+  readonly #workloads: Workloads;
   #wanted: Wanted;
   /** User's work that has not ended. */
   #busy = 0;
@@ -119,6 +125,7 @@ class Story {
     this.#injector = new FaultInjector(world);
     const { process, client } = world.admin("kubectl", "api-server-1");
     this.#driver = new Driver(process.env, client);
+    this.#workloads = new Workloads(world, this.#driver, scenario.workloads);
     const watcher = world.admin("watcher", "api-server-2");
     this.#witnesses = [PODS, DEPLOYMENTS].map((ref) => new WatchWitness(watcher.process.env, watcher.client, ref));
     const { name, replicas } = scenario.app;
@@ -137,6 +144,7 @@ class Story {
       env.timers.setTimeout(() => this.#injector.inject(fault), fault.atMs);
     }
     this.#work("deploy", () => this.#deploy());
+    this.#work("workloads", () => this.#workloads.run());
     this.#work("write", () => this.#writeConfigMaps(startMs + TROUBLE_MS));
     const lastMs = Math.max(TROUBLE_MS, ...this.#scenario.faults.map((fault) => fault.atMs + fault.forMs));
     while (env.elapsedMs < startMs + lastMs) await env.step(startMs + lastMs);
@@ -213,7 +221,10 @@ class Story {
     let calm = 0;
     for (;;) {
       await env.advance(LOOK_EVERY_MS);
-      const left = this.#busy > 0 ? ["the user is still at work"] : await unconverged(this.#world, this.#wanted);
+      const left =
+        this.#busy > 0
+          ? ["the user is still at work"]
+          : [...(await unconverged(this.#world, this.#wanted)), ...this.#workloads.unconverged()];
       const silent = this.#witnesses.map((witness) => witness.difference()).filter((one) => one !== undefined);
       calm = left.length + silent.length === 0 ? calm + 1 : 0;
       if (calm >= 2) return [];

@@ -20,8 +20,8 @@ class Store {
     this.#commit(key, Buffer.from(JSON.stringify(object)), rv, options.actor);
   }
 
-  remove(resource: string, name: string): void {
-    this.#commit(storageKey({ group: "", resource }, "default", name), undefined, (this.#rv += 1024n), undefined);
+  remove(resource: string, name: string, actor?: Actor): void {
+    this.#commit(storageKey({ group: "", resource }, "default", name), undefined, (this.#rv += 1024n), actor);
   }
 
   get broken(): string[] {
@@ -202,5 +202,144 @@ describe("workloads", () => {
     disturbed.checker.availability.disturb(1_000);
     disturbed.remove("pods", "a");
     expect(disturbed.broken).toEqual([]);
+  });
+});
+
+describe("StatefulSets", () => {
+  const stateful = (status: object): Loose => {
+    const made = pod("db-0", { node: "n1", owner: "db" });
+    const ownerReferences = made.metadata!.ownerReferences!.map((one) => ({ ...one, kind: "StatefulSet" }));
+    return { ...made, metadata: { ...made.metadata, ownerReferences }, status };
+  };
+  const by = (process: string): Actor => ({ process, identity: "", lease: "" });
+  const running = { phase: "Running", startTime: "2026-01-01T00:00:00Z" };
+
+  test("a running pod that somebody but its kubelet takes away breaks stateful-identity-once", () => {
+    const store = new Store();
+    store.put("", "pods", stateful(running));
+    store.remove("pods", "db-0", by("controller-manager-1"));
+    expect(store.broken).toEqual(["stateful-identity-once"]);
+  });
+
+  test.each([
+    ["its own kubelet", running, "kubelet-n1"],
+    ["anybody, once it has ended", { phase: "Failed" }, "controller-manager-1"],
+    ["anybody, before its kubelet has begun", { phase: "Pending" }, "controller-manager-1"],
+  ])("%s may", (_, status, process) => {
+    const store = new Store();
+    store.put("", "pods", stateful(status));
+    store.remove("pods", "db-0", by(process));
+    expect(store.broken).toEqual([]);
+  });
+});
+
+describe("Jobs", () => {
+  const job = (spec: object, status: object): Loose => ({ metadata: meta("batch"), spec, status });
+  const worker = (name: string, phase: string, index?: string): Loose => {
+    const made = pod(name, { owner: "batch" });
+    const ownerReferences = made.metadata!.ownerReferences!.map((one) => ({ ...one, kind: "Job" }));
+    const annotations: Record<string, string> =
+      index === undefined ? {} : { "batch.kubernetes.io/job-completion-index": index };
+    return { ...made, metadata: { ...made.metadata, ownerReferences, annotations }, status: { phase } };
+  };
+  const put = (store: Store, spec: object, status: object): void => store.put("batch", "jobs", job(spec, status));
+
+  test("a count of pods that have not ended breaks job-counts-are-exact", () => {
+    const store = new Store();
+    store.put("", "pods", worker("a", "Succeeded"));
+    store.put("", "pods", worker("b", "Running"));
+    put(store, {}, { uncountedTerminatedPods: { succeeded: ["uid-a"] } });
+    put(store, {}, { succeeded: 1 });
+    expect(store.broken).toEqual([]);
+    put(store, {}, { succeeded: 1, uncountedTerminatedPods: { succeeded: ["uid-b"] } });
+    expect(new Set(store.broken)).toEqual(new Set(["job-counts-are-exact"]));
+  });
+
+  test("a pod that is counted twice breaks job-counts-are-exact", () => {
+    const store = new Store();
+    store.put("", "pods", worker("a", "Failed"));
+    store.put("", "pods", worker("b", "Failed"));
+    put(store, {}, { failed: 1, uncountedTerminatedPods: { failed: ["uid-b"] } });
+    expect(store.broken).toEqual([]);
+    put(store, {}, { uncountedTerminatedPods: { failed: ["uid-b", "uid-b"] } });
+    expect(store.broken).toEqual(["job-counts-are-exact"]);
+  });
+
+  test("an index counts once, however many pods it took", () => {
+    const store = new Store();
+    const spec = { completionMode: "Indexed" };
+    store.put("", "pods", worker("a", "Succeeded", "0"));
+    store.put("", "pods", worker("b", "Succeeded", "0"));
+    put(store, spec, { succeeded: 1 });
+    expect(store.broken).toEqual([]);
+    put(store, spec, { succeeded: 2 });
+    expect(store.broken).toEqual(["job-counts-are-exact"]);
+  });
+
+  test("a pod too many, or a second one of an index, breaks jobs-never-overwork", () => {
+    const store = new Store();
+    put(store, { parallelism: 2 }, {});
+    store.put("", "pods", worker("a", "Running", "0"));
+    store.put("", "pods", worker("b", "Running", "1"));
+    expect(store.broken).toEqual([]);
+    store.put("", "pods", worker("c", "Running", "2"));
+    expect(store.broken).toEqual(["jobs-never-overwork"]);
+    const indexed = new Store();
+    put(indexed, { parallelism: 2 }, {});
+    indexed.put("", "pods", worker("a", "Running", "0"));
+    indexed.put("", "pods", worker("b", "Running", "0"));
+    expect(indexed.broken).toEqual(["jobs-never-overwork"]);
+  });
+});
+
+describe("owners", () => {
+  const collector: Actor = { process: "controller-manager-1", identity: "", lease: "" };
+  const map = (name: string, owner?: string): Loose => ({ metadata: meta(name, owner) });
+
+  test("a child that is collected before its owner is gone breaks orphans-are-kept", () => {
+    const store = new Store();
+    store.put("", "configmaps", map("owner"));
+    store.put("", "configmaps", map("child", "owner"));
+    store.remove("configmaps", "child", collector);
+    expect(store.broken).toEqual(["orphans-are-kept"]);
+  });
+
+  test("what has no owner is never collected, what lost it is, and a person may do as they please", () => {
+    const store = new Store();
+    store.put("", "configmaps", map("owner"));
+    store.put("", "configmaps", map("child", "owner"));
+    store.remove("configmaps", "owner");
+    store.remove("configmaps", "child", collector);
+    store.put("", "configmaps", map("alone"));
+    expect(store.broken).toEqual([]);
+    store.remove("configmaps", "alone", collector);
+    expect(store.broken).toEqual(["orphans-are-kept"]);
+  });
+});
+
+describe("endpoints", () => {
+  const address = (ip: string, name: string) => ({ ip, targetRef: { kind: "Pod", uid: `uid-${name}` } });
+  const endpoints = (...addresses: object[]): Loose => ({ metadata: meta("web"), subsets: [{ addresses }] }) as Loose;
+  const slice = (ip: string, name: string, ready: boolean): Loose =>
+    ({
+      metadata: meta("web-1"),
+      endpoints: [{ addresses: [ip], conditions: { ready }, targetRef: { kind: "Pod", uid: `uid-${name}` } }],
+    }) as Loose;
+  const at = (name: string, ip: string, ready: boolean): Loose => {
+    const made = pod(name, { node: "n1", ready });
+    return { ...made, status: { ...(made.status as object), podIP: ip } };
+  };
+
+  test("a pod that was never ready, or is elsewhere, breaks endpoints-are-ready-pods", () => {
+    const store = new Store();
+    store.put("", "pods", at("a", "10.0.0.1", true));
+    store.put("", "pods", at("b", "10.0.0.2", false));
+    store.put("discovery.k8s.io", "endpointslices", slice("10.0.0.1", "a", true));
+    store.put("discovery.k8s.io", "endpointslices", slice("10.0.0.2", "b", false));
+    store.put("", "endpoints", endpoints(address("10.0.0.1", "a")));
+    expect(store.broken).toEqual([]);
+    store.put("discovery.k8s.io", "endpointslices", slice("10.0.0.2", "b", true));
+    store.put("", "endpoints", endpoints(address("10.0.0.9", "a")));
+    expect(store.broken).toEqual(["endpoints-are-ready-pods", "endpoints-are-ready-pods"]);
   });
 });

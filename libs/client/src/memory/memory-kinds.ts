@@ -76,7 +76,7 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   "clusterrolebindings.rbac.authorization.k8s.io": kind("ClusterRoleBinding", "c", { createOnUpdate: true }),
 };
 
-/** The kind's traits; an unknown resource counts as a namespaced custom resource with status and generation. */
+/** The kind's traits; an unknown resource counts as a namespaced custom resource with status, generation and scale. */
 export function memoryKind(ref: ResourceRef): MemoryKind {
-  return KINDS[groupResource(ref)] ?? kind("", "sg", { unconditionalUpdate: false });
+  return KINDS[groupResource(ref)] ?? kind("", "sgx", { unconditionalUpdate: false });
 }

@@ -251,6 +251,7 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | policy | poddisruptionbudgets`,
     `${READ},patch | core | pods`,
     "update | policy | poddisruptionbudgets/status",
+    "patch,update | core | pods/status",
     "get | * | */scale",
     EVENTS,
   ],

@@ -1,5 +1,5 @@
 // The resources that CustomResourceDefinitions add to those that are built in, for controllers that look at all resources.
-import { CUSTOM_RESOURCE_DEFINITIONS } from "@coxswain/api";
+import { CUSTOM_RESOURCE_DEFINITIONS, kindForGvk } from "@coxswain/api";
 import { crdConditionTrue, type CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import { groupResource, type GroupVersionKind, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { InformerFactory, ResourceClient, SharedInformer } from "@coxswain/client";
@@ -27,6 +27,22 @@ export async function namespacedCustomResources(client: ResourceClient): Promise
     const found = customResourceOf(crd);
     return found?.namespaced === true ? [found.ref] : [];
   });
+}
+
+/** Finds the resource of a kind, built in or custom, as the definitions in the cache say; undefined for kinds that nobody serves. */
+export function createKindLookup(
+  informers: InformerFactory,
+): (gvk: GroupVersionKind) => Pick<CustomResource, "ref" | "namespaced"> | undefined {
+  const definitions = informers.informer<CustomResourceDefinition>(CUSTOM_RESOURCE_DEFINITIONS);
+  return (gvk) => {
+    const known = kindForGvk(gvk);
+    if (known !== undefined) {
+      const { group, version, resource, namespaced } = known;
+      return { ref: { group, version, resource }, namespaced };
+    }
+    const found = definitions.lister.list().map((crd) => customResourceOf(crd));
+    return found.find((one) => one?.ref.group === gvk.group && one.kind === gvk.kind);
+  };
 }
 
 /** Keeps an informer running for each custom resource, as long as it is served. */

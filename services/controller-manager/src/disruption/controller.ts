@@ -2,7 +2,6 @@
 // is written with the version that it was computed from, so that no eviction that was counted meanwhile is forgotten; where the
 // number of replicas cannot be known, nothing may be evicted, and the budget says why.
 import { POD_DISRUPTION_BUDGETS, type Pod, type PodDisruptionBudget, type Scale } from "@coxswain/api";
-import { kindForGvk } from "@coxswain/api/scheme";
 import {
   deepEqual,
   isReason,
@@ -12,6 +11,7 @@ import {
   type OwnerReference,
 } from "@coxswain/apimachinery";
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
+import { createKindLookup } from "../custom-resources/custom-resources.ts";
 import { BY_NAMESPACE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { isPodReady } from "../pods/pod-state.ts";
@@ -25,6 +25,7 @@ const counts = (pod: Pod): unknown => [pod.metadata?.deletionTimestamp !== undef
 export function createDisruptionController(context: ControllerContext): ManagedController {
   const { caches, client, env, informers, recorder } = context;
   const budgets = informers.informer<PodDisruptionBudget>(POD_DISRUPTION_BUDGETS);
+  const kindOf = createKindLookup(informers);
   budgets.addIndex(BY_NAMESPACE, (budget) => [budget.metadata?.namespace ?? ""]);
 
   async function reconcile(key: string): Promise<ReconcileResult | void> {
@@ -32,6 +33,12 @@ export function createDisruptionController(context: ControllerContext): ManagedC
     if (budget === undefined || budget.metadata?.deletionTimestamp !== undefined) return undefined;
     const pods = podsOf(budget);
     const facts = { nowMs: env.clock.now(), pods, expectedScale: await expectedScale(budget, pods) };
+    const about = { ...budget, apiVersion: "policy/v1", kind: "PodDisruptionBudget" };
+    if (pods.length === 0) recorder.event(about, "Normal", "NoPods", "No matching pods found");
+    if (typeof facts.expectedScale !== "number") {
+      const message = `Failed to calculate the number of expected pods: ${facts.expectedScale.failure}`;
+      recorder.event(about, "Warning", "CalculateExpectedPodCountFailed", message);
+    }
     const { status, recheckInMs, notDeleted } = planBudget(budget, facts);
     for (const name of notDeleted) {
       const pod = pods.find(({ metadata }) => metadata?.name === name);
@@ -102,12 +109,12 @@ export function createDisruptionController(context: ControllerContext): ManagedC
   /** Of a controller that the caches do not hold: by its scale subresource. */
   async function scaleByName(namespace: string, owner: OwnerReference) {
     const { group, version } = parseApiVersion(owner.apiVersion);
-    const kind = kindForGvk({ group, version, kind: owner.kind });
+    const kind = kindOf({ group, version, kind: owner.kind });
     const named = `${owner.kind}.${group === "" ? "core" : group} ${JSON.stringify(owner.name)}`;
     if (kind === undefined) return { failure: `found no scale of ${named}` };
     try {
       const target = { namespace, name: owner.name };
-      const scale = await client.get<Scale>(kind, target, { subresource: "scale" });
+      const scale = await client.get<Scale>(kind.ref, target, { subresource: "scale" });
       return { uid: owner.uid, replicas: scale.spec?.replicas ?? 0 };
     } catch (error) {
       if (isReason(error, "NotFound", "MethodNotAllowed")) {

@@ -1,10 +1,18 @@
 // The Job controller. Guarantees:
 // - Each pod that ends is counted once: it is held by a finalizer until the Job's status has it, and the status is written with
 //   the version that it was computed from.
-// - While the cache has not shown its own last writes, it neither makes nor takes away pods.
+// - While the cache has not shown its own last writes, or shows pods that a newer Job has counted, it neither makes nor takes
+//   away pods.
 // - Pods whose Job is gone are let go.
 import { JOBS, PODS, type Job, type Pod } from "@coxswain/api";
-import { deepEqual, isReason, labelSelectorAsSelector, objectKey, StatusError } from "@coxswain/apimachinery";
+import {
+  compareResourceVersions,
+  deepEqual,
+  isReason,
+  labelSelectorAsSelector,
+  objectKey,
+  StatusError,
+} from "@coxswain/apimachinery";
 import {
   createController,
   createExpectations,
@@ -20,12 +28,13 @@ import { controllerOf, controllerReference, planClaim } from "../ownership/contr
 import { createSlowly, named } from "../writes/create-named.ts";
 import { deleteForSure } from "../writes/delete-for-sure.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
-import { hasFailed, hasSucceeded, isTracked, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
+import { hasFailed, hasSucceeded, isBehind, isTracked, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
 import { isFinished, planJob, planJobStatus, type JobPlan, type NewPod } from "./plan.ts";
 import { podFromJob } from "./pod-from-job.ts";
 
 const WORKERS = 5;
 const OWN_MANAGER = "kubernetes.io/job-controller";
+const STALE_MS = 1_000;
 const STRATEGIC = "application/strategic-merge-patch+json";
 /** Key of a pod that has lost its Job. */
 const POD_KEY = "pod:";
@@ -41,6 +50,7 @@ export function createJobController(context: ControllerContext): ManagedControll
     context,
   );
   follow(context, jobs, controller, expectations);
+  jobs.addHandler({ delete: (job) => logic.forget(job) });
   return { controller };
 }
 
@@ -94,6 +104,8 @@ class JobLogic {
   readonly #context: ControllerContext;
   readonly #jobs: SharedInformer<Job>;
   readonly #expectations: Expectations;
+  /** The version of each Job's last status by this process, by UID. */
+  readonly #written = new Map<string, string>();
 
   constructor(context: ControllerContext, jobs: SharedInformer<Job>, expectations: Expectations) {
     this.#context = context;
@@ -108,11 +120,32 @@ class JobLogic {
     const { managedBy = OWN_MANAGER } = job.spec ?? {};
     if (managedBy !== OWN_MANAGER) return undefined;
     const pods = await this.#claim(job);
+    // The cache's next change of the Job leads back here; the delay is for the case that none comes.
+    if (await this.#isStale(job, pods)) return { requeueAfterMs: STALE_MS };
     if (isFinished(job)) {
       await this.#letGo(pods.filter(isTracked));
       return undefined;
     }
     return await this.#sync(job, pods, signal);
+  }
+
+  forget(job: Job): void {
+    this.#written.delete(job.metadata?.uid ?? "");
+  }
+
+  /** Is there a newer Job than the cache's? Asked for only where something speaks for it. */
+  async #isStale(job: Job, pods: readonly Pod[]): Promise<boolean> {
+    const { namespace, name = "", uid = "", resourceVersion = "" } = job.metadata ?? {};
+    const version = this.#written.get(uid);
+    if (version !== undefined && compareResourceVersions(resourceVersion, version) < 0) return true;
+    if (!isBehind(job, pods)) return false;
+    try {
+      const live = await this.#context.client.get<Job>(JOBS, { namespace, name });
+      return live.metadata?.resourceVersion !== resourceVersion;
+    } catch (error) {
+      if (isReason(error, "NotFound")) return true;
+      throw error;
+    }
   }
 
   async #sync(job: Job, pods: readonly Pod[], signal: AbortSignal): Promise<ReconcileResult | void> {
@@ -159,7 +192,8 @@ class JobLogic {
   /** False where somebody else was quicker: the cache's next change leads back here. */
   async #store(job: Job): Promise<boolean> {
     try {
-      await this.#context.client.update(JOBS, job, { subresource: "status" });
+      const stored = await this.#context.client.update(JOBS, job, { subresource: "status" });
+      this.#written.set(stored.metadata?.uid ?? "", stored.metadata?.resourceVersion ?? "");
       return true;
     } catch (error) {
       if (isReason(error, "Conflict", "NotFound")) return false;

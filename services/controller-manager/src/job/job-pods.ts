@@ -2,6 +2,7 @@
 // https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-tracking-with-finalizers
 import type { Job, Pod } from "@coxswain/api";
 import { parseTime } from "@coxswain/apimachinery";
+import { parseIndexSet } from "./indexes.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../pods/pod-state.ts";
 
 /** On pods until the Job has counted them. */
@@ -66,6 +67,19 @@ export function sortPods(job: Job, pods: readonly Pod[]): JobPods {
     succeeded: (job.status?.succeeded ?? 0) + uncounted.succeeded.size + newSucceeded.length,
     failed: (job.status?.failed ?? 0) + uncounted.failed.size + newFailed.length,
   };
+}
+
+/**
+ * True where the pods show that the Job is not the newest: some have been counted and let go, and the Job does not know of them yet.
+ * Counting from it would make pods too many.
+ */
+export function isBehind(job: Job, pods: readonly Pod[]): boolean {
+  const { succeeded = 0, uncountedTerminatedPods: lists, completedIndexes } = job.status ?? {};
+  const listed = new Set([...(lists?.succeeded ?? []), ...(lists?.failed ?? [])]);
+  const counted = pods.filter((pod) => hasSucceeded(pod) && !isTracked(pod) && !listed.has(uidOf(pod)));
+  if (!isIndexed(job)) return counted.length > succeeded;
+  const known = parseIndexSet(completedIndexes);
+  return counted.some((pod) => isValid(job, pod) && !known.has(indexOf(pod)!));
 }
 
 /** A pod of an Indexed Job needs an index below the completions. */

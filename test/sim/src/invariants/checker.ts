@@ -1,13 +1,18 @@
 // Runs all invariants over the stream of commits. A broken invariant shows at every later step too: the first time tells.
 import type { Change, ClusterState } from "../cluster-state.ts";
 import { noOverCreation, noOverSurge, staysAvailable } from "./deployments.ts";
+import { endpointsAreReadyPods } from "./endpoints.ts";
+import { orphansAreKept } from "./garbage.ts";
 import type { Invariant, Violation } from "./invariant.ts";
+import { jobCountsAreExact, jobsNeverOverwork } from "./jobs.ts";
 import { leadersAreFenced, uidsAreUnique, versionsGrow } from "./objects.ts";
 import { nodesAreNotOvercommitted, podsAreBoundOnce } from "./scheduling.ts";
+import { statefulIdentitiesLiveOnce } from "./stateful-sets.ts";
 
 export class Checker {
   readonly violations: Violation[] = [];
   readonly availability = staysAvailable();
+  readonly jobs = jobCountsAreExact();
   readonly #invariants: readonly Invariant[] = [
     versionsGrow(),
     uidsAreUnique(),
@@ -17,6 +22,11 @@ export class Checker {
     noOverSurge(),
     noOverCreation(),
     this.availability,
+    statefulIdentitiesLiveOnce(),
+    this.jobs,
+    jobsNeverOverwork(),
+    orphansAreKept(),
+    endpointsAreReadyPods(),
   ];
 
   observe(change: Change, state: ClusterState): void {
