@@ -11,10 +11,13 @@ import {
   type Endpoint,
   type EndpointSlice,
   type Namespace,
+  type Node,
+  type Pod,
   type Service,
 } from "@coxswain/api";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { planEndpoints } from "../src/endpoint-slice/endpoints.ts";
 import { planSlices } from "../src/endpoint-slice/plan.ts";
 import { deployment, makeFixture, namespace, readyNode, runPods } from "./cluster-fixture.ts";
 
@@ -129,6 +132,44 @@ describe("endpoint slices", () => {
         },
       ],
     });
+  });
+});
+
+describe("endpoints", () => {
+  const inZone = (name: string, zone?: string): Node => {
+    const labels = zone === undefined ? {} : { labels: { "topology.kubernetes.io/zone": zone } };
+    return { ...readyNode(name, 0), metadata: { name, ...labels } };
+  };
+  const nodes = new Map([inZone("n1", "x"), inZone("n2")].map((node) => [node.metadata?.name ?? "", node]));
+  const podOn = (nodeName: string, ready = true): Pod => ({
+    metadata: { name: nodeName, namespace: "default", uid: nodeName, labels: { app: "web" } },
+    spec: { nodeName, containers: [{ name: "c", image: "i" }] },
+    status: {
+      phase: "Running",
+      podIPs: [{ ip: "10.0.0.1" }],
+      conditions: [{ type: "Ready", status: ready ? "True" : "False" }],
+    },
+  });
+  const hints = (trafficDistribution: string | undefined, pod: Pod) => {
+    const near: Service = {
+      ...service,
+      spec: { ...service.spec, ...(trafficDistribution && { trafficDistribution }) },
+    };
+    const { groups } = planEndpoints(near, [pod], "IPv4", (name) => nodes.get(name));
+    return [...groups.values()][0]?.endpoints[0]?.hints;
+  };
+  test.each<[string | undefined, string, object | undefined]>([
+    [undefined, "n1", undefined],
+    ["PreferClose", "n1", { forZones: [{ name: "x" }] }],
+    ["PreferSameZone", "n1", { forZones: [{ name: "x" }] }],
+    ["PreferSameNode", "n1", { forZones: [{ name: "x" }], forNodes: [{ name: "n1" }] }],
+    ["PreferSameZone", "n2", undefined],
+    ["PreferSameNode", "n2", { forNodes: [{ name: "n2" }] }],
+  ])("of a Service with trafficDistribution %s on %s are meant for %j", (distribution, node, expected) => {
+    expect(hints(distribution, podOn(node))).toEqual(expected);
+  });
+  test("that are not ready are meant for nobody", () => {
+    expect(hints("PreferSameNode", podOn("n1", false))).toBeUndefined();
   });
 });
 

@@ -75,6 +75,10 @@ function serviceOf(slice: EndpointSlice): string | undefined {
   return name === undefined ? undefined : `${slice.metadata?.namespace ?? ""}/${name}`;
 }
 
+function zoneOf(node: Node | undefined): string | undefined {
+  return node?.metadata?.labels?.["topology.kubernetes.io/zone"];
+}
+
 function addressesOf(node: Node): string[] {
   return (node.status?.addresses ?? []).filter((one) => isIP(one.address) !== 0).map((one) => one.address);
 }
@@ -108,8 +112,14 @@ export function createKubeProxy(deps: KubeProxyDeps): KubeProxyApp {
     delete: slice,
   });
   nodes.addHandler({
-    add: (node) => syncer.addresses(node),
-    update: (node) => syncer.addresses(node),
+    add(node) {
+      syncer.addresses(node);
+      syncer.moved(node);
+    },
+    update(node, old) {
+      syncer.addresses(node);
+      if (zoneOf(node) !== zoneOf(old)) syncer.moved(node);
+    },
   });
   const app: KubeProxyApp = {
     grpcServices: [proxyService(syncer)],
@@ -148,6 +158,8 @@ export class Syncer {
   readonly #durations;
   readonly #lastSync;
   readonly #unsupported = new Set<string>();
+  /** Nodes that have, or had, a zone. */
+  readonly #zoned = new Set<string>();
   #nextCheckMs = 0;
   #lastUpdatedMs = 0;
   #oldestMs: number | undefined;
@@ -201,6 +213,15 @@ export class Syncer {
   addresses(node: Node): void {
     const proxier = this.#proxiers.get(node.metadata?.name ?? "");
     if (proxier?.setAddresses(addressesOf(node)) !== true) return;
+    this.#changed();
+  }
+
+  /** A node came to be known, or is in another zone: what is near to it may be something else. */
+  moved(node: Node): void {
+    if (zoneOf(node) === undefined && !this.#zoned.has(node.metadata?.name ?? "")) return;
+    if (!this.#proxiers.has(node.metadata?.name ?? "")) return;
+    this.#zoned.add(node.metadata?.name ?? "");
+    for (const service of this.#services.list()) this.#dirty.add(objectKey(service));
     this.#changed();
   }
 
@@ -311,7 +332,8 @@ export class Syncer {
   #rulesOf(key: string, node: string): ProxyRule[] {
     const service = this.#services.get(key);
     if (service === undefined) return [];
-    const rules = planService(service, this.#slices.byIndex(BY_SERVICE, key), node);
+    const place = { node, zone: zoneOf(this.#nodes.get(node)) };
+    const rules = planService(service, this.#slices.byIndex(BY_SERVICE, key), place);
     const { families } = this.#deps.options ?? {};
     const supported = families === undefined ? rules : rules.filter((rule) => families.includes(rule.family));
     if (supported.length < rules.length && !this.#unsupported.has(key)) {

@@ -50,14 +50,52 @@ describe("endpoints", () => {
     ["conditions that say nothing are ready", [endpoint("1.1.1.1", "a", {})], ["1.1.1.1"]],
     ["not ready and not terminating never", [endpoint("1.1.1.1", "a", { ready: false, serving: true })], []],
   ])("%s", (_name, endpoints, expected) => {
-    expect(ips(planService(service("s"), [slice(endpoints)], "a")[0])).toEqual(expected);
+    expect(ips(planService(service("s"), [slice(endpoints)], { node: "a" })[0])).toEqual(expected);
+  });
+
+  const hinted = (ip: string, node: string, zone?: string, conditions?: Endpoint["conditions"]): Endpoint => ({
+    ...endpoint(ip, node, conditions),
+    hints: { ...(zone === undefined ? {} : { forZones: [{ name: zone }] }), forNodes: [{ name: node }] },
+  });
+  const zonal = (ip: string, node: string, zone: string, conditions?: Endpoint["conditions"]): Endpoint => ({
+    ...endpoint(ip, node, conditions),
+    hints: { forZones: [{ name: zone }] },
+  });
+  test.each<[string, Endpoint[], string[]]>([
+    ["of this zone", [zonal("1.1.1.1", "b", "x"), zonal("1.1.1.2", "c", "y")], ["1.1.1.1"]],
+    ["of this node before its zone", [hinted("1.1.1.1", "a", "x"), hinted("1.1.1.2", "b", "x")], ["1.1.1.1"]],
+    ["of the zone where none is on the node", [hinted("1.1.1.1", "b", "x"), hinted("1.1.1.2", "c", "y")], ["1.1.1.1"]],
+    ["all, where none is near", [zonal("1.1.1.1", "b", "y"), zonal("1.1.1.2", "c", "z")], ["1.1.1.1", "1.1.1.2"]],
+    ["all, where one says nothing", [zonal("1.1.1.1", "b", "x"), endpoint("1.1.1.2", "c")], ["1.1.1.1", "1.1.1.2"]],
+    [
+      "and those that are not ready need say nothing",
+      [zonal("1.1.1.1", "b", "x"), endpoint("1.1.1.2", "c", draining), zonal("1.1.1.3", "c", "y")],
+      ["1.1.1.1"],
+    ],
+    ["draining ones everywhere, where none is ready", [zonal("1.1.1.1", "b", "y", draining)], ["1.1.1.1"]],
+  ])("that say whom they are for: %s", (_name, endpoints, expected) => {
+    expect(ips(planService(service("s"), [slice(endpoints)], { node: "a", zone: "x" })[0])).toEqual(expected);
+  });
+
+  test("hints do not narrow a policy of Local", () => {
+    const [rule] = planService(
+      service("s", { internalTrafficPolicy: "Local" }),
+      [slice([zonal("1.1.1.1", "a", "y")])],
+      {
+        node: "a",
+        zone: "x",
+      },
+    );
+    expect(ips(rule)).toEqual(["1.1.1.1"]);
   });
 
   test("ports are matched by name, families by address type, doubles merge", () => {
     const other = slice([endpoint("1.1.1.3", "a")], { ports: [{ name: "metrics", port: 9 }] });
     const six = slice([endpoint("fd00::1", "a")], { addressType: "IPv6" });
     const twice = [slice([endpoint("1.1.1.1", "a", { ready: false })]), slice([endpoint("1.1.1.1", "a")])];
-    const rules = planService(service("s", { clusterIPs: ["10.96.0.10", "fd01::10"] }), [other, six, ...twice], "a");
+    const rules = planService(service("s", { clusterIPs: ["10.96.0.10", "fd01::10"] }), [other, six, ...twice], {
+      node: "a",
+    });
     expect(rules.map((rule) => [rule.family, ips(rule)])).toEqual([
       ["IPv4", ["1.1.1.1"]],
       ["IPv6", ["fd00::1"]],
@@ -69,17 +107,17 @@ describe("policies and addresses", () => {
   const both = [slice([endpoint("1.1.1.1", "a"), endpoint("1.1.1.2", "b")])];
 
   test("headless, external-name and foreign Services have no rules", () => {
-    expect(planService(service("s", { clusterIP: "None" }), both, "a")).toEqual([]);
-    expect(planService(service("s", { type: "ExternalName", clusterIP: "" }), both, "a")).toEqual([]);
+    expect(planService(service("s", { clusterIP: "None" }), both, { node: "a" })).toEqual([]);
+    expect(planService(service("s", { type: "ExternalName", clusterIP: "" }), both, { node: "a" })).toEqual([]);
     const labels = { "service.kubernetes.io/service-proxy-name": "other" };
-    expect(planService(service("s", {}, { metadata: { name: "s", labels } }), both, "a")).toEqual([]);
+    expect(planService(service("s", {}, { metadata: { name: "s", labels } }), both, { node: "a" })).toEqual([]);
   });
 
   test("internalTrafficPolicy Local keeps ClusterIP traffic on the node, and drops where only others have endpoints", () => {
     const local = service("s", { internalTrafficPolicy: "Local" });
-    expect(ips(planService(local, both, "a")[0])).toEqual(["1.1.1.1"]);
-    expect(planService(local, both, "c")[0]).toMatchObject({ endpoints: [], otherwise: "DROP" });
-    expect(planService(local, [], "c")[0]).toMatchObject({ endpoints: [], otherwise: "REJECT" });
+    expect(ips(planService(local, both, { node: "a" })[0])).toEqual(["1.1.1.1"]);
+    expect(planService(local, both, { node: "c" })[0]).toMatchObject({ endpoints: [], otherwise: "DROP" });
+    expect(planService(local, [], { node: "c" })[0]).toMatchObject({ endpoints: [], otherwise: "REJECT" });
   });
 
   test("externalTrafficPolicy narrows external addresses only and keeps the client's address", () => {
@@ -91,7 +129,7 @@ describe("policies and addresses", () => {
       loadBalancerSourceRanges: ["10.0.0.0/8"],
     };
     const status = { loadBalancer: { ingress: [{ ip: "203.0.113.1" }, { ip: "203.0.113.2", ipMode: "Proxy" }] } };
-    const rules = planService(service("s", spec, { status }), both, "a");
+    const rules = planService(service("s", spec, { status }), both, { node: "a" });
     expect(rules.map((rule) => [rule.type, rule.ip, rule.port, ips(rule), rule.masquerade])).toEqual([
       ["ClusterIP", "10.96.0.10", 80, ["1.1.1.1", "1.1.1.2"], false],
       ["ExternalIP", "192.0.2.9", 80, ["1.1.1.1"], false],
@@ -100,16 +138,20 @@ describe("policies and addresses", () => {
     ]);
     expect(only(rules, "NodePort")?.clusterEndpoints).toHaveLength(2);
     expect(only(rules, "LoadBalancer")?.sourceRanges).toEqual(["10.0.0.0/8"]);
-    const cluster = planService(service("s", { ...spec, externalTrafficPolicy: "Cluster" }, { status }), both, "a");
+    const cluster = planService(service("s", { ...spec, externalTrafficPolicy: "Cluster" }, { status }), both, {
+      node: "a",
+    });
     expect(only(cluster, "NodePort")).toMatchObject({ masquerade: true });
     expect(ips(only(cluster, "NodePort"))).toHaveLength(2);
   });
 
   test("affinity has its time-out", () => {
-    expect(planService(service("s", { sessionAffinity: "ClientIP" }), [], "a")[0]?.affinitySeconds).toBe(10_800);
+    expect(planService(service("s", { sessionAffinity: "ClientIP" }), [], { node: "a" })[0]?.affinitySeconds).toBe(
+      10_800,
+    );
     const config = { clientIP: { timeoutSeconds: 5 } };
     const short = service("s", { sessionAffinity: "ClientIP", sessionAffinityConfig: config });
-    expect(planService(short, [], "a")[0]?.affinitySeconds).toBe(5);
+    expect(planService(short, [], { node: "a" })[0]?.affinitySeconds).toBe(5);
   });
 });
 
@@ -129,7 +171,7 @@ test("property: updates add up to a full plan, whatever the order, also where ad
       for (const { name, ip, external, ready, gone } of steps) {
         const endpoints = Array.from({ length: ready }, (_, at) => endpoint(`10.0.0.${at}`, "a"));
         const one = service(name, { clusterIP: ip, externalIPs: external });
-        const rules = gone ? [] : planService(one, [slice(endpoints)], "a");
+        const rules = gone ? [] : planService(one, [slice(endpoints)], { node: "a" });
         state.set(`default/${name}`, rules);
         const change = table.set(`default/${name}`, rules);
         for (const key of change.removals) backend.delete(key);

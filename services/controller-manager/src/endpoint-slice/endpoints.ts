@@ -1,5 +1,14 @@
 // From a Service and its pods to endpoints, grouped by the ports that they serve. Pure.
-import type { Container, DiscoveryEndpointPort, Endpoint, Node, Pod, Service, ServicePort } from "@coxswain/api";
+import type {
+  Container,
+  DiscoveryEndpointPort,
+  Endpoint,
+  EndpointHints,
+  Node,
+  Pod,
+  Service,
+  ServicePort,
+} from "@coxswain/api";
 import { isPodReady, isPodTerminal } from "../pods/pod-state.ts";
 
 export type AddressType = "IPv4" | "IPv6";
@@ -49,6 +58,18 @@ function portsOf(service: Service, pod: Pod): DiscoveryEndpointPort[] {
   });
 }
 
+/** Whom the endpoint is meant for, where the Service prefers to keep its traffic near. */
+function hintsOf(service: Service, zone: string | undefined, nodeName: string | undefined): EndpointHints | undefined {
+  const { trafficDistribution = "" } = service.spec ?? {};
+  if (!["PreferClose", "PreferSameZone", "PreferSameNode"].includes(trafficDistribution)) return undefined;
+  const forNode = trafficDistribution === "PreferSameNode" && Boolean(nodeName);
+  if (zone === undefined && !forNode) return undefined;
+  return {
+    ...(zone === undefined ? {} : { forZones: [{ name: zone }] }),
+    ...(forNode ? { forNodes: [{ name: nodeName! }] } : {}),
+  };
+}
+
 function endpointOf(service: Service, pod: Pod, address: string, node: Node | undefined): Endpoint {
   const serving = isPodReady(pod);
   const terminating = pod.metadata?.deletionTimestamp !== undefined;
@@ -56,6 +77,7 @@ function endpointOf(service: Service, pod: Pod, address: string, node: Node | un
   const { name, namespace, uid } = pod.metadata ?? {};
   const zone = node?.metadata?.labels?.["topology.kubernetes.io/zone"];
   const { hostname, subdomain, nodeName } = pod.spec ?? {};
+  const hints = ready ? hintsOf(service, zone, nodeName) : undefined;
   const named = Boolean(hostname) && subdomain === service.metadata?.name;
   return {
     addresses: [address],
@@ -64,6 +86,7 @@ function endpointOf(service: Service, pod: Pod, address: string, node: Node | un
     ...(nodeName ? { nodeName } : {}),
     targetRef: { kind: "Pod", namespace, name, uid },
     ...(zone === undefined ? {} : { zone }),
+    ...(hints === undefined ? {} : { hints }),
   };
 }
 

@@ -1,8 +1,9 @@
 // From one Service and its EndpointSlices to the rules of one node. Pure. Guarantees:
 // - Packets go to ready endpoints; to terminating ones that still serve only where none is ready.
 // - A policy of Local never leaves the node.
+// - Where every ready endpoint says whom it is meant for, and one is meant for this node or its zone, packets go to no other.
 // https://kubernetes.io/docs/reference/networking/virtual-ips/
-import type { EndpointSlice, Service, ServicePort } from "@coxswain/api";
+import type { EndpointHints, EndpointSlice, Service, ServicePort } from "@coxswain/api";
 import { isIPv6 } from "node:net";
 import { ruleKey, type Family, type Protocol, type ProxyEndpoint, type ProxyRule, type RuleType } from "./rule.ts";
 
@@ -25,9 +26,14 @@ export function isProxied(service: Service): boolean {
   return service.spec?.type !== "ExternalName" && ip !== "" && ip !== "None";
 }
 
+interface Offered {
+  readonly endpoint: ProxyEndpoint;
+  readonly hints: EndpointHints | undefined;
+}
+
 /** The endpoints of one port in one family, by address and port, without doubles. */
-function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort, family: Family): ProxyEndpoint[] {
-  const found = new Map<string, ProxyEndpoint>();
+function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort, family: Family): Offered[] {
+  const found = new Map<string, Offered>();
   for (const slice of slices) {
     if (slice.addressType !== family) continue;
     for (const offered of slice.ports ?? []) {
@@ -48,11 +54,34 @@ function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort, family
         };
         const key = `${ip} ${offered.port}`;
         const known = found.get(key);
-        if (known === undefined || (!known.ready && ready)) found.set(key, one);
+        if (known === undefined || (!known.endpoint.ready && ready)) {
+          found.set(key, { endpoint: one, hints: endpoint.hints });
+        }
       }
     }
   }
-  return [...found.values()].toSorted((a, b) => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : a.port - b.port));
+  const order = (a: ProxyEndpoint, b: ProxyEndpoint): number => (a.ip < b.ip ? -1 : a.ip > b.ip ? 1 : a.port - b.port);
+  return [...found.values()].toSorted((a, b) => order(a.endpoint, b.endpoint));
+}
+
+/** Where the proxy stands. */
+export interface Place {
+  readonly node: string;
+  /** Of the node; undefined where it has none. */
+  readonly zone?: string | undefined;
+}
+
+/** The endpoints that are meant for this place, as far as all ready ones say whom they are meant for; else all. */
+function near(all: readonly Offered[], { node, zone }: Place): ProxyEndpoint[] {
+  const ready = all.filter(({ endpoint }) => endpoint.ready);
+  const forNode = ({ hints }: Offered): boolean => hints?.forNodes?.some(({ name }) => name === node) ?? false;
+  const forZone = ({ hints }: Offered): boolean => hints?.forZones?.some(({ name }) => name === zone) ?? false;
+  const choices = [
+    [(one: Offered) => (one.hints?.forNodes ?? []).length > 0, forNode],
+    [(one: Offered) => (one.hints?.forZones ?? []).length > 0, forZone],
+  ] as const;
+  const meant = choices.find(([says, isFor]) => ready.length > 0 && ready.every(says) && ready.some(isFor))?.[1];
+  return (meant === undefined ? all : ready.filter(meant)).map(({ endpoint }) => endpoint);
 }
 
 /** Ready endpoints, or else those that are on their way out but still serve. */
@@ -119,8 +148,8 @@ function targetsOf(service: Service, port: ServicePort): Target[] {
   return targets.filter((target) => families.includes(target.family));
 }
 
-/** The rules of one Service on `node`; none for headless, external-name and foreign ones. */
-export function planService(service: Service, slices: readonly EndpointSlice[], node: string): ProxyRule[] {
+/** The rules of one Service at a place; none for headless, external-name and foreign ones. */
+export function planService(service: Service, slices: readonly EndpointSlice[], place: Place): ProxyRule[] {
   if (!isProxied(service)) return [];
   const rules: ProxyRule[] = [];
   for (const port of service.spec?.ports ?? []) {
@@ -129,7 +158,8 @@ export function planService(service: Service, slices: readonly EndpointSlice[], 
       let to = byFamily.get(target.family);
       if (to === undefined) {
         const all = endpointsOf(slices, port, target.family);
-        to = { cluster: usable(all), local: usable(all.filter((one) => one.node === node)) };
+        const local = all.map(({ endpoint }) => endpoint).filter((one) => one.node === place.node);
+        to = { cluster: usable(near(all, place)), local: usable(local) };
         byFamily.set(target.family, to);
       }
       rules.push(makeRule(service, port, target, to));
