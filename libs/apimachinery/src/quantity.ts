@@ -75,9 +75,24 @@ export class Quantity {
   }
 }
 
+/** The same few texts come again and again: "100m", "128Mi". Quantities never change. */
+const parsed = new Map<string, Quantity>();
+const MAX_PARSED = 1_000;
+const MAX_PARSED_LENGTH = 24;
+
 /** Parses; a JSON number counts as its text. Throws QuantityError. */
 export function parseQuantity(input: string | number): Quantity {
   const text = String(input);
+  const known = parsed.get(text);
+  if (known !== undefined) return known;
+  const quantity = parseText(text);
+  if (text.length > MAX_PARSED_LENGTH) return quantity;
+  if (parsed.size >= MAX_PARSED) parsed.clear();
+  parsed.set(text, quantity);
+  return quantity;
+}
+
+function parseText(text: string): Quantity {
   if (text === "0") return new Quantity(0n, "DecimalSI", "0");
   const match = text.length <= MAX_LENGTH ? PATTERN.exec(text) : null;
   if (match === null || text === "") throw new QuantityError(FORMAT_MESSAGE);
