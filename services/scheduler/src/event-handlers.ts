@@ -34,6 +34,9 @@ export function followNodes(informer: SharedInformer<Node>, parts: SchedulerPart
     update(node, old) {
       // Most updates are heartbeats, which change nothing that counts here.
       const event = nodeUpdateEvent(old, node);
+      if (JSON.stringify(old.status?.images) !== JSON.stringify(node.status?.images)) {
+        snapshot.images.set(node.metadata?.name ?? "", node.status?.images);
+      }
       if (event === undefined) return;
       snapshot.upsertNode(node);
       if (queue.moveOn(event) > 0) wake();

@@ -34,11 +34,13 @@ function scoreAll(framework: Framework, cycle: CycleState, nodes: readonly Mutab
   if (rows.length === 0) return;
   for (const { plugin, weight } of framework.profile.plugins) {
     if (plugin.score === undefined || weight === 0) continue;
-    if (plugin.preScore?.(cycle, rows, rows.length) === "skip") continue;
+    const early = plugin.preScore?.(cycle, rows, rows.length);
+    if (early === "skip") continue;
     const scores = new Float64Array(rows.length);
-    plugin.score(cycle, rows, rows.length, scores);
+    if (early === undefined) plugin.score(cycle, rows, rows.length, scores);
+    else scores.fill(early);
     const raw = scores.slice();
-    plugin.normalizeScore?.(cycle, rows, rows.length, scores);
+    if (early === undefined) plugin.normalizeScore?.(cycle, rows, rows.length, scores);
     for (const [at, row] of rows.entries()) {
       const node = nodes[row]!;
       node.scores.push({ plugin: plugin.name, raw: raw[at]!, normalized: scores[at]!, weight });

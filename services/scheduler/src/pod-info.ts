@@ -32,6 +32,8 @@ export interface PodInfo {
   /** The requests with defaults for containers that name none; what LeastAllocated counts. */
   readonly nonZeroCpu: number;
   readonly nonZeroMemory: number;
+  /** Equal for pods with the same requests. */
+  readonly shape: string;
   readonly hostPorts: readonly HostPort[];
   /** Being deleted: no longer counts for topology spreading. */
   readonly terminating: boolean;
@@ -128,6 +130,7 @@ export function makePodInfo(pod: Pod): PodInfo {
   const namespace = meta.namespace ?? "";
   const name = meta.name ?? "";
   const nonZero = podRequests(pod, NON_ZERO_DEFAULTS);
+  const requests = podRequests(pod);
   return {
     pod,
     key: `${namespace}/${name}`,
@@ -138,7 +141,8 @@ export function makePodInfo(pod: Pod): PodInfo {
     signature: signatureOf(namespace, meta.labels ?? {}),
     terms: affinityTermsOf(pod),
     priority: pod.spec?.priority ?? 0,
-    requests: podRequests(pod),
+    requests,
+    shape: `${[...requests].join(";")}|${[...nonZero].join(";")}`,
     nonZeroCpu: nonZero.get("cpu") ?? 0,
     nonZeroMemory: nonZero.get("memory") ?? 0,
     hostPorts: hostPortsOf(pod),

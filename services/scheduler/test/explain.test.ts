@@ -48,6 +48,7 @@ test("all that is wrong with a node is listed, and what fits is scored", () => {
     "TaintToleration",
     "NodeResourcesFit",
     "NodeResourcesBalancedAllocation",
+    "ImageLocality",
   ]);
   expect(Number(a!.totalScore)).toBeGreaterThan(Number(b!.totalScore));
 });

@@ -56,8 +56,8 @@ export interface Plugin {
   filter?(cycle: CycleState, column: VerdictColumn, from: number, to: number): void;
   /** Runs when no node fits. The first success ends it; else the messages of all plugins are appended to the pod's. */
   postFilter?(cycle: CycleState, verdicts: NodeVerdicts, probe: Probe): PostFilterOutcome;
-  /** "skip" leaves the plugin out of scoring. */
-  preScore?(cycle: CycleState, rows: Int32Array, count: number): "skip" | undefined;
+  /** "skip" leaves the plugin out of scoring; a number is the normalized score of every node. */
+  preScore?(cycle: CycleState, rows: Int32Array, count: number): "skip" | number | undefined;
   /** Writes `scores[i]` for `rows[i]`; whole numbers. */
   score?(cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): void;
   /** Brings the scores into 0..100, in place. */

@@ -28,8 +28,8 @@ export type SchedulePlan =
 
 /** Fewer nodes than this are always all looked at. */
 const MIN_FEASIBLE_NODES = 100;
-/** Rows that plugins get at once. */
-const RANGE = 256;
+/** Rows that plugins get at once, at least; more where more nodes have to be found anyway. */
+const MIN_RANGE = 256;
 
 /** How many fitting nodes suffice for a good choice. */
 export function nodesToFind(nodes: number, percentage: number): number {
@@ -144,21 +144,24 @@ export class Framework {
     this.#reserveScratch(total);
     if (pre.nodeNames !== undefined) this.#narrow(cycle, pre.nodeNames, pre.narrowedBy);
     const start = this.#nextStart % total;
+    const range = Math.max(MIN_RANGE, wanted);
+    const feasible = this.#feasible;
+    const closed = this.#verdicts.closed;
     let found = 0;
     let looked = 0;
     while (looked < total && found < wanted) {
       const from = (start + looked) % total;
-      const to = Math.min(total, from + RANGE, from + (total - looked));
+      const to = Math.min(total, from + range, from + (total - looked));
       this.filterRange(cycle, this.#verdicts, skipped, from, to);
       looked += to - from;
       for (let row = from; row < to; row++) {
-        if (!this.#verdicts.open(row)) continue;
+        if (closed[row] !== 0) continue;
         if (nominated[row] !== 0 && this.#takenByNominated(row, probe)) continue;
         if (found === wanted) {
           looked -= to - row;
           break;
         }
-        this.#feasible[found++] = row;
+        feasible[found++] = row;
       }
     }
     this.#nextStart = (start + looked) % total;
@@ -201,16 +204,18 @@ export class Framework {
   }
 
   #scoreAll(cycle: CycleState, count: number): void {
-    this.#totals.fill(0, 0, count);
+    const totals = this.#totals;
+    const scores = this.#scores;
+    totals.fill(0, 0, count);
     for (const { plugin, weight } of this.#scoring) {
-      if (!this.scoreWith(plugin, cycle, this.#feasible, count, this.#scores)) continue;
-      for (let at = 0; at < count; at++) this.#totals[at]! += weight * this.#scores[at]!;
+      if (!this.#scoreWith(plugin, cycle, this.#feasible, count, scores)) continue;
+      for (let at = 0; at < count; at++) totals[at]! += weight * scores[at]!;
     }
   }
 
-  /** One plugin's normalized scores; false where it has none to give. */
-  scoreWith(plugin: Plugin, cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): boolean {
-    if (plugin.preScore?.(cycle, rows, count) === "skip") return false;
+  /** One plugin's normalized scores; false where it has none to give, or the same to all. */
+  #scoreWith(plugin: Plugin, cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): boolean {
+    if (plugin.preScore?.(cycle, rows, count) !== undefined) return false;
     plugin.score!(cycle, rows, count, scores);
     plugin.normalizeScore?.(cycle, rows, count, scores);
     return true;
@@ -218,20 +223,21 @@ export class Framework {
 
   /** The row with the highest total; among equals each is as likely. */
   #pick(count: number, random: Random): number {
-    let best = 0;
+    const totals = this.#totals;
+    let best = totals[0]!;
+    let first = 0;
     let ties = 1;
     for (let at = 1; at < count; at++) {
-      const difference = this.#totals[at]! - this.#totals[best]!;
-      if (difference > 0) {
-        best = at;
+      const total = totals[at]!;
+      if (total > best) {
+        best = total;
+        first = at;
         ties = 1;
-      } else if (difference === 0) ties++;
+      } else if (total === best) ties++;
     }
-    if (ties === 1) return this.#feasible[best]!;
+    if (ties === 1) return this.#feasible[first]!;
     let skip = random.int(ties);
-    for (let at = best; ; at++) {
-      if (this.#totals[at] === this.#totals[best] && skip-- === 0) return this.#feasible[at]!;
-    }
+    for (let at = first; ; at++) if (totals[at] === best && skip-- === 0) return this.#feasible[at]!;
   }
 
   #rejectedByPreFilter(cycle: CycleState, by: PreFilterRejection, probe: RowProbe): SchedulePlan {

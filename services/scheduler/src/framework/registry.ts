@@ -1,5 +1,6 @@
 // The plugins that come with the scheduler, and the profiles made of them.
 import { defaultPreemption } from "../plugins/default-preemption.ts";
+import { imageLocality } from "../plugins/image-locality.ts";
 import { interPodAffinity } from "../plugins/inter-pod-affinity.ts";
 import { nodeAffinity } from "../plugins/node-affinity.ts";
 import { nodeName } from "../plugins/node-name.ts";
@@ -39,6 +40,7 @@ export const DEFAULT_PLUGINS: readonly WeightedPlugin[] = [
   weighted(dynamicResources),
   weighted(defaultPreemption),
   weighted(nodeResourcesBalancedAllocation, 1),
+  weighted(imageLocality, 1),
 ];
 
 export const DEFAULT_SCHEDULER_NAME = "default-scheduler";

@@ -27,6 +27,10 @@ export class Verdicts implements VerdictColumn, NodeVerdicts {
   open(row: number): boolean {
     return this.#plugins[row] === OPEN;
   }
+  /** By row: 0 where it is open. Void after `reset`. */
+  get closed(): Uint8Array {
+    return this.#plugins;
+  }
 
   reject(row: number, rejection: Rejection): void {
     this.#plugins[row] = this.plugin + 1;

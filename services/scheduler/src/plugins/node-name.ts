@@ -1,5 +1,5 @@
 // Filter: a pod that names its node fits that node alone.
-import type { Plugin, Rejection } from "../framework/contract.ts";
+import type { Plugin, PreFilterOutcome, Rejection } from "../framework/contract.ts";
 
 const REJECTION: Rejection = {
   code: "UnschedulableAndUnresolvable",
@@ -9,6 +9,7 @@ const REJECTION: Rejection = {
 export const nodeName: Plugin = {
   name: "NodeName",
   ignoresPods: true,
+  preFilter: ({ info }): PreFilterOutcome => ({ kind: info.pod.spec?.nodeName ? "success" : "skip" }),
   filter(cycle, column, from, to) {
     const wanted = cycle.info.pod.spec?.nodeName;
     if (!wanted) return;

@@ -1,18 +1,23 @@
 // Filter: what the pod requests must be free on the node, and there must be room for one more pod.
-// Score: LeastAllocated over cpu and memory, counting defaults for pods that request nothing.
+// Score: how full the node would be, by a strategy: LeastAllocated, MostAllocated or RequestedToCapacityRatio.
 import type { Node } from "@coxswain/api";
-import {
-  MAX_NODE_SCORE,
-  type CycleState,
-  type Plugin,
-  type PreFilterOutcome,
-  type Rejection,
-} from "../framework/contract.ts";
+import type { CycleState, Plugin, PreFilterOutcome, Rejection } from "../framework/contract.ts";
 import { parseAmount, podRequests, type PodInfo } from "../pod-info.ts";
+import { DerivedColumn, ShapeCache } from "../snapshot/derived-column.ts";
+import { checkStrategy, DEFAULT_RESOURCES, rowScoreOf, sharesOf, type ScoringStrategy } from "./resource-scores.ts";
 
 const NAME = "NodeResourcesFit";
 /** Extended resources are told apart from these by name alone. */
 const NATIVE = ["cpu", "memory", "ephemeral-storage"];
+
+export interface NodeResourcesFitArgs {
+  /** LeastAllocated over cpu and memory where unset. */
+  readonly scoringStrategy?: ScoringStrategy;
+  /** Extended resources that are not looked at. */
+  readonly ignoredResources?: readonly string[];
+  /** The same, by what stands before the slash. */
+  readonly ignoredResourceGroups?: readonly string[];
+}
 
 interface Want {
   readonly resource: string;
@@ -21,11 +26,24 @@ interface Want {
   readonly requested: Float64Array;
 }
 
+/** What is wrong with a row, as bits: 1 no room for a pod; then two a resource: not free, and more than the node has. */
+type Findings = number;
+const FULL = 1;
+/** With more resources than this, bits stand for several of them, and rejections are not shared. */
+const MAX_SHARED_WANTS = 14;
+
+interface Kept {
+  readonly findings: DerivedColumn;
+  readonly rejections: Map<Findings, Rejection>;
+}
+
 interface FitState {
   readonly wants: readonly Want[];
   /** Resources that no node has. */
   readonly unknown: readonly string[];
-  readonly rejections: Map<string, Rejection>;
+  readonly rejections: Map<Findings, Rejection>;
+  /** Of all rows; undefined where they are not kept. */
+  readonly findings: Float64Array | undefined;
 }
 
 function order(resource: string): number {
@@ -33,34 +51,34 @@ function order(resource: string): number {
   return at < 0 ? NATIVE.length : at;
 }
 
-function fitState(cycle: CycleState): FitState {
-  const wants: Want[] = [];
-  const unknown: string[] = [];
-  const requests = [...cycle.info.requests].toSorted(([a], [b]) => order(a) - order(b) || (a < b ? -1 : 1));
-  for (const [resource, amount] of requests) {
-    if (amount <= 0) continue;
-    const columns = cycle.snapshot.resource(resource);
-    if (columns === undefined) unknown.push(resource);
-    else wants.push({ resource, amount, ...columns });
+function findingsOf(wants: readonly Want[], cycle: CycleState, row: number): Findings {
+  const { allowedPods, podCount } = cycle.snapshot;
+  let findings = podCount.values[row]! + 1 > allowedPods.values[row]! ? FULL : 0;
+  for (let at = 0; at < wants.length; at++) {
+    const { amount, allocatable, requested } = wants[at]!;
+    if (amount <= allocatable[row]! - requested[row]!) continue;
+    findings |= (amount > allocatable[row]! ? 3 : 1) << (1 + 2 * at);
   }
-  return { wants, unknown, rejections: new Map() };
+  return findings;
 }
 
-/** All that is wrong with a row, as one shared object per distinct finding. */
-function rejectionFor(fit: FitState, full: boolean, row: number): Rejection {
-  const reasons = full ? ["Too many pods"] : [];
+/** One shared object per distinct finding. */
+function rejectionFor(fit: FitState, findings: Findings, cycle: CycleState, row: number): Rejection {
+  const shared = fit.wants.length <= MAX_SHARED_WANTS;
+  const known = shared ? fit.rejections.get(findings) : undefined;
+  if (known !== undefined) return known;
+  const { podCount, allowedPods } = cycle.snapshot;
+  const reasons = podCount.values[row]! + 1 > allowedPods.values[row]! ? ["Too many pods"] : [];
   let unresolvable = fit.unknown.length > 0;
-  for (const want of fit.wants) {
-    if (want.amount <= want.allocatable[row]! - want.requested[row]!) continue;
-    reasons.push(`Insufficient ${want.resource}`);
-    unresolvable ||= want.amount > want.allocatable[row]!;
+  for (const { resource, amount, allocatable, requested } of fit.wants) {
+    if (amount <= allocatable[row]! - requested[row]!) continue;
+    reasons.push(`Insufficient ${resource}`);
+    unresolvable ||= amount > allocatable[row]!;
   }
   for (const resource of fit.unknown) reasons.push(`Insufficient ${resource}`);
-  const code = unresolvable ? "UnschedulableAndUnresolvable" : "Unschedulable";
-  const key = `${code} ${reasons.join()}`;
-  const shared = fit.rejections.get(key) ?? { code, reasons };
-  fit.rejections.set(key, shared);
-  return shared;
+  const rejection: Rejection = { code: unresolvable ? "UnschedulableAndUnresolvable" : "Unschedulable", reasons };
+  if (shared) fit.rejections.set(findings, rejection);
+  return rejection;
 }
 
 function couldEverFit(info: PodInfo, node: Node | undefined): boolean {
@@ -72,58 +90,85 @@ function couldEverFit(info: PodInfo, node: Node | undefined): boolean {
   return true;
 }
 
-export const nodeResourcesFit: Plugin = {
-  name: NAME,
-  preFilter(cycle): PreFilterOutcome {
-    cycle.state.set(NAME, fitState(cycle));
-    return { kind: "success" };
-  },
-  filter(cycle, column, from, to) {
-    const fit = cycle.state.get(NAME) as FitState;
-    const allowed = cycle.snapshot.allowedPods.values;
-    const there = cycle.snapshot.podCount.values;
-    const wants = fit.wants;
-    const never = fit.unknown.length > 0;
-    for (let row = from; row < to; row++) {
-      if (!column.open(row)) continue;
-      const full = there[row]! + 1 > allowed[row]!;
-      let fits = !full && !never;
-      for (let at = 0; fits && at < wants.length; at++) {
-        const want = wants[at]!;
-        fits = want.amount <= want.allocatable[row]! - want.requested[row]!;
+/** An update of a node's allocatable helps where more of something that the pod asks for is there than before. */
+function nodeHelps(info: PodInfo, node: Node | undefined, old: Node | undefined): boolean {
+  if (!couldEverFit(info, node)) return false;
+  if (old === undefined) return true;
+  const amount = (one: Node | undefined, resource: string): number =>
+    parseAmount(resource, one?.status?.allocatable?.[resource] ?? "0");
+  return ["pods", ...info.requests.keys()].some((resource) => amount(node, resource) > amount(old, resource));
+}
+
+/** Throws RangeError where the strategy makes no sense. */
+export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin {
+  const strategy: ScoringStrategy = args.scoringStrategy ?? { type: "LeastAllocated" };
+  checkStrategy(strategy);
+  const resources = strategy.resources ?? DEFAULT_RESOURCES;
+  const rowScore = rowScoreOf(strategy);
+  const ignored = new Set(args.ignoredResources ?? []);
+  const ignoredGroups = new Set(args.ignoredResourceGroups ?? []);
+  const kept = new ShapeCache<Kept>(() => ({ findings: new DerivedColumn(), rejections: new Map() }));
+  const scored = new ShapeCache(() => new DerivedColumn());
+
+  function isIgnored(resource: string): boolean {
+    if (!resource.includes("/")) return false;
+    return ignored.has(resource) || ignoredGroups.has(resource.slice(0, resource.indexOf("/")));
+  }
+
+  function fitState(cycle: CycleState): FitState {
+    const { info, snapshot } = cycle;
+    const wants: Want[] = [];
+    const unknown: string[] = [];
+    const requests = [...info.requests].toSorted(([a], [b]) => order(a) - order(b) || (a < b ? -1 : 1));
+    for (const [resource, amount] of requests) {
+      if (amount <= 0 || isIgnored(resource)) continue;
+      const columns = snapshot.resource(resource);
+      if (columns === undefined) unknown.push(resource);
+      else wants.push({ resource, amount, ...columns });
+    }
+    // What no node has may be there tomorrow: nothing is kept that says so.
+    const own = unknown.length === 0 ? kept.get(snapshot, info.shape) : undefined;
+    const findings = own?.findings.refresh(snapshot, (row) => findingsOf(wants, cycle, row));
+    return { wants, unknown, rejections: own?.rejections ?? new Map(), findings };
+  }
+
+  return {
+    name: NAME,
+    preFilter(cycle): PreFilterOutcome {
+      cycle.state.set(NAME, fitState(cycle));
+      return { kind: "success" };
+    },
+    filter(cycle, column, from, to) {
+      const fit = cycle.state.get(NAME) as FitState;
+      const never = fit.unknown.length > 0;
+      // A single row is a question of what would be if pods were elsewhere.
+      const known = to - from === 1 ? undefined : fit.findings;
+      for (let row = from; row < to; row++) {
+        const findings = known === undefined ? findingsOf(fit.wants, cycle, row) : known[row]!;
+        if ((findings !== 0 || never) && column.open(row)) column.reject(row, rejectionFor(fit, findings, cycle, row));
       }
-      if (!fits) column.reject(row, rejectionFor(fit, full, row));
-    }
-  },
-  score(cycle, rows, count, scores) {
-    const { snapshot, info } = cycle;
-    const cpu = snapshot.resource("cpu")?.allocatable;
-    const memory = snapshot.resource("memory")?.allocatable;
-    const usedCpu = snapshot.nonZeroCpu.values;
-    const usedMemory = snapshot.nonZeroMemory.values;
-    for (let at = 0; at < count; at++) {
-      const row = rows[at]!;
-      const hasCpu = cpu === undefined ? 0 : cpu[row]!;
-      const hasMemory = memory === undefined ? 0 : memory[row]!;
-      const parts = (hasCpu > 0 ? 1 : 0) + (hasMemory > 0 ? 1 : 0);
-      const sum =
-        least(usedCpu[row]! + info.nonZeroCpu, hasCpu) + least(usedMemory[row]! + info.nonZeroMemory, hasMemory);
-      scores[at] = parts === 0 ? 0 : Math.trunc(sum / parts);
-    }
-  },
-  events: () => [
-    {
-      resource: "AssignedPod",
-      actions: ["Delete", "UpdatePodScaleDown"],
-      hint: (waiting, event) => event.oldPod === undefined || freesSomething(waiting, podRequests(event.oldPod)),
     },
-    {
-      resource: "Node",
-      actions: ["Add", "UpdateNodeAllocatable"],
-      hint: (waiting, event) => couldEverFit(waiting, event.node),
+    score({ info, snapshot }, rows, count, scores) {
+      const shares = sharesOf(info, snapshot, resources, true);
+      const own = scored.get(snapshot, info.shape)?.refresh(snapshot, (row) => rowScore(shares, row));
+      if (own === undefined) for (let at = 0; at < count; at++) scores[at] = rowScore(shares, rows[at]!);
+      else for (let at = 0; at < count; at++) scores[at] = own[rows[at]!]!;
     },
-  ],
-};
+    events: () => [
+      {
+        resource: "AssignedPod",
+        actions: ["Delete", "UpdatePodScaleDown"],
+        hint: (waiting, event) => event.oldPod === undefined || freesSomething(waiting, podRequests(event.oldPod)),
+      },
+      {
+        resource: "Node",
+        actions: ["Add", "UpdateNodeAllocatable"],
+        hint: (waiting, event) => nodeHelps(waiting, event.node, event.oldNode),
+      },
+      { resource: "TargetPod", actions: ["UpdatePodScaleDown"] },
+    ],
+  };
+}
 
 /** Any pod that leaves makes room for one more pod; it helps a waiting pod that asks for nothing, too. */
 function freesSomething(waiting: PodInfo, freed: ReadonlyMap<string, number>): boolean {
@@ -131,7 +176,4 @@ function freesSomething(waiting: PodInfo, freed: ReadonlyMap<string, number>): b
   return [...waiting.requests].some(([resource, amount]) => amount > 0 && (freed.get(resource) ?? 0) > 0);
 }
 
-function least(requested: number, allocatable: number): number {
-  if (allocatable === 0 || requested > allocatable) return 0;
-  return Math.trunc(((allocatable - requested) * MAX_NODE_SCORE) / allocatable);
-}
+export const nodeResourcesFit = createNodeResourcesFit();

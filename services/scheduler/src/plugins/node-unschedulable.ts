@@ -1,7 +1,7 @@
 // Filter: a cordoned node takes no pods but those that tolerate it.
 import type { Taint } from "@coxswain/api";
 import { tolerates } from "@coxswain/api/core-v1/node-match";
-import type { Plugin, Rejection } from "../framework/contract.ts";
+import type { Plugin, PreFilterOutcome, Rejection } from "../framework/contract.ts";
 
 const REJECTION: Rejection = { code: "UnschedulableAndUnresolvable", reasons: ["node(s) were unschedulable"] };
 const CORDON: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
@@ -9,6 +9,7 @@ const CORDON: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSche
 export const nodeUnschedulable: Plugin = {
   name: "NodeUnschedulable",
   ignoresPods: true,
+  preFilter: ({ snapshot }): PreFilterOutcome => ({ kind: snapshot.cordoned === 0 ? "skip" : "success" }),
   filter(cycle, column, from, to) {
     const cordoned = cycle.snapshot.unschedulable.values;
     let tolerated: boolean | undefined;

@@ -6,6 +6,7 @@ import {
   type Plugin,
   type PreFilterOutcome,
   type Rejection,
+  type VerdictColumn,
 } from "../framework/contract.ts";
 import type { PodInfo } from "../pod-info.ts";
 import { NO_DOMAIN } from "../snapshot/topologies.ts";
@@ -100,14 +101,15 @@ function followPod(
   }
 }
 
-function judge(constraints: readonly HardConstraint[], counts: readonly Int32Array[], row: number) {
-  for (let at = 0; at < constraints.length; at++) {
-    const one = constraints[at]!;
-    const domain = one.topology.domains[row]!;
-    if (domain === NO_DOMAIN) return UNLABELLED;
-    if (Math.max(0, counts[at]![domain]!) + one.self - one.minimum > one.maxSkew) return SKEWED;
+/** Rejects the rows that one constraint leaves no room on. */
+function judge(one: HardConstraint, counts: Int32Array, column: VerdictColumn, from: number, to: number): void {
+  const { domains } = one.topology;
+  const most = one.maxSkew + one.minimum - one.self;
+  for (let row = from; row < to; row++) {
+    const domain = domains[row]!;
+    if (domain !== NO_DOMAIN && Math.max(0, counts[domain]!) <= most) continue;
+    if (column.open(row)) column.reject(row, domain === NO_DOMAIN ? UNLABELLED : SKEWED);
   }
-  return undefined;
 }
 
 interface SoftState {
@@ -196,12 +198,8 @@ export function createPodTopologySpread(args: PodTopologySpreadArgs = {}): Plugi
       followPod(cycle.state.get(NAME) as HardConstraint[], cycle, row, other, sign);
     },
     filter(cycle, column, from, to) {
-      const constraints = cycle.state.get(NAME) as HardConstraint[];
-      const counts = constraints.map((one) => countsOf(one, cycle.snapshot.size));
-      for (let row = from; row < to; row++) {
-        if (!column.open(row)) continue;
-        const rejection = judge(constraints, counts, row);
-        if (rejection !== undefined) column.reject(row, rejection);
+      for (const one of cycle.state.get(NAME) as HardConstraint[]) {
+        judge(one, countsOf(one, cycle.snapshot.size), column, from, to);
       }
     },
     preScore(cycle, rows, count) {

@@ -2,7 +2,13 @@
 // Nodes share lists of taints, so each distinct list is judged once a pod.
 import type { Taint } from "@coxswain/api";
 import { tolerates, untolerated } from "@coxswain/api/core-v1/node-match";
-import type { CycleState, Plugin, Rejection } from "../framework/contract.ts";
+import {
+  MAX_NODE_SCORE,
+  type CycleState,
+  type Plugin,
+  type PreFilterOutcome,
+  type Rejection,
+} from "../framework/contract.ts";
 import { defaultNormalize } from "../framework/plan-schedule.ts";
 import { HARD_EFFECTS, podTolerates } from "./tolerations.ts";
 
@@ -11,24 +17,25 @@ const REJECTION: Rejection = {
   reasons: ["node(s) had untolerated taint(s)"],
 };
 
-const UNKNOWN = -1;
-
-/** Evaluates `judge` once for each list of taints among the rows. */
-function perTaintSet(cycle: CycleState, judge: (taints: readonly Taint[]) => number): (row: number) => number {
-  const sets = cycle.snapshot.taintSets.values;
-  const judged = new Int32Array(cycle.snapshot.taintSetCount).fill(UNKNOWN);
-  return (row) => {
-    const set = sets[row]!;
-    if (judged[set] === UNKNOWN) judged[set] = judge(cycle.snapshot.taintList(set));
-    return judged[set]!;
-  };
+/** Evaluates `judge` once for each list of taints that any node has: by number of the list. */
+function judgeSets({ snapshot }: CycleState, judge: (taints: readonly Taint[]) => number): Int32Array {
+  const judged = new Int32Array(snapshot.taintSetCount);
+  for (let set = 0; set < judged.length; set++) {
+    if (snapshot.taintSetNodes(set) > 0) judged[set] = judge(snapshot.taintList(set));
+  }
+  return judged;
 }
 
-function intolerablePreferences(cycle: CycleState): (row: number) => number {
+const all = (numbers: Int32Array, value: number): boolean => {
+  for (const number of numbers) if (number !== value) return false;
+  return true;
+};
+
+function intolerablePreferences(cycle: CycleState): Int32Array {
   const tolerations = (cycle.info.pod.spec?.tolerations ?? []).filter(
     (one) => !one.effect || one.effect === "PreferNoSchedule",
   );
-  return perTaintSet(
+  return judgeSets(
     cycle,
     (taints) =>
       taints.filter((taint) => taint.effect === "PreferNoSchedule" && !tolerations.some((one) => tolerates(one, taint)))
@@ -36,21 +43,38 @@ function intolerablePreferences(cycle: CycleState): (row: number) => number {
   );
 }
 
+const NAME = "TaintToleration";
+const SCORES = `${NAME}/scores`;
+
 export const taintToleration: Plugin = {
-  name: "TaintToleration",
+  name: NAME,
   ignoresPods: true,
-  filter(cycle, column, from, to) {
+  preFilter(cycle): PreFilterOutcome {
     const tolerations = cycle.info.pod.spec?.tolerations ?? [];
-    const rejected = perTaintSet(cycle, (taints) =>
+    const rejected = judgeSets(cycle, (taints) =>
       untolerated(taints, tolerations, HARD_EFFECTS) === undefined ? 0 : 1,
     );
+    if (all(rejected, 0)) return { kind: "skip" };
+    cycle.state.set(NAME, rejected);
+    return { kind: "success" };
+  },
+  filter(cycle, column, from, to) {
+    const rejected = cycle.state.get(NAME) as Int32Array;
+    const sets = cycle.snapshot.taintSets.values;
     for (let row = from; row < to; row++) {
-      if (rejected(row) === 1 && column.open(row)) column.reject(row, REJECTION);
+      if (rejected[sets[row]!] === 1 && column.open(row)) column.reject(row, REJECTION);
     }
   },
-  score(cycle, rows, count, scores) {
+  preScore(cycle) {
     const intolerable = intolerablePreferences(cycle);
-    for (let at = 0; at < count; at++) scores[at] = intolerable(rows[at]!);
+    if (all(intolerable, 0)) return MAX_NODE_SCORE;
+    cycle.state.set(SCORES, intolerable);
+    return undefined;
+  },
+  score(cycle, rows, count, scores) {
+    const intolerable = cycle.state.get(SCORES) as Int32Array;
+    const sets = cycle.snapshot.taintSets.values;
+    for (let at = 0; at < count; at++) scores[at] = intolerable[sets[rows[at]!]!]!;
   },
   normalizeScore: (_cycle, _rows, count, scores) => defaultNormalize(count, scores, true),
   events: () => [

@@ -6,6 +6,8 @@ import type { Node, Pod, PodDisruptionBudget, Taint } from "@coxswain/api";
 import { isTerminal, makePodInfo, parseAmount, type PodInfo } from "../pod-info.ts";
 import { FloatColumn, IntColumn } from "./columns.ts";
 import { Interner } from "./interner.ts";
+import { RowLog } from "./derived-column.ts";
+import { ImageStates } from "./image-states.ts";
 import { Nominations } from "./nominations.ts";
 import { PodCounters, type PodCounter, type Selection } from "./pod-counters.ts";
 import { TermCounters } from "./term-counters.ts";
@@ -28,6 +30,7 @@ interface PodPlace {
 }
 
 const FIRST_CAPACITY = 64;
+const NO_TAINT_SET = -1;
 
 function labelOf(node: Node, key: string): string | undefined {
   return node.metadata?.labels?.[key];
@@ -55,6 +58,11 @@ export class ClusterSnapshot {
   readonly terms: TermCounters;
   readonly workloads = new Workloads();
   readonly volumes = new ClusterVolumes();
+  readonly images = new ImageStates();
+  /** The rows whose resources have changed. */
+  readonly changes = new RowLog();
+  /** Nodes with spec.unschedulable. */
+  cordoned = 0;
   readonly nominations = new Nominations((node) => this.#countNominated(node));
   /** By "namespace/name". */
   readonly budgets = new Map<string, PodDisruptionBudget>();
@@ -70,6 +78,7 @@ export class ClusterSnapshot {
   readonly #namespaces = new Map<string, Readonly<Record<string, string>>>();
   readonly #taintKeys = new Interner();
   readonly #taintLists: Taint[][] = [];
+  readonly #taintSetNodes: number[] = [];
   #capacity = FIRST_CAPACITY;
   #assumedCount = 0;
   /** Grows with each change of a node; pods do not count. */
@@ -108,6 +117,10 @@ export class ClusterSnapshot {
   }
   taintList(set: number): readonly Taint[] {
     return this.#taintLists[set] ?? [];
+  }
+  /** How many nodes have this list. */
+  taintSetNodes(set: number): number {
+    return this.#taintSetNodes[set] ?? 0;
   }
   get taintSetCount(): number {
     return this.#taintLists.length;
@@ -165,6 +178,7 @@ export class ClusterSnapshot {
       this.nodes.push(node);
       this.names.push(name);
       this.pods.push(new Map());
+      this.taintSets.values[row] = NO_TAINT_SET;
       this.#fillRow(row, node);
       this.#countNominated(name);
       for (const key of this.#waiting.get(name) ?? []) this.#count(row, this.#places.get(key)!.info, 1);
@@ -185,6 +199,8 @@ export class ClusterSnapshot {
     const stranded = [...this.pods[row]!.values()];
     for (const info of stranded) this.#count(row, info, -1);
     if (stranded.length > 0) this.#waiting.set(name, new Set(stranded.map((info) => info.key)));
+    this.images.set(name, undefined);
+    this.changes.void();
     this.#clearRow(row);
     const last = this.nodes.length - 1;
     if (row !== last) this.#moveRow(last, row);
@@ -251,6 +267,7 @@ export class ClusterSnapshot {
     const row = this.#rows.get(node);
     if (row !== undefined) {
       this.#count(row, info, 1);
+      this.changes.touch(row);
       return;
     }
     const waiting = this.#waiting.get(node) ?? new Set<string>();
@@ -266,6 +283,7 @@ export class ClusterSnapshot {
     const row = this.#rows.get(place.node);
     if (row !== undefined) {
       this.#count(row, place.info, -1);
+      this.changes.touch(row);
       return;
     }
     const waiting = this.#waiting.get(place.node);
@@ -305,10 +323,26 @@ export class ClusterSnapshot {
       if (resource === "pods") this.allowedPods.values[row] = amount;
       else this.#columns(resource).allocatable.values[row] = amount;
     }
-    this.unschedulable.values[row] = node.spec?.unschedulable === true ? 1 : 0;
-    this.taintSets.values[row] = this.#taintSet(node.spec?.taints ?? []);
+    const cordoned = node.spec?.unschedulable === true ? 1 : 0;
+    this.cordoned += cordoned - this.unschedulable.values[row]!;
+    this.unschedulable.values[row] = cordoned;
+    this.#setTaints(row, node.spec?.taints ?? []);
+    this.images.set(node.metadata?.name ?? "", node.status?.images);
+    this.changes.touch(row);
     for (const [key, column] of this.#labels) column.values[row] = this.#labelId(node, key);
     for (const topology of this.#topologies.values()) topology.set(row, labelOf(node, topology.key));
+  }
+
+  #setTaints(row: number, taints: readonly Taint[]): void {
+    this.#leaveTaintSet(row);
+    const set = this.#taintSet(taints);
+    this.taintSets.values[row] = set;
+    this.#taintSetNodes[set] = this.taintSetNodes(set) + 1;
+  }
+
+  #leaveTaintSet(row: number): void {
+    const set = this.taintSets.values[row]!;
+    if (set !== NO_TAINT_SET) this.#taintSetNodes[set]!--;
   }
 
   #taintSet(taints: readonly Taint[]): number {
@@ -340,6 +374,8 @@ export class ClusterSnapshot {
   }
 
   #clearRow(row: number): void {
+    this.cordoned -= this.unschedulable.values[row]!;
+    this.#leaveTaintSet(row);
     for (const column of this.#capacityColumns) column.move(row, row);
     this.#counters.clearRow(row);
     for (const topology of this.#topologies.values()) topology.set(row, undefined);
