@@ -10,6 +10,7 @@ import { isAbort } from "@coxswain/env";
 import { parseBytes } from "@coxswain/apimachinery";
 import type { Cri } from "./cri/contract.ts";
 import { createSimulatedCri, SIMULATED_VERSION, type SimulatedCriOptions } from "./cri/simulated/simulated-cri.ts";
+import { DiskReclaimer } from "./node/disk-reclaimer.ts";
 import type { MachineFacts } from "./node/machine-facts.ts";
 import { NodeReporter } from "./node/node-reporter.ts";
 import { HEALTHY, hostIpOf, type NodeFacts } from "./node/plan-node.ts";
@@ -51,6 +52,8 @@ export interface NodeHost {
   };
   /** Volumes, network and cgroups of this node. */
   readonly real: (objects: ObjectCache) => Omit<RealNode, "networkProblem">;
+  /** Removes the folder of a volume on the node's disk; idempotent. */
+  removeNodeDisk(volume: string): Promise<void>;
   /** What a node does besides running pods, until the signal aborts. */
   run?(signal: AbortSignal): Promise<void>;
   /** The node's pods get their addresses out of this range. */
@@ -119,8 +122,10 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   const podsKnown = (): boolean => pods.every((informer) => informer.hasSynced());
   const shared = { deps, reporter, writer, objects: new ObjectCache(client, env.clock), monitor, podsKnown };
   for (const one of facts) managers.set(one.name, createManager(one, shared));
+  const removeFolder = host === undefined ? {} : { removeFolder: (volume: string) => host.removeNodeDisk(volume) };
+  const disks = new DiskReclaimer({ env, logger, client, informers, nodes, ...removeFolder });
   const nodeInformer = followNodes(deps, reporter);
-  const synced = (): boolean => nodeInformer.hasSynced() && podsKnown();
+  const synced = (): boolean => nodeInformer.hasSynced() && podsKnown() && disks.hasSynced();
   const kubelet: Kubelet = {
     managers,
     grpcServices: [kubeletService({ env, managers })],
@@ -139,6 +144,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
         await Promise.all([
           reportNodes(deps, reporter, monitor, signal),
           informers.waitForSync(signal),
+          disks.run(signal),
           deps.serveHttps?.(kubelet, signal),
         ]);
       } catch (error) {

@@ -33,6 +33,7 @@ function setup() {
     runtimeName: "containerd",
     runtimeVersion: "1.6.20",
     podCidr: "10.244.1.0/24",
+    removeNodeDisk: async () => {},
     machine: { osImage: "Linux", kernelVersion: "6", machineId: "m", bootId: "b", memoryBytes: 2 ** 33 },
     runtime: {
       podLogsDir: "/var/log/pods",

@@ -4,12 +4,16 @@ import {
   EVENTS,
   LEASES,
   NODES,
+  PERSISTENT_VOLUME_CLAIMS,
+  PERSISTENT_VOLUMES,
   PODS,
   SECRETS,
   type ContainerStatus,
   type Event,
   type Lease,
   type Node,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
   type Pod,
 } from "@coxswain/api";
 import { createEventRecorder, createInformerFactory } from "@coxswain/client";
@@ -283,8 +287,84 @@ describe("kubelet", () => {
     const running = (): boolean => cluster.objects<Pod>(PODS).every((one) => one.status?.phase === "Running");
     expect(await within(20_000, () => cluster.objects(LEASES).length === 200)).toBe(true);
     expect(await within(20_000, running)).toBe(true);
-    expect(cluster.openWatches).toBe(2);
+    // Pods, nodes, and volumes on their disks.
+    expect(cluster.openWatches).toBe(3);
     const ips = cluster.objects<Pod>(PODS).map((one) => one.status?.podIP);
     expect(new Set(ips).size).toBe(400);
+  });
+});
+
+describe("claims on simulated nodes", () => {
+  const claim = (name: string, phase: string) => ({
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name, namespace: "default", uid: `uid-${name}` },
+    spec: { accessModes: ["ReadWriteOnce"], volumeName: `pv-${name}` },
+    status: { phase },
+  });
+  const volumes = (claimName: string) => ({
+    volumes: [{ name: "data", persistentVolumeClaim: { claimName } }],
+    containers: [{ name: "c", image: "nginx", volumeMounts: [{ name: "data", mountPath: "/d" }] }],
+  });
+
+  test("a pod starts once its claim is bound, and says before what it waits for", async () => {
+    const { cluster, start, ready, within, events } = setup();
+    cluster.seed(PERSISTENT_VOLUME_CLAIMS, claim("data", "Pending"));
+    cluster.seed(PODS, pod("web", volumes("data")));
+    start();
+    const waits =
+      "FailedMount: Unable to attach or mount volumes: unmounted volumes=[data], unattached volumes=[], failed to process volumes=[data]: error processing PVC default/data: PVC is not bound";
+    expect(await within(20_000, () => events().includes(waits))).toBe(true);
+    expect(ready("web")).toBe(false);
+    const [stored] = cluster.objects<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS);
+    const claimRef = { namespace: "default", name: "data", uid: stored?.metadata?.uid ?? "" };
+    cluster.seed(PERSISTENT_VOLUMES, {
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: { name: "pv-data" },
+      spec: { csi: { driver: "any.example", volumeHandle: "h" }, claimRef },
+    });
+    const client = cluster.client();
+    const write = client.update(
+      PERSISTENT_VOLUME_CLAIMS,
+      { ...stored!, status: { phase: "Bound" } },
+      { subresource: "status" },
+    );
+    expect(await within(30_000, () => ready("web"))).toBe(true);
+    await write;
+  });
+
+  test("gives up volumes on its own node's disk, and leaves those of other nodes alone", async () => {
+    const { env, cluster, start, within } = setup();
+    const disk = (name: string, node: string) => ({
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: {
+        name,
+        labels: { "coxswain.dev/node": node },
+        finalizers: ["example.test/other", "coxswain.dev/node-disk"],
+      },
+      spec: { hostPath: { path: "/x" } },
+    });
+    for (const [name, node] of [
+      ["mine", "node-1"],
+      ["theirs", "node-2"],
+      ["staying", "node-1"],
+    ] as const) {
+      cluster.seed(PERSISTENT_VOLUMES, disk(name, node));
+    }
+    start();
+    await env.advance(2_000);
+    const client = cluster.client();
+    const deleted = Promise.all(["mine", "theirs"].map((name) => client.delete(PERSISTENT_VOLUMES, { name })));
+    const finalizers = (name: string): string[] | undefined =>
+      cluster.objects<PersistentVolume>(PERSISTENT_VOLUMES).find((one) => one.metadata?.name === name)?.metadata
+        ?.finalizers;
+    expect(await within(20_000, () => finalizers("mine")?.length === 1)).toBe(true);
+    expect(finalizers("mine")).toEqual(["example.test/other"]);
+    await env.advance(5_000);
+    expect(finalizers("theirs")).toHaveLength(2);
+    expect(finalizers("staying")).toHaveLength(2);
+    await deleted;
   });
 });

@@ -232,9 +232,6 @@ describe("emptyDir and hostPath", () => {
   });
 
   test("what is not supported is refused by name; what no container mounts is not looked at", async () => {
-    expect(await failure({ name: "data", persistentVolumeClaim: { claimName: "x" } })).toEqual([
-      'MountVolume.SetUp failed for volume "data" : volume type persistentVolumeClaim is not supported by this kubelet',
-    ]);
     expect(await failure({ name: "csi", csi: { driver: "x" } })).toEqual([
       'MountVolume.SetUp failed for volume "csi" : volume type csi is not supported by this kubelet',
     ]);

@@ -12,6 +12,7 @@ import { createNetworkProber } from "../probes/network-prober.ts";
 import { createCgroupUsage } from "../stats/cgroup-usage.ts";
 import { createHostVolumes } from "../volumes/host-volumes.ts";
 import { createMounter } from "../volumes/mounter.ts";
+import { removeNodeDisk } from "../volumes/node-disk.ts";
 import { ServiceAccountTokens } from "../volumes/service-account-tokens.ts";
 import { writeCniConfig } from "./cni-config.ts";
 import { askPuller } from "./image-puller.ts";
@@ -81,6 +82,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
   const cri = createContainerdCri({ env, logger, endpoint: options.runtimeEndpoint });
   const { runtimeName, runtimeVersion } = await versionOf(cri, deps);
   const services = followServices(informers);
+  const mounter = createMounter();
   const usage = createCgroupUsage(options.cgroupRoot, env.clock);
   const { imagePuller, clusterDomain, rootDir, allocatable, logPolicy: policy, logsEveryMs: everyMs } = options;
   const rotator = new LogRotator({ env, logger, cri, policy, ...(everyMs === undefined ? {} : { everyMs }) });
@@ -106,7 +108,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
         rootDir,
         objects,
         tokens: new ServiceAccountTokens(client, env.clock),
-        mounter: createMounter(),
+        mounter,
         allocatable,
         clusterDomain,
       }),
@@ -120,6 +122,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
         else await cri.pullImage(image);
       },
     }),
+    removeNodeDisk: (volume) => removeNodeDisk(rootDir, volume, mounter),
     run: (signal) => rotator.run(signal),
     writeNetworkConfig: (podCidr) => writeCniConfig(options.cniConfDir, podCidr),
   };

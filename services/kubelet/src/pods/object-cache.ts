@@ -1,6 +1,19 @@
 // ConfigMaps, Secrets and RuntimeClasses that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
-// and nothing else, so there is no informer over all of them.
-import { CONFIG_MAPS, SECRETS, type ConfigMap, type Pod, type RuntimeClass, type Secret } from "@coxswain/api";
+// and nothing else, so there is no informer over all of them. Claims and volumes are read anew each time.
+import {
+  CONFIG_MAPS,
+  NODES,
+  PERSISTENT_VOLUME_CLAIMS,
+  PERSISTENT_VOLUMES,
+  SECRETS,
+  type ConfigMap,
+  type Node,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  type RuntimeClass,
+  type Secret,
+} from "@coxswain/api";
 import { isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Clock } from "@coxswain/env";
@@ -35,6 +48,21 @@ export class ObjectCache {
 
   runtimeClass(name: string): Promise<RuntimeClass | undefined> {
     return this.#get<RuntimeClass>(RUNTIME_CLASSES, "", name);
+  }
+
+  /** As it is now. */
+  claim(namespace: string, name: string): Promise<PersistentVolumeClaim | undefined> {
+    return this.#fetch(PERSISTENT_VOLUME_CLAIMS, namespace, name);
+  }
+
+  /** As it is now. */
+  volume(name: string): Promise<PersistentVolume | undefined> {
+    return this.#fetch(PERSISTENT_VOLUMES, "", name);
+  }
+
+  /** As it is now. */
+  node(name: string): Promise<Node | undefined> {
+    return this.#fetch(NODES, "", name);
   }
 
   /** Reads anew what this pod names: a pod that begins has what its author wrote before it. */

@@ -1,6 +1,7 @@
-// What a pod's volumes need before its containers may start: the ConfigMaps and Secrets that they name. The simulated
+// What a pod's volumes need before its containers may start: the ConfigMaps, Secrets and claims that they name. The simulated
 // runtime mounts nothing; what is missing keeps the pod in ContainerCreating, as on a real node.
 import type { Pod, Volume } from "@coxswain/api";
+import { claimedVolumes } from "../volumes/claimed-volumes.ts";
 import type { ObjectCache } from "./object-cache.ts";
 
 interface Need {
@@ -37,5 +38,6 @@ export async function missingVolumeSources(pod: Pod, objects: ObjectCache): Prom
     if (found !== undefined) continue;
     messages.push(`MountVolume.SetUp failed for volume "${volume}" : ${kind} "${name}" not found`);
   }
+  for (const claimed of await claimedVolumes(pod, objects)) if ("kind" in claimed) messages.push(claimed.message);
   return messages;
 }

@@ -5,21 +5,25 @@ import type { ContainerMount } from "../cri/contract.ts";
 import { MountError } from "./contract.ts";
 import type { Mounter } from "./mounter.ts";
 import type { PodFolder } from "./pod-folder.ts";
+import type { DiskPlan } from "./claimed-volumes.ts";
 import type { VolumePlan } from "./plan-volumes.ts";
 import { EMPTY_DIR } from "./pod-folder.ts";
 import { bindSubPath } from "./sub-path.ts";
 
+/** A volume as it is made on a real node. */
+export type MadePlan = VolumePlan | DiskPlan;
+
 export interface MountInput {
   readonly container: Container;
-  readonly plans: readonly VolumePlan[];
+  readonly plans: readonly MadePlan[];
   readonly folder: PodFolder;
   readonly env: ReadonlyMap<string, string>;
   readonly mounter: Mounter;
 }
 
 /** Where a volume is on the node; undefined where it is not made here. */
-export function volumePath(plan: VolumePlan, folder: PodFolder): string | undefined {
-  if (plan.kind === "hostPath") return plan.path;
+export function volumePath(plan: MadePlan, folder: PodFolder): string | undefined {
+  if (plan.kind === "hostPath" || plan.kind === "disk") return plan.path;
   if (plan.kind === "emptyDir") return folder.volume(EMPTY_DIR, plan.name);
   return plan.kind === "files" ? folder.volume(plan.plugin, plan.name) : undefined;
 }
@@ -51,7 +55,8 @@ async function mountOf(input: MountInput, mount: VolumeMount, index: number): Pr
   }
   const containerPath = mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`;
   // What comes out of the API is the kubelet's to write.
-  const readonly = mount.readOnly === true || plan.kind === "files";
+  const fixed = plan.kind === "files" || (plan.kind === "disk" && plan.readOnly);
+  const readonly = mount.readOnly === true || fixed;
   return { hostPath, containerPath, readonly, propagation: propagationOf(mount) };
 }
 

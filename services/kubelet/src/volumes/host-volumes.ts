@@ -10,15 +10,17 @@ import type { ContainerMount } from "../cri/contract.ts";
 import { podHostNames } from "../pods/pod-hostname.ts";
 import type { ObjectCache } from "../pods/object-cache.ts";
 import { writeAtomically } from "./atomic-writer.ts";
-import { volumeMounts, volumePath } from "./container-mounts.ts";
+import { claimedVolumes, diskOf, type DiskPlan, type Failed } from "./claimed-volumes.ts";
+import { volumeMounts, volumePath, type MadePlan } from "./container-mounts.ts";
 import { MountError, VolumeError, type EndedLife, type MountFacts, type PodVolumes } from "./contract.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { nodeHosts, podHosts } from "./hosts-file.ts";
+import { makeNodeDisk, nodeDiskFolder } from "./node-disk.ts";
 import type { Mounter } from "./mounter.ts";
-import { giveToGroup } from "./ownership.ts";
+import { belongsTo, giveToGroup } from "./ownership.ts";
 import { planVolumes, type FilesPlan, type TmpfsPlan, type VolumePlan } from "./plan-volumes.ts";
-import { EMPTY_DIR, podFolder, podsFolder, type PodFolder } from "./pod-folder.ts";
+import { EMPTY_DIR, LOCAL_VOLUME, podFolder, podsFolder, type PodFolder } from "./pod-folder.ts";
 import type { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 import { readContents, type Contents } from "./volume-contents.ts";
@@ -52,6 +54,8 @@ class HostVolumes implements PodVolumes {
   readonly #deps: HostVolumesDeps;
   /** What is under way for each pod. */
   readonly #busy = new Map<string, Promise<unknown>>();
+  /** What the claims of each pod stand for: that does not change while the pod lives. */
+  readonly #disks = new Map<string, ReadonlyMap<string, DiskPlan>>();
 
   constructor(deps: HostVolumesDeps) {
     this.#deps = deps;
@@ -63,7 +67,8 @@ class HostVolumes implements PodVolumes {
       const isNew = (await mkdir(folder.root, { recursive: true, mode: 0o750 })) !== undefined;
       if (isNew) this.#deps.objects.renew(pod);
       const mounted = new Set(await this.#deps.mounter.mountsBelow(folder.root));
-      await forEachVolume(this.#plans(pod), (plan) => this.#setUpVolume(pod, plan, mounted));
+      const { plans, failed } = await this.#made(pod);
+      await forEachVolume(plans, (plan) => this.#setUpVolume(pod, plan, mounted), failed);
     });
   }
 
@@ -85,7 +90,9 @@ class HostVolumes implements PodVolumes {
     return this.#alone(uidOf(pod), async () => {
       const folder = this.#folder(pod);
       const { mounter } = this.#deps;
-      const plans = this.#plans(pod);
+      const { plans, failed } = await this.#made(pod);
+      const [problem] = failed.filter(({ name }) => container.volumeMounts?.some((one) => one.name === name));
+      if (problem !== undefined) throw new MountError(problem.message);
       await this.#setUpLate(pod, container, plans);
       const mounts = await volumeMounts({ container, plans, folder, env: facts.env, mounter });
       const taken = new Set(mounts.map((one) => one.containerPath));
@@ -137,6 +144,7 @@ class HostVolumes implements PodVolumes {
     return this.#alone(uid, async () => {
       const { mounter, rootDir, tokens } = this.#deps;
       tokens.forget(uid);
+      this.#disks.delete(uid);
       const { root } = podFolder(rootDir, uid);
       await mounter.unmount(await mounter.mountsBelow(root));
       const left = await mounter.mountsBelow(root);
@@ -163,13 +171,39 @@ class HostVolumes implements PodVolumes {
     return planVolumes(pod, parseBytes(this.#deps.allocatable["memory"] ?? "0"));
   }
 
+  /** With each claim followed to its volume; those that lead nowhere are in `failed`. */
+  async #made(pod: Pod): Promise<{ plans: MadePlan[]; failed: Failed[] }> {
+    const plans = this.#plans(pod);
+    if (!plans.some(({ kind }) => kind === "claim")) return { plans, failed: [] };
+    const known = this.#disks.get(uidOf(pod)) ?? new Map<string, DiskPlan>();
+    const open = plans.some(({ kind, name }) => kind === "claim" && !known.has(name));
+    const { disks, failed } = open ? await this.#followClaims(pod) : { disks: known, failed: [] };
+    this.#disks.set(uidOf(pod), disks);
+    const made = plans.flatMap((plan) => (plan.kind === "claim" ? (disks.get(plan.name) ?? []) : plan));
+    return { plans: made, failed };
+  }
+
+  async #followClaims(pod: Pod): Promise<{ disks: Map<string, DiskPlan>; failed: Failed[] }> {
+    const { objects, rootDir } = this.#deps;
+    const disks = new Map<string, DiskPlan>();
+    const failed: Failed[] = [];
+    for (const one of await claimedVolumes(pod, objects)) {
+      const disk = "kind" in one ? one : await diskOf(one, pod, objects);
+      if (disk.kind === "failed") failed.push(disk);
+      else disks.set(disk.name, disk.nodeDisk ? { ...disk, path: nodeDiskFolder(rootDir, disk.volume) } : disk);
+    }
+    return { disks, failed };
+  }
+
   #contents(pod: Pod, plan: FilesPlan): Promise<Contents> {
     const { objects, tokens, allocatable } = this.#deps;
     return readContents(pod, plan, { objects, tokens, allocatable });
   }
 
-  async #setUpVolume(pod: Pod, plan: VolumePlan, mounted: ReadonlySet<string>): Promise<void> {
+  async #setUpVolume(pod: Pod, plan: MadePlan, mounted: ReadonlySet<string>): Promise<void> {
     if (plan.kind === "refused") throw new Error(plan.message);
+    if (plan.kind === "disk") return this.#setUpDisk(pod, plan);
+    if (plan.kind === "claim") throw new Error(`the claim of volume ${plan.name} was not followed`);
     if (plan.kind === "hostPath") return prepareHostPath(plan.path, plan.type);
     if (plan.kind === "emptyDir") return this.#setUpEmptyDir(pod, plan.name, plan.tmpfs, mounted);
     // First what can be missing: a volume that cannot be filled is not made.
@@ -179,8 +213,25 @@ class HostVolumes implements PodVolumes {
     return this.#write(pod, plan, contents);
   }
 
+  async #setUpDisk(pod: Pod, plan: DiskPlan): Promise<void> {
+    if (plan.nodeDisk) await makeNodeDisk(this.#deps.rootDir, plan.volume);
+    else if (plan.type !== undefined) await prepareHostPath(plan.path, plan.type);
+    else if (!(await exists(plan.path))) {
+      const why = `path "${plan.path}" does not exist`;
+      throw new WholeMessage(`MountVolume.NewMounter initialization failed for volume "${plan.volume}" : ${why}`);
+    }
+    const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {};
+    const mark = this.#folder(pod).readyMark(LOCAL_VOLUME, plan.name);
+    if (!plan.ownable || fsGroup === undefined || (await exists(mark))) return;
+    if (fsGroupChangePolicy !== "OnRootMismatch" || !(await belongsTo(plan.path, fsGroup))) {
+      await giveToGroup(plan.path, fsGroup, false);
+    }
+    await mkdir(dirname(mark), { recursive: true, mode: 0o750 });
+    await writeFile(mark, "");
+  }
+
   /** A container that joined the pod late may be the first to mount a volume. */
-  async #setUpLate(pod: Pod, container: Container, plans: readonly VolumePlan[]): Promise<void> {
+  async #setUpLate(pod: Pod, container: Container, plans: readonly MadePlan[]): Promise<void> {
     const folder = this.#folder(pod);
     const wanted = new Set((container.volumeMounts ?? []).map(({ name }) => name));
     for (const plan of plans) {
@@ -189,8 +240,7 @@ class HostVolumes implements PodVolumes {
       try {
         await this.#setUpVolume(pod, plan, new Set());
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new MountError(`MountVolume.SetUp failed for volume "${plan.name}" : ${reason}`, { cause: error });
+        throw new MountError(failureOf(plan, error), { cause: error });
       }
     }
   }
@@ -265,18 +315,30 @@ function ownFile(hostPath: string, containerPath: string): ContainerMount {
   return { hostPath, containerPath, readonly: false, propagation: "PRIVATE" };
 }
 
-/** All at once; rejects with VolumeError that tells of each that failed. */
-async function forEachVolume<P extends VolumePlan>(
+/** All at once; rejects with VolumeError that tells of each that failed, and of those that had failed before. */
+async function forEachVolume<P extends MadePlan>(
   plans: readonly P[],
   work: (plan: P) => Promise<void>,
+  failed: readonly Failed[] = [],
 ): Promise<void> {
   const outcomes = await Promise.allSettled(plans.map(work));
-  const messages = outcomes.flatMap((outcome, at) => {
-    if (outcome.status === "fulfilled") return [];
-    const reason = outcome.reason instanceof Error ? outcome.reason.message : String(outcome.reason);
-    return [`MountVolume.SetUp failed for volume "${plans[at]?.name}" : ${reason}`];
-  });
-  if (messages.length > 0) throw new VolumeError(messages);
+  const messages = outcomes.flatMap((outcome, at) =>
+    outcome.status === "fulfilled" ? [] : [failureOf(plans[at]!, outcome.reason)],
+  );
+  const all = [...failed.map(({ message }) => message), ...messages];
+  if (all.length > 0) throw new VolumeError(all);
+}
+
+/** An error whose text says all that there is to say. */
+class WholeMessage extends Error {
+  override readonly name = "WholeMessage";
+}
+
+/** As FailedMount says it: volumes of the cluster go by the cluster's name for them. */
+function failureOf(plan: MadePlan, error: unknown): string {
+  if (error instanceof WholeMessage) return error.message;
+  const reason = error instanceof Error ? error.message : String(error);
+  return `MountVolume.SetUp failed for volume "${plan.kind === "disk" ? plan.volume : plan.name}" : ${reason}`;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -20,3 +20,10 @@ export async function giveToGroup(path: string, group: number, readonly: boolean
   if (!folder) return;
   for (const name of await readdir(path)) await giveToGroup(join(path, name), group, readonly);
 }
+
+/** Whether the root of a volume is as `giveToGroup` leaves it: with fsGroupChangePolicy OnRootMismatch that is enough. */
+export async function belongsTo(path: string, group: number): Promise<boolean> {
+  const { gid, mode } = await lstat(path);
+  const wanted = READ_WRITE | SETGID | SEARCH;
+  return gid === group && (mode & wanted) === wanted;
+}

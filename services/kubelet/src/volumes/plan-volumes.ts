@@ -7,6 +7,8 @@ export type VolumePlan =
   | EmptyDirPlan
   | { readonly kind: "hostPath"; readonly name: string; readonly path: string; readonly type: string }
   | FilesPlan
+  /** Stands for a claim: what it is has to be asked (claimed-volumes.ts). */
+  | { readonly kind: "claim"; readonly name: string }
   | { readonly kind: "refused"; readonly name: string; readonly message: string };
 
 export interface EmptyDirPlan {
@@ -43,7 +45,11 @@ export function allContainers(pod: Pod): Container[] {
 
 /** `allocatableMemory` bounds volumes in memory where nothing else does; in bytes. */
 export function planVolumes(pod: Pod, allocatableMemory: number): VolumePlan[] {
-  const used = new Set(allContainers(pod).flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name)));
+  const used = new Set(
+    allContainers(pod).flatMap(({ volumeMounts = [], volumeDevices = [] }) =>
+      [...volumeMounts, ...volumeDevices].map(({ name }) => name),
+    ),
+  );
   return (pod.spec?.volumes ?? [])
     .filter(({ name }) => used.has(name))
     .map((volume) => planVolume(pod, volume, allocatableMemory));
@@ -51,6 +57,7 @@ export function planVolumes(pod: Pod, allocatableMemory: number): VolumePlan[] {
 
 function planVolume(pod: Pod, volume: Volume, allocatableMemory: number): VolumePlan {
   const { name, emptyDir, hostPath, configMap, secret, downwardAPI, projected } = volume;
+  if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) return { kind: "claim", name };
   if (emptyDir !== undefined) return planEmptyDir(pod, name, emptyDir, allocatableMemory);
   if (hostPath !== undefined) return { kind: "hostPath", name, path: hostPath.path, type: hostPath.type ?? "" };
   const files = (plugin: string, mode: number | undefined, sources: readonly VolumeProjection[]): FilesPlan => ({

@@ -2,6 +2,7 @@
 
 const UID = /^[0-9A-Za-z][0-9A-Za-z._-]*$/;
 export const EMPTY_DIR = "kubernetes.io~empty-dir";
+export const LOCAL_VOLUME = "kubernetes.io~local-volume";
 
 export interface PodFolder {
   /** "/var/lib/kubelet/pods/<uid>" */
