@@ -77,6 +77,24 @@ describe("kubectl with a custom resource", () => {
     expect(await ok("explain", "crd.spec.versions.schema")).toContain("openAPIV3Schema\t<JSONSchemaProps>");
   }, 30_000);
 
+  test("it is in the older OpenAPI document too, in what that can say", async () => {
+    const { definitions, paths } = JSON.parse(await ok("get", "--raw", "/openapi/v2")) as {
+      definitions: Record<string, { properties?: Record<string, object> }>;
+      paths: Record<string, object>;
+    };
+    const found = definitions["com.example.stable.v1.CronTab"];
+    expect(found).toMatchObject({
+      type: "object",
+      "x-kubernetes-group-version-kind": [{ group: "stable.example.com", version: "v1", kind: "CronTab" }],
+      properties: {
+        metadata: { $ref: "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta" },
+        spec: { properties: { cronSpec: { type: "string" }, replicas: { type: "integer", minimum: 1 } } },
+      },
+    });
+    expect(JSON.stringify(found)).not.toContain("default");
+    expect(paths["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}"]).toHaveProperty("patch");
+  });
+
   test("objects are applied, shown, scaled and deleted", async () => {
     expect(await apply(OBJECT)).toMatchObject({ out: "crontab.stable.example.com/nightly created\n", err: "" });
     expect((await apply(OBJECT)).out).toBe("crontab.stable.example.com/nightly unchanged\n");

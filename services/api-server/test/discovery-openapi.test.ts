@@ -22,6 +22,34 @@ test("every reference of a document is in it", () => {
   }
 });
 
+test("the older document has all kinds, and every reference of it", () => {
+  const text = String(openApi.v2());
+  expect(text).not.toContain("#/components");
+  const document = JSON.parse(text) as { paths: Record<string, object>; definitions: Record<string, object> };
+  for (const [, name = ""] of text.matchAll(/"#\/definitions\/([^"]+)"/g)) {
+    expect(document.definitions, name).toHaveProperty([name]);
+  }
+  expect(document.paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]).toMatchObject({
+    put: {
+      consumes: ["application/json"],
+      parameters: [
+        { name: "body", in: "body", required: true, schema: { $ref: "#/definitions/io.k8s.api.apps.v1.Deployment" } },
+        {},
+        {},
+        {},
+      ],
+      responses: { "200": { schema: { $ref: "#/definitions/io.k8s.api.apps.v1.Deployment" } } },
+    },
+    parameters: [{ name: "name", in: "path", type: "string", required: true }, { name: "namespace" }],
+  });
+  expect(document.definitions["io.k8s.api.apps.v1.DeploymentSpec"]).toMatchObject({
+    properties: {
+      replicas: { type: "integer", format: "int32" },
+      template: { $ref: "#/definitions/io.k8s.api.core.v1.PodTemplateSpec" },
+    },
+  });
+});
+
 test("a patch says that it takes fieldValidation", () => {
   const { paths } = JSON.parse(String(openApi.v3("apis/apps/v1")?.body)) as Document;
   const patch = paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]?.patch;

@@ -86,11 +86,6 @@ export function openApiV3(group: string, version: string, kinds: readonly KindDe
   };
 }
 
-/** A small, valid v2 document: clients of this version read v3. */
-export function openApiV2(): JsonSchema {
-  return { swagger: "2.0", info: { title: "Kubernetes", version: "v1.35.2" }, paths: {}, definitions: {} };
-}
-
 function addPaths(paths: Record<string, JsonSchema>, root: string, kind: KindDefinition, names: Set<string>): void {
   const scoped = kind.namespaced ? `${root}/namespaces/{namespace}/${kind.resource}` : `${root}/${kind.resource}`;
   const collection: JsonSchema = {};

@@ -2,9 +2,10 @@
 // their hash, by which clients know whether their copy is current.
 import { createHash } from "node:crypto";
 import { componentSchemas } from "@coxswain/api/schema/open-api-schemas";
-import { openApiPath, openApiV2, openApiV3, openApiV3Index } from "@coxswain/api/schema/index";
+import { openApiPath, openApiV2, openApiV3, openApiV3Index, type V3Document } from "@coxswain/api/schema/index";
 import { REFERRED_SCHEMAS } from "@coxswain/api/apiextensions-v1/open-api";
 import type { KindDefinition } from "@coxswain/api";
+import { isJsonObject } from "@coxswain/apimachinery";
 import type { RemoteVersion } from "../aggregation/aggregator.ts";
 import { servedKinds } from "../discovery/discovery-documents.ts";
 
@@ -46,7 +47,8 @@ export function createOpenApi(
   return {
     index: () => openApiV3Index([...groupVersions.values()], (path) => v3(path)?.hash ?? ""),
     v3,
-    v2: () => Buffer.from(JSON.stringify(openApiV2())),
+    v2: () =>
+      Buffer.from(JSON.stringify(openApiV2([...groupVersions.keys()].flatMap((path) => parsed(v3(path)?.body))))),
     schemaOf(group, version, name) {
       const kind = kinds.find((one) => one.group === group && one.version === version && one.kind === name);
       if (kind === undefined) return undefined;
@@ -57,4 +59,16 @@ export function createOpenApi(
       return { $ref: `#/components/schemas/${kind.schemaName}`, components: { schemas } };
     },
   };
+}
+
+/** A document; none where what another api-server sent is none. */
+function parsed(body: Buffer | undefined): V3Document[] {
+  if (body === undefined) return [];
+  try {
+    const document: unknown = JSON.parse(body.toString());
+    return isJsonObject(document) ? [document] : [];
+  } catch (error) {
+    if (error instanceof SyntaxError) return [];
+    throw error;
+  }
 }
