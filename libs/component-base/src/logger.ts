@@ -36,27 +36,11 @@ function adapt(current: () => Pino): Logger {
   };
 }
 
-/**
- * pino asks the engine who calls it, though only its transports want to know; with source maps that reads the whole bundle's
- * map, a fifth of a second of each process's start.
- */
-function withoutSourceMaps<T>(work: () => T): T {
-  const enabled = process.sourceMapsEnabled;
-  process.setSourceMapsEnabled(false);
-  try {
-    return work();
-  } finally {
-    process.setSourceMapsEnabled(enabled);
-  }
-}
-
 /** `bindings` go on every line, as in {component, instance}. */
 export function createLogger(options: { readonly level: LogLevel; readonly bindings: object }): LeveledLogger {
-  const root = withoutSourceMaps(() =>
-    pino(
-      { level: options.level, base: { ...options.bindings }, timestamp: stdTimeFunctions.isoTime },
-      destination({ fd: 1, sync: true }),
-    ),
+  const root = pino(
+    { level: options.level, base: { ...options.bindings }, timestamp: stdTimeFunctions.isoTime },
+    destination({ fd: 1, sync: true }),
   );
   return {
     ...adapt(() => root),
