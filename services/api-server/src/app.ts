@@ -27,6 +27,8 @@ import { storageProtection } from "./admission/storage-protection.ts";
 import { registerLocalServices, runLocalServices } from "./aggregation/local-services.ts";
 import { createAllocationIndex, repairAllocations } from "./allocation/allocation-index.ts";
 import { ipRange, portRange } from "./allocation/ranges.ts";
+import { createServiceRanges } from "./allocation/service-ranges.ts";
+import { isReserved, runIpAddresses } from "./allocation/ip-addresses.ts";
 import { createServiceAllocator } from "./allocation/service-allocator.ts";
 import { createInProcessClient } from "./client/in-process-client.ts";
 import { CustomKinds, type KindSource } from "./extensions/kind-source.ts";
@@ -100,7 +102,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");
   const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
   const inUse = createAllocationIndex(cache);
-  const allocator = createServiceAllocator({ random: env.random, clusterIps, nodePorts, inUse });
+  const ranges = createServiceRanges(cache, clusterIps);
+  const reserved = (ip: string): boolean => isReserved(cache, ip);
+  const allocator = createServiceAllocator({ random: env.random, clusterIps: ranges, nodePorts, inUse, reserved });
   const guarded = !(deps.disabledAdmission ?? []).includes("ResourceQuota");
   const committer = new Committer(storage, guarded ? [allocator, createQuotaGuard(cache)] : [allocator]);
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
@@ -128,7 +132,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     await retrying(deps, signal, "bootstrap", async () => {
       await cache.whenPrimed(signal);
       await cache.caughtUp();
-      await bootstrap(loopback, clusterIps.at(0), deps.advertisedAddresses ?? []);
+      await bootstrap(loopback, clusterIps, deps.advertisedAddresses ?? []);
       await registerLocalServices(localServices);
     });
     bootstrapped = true;
@@ -156,6 +160,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             runPolicyStatus({ logger, source: cache, client: loopback, kinds }, leading),
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
             runLocalServices(localServices, leading),
+            runIpAddresses({ env, logger, source: cache, client: loopback }, leading),
           ];
           await Promise.all([...work, repair]);
         } finally {

@@ -1,6 +1,6 @@
 // Addresses and node ports belong to one Service at a time, whoever asks at once and at whichever api-server.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SERVICES, type Service } from "@coxswain/api";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { IP_ADDRESSES, SERVICE_CIDRS, SERVICES, type IPAddress, type Service, type ServiceCIDR } from "@coxswain/api";
 import type { ResourceClient } from "@coxswain/client";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
@@ -105,6 +105,70 @@ describe("service allocation", () => {
     await client.create(SERVICES, service("dry", { clusterIP: "10.96.0.11" }), { dryRun: true });
     const real = await client.create(SERVICES, service("real", { clusterIP: "10.96.0.11" }));
     expect(real.spec?.clusterIP).toBe("10.96.0.11");
+    await clear(client);
+  });
+});
+
+describe("ranges and addresses as objects", () => {
+  const parents = async (): Promise<Record<string, string>> => {
+    const { items } = await first.client.list<IPAddress>(IP_ADDRESSES);
+    return Object.fromEntries(
+      items.map(({ metadata, spec }) => [
+        metadata?.name ?? "",
+        `${spec?.parentRef?.namespace}/${spec?.parentRef?.name}`,
+      ]),
+    );
+  };
+
+  test("every address of a Service has its IPAddress, which comes back and goes with the Service", async () => {
+    const { client } = first;
+    await vi.waitUntil(async () => (await parents())["10.96.0.1"] === "default/kubernetes");
+    await client.create(SERVICES, service("shown", { clusterIP: "10.96.0.12" }));
+    await vi.waitUntil(async () => (await parents())["10.96.0.12"] === "default/shown");
+    await client.delete(IP_ADDRESSES, { name: "10.96.0.12" });
+    await vi.waitUntil(async () => (await parents())["10.96.0.12"] === "default/shown");
+    await clear(client);
+    await vi.waitUntil(async () => Object.keys(await parents()).length === 1);
+  });
+
+  test("an IPAddress of somebody's own keeps its address from Services", async () => {
+    const { client } = first;
+    const parentRef = { resource: "things", group: "example.com", name: "mine" };
+    const own = { apiVersion: "networking.k8s.io/v1", kind: "IPAddress", metadata: { name: "10.96.0.13" } };
+    await client.create<IPAddress>(IP_ADDRESSES, { ...own, spec: { parentRef } });
+    await vi.waitUntil(async () => (await parents())["10.96.0.13"] !== undefined);
+    await expect(client.create(SERVICES, service("taken", { clusterIP: "10.96.0.13" }))).rejects.toThrow(
+      "failed to allocate IP 10.96.0.13: provided IP is already allocated",
+    );
+    await client.delete(IP_ADDRESSES, { name: "10.96.0.13" });
+    await vi.waitUntil(async () => {
+      const made = await client.create(SERVICES, service("free", { clusterIP: "10.96.0.13" })).catch(() => undefined);
+      return made !== undefined;
+    });
+    await clear(client);
+  });
+
+  test("a further ServiceCIDR gives addresses once it is ready", async () => {
+    const { client } = first;
+    const [kubernetes] = (await client.list<ServiceCIDR>(SERVICE_CIDRS)).items;
+    expect(kubernetes).toMatchObject({
+      metadata: { name: "kubernetes" },
+      spec: { cidrs: ["10.96.0.0/27"] },
+      status: { conditions: [{ type: "Ready", status: "True" }] },
+    });
+    const object = { apiVersion: "networking.k8s.io/v1", kind: "ServiceCIDR", metadata: { name: "more" } };
+    const made = await client.create<ServiceCIDR>(SERVICE_CIDRS, { ...object, spec: { cidrs: ["10.97.0.0/28"] } });
+    await expect(client.create(SERVICES, service("early", { clusterIP: "10.97.0.3" }))).rejects.toThrow(
+      "The range of valid IPs is 10.96.0.0/27",
+    );
+    const lastTransitionTime = "2026-01-01T00:00:00Z";
+    const conditions = [{ type: "Ready", status: "True", reason: "", message: "", lastTransitionTime }];
+    await client.update(SERVICE_CIDRS, { ...made, status: { conditions } }, { subresource: "status" });
+    await vi.waitUntil(async () => {
+      const late = await client.create(SERVICES, service("late", { clusterIP: "10.97.0.3" })).catch(() => undefined);
+      return late !== undefined;
+    });
+    await client.delete(SERVICE_CIDRS, { name: "more" });
     await clear(client);
   });
 });

@@ -38,6 +38,7 @@ import { createReplicaSetController, createReplicationControllerController } fro
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
 import { createTokenController, createTokenReferenceController } from "./service-account-token/controller.ts";
+import { createServiceCidrController } from "./service-cidr/controller.ts";
 import { createStatefulSetController } from "./stateful-set/controller.ts";
 import { createClaimProtection } from "./volume-protection/claim-protection.ts";
 import { createVolumeProtection } from "./volume-protection/volume-protection.ts";
@@ -106,6 +107,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
       ? []
       : [createRootCaController(context("root-ca-cert-publisher"), options.rootCa)]),
     createAggregationController(context("clusterrole-aggregation-controller")),
+    createServiceCidrController(context("service-cidr-controller")),
     createNodeTtlController(context("ttl-controller")),
     createTokenReferenceController(context("serviceaccount-token-controller")),
     ...(deps.tokens === undefined

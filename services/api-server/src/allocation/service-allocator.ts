@@ -29,10 +29,13 @@ interface Progress {
 
 interface AllocatorDeps {
   readonly random: Random;
-  readonly clusterIps: Range;
+  /** The ranges of the moment; at least one. */
+  readonly clusterIps: () => readonly Range[];
   readonly nodePorts: Range;
   /** True where a known Service holds the key. */
   readonly inUse: (key: string) => boolean;
+  /** True where somebody has taken the address by an IPAddress of their own. */
+  readonly reserved: (ip: string) => boolean;
 }
 
 export function createServiceAllocator(deps: AllocatorDeps): Contributor {
@@ -146,13 +149,20 @@ function assignClusterIp(
   if (spec.clusterIP === NONE) return;
   if (spec.clusterIP) {
     const ip = spec.clusterIP;
-    if (!held.has(clusterIpKey(ip)) && !deps.clusterIps.contains(ip)) {
-      const why = `the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${deps.clusterIps.text}`;
-      errors.push(fieldInvalid("spec.clusterIPs", [ip], `failed to allocate IP ${ip}: ${why}`));
-    }
+    if (held.has(clusterIpKey(ip))) return;
+    const ranges = deps.clusterIps();
+    const why = !ranges.some((range) => range.contains(ip))
+      ? `the provided IP (${ip}) is not in the valid range. ` +
+        `The range of valid IPs is ${ranges.map(({ text }) => text).join(",")}`
+      : deps.reserved(ip)
+        ? "provided IP is already allocated"
+        : undefined;
+    if (why !== undefined) errors.push(fieldInvalid("spec.clusterIPs", [ip], `failed to allocate IP ${ip}: ${why}`));
     return;
   }
-  const ip = pick(deps.clusterIps, deps.random, (value) => isTaken(deps, progress, clusterIpKey(value)));
+  const taken = (value: string): boolean => isTaken(deps, progress, clusterIpKey(value)) || deps.reserved(value);
+  let ip: string | undefined;
+  for (const range of deps.clusterIps()) if ((ip = pick(range, deps.random, taken)) !== undefined) break;
   if (ip === undefined) throw newInternalError("failed to allocate a serviceIP: range is full");
   progress.drawn.add(clusterIpKey(ip));
   spec.clusterIP = ip;

@@ -328,6 +328,12 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | core | nodes`,
     EVENTS,
   ],
+  "service-cidrs-controller": [
+    `${READ},patch,update | networking.k8s.io | servicecidrs`,
+    "patch,update | networking.k8s.io | servicecidrs/finalizers,servicecidrs/status",
+    `${READ} | networking.k8s.io | ipaddresses`,
+    EVENTS,
+  ],
   "ttl-controller": ["list,patch,update,watch | core | nodes", EVENTS],
   "ttl-after-finished-controller": [`${READ},delete | batch | jobs`, EVENTS],
   "job-controller": [

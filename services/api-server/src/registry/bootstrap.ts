@@ -1,5 +1,5 @@
-// What every cluster has from its first moment: the system's namespaces and priorities, the default class of storage, and the
-// Service and endpoints of the API itself.
+// What every cluster has from its first moment: the system's namespaces and priorities, the default class of storage, the range of
+// Services' addresses, and the Service and endpoints of the API itself.
 // Idempotent, and several api-servers may do it at once.
 import { isReason, type KubeObject } from "@coxswain/apimachinery";
 import {
@@ -9,12 +9,15 @@ import {
   ENDPOINT_SLICES,
   NAMESPACES,
   PRIORITY_CLASSES,
+  SERVICE_CIDRS,
   SERVICES,
+  type ServiceCIDR,
   STORAGE_CLASSES,
 } from "@coxswain/api";
 import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
 import { NODE_DISK_CLASS } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { ResourceClient } from "@coxswain/client";
+import type { Range } from "../allocation/ranges.ts";
 
 export interface AdvertisedAddress {
   readonly ip: string;
@@ -26,7 +29,7 @@ const SYSTEM_NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-l
 /** `addresses` are all that api-servers are reached at from inside the cluster. */
 export async function bootstrap(
   client: ResourceClient,
-  serviceIp: string,
+  serviceRange: Pick<Range, "text" | "at">,
   addresses: readonly AdvertisedAddress[],
 ): Promise<void> {
   for (const name of SYSTEM_NAMESPACES) {
@@ -38,12 +41,34 @@ export async function bootstrap(
     await ignoring("AlreadyExists", () => client.create(PRIORITY_CLASSES, priorityClass));
   }
   await ignoring("AlreadyExists", () => client.create(STORAGE_CLASSES, NODE_DISK_CLASS));
-  await ignoring("AlreadyExists", () => client.create(SERVICES, kubernetesService(serviceIp, addresses)));
+  await publishServiceRange(client, serviceRange.text);
+  const service = kubernetesService(serviceRange.at(0), addresses);
+  await ignoring("AlreadyExists", () => client.create(SERVICES, service));
   // An endpoint on loopback would be whoever looks it up: such addresses serve this machine only and are left out.
   const reachable = addresses.filter(({ ip }) => !ip.startsWith("127.") && ip !== "::1");
   if (reachable.length === 0) return;
   await publishEndpoints(client, reachable);
   await publishLegacyEndpoints(client, reachable);
+}
+
+/** The range stays as it was first made, whatever a later command line says: Services have addresses of it. */
+async function publishServiceRange(client: ResourceClient, cidr: string): Promise<void> {
+  const object = { apiVersion: "networking.k8s.io/v1", kind: "ServiceCIDR", metadata: { name: "kubernetes" } };
+  await ignoring("AlreadyExists", () =>
+    client.create<ServiceCIDR>(SERVICE_CIDRS, { ...object, spec: { cidrs: [cidr] } }),
+  );
+  const present = await client.get<ServiceCIDR>(SERVICE_CIDRS, { name: "kubernetes" });
+  if ((present.status?.conditions ?? []).length > 0 || present.metadata?.deletionTimestamp !== undefined) return;
+  const ready = {
+    type: "Ready",
+    status: "True",
+    reason: "",
+    message: "Kubernetes default Service CIDR is ready",
+    lastTransitionTime: present.metadata?.creationTimestamp ?? "",
+  };
+  const next = { ...present, status: { conditions: [ready] } };
+  // Another api-server that starts at the same time may have said so first.
+  await ignoring("Conflict", () => client.update(SERVICE_CIDRS, next, { subresource: "status" }));
 }
 
 /** Adds our addresses to those that other api-servers have put there. */
@@ -85,7 +110,7 @@ function endpointsOf(addresses: readonly AdvertisedAddress[]): EndpointSlice["en
   return ips.map((ip) => ({ addresses: [ip], conditions: { ready: true } }));
 }
 
-async function ignoring<T>(reason: "AlreadyExists", act: () => Promise<T>): Promise<T | undefined> {
+async function ignoring<T>(reason: "AlreadyExists" | "Conflict", act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act();
   } catch (error) {
