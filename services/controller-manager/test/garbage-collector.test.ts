@@ -23,7 +23,7 @@ test("an object with a solid or unknown owner is never deleted", () => {
   fc.assert(
     fc.property(states, fc.boolean(), fc.boolean(), (owners, deleting, hasDependents) => {
       const judged = owners.map((state, at) => ({ reference: reference(`o${at}`), state }));
-      const plan = planGarbage({ ...item, deleting }, judged, hasDependents);
+      const plan = planGarbage({ ...item, deleting }, judged, hasDependents ? [item] : []);
       if (plan.do !== "delete") return;
       expect(deleting).toBe(false);
       expect(owners.length).toBeGreaterThan(0);
@@ -71,6 +71,29 @@ describe("on a cluster", () => {
     await fixture.env.advance(10_000);
     expect(fixture.replicaSets().map((rs) => rs.metadata?.ownerReferences ?? [])).toEqual([[]]);
     expect(fixture.pods()).toHaveLength(3);
+  });
+
+  test("foreground: a circle of owners goes whole", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    const names = ["one", "two", "three"];
+    const map = (name: string): ConfigMap => ({
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace: "default" },
+    });
+    const uids = names.map((name) => fixture.cluster.seed(CONFIG_MAPS, map(name)).metadata?.uid ?? "");
+    fixture.start();
+    for (const [at, name] of names.entries()) {
+      const owner = (at + 2) % 3;
+      const ownerReferences = [{ ...reference(uids[owner] ?? ""), name: names[owner], blockOwnerDeletion: true }];
+      const change = { metadata: { ownerReferences } };
+      const target = { namespace: "default", name };
+      await fixture.settle(fixture.admin.patch(CONFIG_MAPS, target, "application/merge-patch+json", change));
+    }
+    const target = { namespace: "default", name: "one" };
+    await fixture.settle(fixture.admin.delete(CONFIG_MAPS, target, { propagationPolicy: "Foreground" }));
+    expect(await fixture.until(() => fixture.cluster.objects(CONFIG_MAPS).length === 0)).toBe(true);
   });
 
   test("an owner in another namespace deletes nothing; an owner of another UID does", async () => {

@@ -85,9 +85,11 @@ class Collector {
       return;
     }
     const states = live.owners.map(async (reference) => ({ reference, state: await this.#stateOf(live, reference) }));
-    const plan = planGarbage(live, await settleAll(states), this.#graph.dependentsOf(uid).length > 0);
+    const plan = planGarbage(live, await settleAll(states), this.#graph.dependentsOf(uid));
     if (plan.do === "drop owners") await this.#dropOwners(live, object, plan.uids);
-    if (plan.do === "delete") await this.#delete(live, object, plan.propagationPolicy);
+    if (plan.do !== "delete") return;
+    const judged = plan.unblock === true ? await this.#unblockOwners(live, object) : object;
+    if (judged !== undefined) await this.#delete(live, judged, plan.propagationPolicy);
   }
 
   async #live(ref: ResourceRef, namespace: string, name: string): Promise<KubeObject | undefined> {
@@ -162,18 +164,26 @@ class Collector {
     await this.#patch(node, object, { ownerReferences });
   }
 
+  /** The object as it is then; undefined where it is gone. */
+  async #unblockOwners(node: GraphNode, object: KubeObject): Promise<KubeObject | undefined> {
+    const before = object.metadata?.ownerReferences ?? [];
+    const ownerReferences = before.map((reference) => ({ ...reference, blockOwnerDeletion: false }));
+    return this.#patch(node, object, { ownerReferences });
+  }
+
   async #removeFinalizer(node: GraphNode, object: KubeObject, finalizer: string): Promise<void> {
     await this.#patch(node, object, { finalizers: node.finalizers.filter((one) => one !== finalizer) });
   }
 
-  async #patch(node: GraphNode, object: KubeObject, change: object): Promise<void> {
+  async #patch(node: GraphNode, object: KubeObject, change: object): Promise<KubeObject | undefined> {
     const { uid, resourceVersion } = object.metadata ?? {};
     try {
-      await this.#context.client.patch(node.ref, targetOf(node), MERGE, {
+      return await this.#context.client.patch(node.ref, targetOf(node), MERGE, {
         metadata: { uid, resourceVersion, ...change },
       });
     } catch (error) {
       if (!isReason(error, "NotFound")) throw error;
+      return undefined;
     }
   }
 

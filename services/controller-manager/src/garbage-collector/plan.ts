@@ -1,7 +1,7 @@
 // What becomes of one object, given what is known of its owners. Pure. Guarantee: an object of which one owner is solid,
 // or of which an owner could not be judged, is never deleted.
 import type { OwnerReference } from "@coxswain/apimachinery";
-import { FOREGROUND, ORPHAN, type GraphNode } from "./graph.ts";
+import { FOREGROUND, ORPHAN, waitsForDependents, type GraphNode } from "./graph.ts";
 
 /** solid: exists. waiting: exists, and is being deleted after its dependents. absent: surely gone. unknown: cannot be judged. */
 export type OwnerState = "solid" | "waiting" | "absent" | "unknown";
@@ -10,12 +10,17 @@ export type GarbagePlan =
   | { readonly do: "nothing" }
   /** Its owners are gone, but others keep it: only the references to those that are gone go. */
   | { readonly do: "drop owners"; readonly uids: readonly string[] }
-  | { readonly do: "delete"; readonly propagationPolicy: "Background" | "Foreground" | "Orphan" };
+  /** `unblock`: its owners shall not wait for it. They and it form a circle, of which no part would ever go. */
+  | {
+      readonly do: "delete";
+      readonly propagationPolicy: "Background" | "Foreground" | "Orphan";
+      readonly unblock?: boolean;
+    };
 
 export function planGarbage(
   live: GraphNode,
   owners: readonly { readonly reference: OwnerReference; readonly state: OwnerState }[],
-  hasDependents: boolean,
+  dependents: readonly GraphNode[],
 ): GarbagePlan {
   if (live.deleting || owners.length === 0) return { do: "nothing" };
   const uidsOf = (...states: OwnerState[]): string[] =>
@@ -23,7 +28,8 @@ export function planGarbage(
   if (uidsOf("unknown").length > 0) return { do: "nothing" };
   const gone = uidsOf("absent", "waiting");
   if (uidsOf("solid").length > 0) return gone.length === 0 ? { do: "nothing" } : { do: "drop owners", uids: gone };
-  if (uidsOf("waiting").length > 0 && hasDependents) return { do: "delete", propagationPolicy: "Foreground" };
+  if (uidsOf("waiting").length > 0 && dependents.length > 0)
+    return { do: "delete", propagationPolicy: "Foreground", unblock: dependents.some(waitsForDependents) };
   if (live.finalizers.includes(ORPHAN)) return { do: "delete", propagationPolicy: "Orphan" };
   if (live.finalizers.includes(FOREGROUND)) return { do: "delete", propagationPolicy: "Foreground" };
   return { do: "delete", propagationPolicy: "Background" };
