@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { rolloutLimits } from "../src/deployment/limits.ts";
 import { planDeployment } from "../src/deployment/plan.ts";
 import { newReplicaSetSize, planScale, planScaleDown } from "../src/deployment/plan-scaling.ts";
+import { nextRevision, REVISION } from "../src/deployment/revision.ts";
 import { sameTemplate, templateHash } from "../src/deployment/template-hash.ts";
 import { deployment, template } from "./cluster-fixture.ts";
 
@@ -190,4 +191,19 @@ test("the hash depends on the template alone, not on the order of its members", 
   expect(templateHash(a, 0)).toMatch(/^[bcdfghjklmnpqrstvwxz2456789]+$/);
   const labelled = { ...a, metadata: { labels: { ...a.metadata.labels, "pod-template-hash": "x" } } };
   expect(sameTemplate(a, labelled)).toBe(true);
+});
+
+test("revisions count in 64 bits, and what is no number counts as none", () => {
+  const after = (...texts: string[]): bigint =>
+    nextRevision(
+      texts.map((text) => ({
+        apiVersion: "apps/v1",
+        kind: "ReplicaSet",
+        metadata: { annotations: { [REVISION]: text } },
+      })),
+    );
+  expect(after()).toBe(1n);
+  expect(after("2", "10")).toBe(11n);
+  expect(after("3546343826724305832")).toBe(3546343826724305833n);
+  expect(after("9223372036854775808", "x", "")).toBe(1n);
 });

@@ -19,9 +19,16 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
   MAX_REPLICAS,
 ]);
 
-export function revisionOf(object: { metadata?: { annotations?: Record<string, string> } }): number {
-  const text = object.metadata?.annotations?.[REVISION] ?? "";
-  return /^\d{1,15}$/.test(text) ? Number(text) : 0;
+const MAX_INT64 = 2n ** 63n - 1n;
+
+/** 0 where the annotation is none. */
+function revisionIn(text: string): bigint {
+  const revision = /^\d{1,19}$/.test(text) ? BigInt(text) : 0n;
+  return revision <= MAX_INT64 ? revision : 0n;
+}
+
+export function revisionOf(object: { metadata?: { annotations?: Record<string, string> } }): bigint {
+  return revisionIn(object.metadata?.annotations?.[REVISION] ?? "");
 }
 
 const createdMs = (rs: ReplicaSet): number => parseTime(rs.metadata?.creationTimestamp) ?? 0;
@@ -39,22 +46,22 @@ export function findNewReplicaSet(deployment: Deployment, replicaSets: readonly 
 }
 
 /** The revision that the new ReplicaSet should carry. */
-export function nextRevision(old: readonly ReplicaSet[]): number {
-  return Math.max(0, ...old.map(revisionOf)) + 1;
+export function nextRevision(old: readonly ReplicaSet[]): bigint {
+  return old.map(revisionOf).reduce((highest, one) => (one > highest ? one : highest), 0n) + 1n;
 }
 
 /** The annotations that the new ReplicaSet should have: those of the Deployment, and its revision. */
 export function newReplicaSetAnnotations(
   deployment: Deployment,
   present: Record<string, string>,
-  revision: number,
+  revision: bigint,
 ): Record<string, string> {
   const annotations = { ...present };
   for (const [key, value] of Object.entries(deployment.metadata?.annotations ?? {})) {
     if (!NOT_COPIED.has(key)) annotations[key] = value;
   }
   const before = present[REVISION] ?? "";
-  if (Number(before || 0) >= revision) return annotations;
+  if (revisionIn(before) >= revision) return annotations;
   annotations[REVISION] = String(revision);
   if (before !== "") {
     const history = [...(present[REVISION_HISTORY] ?? "").split(","), before].filter((one) => one !== "");
@@ -69,7 +76,7 @@ export function planHistoryCleanup(deployment: Deployment, old: readonly Replica
   if (limit === undefined || limit === 2 ** 31 - 1) return [];
   const alive = old.filter((rs) => rs.metadata?.deletionTimestamp === undefined);
   return alive
-    .toSorted((a, b) => revisionOf(a) - revisionOf(b) || byCreation(a, b))
+    .toSorted((a, b) => Number(revisionOf(a) - revisionOf(b)) || byCreation(a, b))
     .slice(0, Math.max(0, alive.length - limit))
     .filter(
       (rs) =>
