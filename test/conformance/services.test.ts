@@ -15,23 +15,6 @@ apiService("default/kubernetes Service exists on https", async ({ api }) => {
   expect(service["spec"]).toMatchObject({ ports: [{ name: "https", port: 443, protocol: "TCP" }] });
 });
 
-apiService("kubernetes Service has Endpoints and EndpointSlice for each API server", async ({ api, place }) => {
-  const endpoints = await api.resource("v1", "endpoints", "default").get("kubernetes");
-  const port = Number(new URL(place.apiServer).port);
-  const subset = at<{ addresses: { ip: string }[]; ports: Part[] }>(endpoints, "subsets.0");
-  expect(subset?.ports).toEqual([{ name: "https", port, protocol: "TCP" }]);
-  expect(subset?.addresses).toHaveLength(1);
-  const { items } = await api
-    .resource(DISCOVERY, "endpointslices", "default")
-    .list({ labelSelector: "kubernetes.io/service-name=kubernetes" });
-  expect(items).toHaveLength(1);
-  expect(items[0]).toMatchObject({ addressType: "IPv4", ports: [{ name: "https", port, protocol: "TCP" }] });
-  expect(at(items[0], "endpoints.0")).toMatchObject({
-    addresses: [subset?.addresses[0]?.ip],
-    conditions: { ready: true },
-  });
-});
-
 const serviceApi = conformsShared("Service API");
 
 serviceApi("list in all namespaces finds kubernetes", async ({ api }) => {
