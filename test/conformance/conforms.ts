@@ -7,7 +7,7 @@ import { connectCluster, type SharedCluster } from "./shared-cluster.ts";
 const FAILS_WITHIN_MS = 20_000;
 
 export interface Way {
-  /** 60,000 where unset. */
+  /** 70,000 where unset: longer than `eventually` waits, so that it can say for what. */
   readonly timeoutMs?: number;
   /** For what other tests of the file cannot bear beside them. */
   readonly alone?: boolean;
@@ -18,7 +18,7 @@ export function conforms<T>(area: string, context: () => T) {
   return (
     behaviour: string,
     run: (context: T) => Promise<void>,
-    { timeoutMs = 60_000, alone = false }: Way = {},
+    { timeoutMs = 70_000, alone = false }: Way = {},
   ): void => {
     const row = BEHAVIOURS.find((one) => one.area === area && one.behaviour === behaviour);
     if (row === undefined) throw new Error(`behaviours.tsv has no row "${area}: ${behaviour}"`);

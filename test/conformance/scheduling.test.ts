@@ -155,7 +155,7 @@ conformsShared("PriorityClass")("PriorityClass verbs; value immutable (setup nee
   expect((await classes.patch(name, { description: "changed" }))["description"]).toBe("changed");
   const now = await classes.get(name);
   expect((await classes.replace({ ...now, description: "updated" }))["description"]).toBe("updated");
-  await expect(classes.replace({ ...now, value: 9 })).rejects.toMatchObject({ code: 422 });
+  await expect(classes.replace({ ...(await classes.get(name)), value: 9 })).rejects.toMatchObject({ code: 422 });
   expect((await classes.list({ labelSelector: `verbs=${label}` })).items).toHaveLength(2);
   await classes.delete(name);
   await gone(() => classes.get(name));

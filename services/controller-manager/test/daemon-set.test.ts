@@ -109,6 +109,17 @@ describe("where a pod belongs", () => {
     expect(plan(daemonSet(), [node("a")], [pod("a", "now", { deleting: true })])).toEqual({ create: [], remove: [] });
   });
 
+  test("a pod that waits for a node that is gone is taken away", () => {
+    const waiting = (name: string): Pod => {
+      const made = podForNode(daemonSet(), name, "now");
+      return { ...made, metadata: { ...made.metadata, name } };
+    };
+    const pods = [waiting("a"), waiting("gone"), pod("gone")];
+    const { create, remove } = planDaemonSet(daemonSet(), { nodes: [node("a")], pods, hash: "now", nowMs: NOW });
+    expect([create, remove.map((one) => one.metadata?.name)]).toEqual([[], ["gone"]]);
+    expect(remove[0]?.spec?.nodeName).toBeUndefined();
+  });
+
   test("the pod is for its node alone, whatever alternatives its template has", () => {
     const term = { matchExpressions: [{ key: "disk", operator: "Exists" }] };
     const affinity = {

@@ -86,6 +86,23 @@ describe("node lifecycle", () => {
     expect(await fixture.until(() => effects().length === 0)).toBe(true);
   });
 
+  test("a taint of no known age counts from when it was seen", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    const taint = { key: "own", value: "v", effect: "NoExecute" };
+    heartbeat(fixture, "n1", () => false);
+    const node = readyNode("n1", fixture.env.clock.now());
+    fixture.cluster.seed(NODES, { ...node, spec: { ...node.spec, taints: [taint] } });
+    const tolerations = [{ key: "own", value: "v", effect: "NoExecute", tolerationSeconds: 30 }];
+    fixture.start();
+    await fixture.env.advance(60_000);
+    fixture.cluster.seed(PODS, pod("patient", "n1", { tolerations }));
+    await fixture.env.advance(25_000);
+    expect(fixture.pods()).toHaveLength(1);
+    await fixture.env.advance(10_000);
+    expect(fixture.pods()).toEqual([]);
+  });
+
   test("where all nodes are silent, nobody is driven off", async () => {
     const fixture = makeFixture();
     fixture.seedNamespace();

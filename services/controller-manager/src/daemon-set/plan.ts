@@ -84,8 +84,14 @@ function planPlaces(set: DaemonSet, facts: DaemonFacts, places: readonly OnNode[
       if (shouldRun && pods.length === 0) create.push(name);
     }
   }
-  // Pods of nodes that are gone are the pod garbage collector's.
+  remove.push(...placeless(facts));
   return { create, remove, ended };
+}
+
+/** Pods that wait for a node that is gone. Those that had reached it are the pod garbage collector's. */
+function placeless({ nodes, pods }: DaemonFacts): Pod[] {
+  const names = new Set(nodes.map((node) => node.metadata?.name));
+  return pods.filter((pod) => !pod.spec?.nodeName && !isLeaving(pod) && !names.has(nodeOf(pod)));
 }
 
 function isAvailable(set: DaemonSet, pod: Pod, nowMs: number): boolean {

@@ -137,7 +137,7 @@ function boundSinceMs(pod: Pod): number {
  * When the pod has to leave its node: ms since the epoch, at once where 0; undefined where it may stay. What it tolerates for a
  * while it tolerates from when the taint and the pod were both there.
  */
-export function planEviction(pod: Pod, node: Node, nowMs: number): number | undefined {
+export function planEviction(pod: Pod, node: Node, seenMs: number): number | undefined {
   const taints = (node.spec?.taints ?? []).filter((taint) => taint.effect === "NoExecute");
   if (taints.length === 0) return undefined;
   const used: Toleration[] = [];
@@ -150,6 +150,6 @@ export function planEviction(pod: Pod, node: Node, nowMs: number): number | unde
   if (seconds.length === 0) return undefined;
   const shortest = Math.min(...seconds);
   if (shortest <= 0) return 0;
-  const since = Math.max(boundSinceMs(pod), ...taints.map((taint) => parseTime(taint.timeAdded) ?? nowMs));
+  const since = Math.max(boundSinceMs(pod), ...taints.map((taint) => parseTime(taint.timeAdded) ?? seenMs));
   return since + shortest * 1000;
 }

@@ -9,20 +9,22 @@ const STRATEGIC = "application/strategic-merge-patch+json";
 
 export function createTaintEvictionController(context: ControllerContext): ManagedController {
   const { caches, client, env, recorder } = context;
-  const scheduled = new Set<string>();
+  /** When a pod that will have to go was first seen on its tainted node. */
+  const scheduled = new Map<string, number>();
 
   async function reconcile(key: string): Promise<ReconcileResult | void> {
     const pod = caches.pods.lister.get(key);
     const node = caches.nodes.lister.get(pod?.spec?.nodeName ?? "");
     const present = pod !== undefined && node !== undefined && pod.metadata?.deletionTimestamp === undefined;
-    const dueMs = present ? planEviction(pod, node, env.clock.now()) : undefined;
+    const seenMs = scheduled.get(key) ?? env.clock.now();
+    const dueMs = present ? planEviction(pod, node, seenMs) : undefined;
     if (!present || dueMs === undefined) {
       if (scheduled.delete(key) && present) note(pod, `Cancelling deletion of Pod ${key}`);
       return undefined;
     }
     const waitMs = dueMs - env.clock.now();
     if (waitMs > 0) {
-      scheduled.add(key);
+      scheduled.set(key, seenMs);
       return { requeueAfterMs: waitMs };
     }
     scheduled.delete(key);

@@ -1,6 +1,13 @@
 // Security contexts: identities in range, and options that do not contradict each other.
 import type { FieldError } from "@coxswain/apimachinery";
-import { childPath, fieldInvalid, fieldRequired, indexPath, validateUserOrGroupId } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldRequired,
+  indexPath,
+  validateUserOrGroupId,
+} from "@coxswain/apimachinery";
 import type { PodSecurityContext, SeccompProfile, SecurityContext } from "../../types.gen.ts";
 import { validateEnum } from "../../validation/enums.ts";
 
@@ -42,6 +49,28 @@ export function validateContainerSecurity(context: SecurityContext | undefined, 
   return errors;
 }
 
+const SYSCTL = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+const SYSCTL_NAME = new RegExp(`^${SYSCTL}$`);
+const SYSCTL_MAX_LENGTH = 253;
+
+/** Only the form of the names: which of them a node takes, its kubelet decides. */
+function validateSysctls(sysctls: NonNullable<PodSecurityContext["sysctls"]>, path: string): FieldError[] {
+  const seen = new Set<string>();
+  return sysctls.flatMap(({ name = "" }, index) => {
+    const at = childPath(indexPath(path, index), "name");
+    if (name === "") return [fieldRequired(at, "")];
+    if (name.length > SYSCTL_MAX_LENGTH || !SYSCTL_NAME.test(name)) {
+      const detail = `must have at most ${SYSCTL_MAX_LENGTH} characters and match regex ${SYSCTL}`;
+      return [fieldInvalid(at, name, detail)];
+    }
+    // Slashes and dots say the same.
+    const key = name.replaceAll("/", ".");
+    if (seen.has(key)) return [fieldDuplicate(at, name)];
+    seen.add(key);
+    return [];
+  });
+}
+
 export function validatePodSecurity(context: PodSecurityContext | undefined, path: string): FieldError[] {
   if (!context) return [];
   const errors = [
@@ -52,6 +81,7 @@ export function validatePodSecurity(context: PodSecurityContext | undefined, pat
       validateId(id, indexPath(childPath(path, "supplementalGroups"), index)),
     ),
     ...validateSeccomp(context.seccompProfile, childPath(path, "seccompProfile")),
+    ...validateSysctls(context.sysctls ?? [], childPath(path, "sysctls")),
   ];
   if (context.fsGroupChangePolicy !== undefined) {
     const at = childPath(path, "fsGroupChangePolicy");
