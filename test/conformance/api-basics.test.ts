@@ -73,14 +73,14 @@ discovery("aggregated discovery client sees built-in resources", async ({ api })
 });
 
 /** A small definition of a kind of its own; `group` has to be new. */
-export const crd = (group: string): Thing => ({
+const crd = (group: string, plural: string): Thing => ({
   apiVersion: "apiextensions.k8s.io/v1",
   kind: "CustomResourceDefinition",
-  metadata: { name: `foos.${group}` },
+  metadata: { name: `${plural}.${group}` },
   spec: {
     group,
     scope: "Namespaced",
-    names: { plural: "foos", kind: "Foo" },
+    names: { plural, kind: "Foo" },
     versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } }],
   },
 });
@@ -90,15 +90,16 @@ for (const behaviour of ["aggregated discovery client sees a new CRD", "raw aggr
     const raw = behaviour.startsWith("raw");
     const group = raw ? "raw.discovery.example.com" : "client.discovery.example.com";
     const definitions = api.resource("apiextensions.k8s.io/v1", "customresourcedefinitions");
-    await definitions.create(crd(group));
+    const plural = raw ? "rawfoos" : "clientfoos";
+    await definitions.create(crd(group, plural));
     const seen = async (): Promise<boolean> => {
-      if (!raw) return (await ok(["api-resources", `--api-group=${group}`, "--cached=false"])).includes("foos");
+      if (!raw) return (await ok(["api-resources", `--api-group=${group}`, "--cached=false"])).includes(plural);
       const item = (await aggregated(api, "/apis")).items.find((one) => one.metadata.name === group);
       const resource = item?.versions.find((one) => one.version === "v1")?.resources[0];
-      return resource?.resource === "foos" && resource.scope === "Namespaced" && resource.verbs.includes("watch");
+      return resource?.resource === plural && resource.scope === "Namespaced" && resource.verbs.includes("watch");
     };
     await eventually(seen, (is) => is, 30_000);
-    await definitions.delete(`foos.${group}`);
+    await definitions.delete(`${plural}.${group}`);
     await eventually(seen, (is) => !is, 30_000);
   });
 }

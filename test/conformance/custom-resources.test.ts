@@ -20,8 +20,14 @@ interface VersionWish {
 let groups = 0;
 /** A group that no other test has. */
 const newGroup = (word: string): string => `${word}-${process.pid}-${++groups}.example.com`;
+/** A plural that no other group has: kubectl guesses the group of a plural from what it has cached. */
+const foosOf = (group: string): string => `${group.split(".")[0]?.replaceAll("-", "")}foos`;
 
-function definition(group: string, versions: readonly VersionWish[], names = { plural: "foos", kind: "Foo" }): Thing {
+function definition(
+  group: string,
+  versions: readonly VersionWish[],
+  names = { plural: foosOf(group), kind: "Foo" },
+): Thing {
   return {
     apiVersion: APIEXTENSIONS,
     kind: "CustomResourceDefinition",
@@ -130,7 +136,7 @@ crd("structural-schema defaults applied on request and from storage", async ({ a
   ]);
   const ns = await namespace("crd-default");
   await withDefinition(api, wish, async () => {
-    const foos = api.resource(`${group}/v1`, "foos", ns);
+    const foos = api.resource(`${group}/v1`, foosOf(group), ns);
     const make = (name: string, more: object = {}): Promise<Thing> =>
       foos.create({ apiVersion: `${group}/v1`, kind: "Foo", metadata: { name }, ...more });
     const first = await make("foo-1");
@@ -157,7 +163,7 @@ crd("watch on CRs sees add/modify/delete", async ({ api, namespace }) => {
   const schema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
   const ns = await namespace("crd-watch");
   await withDefinition(api, definition(group, [{ name: "v1", schema }]), async () => {
-    const foos = api.resource(`${group}/v1`, "foos", ns);
+    const foos = api.resource(`${group}/v1`, foosOf(group), ns);
     using watch = foos.watch();
     const event = async (type: string, name: string): Promise<Thing> =>
       (await watch.until(`${type} ${name}`, (one) => one.type === type && one.object.metadata.name === name)).object;
@@ -239,7 +245,7 @@ openApi("schema used by kubectl validation and explain", async (c) => {
   const group = newGroup("schema");
   const ns = await c.namespace("crd-openapi");
   await withDefinition(c.api, definition(group, [{ name: "v1", schema: BARS }]), async () => {
-    await explained(c, [`foos.${group}.spec`], /Specification of Foo/, /bars/);
+    await explained(c, [`${foosOf(group)}.${group}.spec`], /Specification of Foo/, /bars/);
     const send = (verb: string, text: string) => c.kubectl(["-n", ns, verb, "--validate=true", "-f", "-"], text);
     const good = fooText(group, "test-foo", ',"spec":{"bars":[{"name":"test-bar"}]}');
     const bad = fooText(group, "test-foo", ',"spec":{"bars":[{"name":"test-bar","wrong":1}]}');
@@ -256,13 +262,29 @@ openApi("schema used by kubectl validation and explain", async (c) => {
         expect.stringMatching(/spec\.bars\[0\]\.name: Required value/),
       ]);
       expect(await send(verb, good)).toMatchObject({ code: 0 });
-      await c.ok(["-n", ns, "delete", `foos.${group}`, "test-foo"]);
+      await c.ok(["-n", ns, "delete", `${foosOf(group)}.${group}`, "test-foo"]);
     }
-    await explained(c, [`foos.${group}`], /DESCRIPTION:\s+Foo CRD for Testing/, /GROUP:\s+schema/, /KIND:\s+Foo/);
-    await explained(c, [`foos.${group}.metadata`], /creationTimestamp/, /Standard object's metadata|metadata/);
-    await explained(c, [`foos.${group}.spec.bars`], /List of Bars and their specs/, /name.*<string>.*-required-/);
-    await explained(c, [`foos.${group}.spec.bars.bazs`], /List of Bazs/);
-    const unknown = await c.kubectl(["explain", `foos.${group}.spec.bars2`]);
+    await explained(
+      c,
+      [`${foosOf(group)}.${group}`],
+      /DESCRIPTION:\s+Foo CRD for Testing/,
+      /GROUP:\s+schema/,
+      /KIND:\s+Foo/,
+    );
+    await explained(
+      c,
+      [`${foosOf(group)}.${group}.metadata`],
+      /creationTimestamp/,
+      /Standard object's metadata|metadata/,
+    );
+    await explained(
+      c,
+      [`${foosOf(group)}.${group}.spec.bars`],
+      /List of Bars and their specs/,
+      /name.*<string>.*-required-/,
+    );
+    await explained(c, [`${foosOf(group)}.${group}.spec.bars.bazs`], /List of Bazs/);
+    const unknown = await c.kubectl(["explain", `${foosOf(group)}.${group}.spec.bars2`]);
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringMatching(/field "bars2" does not exist/)]);
   });
 });
@@ -272,10 +294,12 @@ openApi("schema-less CRD accepted, explain shows description", async (c) => {
   const ns = await c.namespace("crd-openapi");
   const schema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
   await withDefinition(c.api, definition(group, [{ name: "v1", schema }]), async () => {
-    await explained(c, [`foos.${group}`], /KIND:\s+Foo/, /DESCRIPTION:\s+<empty>/);
+    await explained(c, [`${foosOf(group)}.${group}`], /KIND:\s+Foo/, /DESCRIPTION:\s+<empty>/);
     await c.ok(["-n", ns, "create", "-f", "-"], fooText(group, "test-cr", ',"spec":{"a":null,"b":[{"c":"d"}]}'));
     await c.ok(["-n", ns, "apply", "-f", "-"], fooText(group, "test-cr", ',"spec":{"a":1,"e":"f"}'));
-    expect(await c.api.resource(`${group}/v1`, "foos", ns).get("test-cr")).toMatchObject({ spec: { a: 1, e: "f" } });
+    expect(await c.api.resource(`${group}/v1`, foosOf(group), ns).get("test-cr")).toMatchObject({
+      spec: { a: 1, e: "f" },
+    });
   });
 });
 
@@ -305,10 +329,10 @@ for (const [behaviour, schema, text] of [
     const group = newGroup("preserve");
     const ns = await c.namespace("crd-openapi");
     await withDefinition(c.api, definition(group, [{ name: "v1", schema }]), async () => {
-      await explained(c, [`foos.${group}`], /preserve-unknown-properties/);
+      await explained(c, [`${foosOf(group)}.${group}`], /preserve-unknown-properties/);
       for (const verb of ["create", "apply"]) {
         await c.ok(["-n", ns, verb, "-f", "-"], fooText(group, `test-${verb}`, text));
-        expect(JSON.stringify(await c.api.resource(`${group}/v1`, "foos", ns).get(`test-${verb}`))).toMatch(
+        expect(JSON.stringify(await c.api.resource(`${group}/v1`, foosOf(group), ns).get(`test-${verb}`))).toMatch(
           /"b":\["c"\]|"b":\[\{"c":"d"\}\]/,
         );
       }
@@ -421,7 +445,7 @@ async function postCustom(c: SharedCluster, schema: Schema, body: (group: string
   const ns = await c.namespace("validation");
   let answer = { code: 0, text: "" };
   await withDefinition(c.api, definition(group, [{ name: "v1", schema }]), async () => {
-    answer = await c.api.send("POST", `/apis/${group}/v1/namespaces/${ns}/foos`, {
+    answer = await c.api.send("POST", `/apis/${group}/v1/namespaces/${ns}/${foosOf(group)}`, {
       body: body(group),
       query: { fieldValidation },
     });

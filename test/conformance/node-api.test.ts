@@ -266,7 +266,14 @@ const NODE = SPARE_NODES[0];
 
 /** On the node of its own, for so long after the taint. */
 const tolerating = (name: string, tolerationSeconds: number): Part =>
-  pod(name, { evicted: "yes" }, onSpare(NODE, { tolerations: [SPARE_TOLERATION, { ...TAINT, tolerationSeconds }] }));
+  pod(
+    name,
+    { evicted: "yes" },
+    onSpare(NODE, {
+      terminationGracePeriodSeconds: 1,
+      tolerations: [SPARE_TOLERATION, { ...TAINT, tolerationSeconds }],
+    }),
+  );
 
 async function setTaints(api: Rest, change: (now: Part[]) => Part[]): Promise<void> {
   const all = api.resource("v1", "nodes");
