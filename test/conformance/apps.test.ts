@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { eventually } from "../integration/cluster-fixture.ts";
 import { conformsShared } from "./conforms.ts";
 import { retryOnConflict } from "./lifecycle.ts";
-import { at, type Resource, type Rest, type Thing, type WatchEvent } from "./rest-client.ts";
+import { at, namesOf, type Resource, type Rest, type Thing, type WatchEvent } from "./rest-client.ts";
 import { gone } from "./shared-cluster.ts";
 import { type Part, pod, podSpec, readyPods, replicationController, workload } from "./workload.ts";
 
@@ -196,7 +196,7 @@ deployments("Recreate strategy: old pods gone before new", async ({ api, namespa
   const live = new Set<string>();
   let mixed = false;
   for (const { type, object } of watch.take()) {
-    const key = `${image(object, "spec.containers.0.image")} ${object.metadata.name}`;
+    const key = `${String(image(object, "spec.containers.0.image"))} ${object.metadata.name}`;
     if (type === "DELETED") live.delete(key);
     else live.add(key);
     mixed ||= new Set([...live].map((one) => one.split(" ")[0])).size > 1;
@@ -292,7 +292,7 @@ stateful("scale subresource", async ({ api, namespace }) => {
   await walkScale(all, "ss");
   await settled(all, "ss", 4);
   const { items } = await api.resource("v1", "pods", ns).list({ labelSelector: "app=ss" });
-  expect(items.map((one) => one.metadata.name).toSorted()).toEqual(ordinals(4));
+  expect(namesOf(items)).toEqual(ordinals(4));
 });
 
 stateful("status subresource get/patch/update", async ({ api, namespace }) => {
@@ -406,7 +406,7 @@ daemons("RollingUpdate replaces pods", async ({ api, namespace }) => {
   expect(after.every((one) => image(one, "spec.containers.0.image") === "example.test/pause:2")).toBe(true);
   expect(after.some((one) => before.some((old) => old.metadata.uid === one.metadata.uid))).toBe(false);
   const { items } = await revisions.list({ labelSelector: "app=ds" });
-  expect(items.map((one) => one["revision"]).toSorted()).toEqual([1, 2]);
+  expect(items.map((one) => Number(one["revision"])).toSorted((a, b) => a - b)).toEqual([1, 2]);
 });
 
 daemons("list by label, deletecollection", async ({ api, namespace }) => {
@@ -677,7 +677,7 @@ budgets("list in all namespaces, deletecollection", async ({ api, namespace }) =
   await api.resource(POLICY, "poddisruptionbudgets", other).create(budget("b4", "1%", labels));
   const cluster = api.resource(POLICY, "poddisruptionbudgets");
   const listed = await cluster.list({ labelSelector: `budgets=${ns}` });
-  expect(listed.items.map((one) => one.metadata.name).toSorted()).toEqual(["b1", "b2", "b3", "b4"]);
+  expect(namesOf(listed.items)).toEqual(["b1", "b2", "b3", "b4"]);
   await deleteCollection(all, `budgets=${ns}`);
   expect((await cluster.list({ labelSelector: `budgets=${ns}` })).items).toHaveLength(1);
 });

@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 import { eventually } from "../integration/cluster-fixture.ts";
 import { conformsShared } from "./conforms.ts";
-import { at, type Thing } from "./rest-client.ts";
+import { at } from "./rest-client.ts";
 
 const events = conformsShared("events");
 const GROUP = "events.k8s.io/v1";
@@ -69,7 +69,7 @@ events("events.k8s.io create/patch/update series/delete/list", async ({ api, nam
   expect((await all.patch("one", { series }))["series"]).toEqual(series);
   const before = await all.get("one");
   const later = { count: 100, lastObservedTime: "2025-01-01T00:02:00.000003Z" };
-  const updated = await all.replace({ ...before, series: later } as Thing);
+  const updated = await all.replace({ ...before, series: later });
   expect(updated["series"]).toEqual(later);
   const legacy = await api.resource("v1", "events", ns).get("one");
   expect([legacy["message"], at(legacy, "series.count")]).toEqual(["This is one", 100]);

@@ -31,7 +31,7 @@ collector("Orphan policy keeps pods of deleted RC (needs a Ready node to size)",
     ({ items }) => items.every((one) => (one.metadata.ownerReferences ?? []).length === 0),
   );
   const after = (await pods.list({ labelSelector: "app=gc" })).items;
-  const uids = (things: typeof after): unknown[] => things.map((one) => one.metadata.uid).toSorted();
+  const uids = (things: typeof after): string[] => things.map((one) => one.metadata.uid ?? "").toSorted();
   expect(uids(after)).toEqual(uids(before));
   expect(after.some((one) => one.metadata.deletionTimestamp !== undefined)).toBe(false);
 });

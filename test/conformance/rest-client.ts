@@ -253,3 +253,8 @@ export function at<T = unknown>(thing: unknown, path: string, none?: T): T | und
   for (const key of path.split(".")) value = (value as Record<string, unknown> | null | undefined)?.[key];
   return (value as T | undefined) ?? none;
 }
+
+/** The names of the objects, sorted. */
+export function namesOf(things: readonly Thing[]): string[] {
+  return things.map(({ metadata }) => metadata.name ?? "").toSorted();
+}

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { eventually } from "../integration/cluster-fixture.ts";
 import { conformsShared } from "./conforms.ts";
 import { retryOnConflict } from "./lifecycle.ts";
-import { ApiError, at, type Rest, type Thing } from "./rest-client.ts";
+import { type ApiError, at, type Rest, type Thing } from "./rest-client.ts";
 import { gone } from "./shared-cluster.ts";
 import { onSpare, SPARE_NODES } from "./spare-nodes.ts";
 import { type Part, pod, readyPods } from "./workload.ts";

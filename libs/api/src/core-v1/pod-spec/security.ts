@@ -56,9 +56,9 @@ const SYSCTL_MAX_LENGTH = 253;
 /** Only the form of the names: which of them a node takes, its kubelet decides. */
 function validateSysctls(sysctls: NonNullable<PodSecurityContext["sysctls"]>, path: string): FieldError[] {
   const seen = new Set<string>();
-  return sysctls.flatMap(({ name = "" }, index) => {
+  return sysctls.flatMap(({ name }, index) => {
     const at = childPath(indexPath(path, index), "name");
-    if (name === "") return [fieldRequired(at, "")];
+    if (!name) return [fieldRequired(at, "")];
     if (name.length > SYSCTL_MAX_LENGTH || !SYSCTL_NAME.test(name)) {
       const detail = `must have at most ${SYSCTL_MAX_LENGTH} characters and match regex ${SYSCTL}`;
       return [fieldInvalid(at, name, detail)];
