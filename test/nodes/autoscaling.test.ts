@@ -66,3 +66,61 @@ test("kubectl top tells a busy container from an idle one, and what the node use
   expect(page).not.toContain("simulated");
   await k.ok(["delete", "pod", "two"]);
 });
+
+test("an autoscaler follows a real load up, and down after it", async () => {
+  // Busy while the file is there; a pod that comes later is busy from its start.
+  const script = "while true; do if [ -e /load/on ]; then :; else sleep 1; fi; done";
+  await k.apply(
+    JSON.stringify({
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: { name: "shop" },
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: { app: "shop" } },
+        template: {
+          metadata: { labels: { app: "shop" } },
+          spec: {
+            terminationGracePeriodSeconds: 1,
+            volumes: [{ name: "load", hostPath: { path: "/tmp/load", type: "DirectoryOrCreate" } }],
+            containers: [
+              {
+                name: "main",
+                image: BUSYBOX,
+                command: ["sh", "-c", script],
+                resources: { requests: { cpu: "50m" }, limits: { cpu: "200m" } },
+                volumeMounts: [{ name: "load", mountPath: "/load" }],
+              },
+            ],
+          },
+        },
+      },
+    }),
+  );
+  await k.ok(["wait", "--for=condition=Available", "deployment/shop", "--timeout=60s"]);
+  await k.apply(
+    JSON.stringify({
+      apiVersion: "autoscaling/v2",
+      kind: "HorizontalPodAutoscaler",
+      metadata: { name: "shop" },
+      spec: {
+        maxReplicas: 2,
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "shop" },
+        metrics: [
+          { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 100 } } },
+        ],
+        behavior: { scaleDown: { stabilizationWindowSeconds: 0 } },
+      },
+    }),
+  );
+  const inPod = (command: string): Promise<string> => k.ok(["exec", "deployment/shop", "--", "sh", "-c", command]);
+  const replicas = (): Promise<string> => k.ok(["get", "deployment", "shop", "-o", "jsonpath={.spec.replicas}"]);
+  await inPod("touch /load/on");
+  await eventually(replicas, (count) => count === "2", 120_000);
+  expect(await k.ok(["describe", "hpa", "shop"])).toContain(
+    "New size: 2; reason: cpu resource utilization (percentage of request) above target",
+  );
+  await inPod("rm /load/on");
+  await eventually(replicas, (count) => count === "1", 120_000);
+  await k.ok(["delete", "hpa,deployment", "shop"]);
+});

@@ -28,6 +28,11 @@ export const CUSTOM_RESOURCE_DEFINITIONS: ResourceRef = {
   version: "v1",
   resource: "customresourcedefinitions",
 };
+export const HORIZONTAL_POD_AUTOSCALERS: ResourceRef = {
+  group: "autoscaling",
+  version: "v2",
+  resource: "horizontalpodautoscalers",
+};
 export const API_SERVICES: ResourceRef = { group: "apiregistration.k8s.io", version: "v1", resource: "apiservices" };
 export const POD_DISRUPTION_BUDGETS: ResourceRef = {
   group: "policy",

@@ -175,6 +175,12 @@ describe("an autoscaler", () => {
       { metrics: [{ type: "Pods" }] },
       ["spec.metrics[0].pods: Required value: must populate information for the given metric source"],
     ],
+    ["a tolerance of its own", { behavior: { scaleUp: { tolerance: "0.05" } } }, []],
+    [
+      "a tolerance below nothing",
+      { behavior: { scaleDown: { tolerance: "-0.1" } } },
+      ['spec.behavior.scaleDown.tolerance: Invalid value: "-0.1": must be greater than or equal to 0'],
+    ],
   ])("%s", (_, spec, errors) => expect(createErrors(NAME, autoscaler(spec))).toEqual(errors));
   test("shows what is and what should be", () => {
     const stored = created(NAME, autoscaler());

@@ -1,7 +1,7 @@
 // The controller-manager: runs all controllers while it leads. Guarantees:
 // - Controllers write only with the proof of leadership; when it is lost they stop, and the process campaigns again.
 // - Caches are kept by leaders and followers alike, so that a takeover starts at once.
-import type { EventRecorder, InformerFactory, LeaderElector, ResourceClient } from "@coxswain/client";
+import type { AggregatedReader, EventRecorder, InformerFactory, LeaderElector, ResourceClient } from "@coxswain/client";
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import type { LegacyTokenSigner } from "@coxswain/component-base/identity/legacy-tokens";
 import { createManager } from "@coxswain/controller-runtime";
@@ -33,6 +33,7 @@ import { createNodeLifecycleController, type NodeLifecycleOptions } from "./node
 import { createTaintEvictionController } from "./node-lifecycle/taint-eviction.ts";
 import { createVolumeBinder } from "./persistent-volume/controller.ts";
 import { createNodeTtlController } from "./node-ttl/controller.ts";
+import { createPodAutoscaler, type PodAutoscalerOptions } from "./pod-autoscaler/controller.ts";
 import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts";
 import { createReplicaSetController, createReplicationControllerController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
@@ -46,13 +47,22 @@ import { createVolumeProtection } from "./volume-protection/volume-protection.ts
 const PREPARE_RETRY_MS = 1_000;
 
 export interface ControllerManagerOptions
-  extends EndpointSliceOptions, NodeLifecycleOptions, NodeIpamOptions, PodGcOptions, SigningOptions, MirroringOptions {
+  extends
+    EndpointSliceOptions,
+    NodeLifecycleOptions,
+    NodeIpamOptions,
+    PodGcOptions,
+    PodAutoscalerOptions,
+    SigningOptions,
+    MirroringOptions {
   /** PEM; without it no root CA is published. */
   readonly rootCa?: string;
 }
 
 export interface ControllerManagerDeps extends BaseDeps {
   readonly client: ResourceClient;
+  /** How metrics APIs are read; without it there is no autoscaling. */
+  readonly aggregated?: AggregatedReader;
   readonly informers: InformerFactory;
   readonly elector: LeaderElector;
   /** Makes the recorder of one controller, which is the source of its events. */
@@ -95,6 +105,9 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createJobController(context("job-controller")),
     createTtlController(context("ttl-after-finished-controller")),
     createPodGcController(context("pod-garbage-collector"), options),
+    ...(deps.aggregated === undefined
+      ? []
+      : [createPodAutoscaler(context("horizontal-pod-autoscaler"), deps.aggregated, options)]),
     createVolumeBinder(context("persistentvolume-controller")),
     createNodeDiskProvisioner(context("coxswain.dev/node-disk")),
     createVolumeExpander(context("volume_expand")),

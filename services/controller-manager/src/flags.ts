@@ -18,6 +18,11 @@ export interface Flags {
   readonly clusterCidr: string;
   readonly nodeCidrMaskSize?: number;
   readonly terminatedPodGcThreshold: number;
+  readonly horizontalPodAutoscalerSyncPeriod: number;
+  readonly horizontalPodAutoscalerDownscaleStabilization: number;
+  readonly horizontalPodAutoscalerTolerance: number;
+  readonly horizontalPodAutoscalerCpuInitializationPeriod: number;
+  readonly horizontalPodAutoscalerInitialReadinessDelay: number;
   readonly serviceAccountPrivateKeyFile?: string;
   readonly clusterSigningCertFile?: string;
   readonly clusterSigningKeyFile?: string;
@@ -59,7 +64,25 @@ function positive(text: string): number {
   return value;
 }
 
+/** A share, as in 0.1. */
+function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("must be a number of at least 0");
+  return value;
+}
+
+function addAutoscalerFlags(command: Command): void {
+  const name = (rest: string): string => `--horizontal-pod-autoscaler-${rest}`;
+  command
+    .option(name("sync-period <duration>"), "how often autoscalers look at metrics", duration, 15_000)
+    .option(name("downscale-stabilization <duration>"), "how long one holds back before fewer", duration, 300_000)
+    .option(name("tolerance <share>"), "how far from its target use may be", share, 0.1)
+    .option(name("cpu-initialization-period <duration>"), "how long CPU may be a start's", duration, 300_000)
+    .option(name("initial-readiness-delay <duration>"), "how long a pod may become ready", duration, 30_000);
+}
+
 export function addFlags(command: Command): void {
+  addAutoscalerFlags(command);
   command
     .option("--max-endpoints-per-slice <number>", "endpoints in one EndpointSlice", positive, 100)
     .option("--mirroring-max-endpoints-per-subset <number>", "endpoints mirrored of one subset", positive, 1_000)
@@ -95,6 +118,11 @@ export function optionsFrom(flags: Flags): ControllerManagerOptions {
     clusterCidr: flags.clusterCidr,
     nodeCidrMaskSize: flags.nodeCidrMaskSize,
     terminatedPodGcThreshold: flags.terminatedPodGcThreshold,
+    autoscalerSyncMs: flags.horizontalPodAutoscalerSyncPeriod,
+    downscaleStabilizationMs: flags.horizontalPodAutoscalerDownscaleStabilization,
+    autoscalerTolerance: flags.horizontalPodAutoscalerTolerance,
+    cpuInitializationMs: flags.horizontalPodAutoscalerCpuInitializationPeriod,
+    initialReadinessMs: flags.horizontalPodAutoscalerInitialReadinessDelay,
     clusterSigningDurationMs: flags.clusterSigningDuration,
   };
 }

@@ -18,7 +18,7 @@ await runComponent<Flags>({
   create(deps) {
     const { env, logger, metrics, flags } = deps;
     const name = "controller-manager";
-    const { client, informers } = connectComponent(deps, name);
+    const { client, informers, aggregated } = connectComponent(deps, name);
     const identity = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
     const recorderFor = (component: string) => createEventRecorder({ env, client, logger, component });
     const lease = { namespace: "kube-system", name: "kube-controller-manager", identity };
@@ -34,6 +34,7 @@ await runComponent<Flags>({
       logger,
       metrics,
       client,
+      aggregated: aggregated(),
       recorderFor,
       identity,
       informers,

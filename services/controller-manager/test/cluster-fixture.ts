@@ -23,9 +23,10 @@ export interface FixtureOptions {
   readonly options?: ControllerManagerOptions;
   readonly authority?: ControllerManagerDeps["authority"];
   readonly tokens?: ControllerManagerDeps["tokens"];
+  readonly aggregated?: ControllerManagerDeps["aggregated"];
 }
 
-export function makeFixture({ seed = 3, options = {}, authority, tokens }: FixtureOptions = {}) {
+export function makeFixture({ seed = 3, options = {}, authority, tokens, aggregated }: FixtureOptions = {}) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
   const admin = cluster.client();
@@ -46,6 +47,7 @@ export function makeFixture({ seed = 3, options = {}, authority, tokens }: Fixtu
       options,
       ...(authority === undefined ? {} : { authority }),
       ...(tokens === undefined ? {} : { tokens }),
+      ...(aggregated === undefined ? {} : { aggregated }),
     });
     const stop = new AbortController();
     return { app, stop, elector, running: app.run(stop.signal) };
@@ -105,7 +107,7 @@ export function runPods(
     await admin.create(PODS, body, { namespace: ns, name, subresource: "binding" });
     const lastTransitionTime = formatTime(env.clock.now());
     const conditions = [{ type: "Ready", status: ready(pod) ? "True" : "False", lastTransitionTime }];
-    const status = { phase: "Running", podIP: "10.244.0.9", conditions };
+    const status = { phase: "Running", podIP: "10.244.0.9", startTime: lastTransitionTime, conditions };
     await admin.patch(PODS, target, "application/merge-patch+json", { status }, { subresource: "status" });
   };
   cluster.onChange((change) => {

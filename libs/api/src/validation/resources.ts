@@ -14,7 +14,8 @@ import type { ResourceRequirements } from "../types.gen.ts";
 
 const NANOS_IN_MILLI = 1_000_000n;
 const STANDARD = new Set(["cpu", "memory", "ephemeral-storage"]);
-const QUANTITY_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+export const QUANTITY_ERROR =
+  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 type ResourceList = Record<string, string>;
 

@@ -342,6 +342,16 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     "create,delete,list,patch,watch | core | pods",
     EVENTS,
   ],
+  "horizontal-pod-autoscaler": [
+    `${READ} | autoscaling | horizontalpodautoscalers`,
+    "update | autoscaling | horizontalpodautoscalers/status",
+    "get,update | * | */scale",
+    "list | core | pods",
+    "list | metrics.k8s.io | pods",
+    "get,list | custom.metrics.k8s.io | *",
+    "get,list | external.metrics.k8s.io | *",
+    EVENTS,
+  ],
   "cronjob-controller": [
     `${READ},update | batch | cronjobs`,
     `${READ},create,delete,patch,update | batch | jobs`,

@@ -1,7 +1,16 @@
 // How fast an autoscaler may go up and down: what holds where nobody says otherwise, and what may be said.
 import type { FieldError } from "@coxswain/apimachinery";
-import { childPath, fieldInvalid, fieldNotSupported, fieldRequired, indexPath } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  indexPath,
+  isQuantity,
+  parseQuantity,
+} from "@coxswain/apimachinery";
 import type { HPAScalingRules, HorizontalPodAutoscalerBehavior } from "../../types.gen.ts";
+import { QUANTITY_ERROR } from "../../validation/resources.ts";
 
 const MAX_WINDOW = 3600;
 const MAX_PERIOD = 1800;
@@ -42,6 +51,12 @@ function validateRules(rules: HPAScalingRules, path: string): FieldError[] {
   within(rules.stabilizationWindowSeconds, 0, MAX_WINDOW, childPath(path, "stabilizationWindowSeconds"));
   if (rules.selectPolicy !== undefined && !SELECT.includes(rules.selectPolicy)) {
     errors.push(fieldNotSupported(childPath(path, "selectPolicy"), rules.selectPolicy, SELECT));
+  }
+  const { tolerance } = rules;
+  const shown = childPath(path, "tolerance");
+  if (tolerance !== undefined && !isQuantity(tolerance)) errors.push(fieldInvalid(shown, tolerance, QUANTITY_ERROR));
+  else if (tolerance !== undefined && parseQuantity(tolerance).sign() < 0) {
+    errors.push(fieldInvalid(shown, tolerance, "must be greater than or equal to 0"));
   }
   const at = childPath(path, "policies");
   if (!rules.policies?.length) errors.push(fieldRequired(at, "must specify at least one Policy"));

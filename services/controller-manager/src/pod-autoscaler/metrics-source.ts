@@ -1,0 +1,187 @@
+// MetricsSource: the figures that autoscalers go by, out of metrics.k8s.io, custom.metrics.k8s.io and external.metrics.k8s.io,
+// whoever serves those. Amounts are in thousandths. Wording of errors is upstream's.
+// https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#support-for-metrics-apis
+import type { CrossVersionObjectReference } from "@coxswain/api";
+import { isReason, parseApiVersion, parseQuantity, parseTime, type ObjectMeta } from "@coxswain/apimachinery";
+import type { AggregatedReader } from "@coxswain/client";
+import type { KindResolver } from "./kind-resolver.ts";
+import { MetricError, type PodMetric, type PodMetrics } from "./replica-calculator.ts";
+
+export interface MetricsSource {
+  /** What pods use of a resource, or what one container of each does where `container` is not "". */
+  resource(resource: string, namespace: string, selector: string, container: string): Promise<PodMetrics>;
+  pods(metric: MetricName, namespace: string, selector: string): Promise<PodMetrics>;
+  object(metric: MetricName, namespace: string, object: CrossVersionObjectReference): Promise<number>;
+  external(metric: MetricName, namespace: string): Promise<readonly number[]>;
+}
+
+export interface MetricName {
+  readonly name: string;
+  /** In the text form; "" selects all. */
+  readonly selector: string;
+}
+
+interface PodMetricsItem {
+  readonly metadata: ObjectMeta;
+  readonly timestamp: string;
+  readonly window: string;
+  readonly containers?: readonly { readonly name: string; readonly usage: Readonly<Record<string, string>> }[];
+}
+
+interface MetricValue {
+  readonly describedObject?: { readonly name?: string };
+  readonly timestamp: string;
+  readonly windowSeconds?: number;
+  readonly value: string;
+}
+
+const CUSTOM_VERSIONS = ["v1beta2", "v1beta1"] as const;
+const DEFAULT_WINDOW_MS = 60_000;
+const NOT_SERVED = "the server could not find the requested resource";
+const UNABLE = "the server is currently unable to handle the request";
+const UNITS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1_000,
+  ms: 1,
+  us: 0.001,
+  µs: 0.001,
+  ns: 1e-6,
+};
+
+/** A duration as Go writes it, in ms. */
+function durationMs(text: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)/g)];
+  return parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0);
+}
+
+function withQuery(path: string, query: Readonly<Record<string, string>>): string {
+  const given = Object.entries(query).filter(([, value]) => value !== "");
+  const text = new URLSearchParams(given).toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+/** Upstream's clients say of some failures what was asked. */
+function told(error: unknown, what: string): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message === NOT_SERVED || message === UNABLE ? `${message} (get ${what})` : message;
+}
+
+function isNotServed(error: unknown): boolean {
+  return isReason(error, "NotFound") && (error as Error).message === NOT_SERVED;
+}
+
+export function createMetricsSource(reader: AggregatedReader, kinds: KindResolver): MetricsSource {
+  const listOf = async <T>(path: string): Promise<readonly T[]> =>
+    ((await reader.read(path)) as { items?: readonly T[] }).items ?? [];
+
+  /** Of the first version that somebody serves. */
+  async function custom(path: string, query: Readonly<Record<string, string>>): Promise<readonly MetricValue[]> {
+    for (const version of CUSTOM_VERSIONS) {
+      try {
+        return await listOf<MetricValue>(withQuery(`/apis/custom.metrics.k8s.io/${version}/${path}`, query));
+      } catch (error) {
+        if (!isNotServed(error)) throw error;
+      }
+    }
+    throw new MetricError("no known available metric versions found");
+  }
+
+  async function customValues(
+    path: string,
+    query: Readonly<Record<string, string>>,
+    what: string,
+  ): Promise<readonly MetricValue[]> {
+    try {
+      return await custom(path, query);
+    } catch (error) {
+      throw new MetricError(`unable to fetch metrics from custom metrics API: ${told(error, what)}`);
+    }
+  }
+
+  return {
+    async resource(resource, namespace, labelSelector, container) {
+      const path = `/apis/metrics.k8s.io/v1beta1/namespaces/${namespace}/pods`;
+      let items: readonly PodMetricsItem[];
+      try {
+        items = await listOf<PodMetricsItem>(withQuery(path, { labelSelector }));
+      } catch (error) {
+        throw new MetricError(
+          `unable to fetch metrics from resource metrics API: ${told(error, "pods.metrics.k8s.io")}`,
+        );
+      }
+      if (items.length === 0) throw new MetricError("no metrics returned from resource metrics API");
+      return resourceMetrics(items, resource, container, namespace);
+    },
+    async pods({ name, selector: metricLabelSelector }, namespace, labelSelector) {
+      const path = `namespaces/${namespace}/pods/*/${encodeURIComponent(name)}`;
+      const what = `pods.custom.metrics.k8s.io *`;
+      const items = await customValues(path, { labelSelector, metricLabelSelector }, what);
+      if (items.length === 0) throw new MetricError("no metrics returned from custom metrics API");
+      return new Map(items.map((item) => [item.describedObject?.name ?? "", metricOf(item)]));
+    },
+    async object({ name, selector: metricLabelSelector }, namespace, object) {
+      const metric = encodeURIComponent(name);
+      const resource = await resourceNameOf(object, kinds);
+      const path =
+        object.kind === "Namespace"
+          ? `namespaces/${object.name}/metrics/${metric}`
+          : `namespaces/${namespace}/${resource}/${object.name}/${metric}`;
+      const what = `${resource}.custom.metrics.k8s.io ${object.name}`;
+      const [item] = await customValues(path, { metricLabelSelector }, what);
+      if (item === undefined) throw new MetricError("no metrics returned from custom metrics API");
+      return parseQuantity(item.value).milliValue();
+    },
+    async external({ name, selector: labelSelector }, namespace) {
+      const path = `/apis/external.metrics.k8s.io/v1beta1/namespaces/${namespace}/${encodeURIComponent(name)}`;
+      let items: readonly MetricValue[];
+      try {
+        items = await listOf<MetricValue>(withQuery(path, { labelSelector }));
+      } catch (error) {
+        const why = told(error, `${name}.external.metrics.k8s.io`);
+        throw new MetricError(`unable to fetch metrics from external metrics API: ${why}`);
+      }
+      if (items.length === 0) throw new MetricError("no metrics returned from external metrics API");
+      return items.map(({ value }) => parseQuantity(value).milliValue());
+    },
+  };
+}
+
+/** "services", "deployments.apps": as custom metrics APIs name what they describe. */
+async function resourceNameOf(object: CrossVersionObjectReference, kinds: KindResolver): Promise<string> {
+  const { group } = parseApiVersion(object.apiVersion ?? "");
+  const found = kinds.resolve({ group, kind: object.kind });
+  if (found === undefined)
+    throw new MetricError(`no matches for kind ${JSON.stringify(object.kind)} in group ${JSON.stringify(group)}`);
+  return group === "" ? found.ref.resource : `${found.ref.resource}.${group}`;
+}
+
+function metricOf({ value, timestamp, windowSeconds }: MetricValue): PodMetric {
+  return {
+    value: parseQuantity(value).milliValue(),
+    timestampMs: parseTime(timestamp) ?? 0,
+    windowMs: windowSeconds === undefined ? DEFAULT_WINDOW_MS : windowSeconds * 1000,
+  };
+}
+
+/** A pod with a container whose use is not known is left out. */
+function resourceMetrics(
+  items: readonly PodMetricsItem[],
+  resource: string,
+  container: string,
+  namespace: string,
+): PodMetrics {
+  const metrics = new Map<string, PodMetric>();
+  for (const { metadata, timestamp, window, containers = [] } of items) {
+    const name = metadata.name ?? "";
+    const counting = container === "" ? containers : containers.filter((one) => one.name === container);
+    if (container !== "" && counting.length === 0) {
+      throw new MetricError(`container ${container} not present in metrics for pod ${namespace}/${name}`);
+    }
+    const used = counting.map(({ usage }) => usage[resource]);
+    if (used.includes(undefined)) continue;
+    const value = used.reduce((sum, text) => sum + parseQuantity(text ?? "0").milliValue(), 0);
+    metrics.set(name, { value, timestampMs: parseTime(timestamp) ?? 0, windowMs: durationMs(window) });
+  }
+  return metrics;
+}
