@@ -4,10 +4,12 @@ import { VirtualEnv } from "@coxswain/env";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createQueue } from "../src/event-handlers.ts";
+import type { Plugin, Profile } from "../src/framework/contract.ts";
 import { Framework } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo, type PodInfo } from "../src/pod-info.ts";
 import { nodeUpdateEvent, type ClusterEvent } from "../src/queue/cluster-event.ts";
+import { EventLog } from "../src/queue/event-log.ts";
 import { KeyedHeap } from "../src/queue/heap.ts";
 
 function pod(name: string, priority = 0, spec: Partial<NonNullable<Pod["spec"]>> = {}): PodInfo {
@@ -104,6 +106,94 @@ describe("scheduling queue", () => {
     expect(queue.pop()?.info.name).toBe("a");
   });
 
+  test("with nothing else to do, a pod is tried before its backoff ends; not after an error", () => {
+    const { queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    queue.moveOn(added(node("4")));
+    queue.returnUnschedulable("default/a", FIT);
+    queue.add(pod("b"));
+    expect(queue.pop()?.info.name).toBe("b");
+    queue.returnFailed("default/b");
+    expect(queue.pop()?.info.name).toBe("a");
+    expect(queue.pop()).toBeUndefined();
+    expect(queue.counts()).toEqual({ active: 0, backoff: 1, unschedulable: 0, gated: 0 });
+  });
+
+  test("misses and errors have backoffs of their own", async () => {
+    const { env, queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    queue.returnUnschedulable("default/a", FIT);
+    queue.moveOn(added(node("4")));
+    queue.pop();
+    queue.returnFailed("default/a");
+    expect(queue.nextFlushMs()! - env.clock.now()).toBe(1000);
+    await env.advance(1000);
+    queue.pop();
+    queue.moveOn(added(node("4")));
+    queue.returnUnschedulable("default/a", FIT);
+    expect(queue.nextFlushMs()! - env.clock.now()).toBe(2000);
+  });
+
+  test("who comes back stands behind those of its priority that came meanwhile", async () => {
+    const { env, queue } = setup();
+    queue.add(pod("a"));
+    queue.pop();
+    await env.advance(10);
+    queue.add(pod("b"));
+    await env.advance(10);
+    queue.returnUnschedulable("default/a", FIT);
+    await env.advance(1000);
+    queue.moveOn(added(node("4")));
+    expect([queue.pop(), queue.pop()].map((one) => one?.info.name)).toEqual(["b", "a"]);
+  });
+
+  test("an update that helps brings a waiting pod back, but not before its backoff ends", () => {
+    const { queue } = setup();
+    const event: ClusterEvent = { resource: "TargetPod", actions: new Set(["UpdatePodScaleDown"]) };
+    queue.add(pod("a"));
+    queue.pop();
+    queue.returnUnschedulable("default/a", FIT);
+    queue.update(pod("a"), { resource: "TargetPod", actions: new Set(["UpdatePodLabel"]) });
+    expect(queue.get("default/a")?.queue).toBe("unschedulable");
+    queue.update(pod("a"), event);
+    expect(queue.get("default/a")?.queue).toBe("backoff");
+  });
+
+  test("an event can be meant for some pods only", () => {
+    const { queue } = setup();
+    for (const name of ["a", "b"]) queue.add(pod(name));
+    for (const name of ["a", "b"]) {
+      queue.pop();
+      queue.returnUnschedulable(`default/${name}`, FIT);
+    }
+    expect(queue.moveOn(added(node("4")), (info) => info.name === "b")).toBe(1);
+    expect(queue.get("default/a")?.queue).toBe("unschedulable");
+  });
+
+  test("each event may help where a plugin says nothing about events; a gate is asked again on its own events", () => {
+    const env = new VirtualEnv({ seed: 1 });
+    let open = false;
+    const gate: Plugin = {
+      name: "Gate",
+      preEnqueue: () => (open ? undefined : "closed"),
+      events: () => [{ resource: "Node", actions: ["Add"] }],
+    };
+    const profile: Profile = {
+      ...DEFAULT_PROFILES[0]!,
+      plugins: [...DEFAULT_PROFILES[0]!.plugins, { plugin: gate, weight: 0 }, { plugin: { name: "Mute" }, weight: 0 }],
+    };
+    const queue = createQueue(env, new Map([["default-scheduler", new Framework(profile)]]));
+    queue.add(pod("a"));
+    open = true;
+    expect(queue.moveOn({ resource: "AssignedPod", actions: new Set(["Delete"]) })).toBe(0);
+    expect(queue.moveOn(added(node("4")))).toBe(1);
+    queue.pop();
+    queue.returnUnschedulable("default/a", new Set(["Mute"]));
+    expect(queue.moveOn({ resource: "AssignedPod", actions: new Set(["Add"]) })).toBe(1);
+  });
+
   test("a pod that was deleted in flight stays away", () => {
     const { queue } = setup();
     queue.add(pod("a"));
@@ -137,6 +227,36 @@ test("property: the heap gives up its items in order, whatever was taken out bef
       const ranks: number[] = [];
       for (let top = heap.pop(); top !== undefined; top = heap.pop()) ranks.push(top.rank);
       expect(ranks).toEqual([...model.values()].toSorted((a, b) => a - b));
+    }),
+  );
+});
+
+test("property: a pod that lands hears exactly what happened since it left", () => {
+  const steps = fc.array(
+    fc.record({ do: fc.constantFrom("leave", "land", "all", "one"), pod: fc.integer({ min: 0, max: 4 }) }),
+    { maxLength: 200 },
+  );
+  fc.assert(
+    fc.property(steps, (all) => {
+      const log = new EventLog();
+      const model = new Map<string, ClusterEvent[]>();
+      for (const { do: what, pod: at } of all) {
+        const key = `p${at}`;
+        const event: ClusterEvent = { resource: "Node", actions: new Set() };
+        if (what === "leave") {
+          log.leave(key);
+          model.set(key, []);
+        } else if (what === "land") {
+          expect(log.land(key)).toEqual(model.get(key));
+          model.delete(key);
+        } else if (what === "one") {
+          log.note(event, key);
+          model.get(key)?.push(event);
+        } else {
+          log.note(event);
+          for (const heard of model.values()) heard.push(event);
+        }
+      }
     }),
   );
 });

@@ -22,6 +22,15 @@ export interface PermitVerdict {
   readonly rejection: Rejection;
 }
 
+/** As Go prints durations: 1.5s, 1m0s, 1h0m0s. */
+function goDuration(ms: number): string {
+  if (ms < 1000) return `${ms}ms`;
+  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60];
+  const seconds = `${(ms % 60_000) / 1000}s`;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}
+
 class Waiting implements WaitingPod {
   readonly info: PodInfo;
   readonly node: string;
@@ -94,7 +103,7 @@ export class WaitingPods {
       const aborted = (): void => pod.reject("", "leadership was lost");
       const timers = [...timeouts].map(([plugin, ms]) =>
         this.#timers.setTimeout(
-          () => pod.reject(plugin, `rejected due to timeout after waiting ${ms}ms at plugin ${plugin}`),
+          () => pod.reject(plugin, `rejected due to timeout after waiting ${goDuration(ms)} at plugin ${plugin}`),
           Math.min(ms, MAX_WAIT_MS),
         ),
       );
