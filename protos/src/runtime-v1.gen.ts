@@ -693,6 +693,20 @@ export interface ContainerStatusInput {
   imageId?: string | null;
 }
 
+export interface UpdateContainerResourcesRequest {
+  containerId: string;
+  linux: LinuxContainerResources | null;
+}
+
+export interface UpdateContainerResourcesRequestInput {
+  containerId?: string | null;
+  linux?: LinuxContainerResourcesInput | null;
+}
+
+export type UpdateContainerResourcesResponse = Record<string, never>;
+
+export type UpdateContainerResourcesResponseInput = Record<string, never>;
+
 export interface ReopenContainerLogRequest {
   containerId: string;
 }

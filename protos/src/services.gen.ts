@@ -463,6 +463,14 @@ export interface ServiceTypes {
       requestStream: false;
       responseStream: false;
     };
+    updateContainerResources: {
+      request: runtimeV1.UpdateContainerResourcesRequest;
+      requestInput: runtimeV1.UpdateContainerResourcesRequestInput;
+      response: runtimeV1.UpdateContainerResourcesResponse;
+      responseInput: runtimeV1.UpdateContainerResourcesResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
     reopenContainerLog: {
       request: runtimeV1.ReopenContainerLogRequest;
       requestInput: runtimeV1.ReopenContainerLogRequestInput;

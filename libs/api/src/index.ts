@@ -11,6 +11,7 @@ export {
 } from "./core-v1/namespace/namespace.ts";
 export { allContainers } from "./core-v1/pod-spec/defaults.ts";
 export { qosClass } from "./core-v1/pod/qos.ts";
+export { preparePodResize, validatePodResize } from "./core-v1/pod/resize.ts";
 export { prepareEphemeralContainersUpdate } from "./core-v1/pod/strategy.ts";
 export { validateEphemeralContainersUpdate } from "./core-v1/pod/validation.ts";
 export { externallyAccessible } from "./core-v1/service/defaults.ts";

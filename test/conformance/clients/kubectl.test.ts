@@ -347,6 +347,40 @@ describe.each(CASES)("kubectl $version", ({ version, source }) => {
     ).toMatch(/"forced" deleted.*\nconfigmap\/forced replaced\n/);
   });
 
+  test("a pod that runs is resized in place", async () => {
+    const resources = { requests: { cpu: "100m", memory: "16Mi" }, limits: { cpu: "200m", memory: "32Mi" } };
+    const spec = {
+      containers: [{ name: "main", image: "example.test/a:v1", resources }],
+      terminationGracePeriodSeconds: 1,
+    };
+    await apply({ apiVersion: "v1", kind: "Pod", metadata: { name: "grows" }, spec });
+    await ok("wait", "--for=condition=Ready", "pod/grows", "--timeout=60s");
+    const patch = (cpu: string): string =>
+      JSON.stringify({
+        spec: { containers: [{ name: "main", resources: { requests: { cpu }, limits: { cpu: "4" } } }] },
+      });
+    const resize = ["patch", "pod", "grows", "--subresource=resize", "--patch"];
+    expect(await ok(...resize, patch("150m"))).toBe("pod/grows patched\n");
+    const { status } = await eventually(
+      () => client.get<Pod>(["-n", ns, "pod", "grows"]),
+      (pod) => pod.status?.containerStatuses?.[0]?.resources?.requests?.["cpu"] === "150m",
+    );
+    expect(status?.containerStatuses?.[0]).toMatchObject({
+      restartCount: 0,
+      allocatedResources: { cpu: "150m", memory: "16Mi" },
+      resources: { limits: { cpu: "4", memory: "32Mi" } },
+    });
+    expect((await run([...resize, patch("5")])).stderr).toMatch(
+      /The Pod "grows" is invalid: spec\.containers\[0\]\.resources\.requests: Invalid value: "5": must be less than or equal to cpu limit of 4/,
+    );
+    expect(await ok("get", "pod", "grows", "--subresource=resize", "-o", "name")).toBe("pod/grows\n");
+    await ok("wait", "--for=jsonpath={.status.observedGeneration}=2", "pod/grows", "--timeout=60s");
+    await eventually(
+      () => ok("events", "--for", "pod/grows"),
+      (text) => /ResizeStarted[\s\S]*ResizeCompleted +Pod\/grows +Pod resize completed: \{/.test(text),
+    );
+  });
+
   test("wait and events", async () => {
     const waiting = run(["wait", "--for=create", "configmap/later", "--timeout=60s"]);
     await apply(configMap("later"));
@@ -405,17 +439,18 @@ describe.each(CASES)("kubectl $version", ({ version, source }) => {
 test("kubectl explains every kind, and its fields", async () => {
   const k = await realKubectl();
   const ok = (args: readonly string[]): Promise<string> => k.ok(args);
-  const names = (await ok(["api-resources", "-o", "name"])).trim().split("\n");
-  const explain = async (name: string): Promise<string | undefined> => {
-    const text = await ok(["explain", name]);
+  const rows = (await ok(["api-resources", "--no-headers"])).trim().split("\n");
+  const explain = async (row: string): Promise<string | undefined> => {
+    const [name = "", ...rest] = row.split(/ +/);
+    const text = await ok(["explain", name, `--api-version=${rest.at(-3)}`]);
     return /^KIND: +\w+\n[\s\S]*^FIELDS:\n[\s\S]*^ {2}apiVersion\t<string>/m.test(text)
       ? undefined
       : `${name}: ${text}`;
   };
   const wrong: (string | undefined)[] = [];
-  for (let at = 0; at < names.length; at += 4) wrong.push(...(await Promise.all(names.slice(at, at + 4).map(explain))));
+  for (let at = 0; at < rows.length; at += 4) wrong.push(...(await Promise.all(rows.slice(at, at + 4).map(explain))));
   expect(wrong.filter((text) => text !== undefined)).toEqual([]);
-  expect(names.length).toBeGreaterThan(60);
+  expect(rows.length).toBeGreaterThan(60);
   expect(await ok(["explain", "pod.spec.containers.resources.limits"])).toMatch(
     /^FIELD: limits <map\[string\]Quantity>$/m,
   );

@@ -8,7 +8,16 @@ export type CreatedPod = Pod & { spec: PodSpec };
 /** Undefined where the request creates no pod. */
 export function createdPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
   if (operation !== "CREATE" || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return undefined;
-  const pod = object as Pod;
+  return withSpec(object as Pod);
+}
+
+/** Undefined where the request does not change what a pod's containers ask for. */
+export function resizedPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
+  const resizes = kind.group === "" && kind.resource === "pods" && subresource === "resize";
+  return resizes && operation === "UPDATE" ? withSpec(object as Pod) : undefined;
+}
+
+function withSpec(pod: Pod): CreatedPod {
   pod.spec ??= { containers: [] };
   pod.spec.containers ??= [];
   return pod as CreatedPod;

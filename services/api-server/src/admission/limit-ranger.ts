@@ -4,7 +4,7 @@
 import type { LimitRange, LimitRangeItem, PersistentVolumeClaim, PodSpec } from "@coxswain/api";
 import { isQuantity, newForbidden, parseQuantity, type Quantity } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
-import { createdPod, type CreatedPod } from "./created-pod.ts";
+import { createdPod, resizedPod, type CreatedPod } from "./created-pod.ts";
 
 const LIMIT_RANGES = { group: "", resource: "limitranges" };
 const ANNOTATION = "kubernetes.io/limit-ranger";
@@ -82,7 +82,7 @@ function pick(from: Quantities | undefined, names: readonly string[]): Record<st
 /** What the request creates, by the type of limit that it falls under. */
 function demandsOf(attributes: AdmissionAttributes): [string, Demand][] {
   const { kind, operation, object, old, subresource } = attributes;
-  const pod = createdPod(attributes);
+  const pod = createdPod(attributes) ?? resizedPod(attributes);
   if (pod !== undefined) {
     const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
     return [

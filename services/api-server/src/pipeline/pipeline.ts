@@ -35,6 +35,7 @@ import { deletionOptions, writeContext, type WriteContext } from "../registry/wr
 import { applyBinding } from "../subresources/binding.ts";
 import { allowEviction } from "../subresources/eviction.ts";
 import { EPHEMERAL_CONTAINERS_RULES } from "../subresources/ephemeral-containers.ts";
+import { RESIZE_RULES } from "../subresources/pod-resize.ts";
 import { applyScale, SCALE_REF, scaleOf } from "../subresources/scale.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import { readList, readObject } from "../watch-cache/reads.ts";
@@ -58,6 +59,11 @@ export interface PipelineDeps {
 }
 
 const MAX_APPLY_ATTEMPTS = 5;
+/** Subresources that are ways of their own to change a pod. */
+const POD_RULES: Readonly<Record<string, UpdateRules>> = {
+  "pods/ephemeralcontainers": EPHEMERAL_CONTAINERS_RULES,
+  "pods/resize": RESIZE_RULES,
+};
 const UNKNOWN_RESOURCE = "the server could not find the requested resource";
 
 export function createPipeline(deps: PipelineDeps): Pipeline {
@@ -325,7 +331,7 @@ class Dispatcher {
         request.verb,
       );
     }
-    const rules = id === "pods/ephemeralcontainers" ? EPHEMERAL_CONTAINERS_RULES : definition.rules;
+    const rules = POD_RULES[id] ?? definition.rules;
     if (rules !== undefined) {
       if (request.verb === "get") return await this.#get(request, kind);
       const change = request.verb === "patch" ? this.#patch.bind(this) : this.#update.bind(this);

@@ -216,6 +216,8 @@ export interface Cri {
   /** Idempotent; resolves when the container has exited, at the latest after the time-out by force. */
   stopContainer(id: string, timeoutSeconds: number): Promise<void>;
   removeContainer(id: string): Promise<void>;
+  /** Gives a container that runs other bounds and another share, in place. */
+  updateContainerResources(id: string, resources: ContainerConfig["resources"], oomScoreAdj: number): Promise<void>;
   containerStatus(id: string): Promise<ContainerStatus>;
   listContainers(filter?: { sandboxId?: string; podUid?: string }): Promise<ContainerStatus[]>;
   execSync(

@@ -91,7 +91,7 @@ function isElsewhere(name: string, allocatable: Amounts): boolean {
   return !own && allocatable[name] === undefined;
 }
 
-function resourceRefusal(pod: Pod, others: readonly Pod[], allocatable: Amounts): Refusal | undefined {
+export function resourceRefusal(pod: Pod, others: readonly Pod[], allocatable: Amounts): Refusal | undefined {
   const used: Record<string, number> = {};
   for (const other of others) add(used, podRequests(other));
   const wanted = { ...podRequests(pod), pods: 1 };

@@ -86,6 +86,7 @@ function adoptContainer(record: ContainerRecord, lives: readonly ContainerStatus
   record.crashBackoff = previous === undefined ? undefined : planAdoptedBackoff(previous.finishedAtMs, run.startedAtMs);
   const same = reported?.containerID === `${runtimeName}://${run.id}`;
   const alive = run.state === "running";
+  record.applied = same ? (reported.resources ?? record.spec.resources) : record.spec.resources;
   if (alive && latest.config.image !== (record.spec.image ?? "")) restartForImage(record);
   record.started = alive && (record.spec.startupProbe === undefined || (same && reported?.started === true));
   record.ready = alive && (record.spec.readinessProbe === undefined || (same && reported.ready));

@@ -1,7 +1,15 @@
 // From what a pod worker knows to the pod's status: pure. Phase, conditions and container statuses as upstream reports them.
-import type { ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus } from "@coxswain/api";
+import type {
+  ContainerStateTerminated,
+  ContainerStatus,
+  Pod,
+  PodCondition,
+  PodStatus,
+  ResourceRequirements,
+} from "@coxswain/api";
 import { formatTime } from "@coxswain/apimachinery";
 import { goDuration } from "./backoff.ts";
+import { RESIZE_IN_PROGRESS, RESIZE_PENDING } from "./plan-resize.ts";
 import { crashBackoffUntil, initFailed, isFinished, isInitialized } from "./plan-sync.ts";
 import { exitCodeOf, isRunning, type ContainerRecord, type PodState } from "./pod-state.ts";
 import { shouldRestart } from "./restart-policy.ts";
@@ -114,6 +122,7 @@ function containerStatus(record: ContainerRecord, input: StatusInput): Container
     imageID: run?.imageRef ?? "",
     restartCount,
     ...(run === undefined ? {} : { containerID: `${runtimeName}://${run.id}` }),
+    ...(record.kind === "ephemeral" ? {} : resourceStatus(record)),
   };
   const lastState = record.last === undefined ? {} : { terminated: record.last };
   if (run?.state === "running") {
@@ -140,6 +149,19 @@ function containerStatus(record: ContainerRecord, input: StatusInput): Container
   const { reason, message } = waiting;
   const shown = message === "" ? { reason } : { reason, message };
   return { ...base, ready: false, started: false, lastState: { terminated: ended }, state: { waiting: shown } };
+}
+
+/** What the container is granted, and what it has: until a resize is done these differ. */
+function resourceStatus(record: ContainerRecord): Pick<ContainerStatus, "allocatedResources" | "resources"> {
+  const { requests = {}, limits } = record.spec.resources ?? {};
+  const applied = isRunning(record) ? record.applied : { requests, limits };
+  const shown: ResourceRequirements = {};
+  for (const kind of ["limits", "requests"] as const) {
+    const list = applied?.[kind];
+    if (list !== undefined && Object.keys(list).length > 0) shown[kind] = list;
+  }
+  const allocated = Object.keys(requests).length === 0 ? {} : { allocatedResources: requests };
+  return { ...allocated, resources: shown };
 }
 
 function crashLoop(record: ContainerRecord, pod: Pod): { reason: string; message: string } {
@@ -215,6 +237,15 @@ function planConditions(input: StatusInput, statuses: readonly ContainerStatus[]
   if (state.failure?.disrupted === true) {
     const { message } = state.failure;
     verdicts.push(["DisruptionTarget", { status: true, reason: "TerminationByKubelet", message }]);
+  }
+  const { pending, inProgress } = state.resize;
+  if (pending !== undefined) verdicts.push([RESIZE_PENDING, { status: true, ...pending }]);
+  if (inProgress !== undefined) {
+    const { message } = inProgress;
+    verdicts.push([
+      RESIZE_IN_PROGRESS,
+      { status: true, ...(message === undefined ? {} : { reason: "Error", message }) },
+    ]);
   }
   const generation = state.pod.metadata?.generation;
   return verdicts.map(([type, { status, reason, message }]) => {

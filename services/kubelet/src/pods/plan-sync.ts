@@ -101,7 +101,7 @@ function deadlineMs(state: PodState): number | undefined {
   return seconds === undefined ? undefined : state.startTimeMs + seconds * 1000;
 }
 
-function earliest(a: number | undefined, b: number | undefined): number | undefined {
+export function earliest(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined ? b : b === undefined ? a : Math.min(a, b);
 }
 

@@ -145,6 +145,12 @@ export class PodManager {
   #orphan(worker: PodWorker): void {
     if (this.#byKey.get(worker.key) === worker) this.#byKey.delete(worker.key);
     worker.orphan();
+    this.#retryResizes();
+  }
+
+  /** There is room now that there was not. */
+  #retryResizes(): void {
+    for (const worker of this.#byUid.values()) if (worker.state.resize.pending !== undefined) worker.sync();
   }
 
   #activePods(but: Pod): Pod[] {

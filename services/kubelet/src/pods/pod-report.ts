@@ -5,6 +5,7 @@ import { compareResourceVersions, objectKey } from "@coxswain/apimachinery";
 import type { BatchOperation } from "@coxswain/client";
 import { goDuration } from "./backoff.ts";
 import type { NodeContext } from "./node-context.ts";
+import { withAllocation } from "./plan-resize.ts";
 import { planStatus, podLogName } from "./plan-status.ts";
 import { crashBackoffUntil, terminationGrace } from "./plan-sync.ts";
 import { exitCodeOf, takeSpec, type ContainerRecord, type PodState } from "./pod-state.ts";
@@ -43,7 +44,8 @@ export class PodReport implements StatusSource {
     const known = this.#server.metadata?.resourceVersion ?? "";
     if (compareResourceVersions(pod.metadata?.resourceVersion ?? "", known) < 0) return;
     this.#server = pod;
-    this.#state.pod = pod;
+    this.#state.wanted = pod;
+    this.#state.pod = withAllocation(pod, this.#state.allocation);
     takeSpec(this.#state);
   }
 

@@ -1,7 +1,15 @@
 // What a pod worker knows of its pod: the input of planSync and planStatus. Plain data, changed by the worker alone.
-import type { Container, ContainerStateTerminated, ContainerStatus, Pod, PodCondition } from "@coxswain/api";
+import type {
+  Container,
+  ContainerStateTerminated,
+  ContainerStatus,
+  Pod,
+  PodCondition,
+  ResourceRequirements,
+} from "@coxswain/api";
 import { parseTime } from "@coxswain/apimachinery";
 import type { Backoff } from "./backoff.ts";
+import { type Allocation, reportedAllocation, RESIZE_IN_PROGRESS, withAllocation } from "./plan-resize.ts";
 import { shouldRestart } from "./restart-policy.ts";
 
 export type ContainerKind = "init" | "sidecar" | "main" | "ephemeral";
@@ -55,6 +63,8 @@ export interface ContainerRecord {
   started: boolean;
   /** Readiness probe passes, or none. */
   ready: boolean;
+  /** What the life that runs was given; it may be behind what its pod has by now. */
+  applied: ResourceRequirements | undefined;
 }
 
 /** Why the pod is over for good: its reason and message in the status. */
@@ -75,8 +85,22 @@ export interface Sandbox {
   lost: boolean;
 }
 
+/** How far a change of what containers ask for has come. */
+export interface ResizeState {
+  /** The node cannot give it now (Deferred) or ever (Infeasible). */
+  pending: { readonly reason: "Deferred" | "Infeasible"; readonly message: string } | undefined;
+  /** It is granted, and not all containers have it yet; with a message where that failed. */
+  inProgress: { readonly message?: string } | undefined;
+}
+
 export interface PodState {
+  /** With the resources that this node has granted; `wanted` may ask for others. */
   pod: Pod;
+  /** As the API has it. */
+  wanted: Pod;
+  /** What is granted to each container that can be resized. */
+  allocation: Allocation;
+  readonly resize: ResizeState;
   /** Ephemeral ones come while the pod lives. */
   readonly containers: ContainerRecord[];
   sandbox: Sandbox | undefined;
@@ -187,6 +211,7 @@ export function newRecord(spec: Container, kind: ContainerKind): ContainerRecord
     mustRestart: undefined,
     started: false,
     ready: false,
+    applied: undefined,
   };
 }
 
@@ -197,7 +222,9 @@ export function reportedStatuses(pod: Pod): ContainerStatus[] {
 }
 
 /** The state of a pod that this process has just heard of. */
-export function newPodState(pod: Pod, nowMs: number): PodState {
+export function newPodState(wanted: Pod, nowMs: number): PodState {
+  const allocation = reportedAllocation(wanted);
+  const pod = withAllocation(wanted, allocation);
   const old = reportedStatuses(pod);
   const containers = specContainers(pod).map(({ spec, kind }) => {
     const record = newRecord(spec, kind);
@@ -206,8 +233,12 @@ export function newPodState(pod: Pod, nowMs: number): PodState {
     return record;
   });
   const { phase, reason = "", message = "" } = pod.status ?? {};
+  const inProgress = pod.status?.conditions?.some(({ type }) => type === RESIZE_IN_PROGRESS) === true ? {} : undefined;
   return {
     pod,
+    wanted,
+    allocation,
+    resize: { pending: undefined, inProgress },
     containers,
     sandbox: undefined,
     attempts: 0,

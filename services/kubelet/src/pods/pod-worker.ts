@@ -9,9 +9,10 @@ import { endedRun } from "./container-end.ts";
 import { LifeWatch } from "./life-watch.ts";
 import type { NodeContext } from "./node-context.ts";
 import { adoptRuntimePod, type Leftovers, type RuntimePod } from "./plan-adoption.ts";
-import { planSync, terminationGrace, type PodAction } from "./plan-sync.ts";
+import { earliest, planSync, terminationGrace, type PodAction } from "./plan-sync.ts";
 import { PodProbes } from "./pod-probes.ts";
 import { PodReport } from "./pod-report.ts";
+import { PodResizer } from "./pod-resizer.ts";
 import { isRunning, newPodState, type ContainerRecord, type PodState } from "./pod-state.ts";
 import {
   createSandbox,
@@ -41,6 +42,7 @@ export class PodWorker {
   readonly #refresher: VolumeRefresher;
   readonly #storage: StorageLimits;
   readonly #report: PodReport;
+  readonly #resizer: PodResizer;
   readonly #watch: LifeWatch;
   /** Aborts what is only worth while for a pod that is to live. */
   readonly #life = new AbortController();
@@ -61,6 +63,7 @@ export class PodWorker {
     this.#refresher = new VolumeRefresher(context, this.state);
     this.#storage = new StorageLimits(context, this.state, (message) => this.#evict(message));
     this.#report = new PodReport(context, this.state, () => this.orphan());
+    this.#resizer = new PodResizer(context, this.state);
     this.#watch = new LifeWatch(context, this.state, {
       ending: (id) => this.#stopper.ended(id),
       over: (record) => {
@@ -193,6 +196,7 @@ export class PodWorker {
       if (!this.#admitted) await this.#admit();
       if (this.#strangers) await removeStrangers({ context: this.#context, state: this.state });
       this.#strangers = false;
+      if (terminationGrace(this.state) === undefined) await this.#resizer.sync();
       const { actions, wakeAtMs } = planSync(this.state, this.#context.env.clock.now());
       for (const action of actions) {
         if (this.#closed) return;
@@ -200,7 +204,7 @@ export class PodWorker {
         this.#report.publish();
       }
       this.#report.publish();
-      this.#wakeAt(wakeAtMs);
+      this.#wakeAt(earliest(wakeAtMs, this.#resizer.wakeAtMs()));
       if (actions.length > 0) this.#again = true;
       if (++rounds >= MAX_ROUNDS) throw new Error(`no rest after ${rounds} plans`);
       if (actions.length === 0 && !this.#again) this.#maybeDone();

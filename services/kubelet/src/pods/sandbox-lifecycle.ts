@@ -76,7 +76,7 @@ async function runtimeHandlerOf({ context, state }: SandboxInput): Promise<strin
 }
 
 /** A node whose kernel does not give what pods ask for runs them all the same. */
-async function makeCgroups({ context, state: { pod } }: SandboxInput): Promise<void> {
+export async function makeCgroups({ context, state: { pod } }: SandboxInput): Promise<void> {
   const { cgroups, runtime, logger } = context;
   if (cgroups === undefined || runtime.linux === undefined) return;
   const { cgroupRoot } = runtime.linux;

@@ -76,6 +76,7 @@ async function runContainer(input: StartInput, config: ContainerConfig): Promise
   const id = await createContainer(input, sandbox.id, config);
   events.container(state.pod, record, "Normal", "Created", "Container created");
   noteNewLife(input);
+  record.applied = record.spec.resources;
   let failure: unknown;
   try {
     await cri.startContainer(id);

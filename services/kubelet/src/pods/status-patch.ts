@@ -2,6 +2,7 @@
 // conditions and fields of others stay as they are.
 import type { PodCondition, PodStatus } from "@coxswain/api";
 import { sameValue } from "@coxswain/api";
+import { RESIZE_IN_PROGRESS, RESIZE_PENDING } from "./plan-resize.ts";
 
 const OWNED = [
   "phase",
@@ -17,6 +18,9 @@ const OWNED = [
 ] as const;
 /** Lists that merge by a key on the server; they are replaced as a whole here. */
 const REPLACED = ["podIPs", "hostIPs"] as const;
+
+/** Conditions of the kubelet's that go once they no longer hold. */
+const PASSING: ReadonlySet<string> = new Set([RESIZE_PENDING, RESIZE_IN_PROGRESS]);
 
 function changedConditions(before: readonly PodCondition[], after: readonly PodCondition[]): PodCondition[] {
   const known = new Map(before.map((condition) => [condition.type, condition]));
@@ -46,8 +50,14 @@ export function statusPatch(before: PodStatus, after: PodStatus): Record<string,
   }
   const conditions = changedConditions(before.conditions ?? [], after.conditions ?? []);
   // Absent fields of a merged element stay: say what goes.
-  if (conditions.length > 0) {
-    patch["conditions"] = conditions.map((condition) => ({ reason: null, message: null, ...condition }));
+  const over = (before.conditions ?? []).filter(
+    ({ type }) => PASSING.has(type) && after.conditions?.some((one) => one.type === type) !== true,
+  );
+  if (conditions.length + over.length > 0) {
+    patch["conditions"] = [
+      ...conditions.map((condition) => ({ reason: null, message: null, ...condition })),
+      ...over.map(({ type }) => ({ $patch: "delete", type })),
+    ];
   }
   return Object.keys(patch).length === 0 ? undefined : patch;
 }

@@ -184,6 +184,19 @@ function resourceTests(podOf: PodOf): void {
     expect(cgroupValue(parent, id, ["cpu", "cpu.shares"], "cpu.weight")).toMatch(/^(512|20)$/);
   });
 
+  test("other bounds reach a container that runs, and it lives on", async () => {
+    const pod = await podOf();
+    const resources = { cpuMillis: 500, cpuLimitMillis: 750, memoryLimitBytes: 64 << 20 };
+    const id = await start(pod, SLEEP, { resources, linux: LINUX });
+    const more = { cpuMillis: 1000, cpuLimitMillis: 1500, memoryLimitBytes: 96 << 20 };
+    await pod.fixture.cri.updateContainerResources(id, more, LINUX.oomScoreAdj);
+    const parent = pod.config.linux?.cgroupParent ?? "";
+    expect(cgroupValue(parent, id, ["memory", "memory.limit_in_bytes"], "memory.max")).toBe(String(96 << 20));
+    expect(cgroupValue(parent, id, ["cpu", "cpu.cfs_quota_us"], "cpu.max")).toMatch(/^150000/);
+    expect(cgroupValue(parent, id, ["cpu", "cpu.shares"], "cpu.weight")).toMatch(/^(1024|39)$/);
+    expect((await pod.fixture.cri.containerStatus(id)).state).toBe("CONTAINER_RUNNING");
+  });
+
   test("a container that takes too much memory is OOMKilled with 137", async () => {
     const pod = await podOf();
     const script = "x=$(dd if=/dev/zero bs=1M count=100 | tr '\\0' x); echo $x | wc -c";

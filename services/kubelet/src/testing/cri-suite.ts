@@ -236,6 +236,15 @@ export function criSuite(name: string, open: () => Promise<CriFixture>): void {
       expect(status).toMatchObject({ ip: "", state: "SANDBOX_READY", config: { hostNetwork: true } });
     });
 
+    test("a container that runs takes other bounds; one that is gone does not", async () => {
+      const { container } = await running(["sleep", "1000"]);
+      await fixture.cri.updateContainerResources(container, { cpuMillis: 100, cpuLimitMillis: 200 }, 0);
+      expect(await stateOf(container)).toBe("CONTAINER_RUNNING");
+      await expect(fixture.cri.updateContainerResources("gone", { cpuMillis: 100 }, 0)).rejects.toMatchObject({
+        code: "NotFound",
+      });
+    });
+
     test("figures tell of running containers by their ids", async () => {
       const { sandbox, container } = await running(["sleep", "1000"]);
       const stats = await fixture.cri.containerStats(sandbox);

@@ -30,6 +30,7 @@ export const podKind = defineKind<Pod>({
     subresource("log", ["get"], POD),
     subresource("portforward", ["create", "get"], stream("PodPortForwardOptions")),
     subresource("proxy", PROXY_VERBS, stream("PodProxyOptions")),
+    subresource("resize", ["get", "patch", "update"], POD),
   ],
   defaults(pod) {
     if (!pod.spec) return;

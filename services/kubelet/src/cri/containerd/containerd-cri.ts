@@ -126,6 +126,10 @@ class RuntimeV1Cri implements ContainerdCri {
     await this.#containers.remove(id);
   }
 
+  updateContainerResources(id: string, resources: ContainerConfig["resources"], oomScoreAdj: number): Promise<void> {
+    return this.#containers.updateResources(id, resources, oomScoreAdj);
+  }
+
   containerStatus(id: string): Promise<ContainerStatus> {
     return this.#containers.status(id);
   }

@@ -2,7 +2,7 @@
 // container that is new or has changed, so that a kubelet may list every second.
 import type { Env } from "@coxswain/env";
 import { CriError, type ContainerConfig, type ContainerStatus } from "../contract.ts";
-import { containerConfigToWire, containerFromWire } from "./container-config.ts";
+import { containerConfigToWire, containerFromWire, resourcesToWire } from "./container-config.ts";
 import type { CriChannel } from "./cri-channel.ts";
 import { ignoreNotFound, POD_UID_LABEL, podLabels, type RuntimeSandboxes } from "./runtime-sandboxes.ts";
 import { sandboxConfigToWire } from "./sandbox-config.ts";
@@ -51,6 +51,11 @@ export class RuntimeContainers {
   async remove(id: string): Promise<void> {
     await this.#channel.call("removeContainer", { containerId: id }, CHANGE_TIMEOUT_MS).catch(ignoreNotFound);
     this.#known.delete(id);
+  }
+
+  async updateResources(id: string, resources: ContainerConfig["resources"], oomScoreAdj: number): Promise<void> {
+    const request = { containerId: id, linux: resourcesToWire(resources, oomScoreAdj) };
+    await this.#channel.call("updateContainerResources", request, CHANGE_TIMEOUT_MS);
   }
 
   async status(id: string): Promise<KnownContainer> {

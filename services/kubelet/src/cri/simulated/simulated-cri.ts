@@ -218,6 +218,11 @@ class SimulatedCri implements Cri {
     this.#emit(container.sandbox.id, id, "CONTAINER_DELETED_EVENT");
   }
 
+  async updateContainerResources(id: string, resources: ContainerConfig["resources"]): Promise<void> {
+    const container = this.#running(id);
+    container.status = { ...container.status, config: { ...container.status.config, resources } };
+  }
+
   async containerStatus(id: string): Promise<ContainerStatus> {
     return this.#container(id).status;
   }
