@@ -8,17 +8,20 @@ import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
 import { createCertificateApproval, createCertificateSigning } from "./admission/certificate-permissions.ts";
 import { certificateRequestor } from "./admission/certificate-requestor.ts";
+import { certificateSubjectRestriction } from "./admission/certificate-subject.ts";
 import { AdmissionChain } from "./admission/chain.ts";
 import { createClaimResize } from "./admission/claim-resize.ts";
 import { createDefaultIngressClass, createDefaultStorageClass } from "./admission/default-classes.ts";
 import { createLimitRanger } from "./admission/limit-ranger.ts";
 import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
 import { createNodeRestriction } from "./admission/node-restriction.ts";
+import { taintNodesByCondition } from "./admission/node-taint.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
 import { createMutatingWebhooks, createValidatingWebhooks, type CallWebhook } from "./admission/dynamic/webhooks.ts";
 import { createMutatingPolicies } from "./admission/policies/mutating.ts";
 import { runPolicyStatus } from "./admission/policies/policy-status.ts";
 import { createValidatingPolicies } from "./admission/policies/validating.ts";
+import { createPodTopologyLabels } from "./admission/pod-topology-labels.ts";
 import { createPodSecurity } from "./admission/pod-security/pod-security.ts";
 import { createPriority } from "./admission/priority.ts";
 import { createRuntimeClass } from "./admission/runtime-class.ts";
@@ -220,6 +223,7 @@ function plugins(
       deps.env.random,
     ),
     createNodeRestriction(cache),
+    taintNodesByCondition,
     createPodSecurity(cache, (name) => read("namespaces", "", name)),
     createPriority(cache, (name) => read("priorityclasses", "", name)),
     defaultTolerationSeconds,
@@ -230,7 +234,9 @@ function plugins(
     certificateRequestor,
     createCertificateApproval(authorizer),
     createCertificateSigning(authorizer),
+    certificateSubjectRestriction,
     createDefaultIngressClass(cache),
+    createPodTopologyLabels(cache),
     createMutatingPolicies(policies),
     ...(webhooks === undefined ? [] : [createMutatingWebhooks(webhooks)]),
     createValidatingPolicies(policies),

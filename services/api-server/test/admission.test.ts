@@ -4,11 +4,13 @@ import type {
   Ingress,
   LimitRange,
   LimitRangeItem,
+  Node,
   PersistentVolumeClaim,
   Pod,
 } from "@coxswain/api";
-import { kindFor, PODS, PRIORITY_CLASSES } from "@coxswain/api";
+import { kindFor, NODES, PODS, PRIORITY_CLASSES } from "@coxswain/api";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import { createSigningRequest } from "@coxswain/component-base/identity/signing-requests";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createCertificateApproval, createCertificateSigning } from "../src/admission/certificate-permissions.ts";
 import { limitErrors, podDemand } from "../src/admission/limit-ranger.ts";
@@ -312,4 +314,58 @@ test("approving and signing need the permission for the signer", () => {
   );
   expect(() => sign("other.com/*")).toThrow('user not permitted to sign requests with signerName "example.com/mine"');
   expect(asked).toContain("approve signers example.com/mine");
+});
+
+test("a new node takes no pods yet, and a pod carries its node's zone and region", async () => {
+  const labels = { "topology.k8s.io/zone": "z1", "topology.k8s.io/region": "r1", other: "x" };
+  const node = (name: string, spec: object = {}): Node => ({
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: { name, labels },
+    spec,
+  });
+  const taint = { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" };
+  const own = { key: "mine", effect: "NoSchedule" };
+  expect((await make(NODES, node("fresh"))).spec?.taints).toEqual([taint]);
+  expect((await make(NODES, node("own", { taints: [own] }))).spec?.taints).toEqual([own, taint]);
+  expect((await make(NODES, node("known", { taints: [taint] }))).spec?.taints).toEqual([taint]);
+  const placed = { ...pod("placed", { nodeName: "fresh" }) };
+  placed.metadata = { ...placed.metadata, labels: { "topology.k8s.io/zone": "elsewhere" } };
+  expect((await server.client.create(PODS, placed)).metadata?.labels).toEqual({
+    "topology.k8s.io/zone": "elsewhere",
+    "topology.k8s.io/region": "r1",
+  });
+  await server.client.create(PODS, pod("bound"));
+  const binding = {
+    apiVersion: "v1",
+    kind: "Binding",
+    metadata: { name: "bound" },
+    target: { kind: "Node", name: "fresh" },
+  };
+  const target = { namespace: "default", name: "bound" };
+  await server.client.create(PODS, binding, { ...target, subresource: "binding" });
+  expect((await server.client.get(PODS, target)).metadata?.labels).toEqual({
+    "topology.k8s.io/zone": "z1",
+    "topology.k8s.io/region": "r1",
+  });
+});
+
+test("nobody asks for an administrator's certificate", async () => {
+  const asked = async (name: string, organization: string, signerName: string): Promise<CertificateSigningRequest> => {
+    const { requestPem } = await createSigningRequest({ commonName: "me", organizations: [organization] });
+    const spec = { request: Buffer.from(requestPem).toString("base64"), signerName, usages: ["client auth"] };
+    const object = {
+      apiVersion: "certificates.k8s.io/v1",
+      kind: "CertificateSigningRequest",
+      metadata: { name },
+      spec,
+    };
+    return await server.client.create(REQUESTS, object);
+  };
+  const signer = "kubernetes.io/kube-apiserver-client";
+  await asked("plain", "developers", signer);
+  await asked("elsewhere", "system:masters", "example.com/signer");
+  await expect(asked("greedy", "system:masters", signer)).rejects.toThrow(
+    `certificatesigningrequests.certificates.k8s.io "greedy" is forbidden: use of ${signer} signer with system:masters group is not allowed`,
+  );
 });

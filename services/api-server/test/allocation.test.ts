@@ -159,7 +159,7 @@ describe("ranges and addresses as objects", () => {
     const object = { apiVersion: "networking.k8s.io/v1", kind: "ServiceCIDR", metadata: { name: "more" } };
     const made = await client.create<ServiceCIDR>(SERVICE_CIDRS, { ...object, spec: { cidrs: ["10.97.0.0/28"] } });
     await expect(client.create(SERVICES, service("early", { clusterIP: "10.97.0.3" }))).rejects.toThrow(
-      "The range of valid IPs is 10.96.0.0/27",
+      "failed to allocate IP 10.97.0.3: the provided network does not match the current range",
     );
     const lastTransitionTime = "2026-01-01T00:00:00Z";
     const conditions = [{ type: "Ready", status: "True", reason: "", message: "", lastTransitionTime }];

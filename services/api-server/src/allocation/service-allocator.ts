@@ -152,8 +152,7 @@ function assignClusterIp(
     if (held.has(clusterIpKey(ip))) return;
     const ranges = deps.clusterIps();
     const why = !ranges.some((range) => range.contains(ip))
-      ? `the provided IP (${ip}) is not in the valid range. ` +
-        `The range of valid IPs is ${ranges.map(({ text }) => text).join(",")}`
+      ? "the provided network does not match the current range"
       : deps.reserved(ip)
         ? "provided IP is already allocated"
         : undefined;
