@@ -1,5 +1,5 @@
 // What controllers do for users, by the real kubectl: certificates on request, Endpoints, tokens in
-// Secrets, aggregated roles.
+// Secrets, aggregated roles, ranges of Services' addresses.
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -171,4 +171,35 @@ describe("accounts and roles", () => {
       (text) => !text.split(" ").includes("example.test"),
     );
   });
+});
+
+test("Services take addresses of every ServiceCIDR, each address is shown, and a range in use stays", async () => {
+  expect(await k.ok(["get", "servicecidr", "--no-headers"])).toMatch(/^kubernetes\s+10\.96\.0\.0\/16\s/);
+  await k.ok(["get", "ipaddress", "10.96.0.1"]);
+  await apply({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "ServiceCIDR",
+    metadata: { name: "more" },
+    spec: { cidrs: ["10.97.0.0/24"] },
+  });
+  await k.ok(["wait", "servicecidr/more", "--for=condition=Ready", "--timeout=60s"]);
+  const service = { apiVersion: "v1", kind: "Service", metadata: { name: "far" } };
+  const spec = { clusterIP: "10.97.0.9", ports: [{ port: 80 }] };
+  await eventually(
+    () => k.kubectl(["apply", "-f", "-"], JSON.stringify({ ...service, spec })),
+    ({ code }) => code === 0,
+  );
+  const shown = await eventually(
+    () => k.ok(["get", "ipaddresses", "10.97.0.9", "--no-headers"]),
+    (text) => text !== "",
+  );
+  expect(shown).toMatch(/^10\.97\.0\.9\s+services\/default\/far\s/);
+  await k.ok(["delete", "servicecidr", "more", "--wait=false"]);
+  const path = "jsonpath={.status.conditions[?(@.type=='Ready')].reason}";
+  await eventually(
+    () => k.ok(["get", "servicecidr", "more", "-o", path]),
+    (text) => text === "Terminating",
+  );
+  await k.ok(["delete", "service", "far"]);
+  await k.ok(["wait", "servicecidr/more", "--for=delete", "--timeout=60s"]);
 });

@@ -158,7 +158,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
           const work = [
             runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading),
             runCompactor(deps, leading),
-            runQuotaStatus({ env, logger, cache, client: loopback }, leading),
+            runQuotaStatus({ env, logger, cache, client: loopback, kinds }, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
             runPolicyStatus({ logger, source: cache, client: loopback, kinds }, leading),
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),

@@ -1,6 +1,7 @@
 // ResourceQuota: what counts, what is refused, that it is exact under concurrency and across api-servers, and its status.
 import type { Pod, ResourceQuota } from "@coxswain/api";
-import { NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
+import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
+import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { quotaCounts, usageOf } from "../src/quota/usage.ts";
@@ -100,6 +101,50 @@ test("an update that needs more is counted too", async () => {
   const asked = { ...plain, spec: { ...plain.spec, type: "NodePort" } };
   await expect(first.client.update(SERVICES, asked)).rejects.toThrow(
     'services "b" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=1, limited: services.nodeports=1',
+  );
+});
+
+test("custom kinds and kinds of several versions count once each, in its status too", async () => {
+  const group = "example.com";
+  const plural = "widgets";
+  const kind = "Widget";
+  const version = { served: true, schema: { openAPIV3Schema: { type: "object" } } };
+  await make<CustomResourceDefinition>(CUSTOM_RESOURCE_DEFINITIONS, {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope: "Namespaced",
+      names: { plural, singular: "widget", kind, listKind: `${kind}List` },
+      versions: [
+        { ...version, name: "v1", storage: true },
+        { ...version, name: "v1beta1", storage: false },
+      ],
+    },
+  });
+  const widgets = { group, version: "v1", resource: plural };
+  while (first.api.kinds.kindFor(widgets) === undefined) await turn();
+  const ofWidgets = "count/widgets.example.com";
+  const ofScalers = "count/horizontalpodautoscalers.autoscaling";
+  await namespaceWith("custom", { hard: { [ofWidgets]: "2", [ofScalers]: "3" } });
+  const metadata = (name: string) => ({ name, namespace: "custom" });
+  await first.client.create(widgets, { apiVersion: `${group}/v1`, kind, metadata: metadata("a") });
+  const scaler = {
+    apiVersion: "autoscaling/v2",
+    kind: "HorizontalPodAutoscaler",
+    metadata: metadata("h"),
+    spec: { maxReplicas: 3, scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "d" } },
+  };
+  await first.client.create({ group: "autoscaling", version: "v2", resource: "horizontalpodautoscalers" }, scaler);
+  const used = async () =>
+    (await first.client.get<ResourceQuota>(RESOURCE_QUOTAS, { namespace: "custom", name: "q" })).status?.used;
+  while ((await used())?.[ofScalers] === "0" || (await used())?.[ofWidgets] !== "1") await turn();
+  expect(await used()).toEqual({ [ofWidgets]: "1", [ofScalers]: "1" });
+  await first.client.create(widgets, { apiVersion: `${group}/v1`, kind, metadata: metadata("b") });
+  const third = first.client.create(widgets, { apiVersion: `${group}/v1`, kind, metadata: metadata("c") });
+  await expect(third).rejects.toThrow(
+    "exceeded quota: q, requested: count/widgets.example.com=1, used: count/widgets.example.com=2",
   );
 });
 

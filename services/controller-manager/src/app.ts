@@ -6,6 +6,7 @@ import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import type { LegacyTokenSigner } from "@coxswain/component-base/identity/legacy-tokens";
 import { createManager } from "@coxswain/controller-runtime";
 import { isAbort } from "@coxswain/env";
+import { createBootstrapSigner, createTokenCleaner } from "./bootstrap-tokens/controllers.ts";
 import { createApprovingController } from "./certificates/approving.ts";
 import { createCertificateCleaner } from "./certificates/cleaner.ts";
 import type { loadAuthority } from "./certificates/load-authority.ts";
@@ -120,6 +121,8 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
       ? []
       : [createRootCaController(context("root-ca-cert-publisher"), options.rootCa)]),
     createAggregationController(context("clusterrole-aggregation-controller")),
+    createBootstrapSigner(context("bootstrap-signer-controller")),
+    createTokenCleaner(context("token-cleaner-controller")),
     createServiceCidrController(context("service-cidr-controller")),
     createNodeTtlController(context("ttl-controller")),
     createTokenReferenceController(context("serviceaccount-token-controller")),

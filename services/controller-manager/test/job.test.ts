@@ -396,3 +396,14 @@ describe("a Job that is older than its pods", () => {
     expect(isBehind(one, pods)).toBe(expected);
   });
 });
+
+test("an Indexed Job that was made smaller counts the indexes that are left", () => {
+  const job: Job = {
+    metadata: { name: "j" },
+    spec: { completions: 2, parallelism: 2, completionMode: "Indexed", template: {} },
+    status: { completedIndexes: "1,3,4", startTime: "2026-01-01T00:00:00Z" },
+  };
+  const plan = planJob(job, [], Date.parse("2026-01-01T00:01:00Z"));
+  expect([...plan.completedIndexes]).toEqual([1]);
+  expect(plan.create.map(({ index }) => index)).toEqual([0]);
+});

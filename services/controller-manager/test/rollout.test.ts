@@ -233,3 +233,19 @@ describe("replicaset", () => {
     expect(await fixture.until(() => fixture.pods().length === 3)).toBe(true);
   });
 });
+
+test("pods on their way out are told apart", async () => {
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  runPods(fixture, { delayMs: 2_000 });
+  fixture.start();
+  fixture.cluster.seed(DEPLOYMENTS, deployment("web", { replicas: 2 }));
+  expect(await fixture.until(() => fixture.deployment()?.status?.availableReplicas === 2)).toBe(true);
+  expect(fixture.deployment()?.status?.terminatingReplicas).toBe(0);
+  const patch = { spec: { replicas: 1 } };
+  const at = { namespace: "default", name: "web" };
+  await fixture.settle(fixture.admin.patch(DEPLOYMENTS, at, "application/merge-patch+json", patch));
+  expect(await fixture.until(() => fixture.deployment()?.status?.terminatingReplicas === 1)).toBe(true);
+  expect(fixture.replicaSets()[0]?.status).toMatchObject({ replicas: 1, terminatingReplicas: 1 });
+  expect(await fixture.until(() => fixture.deployment()?.status?.terminatingReplicas === 0)).toBe(true);
+});

@@ -1,10 +1,11 @@
 // Keeps the status of ResourceQuotas: what is in use of what there is. It is for people to read; the guard counts for itself.
 // Runs in the elected process.
-import { allKinds, type KindDefinition, RESOURCE_QUOTAS, type ResourceQuota } from "@coxswain/api";
+import { CUSTOM_RESOURCE_DEFINITIONS, type KindDefinition, RESOURCE_QUOTAS, type ResourceQuota } from "@coxswain/api";
 import { groupResource, isReason, type Quantity, quantityOf } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
+import type { KindSource } from "../extensions/kind-source.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { usedOf } from "./quota-guard.ts";
 
@@ -17,6 +18,8 @@ interface StatusDeps {
   readonly logger: Logger;
   readonly cache: WatchCache;
   readonly client: ResourceClient;
+  /** Custom kinds among them: count/widgets.example.com counts those. */
+  readonly kinds: Pick<KindSource, "all">;
 }
 
 /** Works until `signal` aborts. Costs nothing but a list of no quotas where there are none. */
@@ -24,7 +27,7 @@ export async function runQuotaStatus(deps: StatusDeps, signal: AbortSignal): Pro
   const { env, logger, cache } = deps;
   while (!signal.aborted) {
     // Listening begins before counting, so that no change falls between the two.
-    const next = new ChangeOfQuotas(cache, signal);
+    const next = new ChangeOfQuotas(cache, deps.kinds, signal);
     try {
       for (const { object } of cache.list(RESOURCE_QUOTAS)) await refresh(deps, object);
       await next.happened;
@@ -47,10 +50,13 @@ class ChangeOfQuotas {
   readonly happened: Promise<void>;
   readonly #stops: (() => void)[] = [];
 
-  constructor(cache: WatchCache, signal: AbortSignal) {
-    const counted = new Map<string, { group: string; resource: string }>([["", RESOURCE_QUOTAS]]);
+  constructor(cache: WatchCache, kinds: StatusDeps["kinds"], signal: AbortSignal) {
+    const counted = new Map<string, { group: string; resource: string }>([
+      ["", RESOURCE_QUOTAS],
+      [" ", CUSTOM_RESOURCE_DEFINITIONS],
+    ]);
     for (const { object } of cache.list(RESOURCE_QUOTAS)) {
-      for (const kind of countedKinds(object)) counted.set(groupResource(kind), kind);
+      for (const kind of countedKinds(object, kinds)) counted.set(groupResource(kind), kind);
     }
     this.happened = new Promise<void>((resolve) => {
       for (const kind of counted.values()) this.#stops.push(cache.onChange(kind, resolve));
@@ -67,11 +73,14 @@ class ChangeOfQuotas {
 }
 
 /** The kinds that the names of the quota speak of. */
-function countedKinds(quota: ResourceQuota): KindDefinition[] {
+function countedKinds(quota: ResourceQuota, kinds: StatusDeps["kinds"]): KindDefinition[] {
   const names = Object.keys(quota.spec?.hard ?? {});
-  return allKinds().filter((kind) => {
-    if (!kind.stored || !kind.namespaced) return false;
+  const seen = new Set<string>();
+  return kinds.all().filter((kind) => {
     const id = groupResource(kind);
+    // A kind of several versions is the same objects: they count once.
+    if (!kind.stored || !kind.namespaced || seen.has(id)) return false;
+    seen.add(id);
     if (names.includes(`count/${id}`)) return true;
     if (kind.group !== "") return false;
     if (kind.resource === "pods") {
@@ -88,10 +97,10 @@ function countedKinds(quota: ResourceQuota): KindDefinition[] {
   });
 }
 
-async function refresh({ cache, client }: StatusDeps, quota: ResourceQuota): Promise<void> {
+async function refresh({ cache, client, kinds }: StatusDeps, quota: ResourceQuota): Promise<void> {
   const { namespace = "" } = quota.metadata ?? {};
   const used = new Map<string, Quantity>();
-  for (const kind of countedKinds(quota)) {
+  for (const kind of countedKinds(quota, kinds)) {
     for (const [name, amount] of usedOf(cache, quota, kind, namespace)) {
       used.set(name, used.get(name)?.add(amount) ?? amount);
     }

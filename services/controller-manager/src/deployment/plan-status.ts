@@ -73,8 +73,11 @@ export function countStatus(
     nowMs,
   );
   const { collisionCount } = deployment.status ?? {};
+  // Known only where every ReplicaSet tells.
+  const tells = all.every((rs) => rs.status?.terminatingReplicas !== undefined);
   return {
     observedGeneration: deployment.metadata?.generation ?? 0,
+    ...(tells ? { terminatingReplicas: sumOf(all, (rs) => rs.status?.terminatingReplicas ?? 0) } : {}),
     ...Object.fromEntries(counts.filter(([, count]) => count > 0)),
     ...(collisionCount === undefined ? {} : { collisionCount }),
     conditions,

@@ -56,12 +56,19 @@ export function conditionOf(job: Job, type: string): JobCondition | undefined {
 export const isFinished = (job: Job): boolean =>
   conditionOf(job, "Complete") !== undefined || conditionOf(job, "Failed") !== undefined;
 
+/** Those below the completions: a Job that was made smaller forgets the rest. */
+function indexesOf(job: Job, text: string | undefined): Set<number> {
+  const all = parseIndexSet(text);
+  for (const index of all) if (index >= (job.spec?.completions ?? 0)) all.delete(index);
+  return all;
+}
+
 function factsOf(job: Job, all: readonly Pod[], nowMs: number): Facts {
   const sorted = pods.sortPods(job, all);
   const failures = all.filter((pod) => pods.hasFailed(job, pod));
   const verdicts = new Map(failures.map((pod) => [pod, judgeFailure(job, pod)] as const));
-  const completed = parseIndexSet(job.status?.completedIndexes);
-  const failedIndexes = parseIndexSet(job.status?.failedIndexes);
+  const completed = indexesOf(job, job.status?.completedIndexes);
+  const failedIndexes = indexesOf(job, job.status?.failedIndexes);
   if (pods.isIndexed(job)) {
     for (const pod of sorted.newSucceeded) completed.add(pods.indexOf(pod)!);
     const limit = job.spec?.backoffLimitPerIndex;

@@ -20,6 +20,11 @@ export function isPodActive(pod: Pod): boolean {
   return !isPodTerminal(pod) && pod.metadata?.deletionTimestamp === undefined;
 }
 
+/** Being deleted, and not ended yet. */
+export function isPodTerminating(pod: Pod): boolean {
+  return !isPodTerminal(pod) && pod.metadata?.deletionTimestamp !== undefined;
+}
+
 /** When the pod became ready, ms since the epoch; undefined where it is not. */
 export function readySinceMs(pod: Pod): number | undefined {
   const condition = podCondition(pod, "Ready");

@@ -12,7 +12,7 @@ import {
 import { BY_CONTROLLER, ORPHANS, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
 import { controllerReference, planClaim } from "../ownership/controller-ref.ts";
-import { isPodActive } from "../pods/pod-state.ts";
+import { isPodActive, isPodTerminating } from "../pods/pod-state.ts";
 import { deleteForSure } from "../writes/delete-for-sure.ts";
 import { createSlowly, named, type CreateOutcome } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
@@ -59,7 +59,8 @@ class ReplicaSetLogic {
     if (rs === undefined) return;
     const uid = rs.metadata?.uid ?? "";
     const satisfied = this.#expectations.satisfied(uid);
-    const owned = (await this.#claim(rs)).filter(isPodActive);
+    const claimed = await this.#claim(rs);
+    const owned = claimed.filter(isPodActive);
     let failure: ReplicaFailure | undefined;
     let problem: Error | undefined;
     if (satisfied && rs.metadata?.deletionTimestamp === undefined) {
@@ -72,6 +73,7 @@ class ReplicaSetLogic {
         owned,
         failure,
         nowMs,
+        this.#type.kind === "ReplicaSet" ? claimed.filter(isPodTerminating).length : undefined,
       ),
     );
     if (problem !== undefined) throw problem;

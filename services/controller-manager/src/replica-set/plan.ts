@@ -64,12 +64,16 @@ function conditionsAfter(
   return [...others, { type: "ReplicaFailure", status: "True", lastTransitionTime: formatTime(nowMs), ...failure }];
 }
 
-/** The status that the pods give. `failure` is what hindered the last attempt to make or delete some. */
+/**
+ * The status that the pods give. `failure` is what hindered the last attempt to make or delete some, `terminating` how many others
+ * are on their way out; undefined for kinds that do not tell.
+ */
 export function planReplicaSetStatus(
   rs: ReplicaSet,
   pods: readonly Pod[],
   failure: ReplicaFailure | undefined,
   nowMs: number,
+  terminating?: number,
 ): ReplicaSetStatus {
   const template = selectorFromLabels(rs.spec?.template?.metadata?.labels);
   const minReadySeconds = rs.spec?.minReadySeconds ?? 0;
@@ -87,6 +91,7 @@ export function planReplicaSetStatus(
       "availableReplicas",
       count((pod) => availableInMs(pod, minReadySeconds, nowMs) === 0),
     ),
+    ...(terminating === undefined ? {} : { terminatingReplicas: terminating }),
     observedGeneration: rs.metadata?.generation ?? 0,
     ...(conditions.length === 0 ? {} : { conditions }),
   };
