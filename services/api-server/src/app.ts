@@ -39,6 +39,7 @@ import { converterOf } from "./extensions/webhook-conversion.ts";
 import { runDefinitionController } from "./extensions/definition-controller.ts";
 import { runCompactor } from "./feed/compactor.ts";
 import { runEventExpiry } from "./feed/event-expiry.ts";
+import { runFlowObjects } from "./flow-control/maintain-objects.ts";
 import { runPublisher } from "./feed/publisher.ts";
 import type { Authorizer, Pipeline } from "./pipeline/contract.ts";
 import type { AdmissionPlugin, ObjectSource, PipelineExtensions } from "./pipeline/extension.ts";
@@ -164,6 +165,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
             runLocalServices(localServices, leading),
             runIpAddresses({ env, logger, source: cache, client: loopback }, leading),
+            runFlowObjects({ env, logger, source: cache, client: loopback }, leading),
           ];
           await Promise.all([...work, repair]);
         } finally {

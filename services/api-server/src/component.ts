@@ -22,11 +22,14 @@ import type { Auditor } from "./audit/auditor.ts";
 import { createOidcAuthenticator, type OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
+import { FlowControl } from "./flow-control/flow-control.ts";
 import { createFront } from "./rest/front.ts";
 import type { Dial } from "./rest/proxy/proxy-transport.ts";
 import { toKubernetesProtobuf } from "./rest/protobuf.ts";
 
 export const DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local";
+/** Upstream's 400 for reading and 200 for writing. */
+const DEFAULT_MAX_IN_FLIGHT = 600;
 const PROBE_MS = 1_000;
 /** Calls that the pipeline authorizes itself, object by object. */
 const PIPELINE_SERVICES = "/coxswain.api.v1.";
@@ -49,6 +52,8 @@ export interface ApiServerComponentDeps {
   readonly bootstrapTokens?: boolean;
   readonly oidc?: OidcOptions;
   readonly auditor?: Auditor;
+  /** Seats of the whole server; 600 where unset, and 0 turns priority and fairness off. */
+  readonly maxInFlight?: number;
   readonly listen: ListenTarget;
   /** Host or address under which clients reach this server. */
   readonly advertiseAddress: string;
@@ -163,6 +168,8 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     ...(deps.dial === undefined ? {} : { dial: deps.dial }),
     leading: () => server.facts().publisher,
   });
+  const serverLimit = deps.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT;
+  const flow = serverLimit === 0 ? undefined : new FlowControl({ env, metrics, source: server.source, serverLimit });
   const policy = createBootstrapPolicyRun({ pipeline: server.pipeline, logger, env });
   const probe = createStorageProbe(env, storage);
   const checks: ComponentApp["checks"] = {
@@ -175,7 +182,11 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     env,
     logger,
     metrics,
-    metricsText: deps.metricsText,
+    metricsText() {
+      flow?.measure();
+      return deps.metricsText();
+    },
+    ...(flow === undefined ? {} : { flow: { control: flow, source: server.source } }),
     pipeline: server.pipeline,
     kinds: server.kinds,
     aggregated: aggregator,
@@ -200,6 +211,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
     });
+    flow?.run(core.signal);
     const working = Promise.all([
       server.run(core.signal),
       policy.run(core.signal),

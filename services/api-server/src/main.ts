@@ -42,6 +42,9 @@ interface Flags {
   readonly oidcCaFile?: string;
   readonly oidcSigningAlgs: readonly string[];
   readonly oidcRequiredClaim: readonly string[];
+  readonly maxRequestsInflight: number;
+  readonly maxMutatingRequestsInflight: number;
+  readonly enablePriorityAndFairness: string | boolean;
   readonly auditPolicyFile?: string;
   readonly auditLogPath?: string;
   readonly auditLogMaxage: number;
@@ -124,6 +127,9 @@ function addFlags(command: Command): void {
     .option("--oidc-ca-file <file>", "CA of the issuer (default: the machine's)")
     .option("--oidc-signing-algs <names>", "algorithms that are taken (default: RS256)", list, [])
     .option("--oidc-required-claim <key=value>", "a claim that its tokens must have; repeatable", list, [])
+    .option("--enable-priority-and-fairness [boolean]", "queue and refuse requests by FlowSchemas", "true")
+    .option("--max-requests-inflight <count>", "with the next: the seats that priority levels share", count, 400)
+    .option("--max-mutating-requests-inflight <count>", "see above", count, 200)
     .option("--audit-policy-file <file>", "which requests the audit log tells of, and how much")
     .option("--audit-log-path <file>", "where it lies; - is this process's output")
     .option("--audit-log-maxage <days>", "how long rotated files are kept; 0: for ever", count, 0)
@@ -190,6 +196,10 @@ await runComponent<Flags>({
       bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
       ...(oidc === undefined ? {} : { oidc }),
       ...(auditor === undefined ? {} : { auditor }),
+      maxInFlight:
+        String(flags.enablePriorityAndFairness) === "false"
+          ? 0
+          : flags.maxRequestsInflight + flags.maxMutatingRequestsInflight,
       listen: flags.restFd === undefined ? { host: flags.listenAddress, port: flags.port } : { fd: flags.restFd },
       advertiseAddress: flags.advertiseAddress,
       anonymous: flags.anonymousAuth,

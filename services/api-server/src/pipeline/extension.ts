@@ -11,6 +11,8 @@ export interface ObjectSource {
   list(ref: Pick<ResourceRef, "group" | "resource">, namespace?: string): readonly VersionedObject[];
   /** Called after each tick in which an object of the resource changed; returns the way to stop. */
   onChange(ref: Pick<ResourceRef, "group" | "resource">, listener: () => void): () => void;
+  /** How many objects of the resource there are. */
+  count?(ref: Pick<ResourceRef, "group" | "resource">): number;
   /** Resolves when it shows all that was committed before the call. */
   consistent?(): Promise<void>;
 }

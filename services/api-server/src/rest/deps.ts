@@ -4,6 +4,7 @@ import type { Env } from "@coxswain/env";
 import type { Logger, Metrics, UserInfo } from "@coxswain/component-base";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { FlowControl } from "../flow-control/flow-control.ts";
 import type { Auditor, AuditRecord } from "../audit/auditor.ts";
 import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
 import type { AggregatedApis } from "../aggregation/aggregator.ts";
@@ -18,6 +19,8 @@ export interface RestCall {
   readonly auditId: string;
   /** Absent where the audit log wants nothing of the call. */
   readonly audit?: AuditRecord;
+  /** Of a watch that has begun: gives its seat back. */
+  readonly begun?: () => void;
   /** Aborts when the client goes away, the time is over or the server drains. */
   readonly signal: AbortSignal;
 }
@@ -69,5 +72,9 @@ export interface RestDeps {
   readonly protobuf: ProtobufEncoder;
   readonly connect?: ConnectHandler;
   readonly auditor?: Auditor;
+  /** Everybody is let in at once where unset. */
+  readonly flow?: FlowControl;
+  /** How many objects of a resource there are. */
+  readonly countOf?: (group: string, resource: string) => number;
   readonly aggregated?: Pick<AggregatedApis, "handles" | "serve" | "upgrade">;
 }

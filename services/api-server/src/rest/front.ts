@@ -13,6 +13,10 @@ import { createDiscovery } from "../discovery/discovery-documents.ts";
 import { createDiscoveryPaths } from "../discovery/discovery-paths.ts";
 import { createProcessPaths } from "../discovery/process-paths.ts";
 import type { Checks, VersionInfo } from "../discovery/process-paths.ts";
+import { controlledPipeline } from "../flow-control/controlled-pipeline.ts";
+import { createFlowDebugPaths } from "../flow-control/debug-paths.ts";
+import type { FlowControl } from "../flow-control/flow-control.ts";
+import type { ObjectSource } from "../pipeline/extension.ts";
 import { BUILT_IN, type KindSource } from "../extensions/kind-source.ts";
 import { createAggregatedService } from "../grpc/aggregated-service.ts";
 import { createDiscoveryService } from "../grpc/discovery-service.ts";
@@ -50,6 +54,8 @@ export interface FrontDeps {
   readonly clientTls: TlsMaterial;
   /** No audit log is kept where unset. */
   readonly auditor?: Auditor;
+  /** Absent: everybody is let in at once. */
+  readonly flow?: { readonly control: FlowControl; readonly source: ObjectSource };
   /** How proxied requests reach pods and nodes; TCP unless given. */
   readonly dial?: Dial;
 }
@@ -110,9 +116,17 @@ function perServed<T>(
   };
 }
 
+/** What gRPC calls: under flow control and audited, as REST's handler is. */
+function grpcPipeline({ env, pipeline, flow, auditor, authorizer }: FrontDeps): Pipeline {
+  const inner = flow === undefined ? pipeline : controlledPipeline(pipeline, flow.control, flow.source);
+  return auditor === undefined ? inner : auditedPipeline(inner, { env, auditor, authorizer });
+}
+
 /** Nothing listens until `rest.listen`; the gRPC services go into the process's gRPC server. */
 export function createFront(deps: FrontDeps): Front {
   const kinds = deps.kinds ?? BUILT_IN;
+  const { flow } = deps;
+  const countOf = (group: string, resource: string): number => flow?.source.count?.({ group, resource }) ?? 0;
   let closing = false;
   const dialer = createKubeletDialer(deps.clientTls);
   const pods = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
@@ -131,6 +145,7 @@ export function createFront(deps: FrontDeps): Front {
       openIdConfiguration: () => deps.keys.openIdConfiguration(`https://${deps.advertiseAddress}/openid/v1/jwks`),
       jwks: () => deps.keys.publicJwks(),
     }),
+    flow === undefined ? () => undefined : createFlowDebugPaths(flow.control, () => deps.env.clock.monotonic()),
     (request) => served().paths(request),
   );
   const { env, logger, metrics, pipeline, authenticator, authorizer, protobuf } = deps;
@@ -147,6 +162,7 @@ export function createFront(deps: FrontDeps): Front {
       connect,
       ...(deps.aggregated === undefined ? {} : { aggregated: deps.aggregated }),
       ...(deps.auditor === undefined ? {} : { auditor: deps.auditor }),
+      ...(flow === undefined ? {} : { flow: flow.control, countOf }),
       kindFor: (group, version, resource) => kinds.kindFor({ group, version, resource }),
     },
     deps.servingTls,
@@ -154,9 +170,7 @@ export function createFront(deps: FrontDeps): Front {
   return {
     rest,
     grpcServices: [
-      createResourcesService(
-        deps.auditor === undefined ? pipeline : auditedPipeline(pipeline, { env, auditor: deps.auditor, authorizer }),
-      ),
+      createResourcesService(grpcPipeline(deps)),
       createDiscoveryService(
         () => kinds.all(),
         () => served().openApi,

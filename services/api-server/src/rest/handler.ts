@@ -3,11 +3,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { requestCredentials } from "@coxswain/component-base/http-endpoints";
 import type { UserInfo } from "@coxswain/component-base";
-import { isReason, newTooManyRequests } from "@coxswain/apimachinery";
+import { isReason } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
 import type { ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
+import { TooBusyError } from "../flow-control/too-busy.ts";
 import { auditIdOf, beginAudit, beginRefusedAudit } from "./audit-request.ts";
 import { readBody } from "./body.ts";
 import type { RestCall, RestDeps } from "./deps.ts";
@@ -17,6 +18,8 @@ import { bodyType, negotiate } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, parseRequest, queryFlag, readOptions, resourceNotFound } from "./request-info.ts";
 import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
+import { requestTimeoutMs } from "./request-timeout.ts";
+import { seatFor, tellSeat } from "./seat.ts";
 import type { IncludeObject } from "./table.ts";
 import { connectOptions } from "./connect-options.ts";
 import { createWatchSink } from "./watch-response.ts";
@@ -31,6 +34,8 @@ interface Flight {
   readonly controller: AbortController;
   readonly call: RestCall;
   long: boolean;
+  /** How long it may take, unless it is long-running. */
+  limitMs: number;
   audit?: AuditRecord | undefined;
 }
 
@@ -153,6 +158,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   }
   sink.open();
   call.audit?.started(200);
+  call.begun?.();
   await ended.promise;
 }
 
@@ -212,6 +218,7 @@ function isLongRunning(info: PathInfo | ResourceInfo): boolean {
 export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHandler {
   const flights = new Set<Flight>();
   let draining = false;
+  let longRunning = 0;
   const requests = deps.metrics.counter("apiserver_request_total", "Requests answered, by verb and code.", [
     "verb",
     "code",
@@ -233,9 +240,9 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
   };
 
   const sweep = deps.env.timers.setInterval(() => {
-    const oldest = deps.env.clock.monotonic() - REQUEST_TIMEOUT_MS;
+    const nowMs = deps.env.clock.monotonic();
     for (const flight of flights) {
-      if (flight.long || flight.startedMs > oldest) continue;
+      if (flight.long || flight.startedMs + flight.limitMs > nowMs) continue;
       flight.controller.abort();
       void fail(flight, flight.controller.signal.reason);
     }
@@ -254,12 +261,29 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
 
   const serve = async (flight: Flight): Promise<string> => {
     const { request } = flight.call;
-    if (flights.size > MAX_IN_FLIGHT) throw newTooManyRequests("too many requests, please try again later", 1);
+    // Before anybody knows who asks. What runs long is not counted.
+    if (flights.size - longRunning > MAX_IN_FLIGHT) throw new TooBusyError();
     const { caller, user } = await identified(flight);
     const info = parseRequest(request.method ?? "GET", request.url ?? "/");
     flight.audit = beginAudit(deps, request, info, { auditId: flight.call.auditId, caller, user });
     const call = { ...flight.call, user, ...(flight.audit === undefined ? {} : { audit: flight.audit }) };
     flight.long = isLongRunning(info);
+    if (flight.long) longRunning++;
+    else flight.limitMs = requestTimeoutMs(info.query.get("timeout"), REQUEST_TIMEOUT_MS);
+    // Streams of nodes and pods take no seats, and watches until they have begun.
+    if (deps.flow === undefined || (flight.long && info.verb !== "watch")) return await serveAdmitted(info, call);
+    const pending = seatFor(deps, info, user, call.signal);
+    const seat = pending instanceof Promise ? await pending : pending;
+    tellSeat(call.response, seat);
+    try {
+      return await serveAdmitted(info, { ...call, begun: () => seat.release() });
+    } finally {
+      seat.release();
+    }
+  };
+
+  const serveAdmitted = async (info: RequestInfo, call: RestCall): Promise<string> => {
+    const { user } = call;
     const remote = remoteOf(deps, info);
     if (remote !== undefined) {
       if (info.type === "path") authorizePath(deps, user, info);
@@ -276,7 +300,13 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
       const controller = new AbortController();
       const anonymous: UserInfo = { username: "", groups: [] };
       const call: RestCall = { request, response, user: anonymous, auditId, signal: controller.signal };
-      const flight: Flight = { startedMs: deps.env.clock.monotonic(), controller, call, long: false };
+      const flight: Flight = {
+        startedMs: deps.env.clock.monotonic(),
+        controller,
+        call,
+        long: false,
+        limitMs: REQUEST_TIMEOUT_MS,
+      };
       flights.add(flight);
       response.on("error", (error) => deps.logger.debug({ error: error.message }, "connection failed"));
       response.on("close", () => {
@@ -292,6 +322,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
         await fail(flight, error);
       } finally {
         flights.delete(flight);
+        if (flight.long) longRunning--;
         flight.audit?.complete(response.statusCode);
         requests.inc({ verb, code: String(response.statusCode) });
       }

@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { constants, createGzip, gzip } from "node:zlib";
 import { StatusError, newInternalError, newTimeout } from "@coxswain/apimachinery";
 import { isAbort } from "@coxswain/env";
+import { TooBusyError } from "../flow-control/too-busy.ts";
 import type { Encoded } from "./encode.ts";
 import { encodeDocument } from "./encode.ts";
 import { acceptsGzip } from "./negotiate.ts";
@@ -91,6 +92,10 @@ export async function sendFailure(
   }
   const retry = error.details.retryAfterSeconds;
   if (retry !== undefined) response.setHeader("Retry-After", retry);
+  if (error instanceof TooBusyError) {
+    await sendText(request, response, error.code, `${error.message}\n`);
+    return;
+  }
   if (error.code === 405) response.setHeader("Allow", "GET, POST, PUT, PATCH, DELETE");
   if (!request.complete) response.setHeader("Connection", "close");
   await sendEncoded(

@@ -117,6 +117,10 @@ export class WatchCache implements ObjectSource {
     return this.#resources.get(groupResource(ref))?.list(namespace) ?? [];
   }
 
+  count(ref: GroupResource): number {
+    return this.#resources.get(groupResource(ref))?.size ?? 0;
+  }
+
   onChange(ref: GroupResource, listener: () => void): () => void {
     const id = groupResource(ref);
     const listeners = this.#listeners.get(id) ?? new Set();
