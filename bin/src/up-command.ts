@@ -30,6 +30,7 @@ interface UpOptions {
   readonly freePorts?: boolean;
   readonly logLevel: string;
   readonly apiServerFlag: readonly string[];
+  readonly schedulerFlag: readonly string[];
   readonly timeout: number;
 }
 
@@ -57,11 +58,21 @@ export function addUp(program: Command): void {
     .option(
       "--api-server-flag <flag>",
       "a further flag of each api-server, as in --api-server-flag=--audit-log-path=/tmp/audit.log; repeatable",
-      (flag: string, before: readonly string[]): readonly string[] => [...before, flag],
+      appendFlag,
+      [],
+    )
+    .option(
+      "--scheduler-flag <flag>",
+      "a further flag of each scheduler, as in --scheduler-flag=--config=/tmp/scheduler.yaml; repeatable",
+      appendFlag,
       [],
     )
     .option("--timeout <seconds>", "give up after this long", toNumber, 120)
     .action(up);
+}
+
+function appendFlag(flag: string, before: readonly string[]): readonly string[] {
+  return [...before, flag];
 }
 
 async function up(options: UpOptions): Promise<void> {
@@ -113,6 +124,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     freePorts: options.freePorts,
     logLevel: options.logLevel,
     apiServerFlags: options.apiServerFlag,
+    schedulerFlags: options.schedulerFlag,
     detached: options.detach === true,
     timeoutMs: options.timeout * 1000,
     signal,

@@ -19,6 +19,8 @@ export interface ClusterSpec {
   readonly logLevel: string;
   /** Further flags of each api-server, as in "--audit-log-path=/var/log/audit.log". */
   readonly apiServerFlags: readonly string[];
+  /** Further flags of each scheduler, as in "--config=/etc/coxswain/scheduler.yaml". */
+  readonly schedulerFlags: readonly string[];
 }
 
 export class SpecError extends Error {
@@ -61,6 +63,7 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     enableChaos: wish.enableChaos ?? false,
     logLevel: wish.logLevel ?? "info",
     apiServerFlags: checkFlags("api-server-flag", wish.apiServerFlags ?? []),
+    schedulerFlags: checkFlags("scheduler-flag", wish.schedulerFlags ?? []),
   };
 }
 

@@ -135,8 +135,9 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
     case "image-puller":
     case "metrics-server":
     case "nats":
-    case "scheduler":
       return [];
+    case "scheduler":
+      return [...spec.schedulerFlags];
     default:
       return slot.component satisfies never;
   }

@@ -56,6 +56,14 @@ describe("planProcesses", () => {
     expect(() => clusterSpec({ apiServerFlags: ["--port=1"] })).toThrow("the cluster decides that itself");
   });
 
+  test("each scheduler gets the flags that are its own", () => {
+    const flag = "--config=/etc/coxswain/scheduler.yaml";
+    const processes = plan({ schedulers: 2, schedulerFlags: [flag] });
+    const having = processes.filter((one) => one.args.includes(flag)).map((one) => one.component);
+    expect(having).toEqual(["scheduler", "scheduler"]);
+    expect(() => clusterSpec({ schedulerFlags: ["config"] })).toThrow('--scheduler-flag: Invalid value: "config"');
+  });
+
   test("a node's kubelet shows the node's own certificate", () => {
     const kubelet = plan({ nodes: 1 }).find((one) => one.component === "kubelet");
     expect(kubelet?.args).toContain("--cert-file=/x/default/pki/kubelet-node-1.crt");

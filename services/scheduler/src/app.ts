@@ -39,6 +39,8 @@ export interface SchedulerOptions {
   readonly profiles?: readonly Profile[];
   /** 0: adaptive, as upstream. */
   readonly percentageOfNodesToScore?: number;
+  /** How long a pod waits after its first failed attempt, and at most; 1 s and 10 s where unset. */
+  readonly backoff?: { readonly initialBackoffMs?: number; readonly maxBackoffMs?: number };
   /** Decisions in one batch of bindings; 100 where unset. */
   readonly batchSize?: number;
   /** Batches on their way at once; 4 where unset. */
@@ -71,7 +73,7 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
   const frameworks = new Map(profiles.map((profile) => [profile.schedulerName, new Framework(profile)]));
   const parts: SchedulerParts = {
     deps,
-    queue: createQueue(deps.env, frameworks),
+    queue: createQueue(deps.env, frameworks, deps.options?.backoff),
     snapshot: new ClusterSnapshot(),
     frameworks,
     waiting: new WaitingPods(deps.env.timers),

@@ -6,14 +6,19 @@ import type { SchedulerParts } from "./app.ts";
 import type { Framework } from "./framework/plan-schedule.ts";
 import { isTerminal, makePodInfo, type PodInfo } from "./pod-info.ts";
 import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
-import { SchedulingQueue } from "./queue/scheduling-queue.ts";
+import { SchedulingQueue, type QueueOptions } from "./queue/scheduling-queue.ts";
 
 /** The queue of all profiles; plugins of one name must register the same events in all of them. */
-export function createQueue(env: Env, frameworks: ReadonlyMap<string, Framework>): SchedulingQueue {
+export function createQueue(
+  env: Env,
+  frameworks: ReadonlyMap<string, Framework>,
+  backoff: Pick<QueueOptions, "initialBackoffMs" | "maxBackoffMs"> = {},
+): SchedulingQueue {
   const plugins = [...frameworks.values()].flatMap((framework) => framework.plugins);
   const registrations = new Map(plugins.map((plugin) => [plugin.name, plugin.events?.()]));
   const less = plugins.find((plugin) => plugin.less !== undefined)!;
   return new SchedulingQueue({
+    ...backoff,
     clock: env.clock,
     less: (a, b) => less.less!(a, b),
     heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info)?.plugin,

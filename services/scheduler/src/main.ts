@@ -5,10 +5,7 @@ import { runComponent } from "@coxswain/component-base/process";
 import { InvalidArgumentError } from "commander";
 import { hostname } from "node:os";
 import { createScheduler } from "./app.ts";
-
-interface Flags {
-  readonly percentageOfNodesToScore: number;
-}
+import { loadSchedulerOptions, type SchedulerFlags } from "./config/load-options.ts";
 
 function parsePercentage(text: string): number {
   const value = Number(text);
@@ -16,20 +13,26 @@ function parsePercentage(text: string): number {
   return value;
 }
 
-await runComponent<Flags>({
+const append = (file: string, before: readonly string[]): readonly string[] => [...before, file];
+
+await runComponent<SchedulerFlags>({
   name: "scheduler",
   version: "0.1.0",
   defaultPort: 10_259,
   defaultGrpcPort: 10_269,
   flags: (command) =>
-    void command.option(
-      "--percentage-of-nodes-to-score <percent>",
-      "share of nodes that suffices to choose from; 0 adapts to the size of the cluster",
-      parsePercentage,
-      0,
-    ),
-  create(deps) {
+    void command
+      .option("--config <file>", "a KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1: profiles and plugins")
+      .option("--plugin <module>", "JavaScript or TypeScript that exports further plugins; repeatable", append, [])
+      .option(
+        "--percentage-of-nodes-to-score <percent>",
+        "share of nodes that suffices to choose from, where the configuration does not say; 0 adapts to the cluster's size",
+        parsePercentage,
+        0,
+      ),
+  async create(deps) {
     const { env, logger, metrics, flags } = deps;
+    const options = await loadSchedulerOptions(flags);
     const name = "scheduler";
     const { client, informers } = connectComponent(deps, name);
     const identity = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
@@ -44,7 +47,7 @@ await runComponent<Flags>({
       identity,
       informers,
       elector: createLeaderElector(lease, { env, client, logger, recorder }),
-      options: { percentageOfNodesToScore: flags.percentageOfNodesToScore },
+      options,
     });
   },
 });

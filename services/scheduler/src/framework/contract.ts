@@ -130,6 +130,8 @@ export interface WeightedPlugin {
 export interface Profile {
   readonly schedulerName: string;
   readonly plugins: readonly WeightedPlugin[];
+  /** In place of the scheduler's own. */
+  readonly percentageOfNodesToScore?: number;
 }
 
 export const MAX_NODE_SCORE = 100;

@@ -101,7 +101,8 @@ export class Framework {
     if (nominated >= 0 && probe.fits(nominated, false) === undefined) {
       return { kind: "node", node: snapshot.names[nominated]!, cycle, feasible: 1 };
     }
-    const wanted = nodesToFind(snapshot.size, options.percentageOfNodesToScore);
+    const percentage = this.profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore;
+    const wanted = nodesToFind(snapshot.size, percentage);
     const feasible = this.#findFeasible(cycle, pre, skipped, wanted, probe);
     if (feasible === 0) return this.#unschedulable(cycle, probe);
     if (feasible === 1) {
