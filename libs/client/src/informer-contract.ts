@@ -36,6 +36,8 @@ export interface InformerOptions {
   readonly node?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** Hears of changes from the api-server alone, by the selection: for those who may see no more than that. */
+  readonly direct?: boolean;
 }
 
 export interface InformerFactory {

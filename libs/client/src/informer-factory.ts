@@ -26,8 +26,8 @@ function orAbort(promise: Promise<unknown>, signal: AbortSignal): Promise<void> 
 export function createInformerFactory(deps: ReflectorDeps): InformerFactory {
   const entries = new Map<string, Entry>();
   let running: AbortSignal | undefined;
-  const idOf = (ref: ResourceRef, { node, labelSelector, fieldSelector }: InformerOptions = {}): string =>
-    JSON.stringify([apiVersionOf(ref), ref.resource, node, labelSelector, fieldSelector]);
+  const idOf = (ref: ResourceRef, { node, labelSelector, fieldSelector, direct }: InformerOptions = {}): string =>
+    JSON.stringify([apiVersionOf(ref), ref.resource, node, labelSelector, fieldSelector, direct]);
   const startEntry = (entry: Entry, signal: AbortSignal): void => {
     if (entry.started) return;
     entry.started = true;

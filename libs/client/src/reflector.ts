@@ -59,7 +59,8 @@ export class Reflector<T extends KubeObject> {
     this.#selection = selectionOf(options);
     this.#matches = selectionTest(this.#selection);
     const { env, bus } = deps;
-    this.#feed = bus === undefined ? undefined : new FeedReader({ env, bus, ref, node: options.node });
+    this.#feed =
+      bus === undefined || options.direct === true ? undefined : new FeedReader({ env, bus, ref, node: options.node });
     this.#watched = this.#feed === undefined ? this.#selection : selectionOf({ node: options.node });
   }
 

@@ -320,6 +320,22 @@ test("a label selector holds on the feed too", async () => {
   expect(seen.log).toEqual(["add a", "delete a", "add a", "delete a"]);
 });
 
+test("who may see no more than a selection hears of changes from the api-server alone", async () => {
+  const { env, cluster, seen, start, writer, publisher } = setup(8, { labelSelector: "v=1", direct: true });
+  await start();
+  for (const name of ["a", "b"]) await writer.create(PODS, pod(name));
+  // The feed is there, and is not listened to.
+  await env.advance(BOOKMARK_INTERVAL_MS * 2);
+  expect(cluster.openWatches).toBe(1);
+  await writer.patch(PODS, { namespace: "ns", name: "a" }, MERGE, label("1"));
+  await env.advance(1);
+  publisher.newEpoch();
+  cluster.breakWatches();
+  await writer.patch(PODS, { namespace: "ns", name: "a" }, MERGE, label("2"));
+  await env.advance(10_000);
+  expect(seen.log).toEqual(["add a", "delete a"]);
+});
+
 async function chaos(seed: number, options: InformerOptions): Promise<void> {
   const context = setup(seed, options);
   const { env, cluster, hub, publisher, bus, informer, seen, start, writer, abort } = context;

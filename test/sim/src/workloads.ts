@@ -1,6 +1,16 @@
-// What the user runs beside the application: a StatefulSet that is scaled and rolled out, a Job of many small pods, and objects that
+// What the user runs beside the application: a StatefulSet with claims that is scaled and rolled out, a Job of many small pods, and objects that
 // own others. Says in the end what has not come right.
-import { CONFIG_MAPS, JOBS, STATEFUL_SETS, type ConfigMap, type Job, type Pod, type StatefulSet } from "@coxswain/api";
+import {
+  CONFIG_MAPS,
+  JOBS,
+  STATEFUL_SETS,
+  type ConfigMap,
+  type Job,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  type StatefulSet,
+} from "@coxswain/api";
 import type { Random } from "@coxswain/env";
 import { SIMULATE_ANNOTATION } from "@coxswain/kubelet/cri/simulated/behaviour";
 import { isReady } from "./cluster-state.ts";
@@ -40,6 +50,8 @@ const SET = "db";
 const JOB = "batch";
 
 const container = (image: string) => [{ name: "main", image }];
+const CLAIM = "data";
+const stateful = (image: string) => [{ name: "main", image, volumeMounts: [{ name: CLAIM, mountPath: "/data" }] }];
 
 function statefulSet({ replicas, parallel }: WorkloadShape): StatefulSet {
   const labels = { set: SET };
@@ -50,7 +62,13 @@ function statefulSet({ replicas, parallel }: WorkloadShape): StatefulSet {
       replicas,
       selector: { matchLabels: labels },
       ...(parallel ? { podManagementPolicy: "Parallel" } : {}),
-      template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 2, containers: container(imageOf(1)) } },
+      template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 2, containers: stateful(imageOf(1)) } },
+      volumeClaimTemplates: [
+        {
+          metadata: { name: CLAIM },
+          spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+        },
+      ],
     },
   };
 }
@@ -74,6 +92,10 @@ function owned(name: string, owner: { readonly name: string; readonly uid: strin
   return { metadata: { name, namespace: NAMESPACE, ownerReferences: [reference] }, data: {} };
 }
 
+function describeVolume({ metadata, status }: PersistentVolume): string {
+  return `volume ${metadata?.name} is ${status?.phase}`;
+}
+
 export class Workloads {
   readonly #world: World;
   readonly #driver: Driver;
@@ -93,7 +115,7 @@ export class Workloads {
     const { next } = this.#shape;
     await this.#driver.create(STATEFUL_SETS, statefulSet(this.#shape));
     await this.#world.env.timers.sleep(next.atMs);
-    const template = { spec: { containers: container(imageOf(next.revision)) } };
+    const template = { spec: { containers: stateful(imageOf(next.revision)) } };
     await this.#driver.change(SET, { replicas: next.replicas, template }, STATEFUL_SETS);
   }
 
@@ -122,7 +144,29 @@ export class Workloads {
 
   /** What is not as it should be; empty where all is. */
   unconverged(): string[] {
-    return [...this.#set(), ...this.#job(), ...this.#owners()];
+    return [...this.#set(), ...this.#claims(), ...this.#job(), ...this.#owners()];
+  }
+
+  /** Claims outlive pods that were scaled away; each has its own volume. */
+  #claims(): string[] {
+    const { state } = this.#world;
+    const claims = state.list<PersistentVolumeClaim>("persistentvolumeclaims");
+    const volumes = state.list<PersistentVolume>("persistentvolumes");
+    const { replicas, next } = this.#shape;
+    const wrong: string[] = [];
+    for (let at = 0; at < next.replicas; at++) {
+      const name = `${CLAIM}-${SET}-${at}`;
+      if (!claims.some((one) => one.metadata?.name === name)) wrong.push(`claim ${name} is missing`);
+    }
+    const open = claims.filter(({ status }) => status?.phase !== "Bound");
+    // A claim whose pod was scaled away before it was placed waits for the next one.
+    const needed = open.filter(({ metadata }) => Number(metadata?.name?.split("-").at(-1)) < next.replicas);
+    wrong.push(...needed.map(({ metadata, status }) => `claim ${metadata?.name} is ${status?.phase}`));
+    const most = Math.max(replicas, next.replicas);
+    if (claims.length > most || volumes.length !== claims.length - open.length) {
+      wrong.push(`${volumes.length} volumes for ${claims.length - open.length} bound of ${claims.length} claims`);
+    }
+    return [...wrong, ...volumes.filter(({ status }) => status?.phase !== "Bound").map(describeVolume)];
   }
 
   #set(): string[] {

@@ -343,3 +343,76 @@ describe("endpoints", () => {
     expect(store.broken).toEqual(["endpoints-are-ready-pods", "endpoints-are-ready-pods"]);
   });
 });
+
+describe("claims", () => {
+  const claim = (name: string, volumeName?: string): Loose => ({
+    metadata: {
+      ...meta(name),
+      annotations: volumeName === undefined ? {} : { "pv.kubernetes.io/bind-completed": "yes" },
+    },
+    spec: volumeName === undefined ? {} : { volumeName },
+  });
+  const volume = (name: string, of?: string, node?: string): Loose => {
+    const term = { matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: [node] }] };
+    return {
+      metadata: { name, uid: `uid-volume-${name}` },
+      spec: {
+        ...(of === undefined ? {} : { claimRef: { name: of, uid: `uid-${of}` } }),
+        ...(node === undefined ? {} : { nodeAffinity: { required: { nodeSelectorTerms: [term] } } }),
+      },
+    };
+  };
+  const user = (node?: string): Loose => {
+    const made = pod("user", node === undefined ? {} : { node });
+    const volumes = [{ name: "d", persistentVolumeClaim: { claimName: "c" } }];
+    return { ...made, spec: { ...(made.spec as object), volumes } };
+  };
+  const put = (store: Store, ...claims: Loose[]): void =>
+    claims.forEach((one) => store.put("", "persistentvolumeclaims", one));
+  const hold = (store: Store, ...volumes: Loose[]): void =>
+    volumes.forEach((one) => store.put("", "persistentvolumes", one));
+  const broken = ["claims-bound-once"];
+
+  test("a claim that changes its volume breaks claims-bound-once, and so do two with one", () => {
+    const moved = new Store();
+    put(moved, claim("c"), claim("c", "v"), claim("c", "v"));
+    expect(moved.broken).toEqual([]);
+    put(moved, claim("c", "w"));
+    expect(moved.broken).toEqual(broken);
+    const shared = new Store();
+    put(shared, claim("c", "v"), claim("d", "v"));
+    expect(shared.broken).toEqual(broken);
+  });
+
+  test("a volume that changes its claim breaks claims-bound-once, and so do two of one claim", () => {
+    const moved = new Store();
+    hold(moved, volume("v"), volume("v", "c"), volume("w"));
+    expect(moved.broken).toEqual([]);
+    hold(moved, volume("v", "d"));
+    expect(moved.broken).toEqual(broken);
+    const twice = new Store();
+    hold(twice, volume("v", "c"), volume("w", "c"));
+    expect(twice.broken).toEqual(broken);
+  });
+
+  test("a pod that is bound before its claim, or where its volume is not, breaks claims-bound-once", () => {
+    const early = new Store();
+    put(early, claim("c"));
+    early.put("", "pods", user());
+    expect(early.broken).toEqual([]);
+    early.put("", "pods", user("n1"));
+    expect(early.broken).toEqual(broken);
+    const bind = (at: string): string[] => {
+      const store = new Store();
+      for (const name of ["n1", "n2"]) {
+        store.put("", "nodes", { metadata: { name, uid: name, labels: { "kubernetes.io/hostname": name } } });
+      }
+      hold(store, volume("v", "c", "n1"));
+      put(store, claim("c", "v"));
+      store.put("", "pods", user(at));
+      return store.broken;
+    };
+    expect(bind("n1")).toEqual([]);
+    expect(bind("n2")).toEqual(broken);
+  });
+});

@@ -22,13 +22,7 @@ export interface NatsServerOptions {
 }
 
 /** Resources whose changes a kubelet or a node's proxy follows, besides its own pods. */
-const NODE_RESOURCES = [
-  "core.services",
-  "core.configmaps",
-  "core.nodes",
-  "core.persistentvolumes",
-  "discovery_k8s_io.endpointslices",
-];
+const NODE_RESOURCES = ["core.services", "core.configmaps", "core.nodes", "discovery_k8s_io.endpointslices"];
 const NODE_PREFIX = "system:node:";
 
 /**

@@ -31,7 +31,8 @@ export class DiskReclaimer {
     this.#queue = createWorkQueue({ env: deps.env, name: "node-disks" });
     // One node may list its own volumes only; a pack has too many to name.
     const labelSelector = deps.nodes.length === 1 ? `${NODE_DISK_LABEL}=${deps.nodes[0]}` : NODE_DISK_LABEL;
-    this.#volumes = deps.informers.informer<PersistentVolume>(PERSISTENT_VOLUMES, { labelSelector });
+    const options = { labelSelector, direct: true };
+    this.#volumes = deps.informers.informer<PersistentVolume>(PERSISTENT_VOLUMES, options);
     const look = (volume: PersistentVolume): void => {
       if (this.#isLeaving(volume)) this.#queue.add(volume.metadata?.name ?? "");
     };

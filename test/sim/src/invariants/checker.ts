@@ -8,6 +8,7 @@ import { jobCountsAreExact, jobsNeverOverwork } from "./jobs.ts";
 import { leadersAreFenced, uidsAreUnique, versionsGrow } from "./objects.ts";
 import { nodesAreNotOvercommitted, podsAreBoundOnce } from "./scheduling.ts";
 import { statefulIdentitiesLiveOnce } from "./stateful-sets.ts";
+import { claimsAreBoundOnce } from "./volumes.ts";
 
 export class Checker {
   readonly violations: Violation[] = [];
@@ -27,6 +28,7 @@ export class Checker {
     jobsNeverOverwork(),
     orphansAreKept(),
     endpointsAreReadyPods(),
+    claimsAreBoundOnce(),
   ];
 
   observe(change: Change, state: ClusterState): void {
