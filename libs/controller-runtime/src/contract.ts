@@ -1,6 +1,6 @@
 // A controller: informers feed keys into a queue, `reconcile` makes one key's actual state the desired one.
 import type { Env } from "@coxswain/env";
-import type { Logger } from "@coxswain/component-base";
+import type { Logger, Metrics } from "@coxswain/component-base";
 
 export interface ReconcileResult {
   /** Look again after this long, even without an event. */
@@ -40,4 +40,6 @@ export interface Controller {
 export interface ControllerDeps {
   readonly env: Env;
   readonly logger: Logger;
+  /** Where the queue and its work are counted, under upstream's names. */
+  readonly metrics?: Metrics;
 }

@@ -4,13 +4,29 @@
 // - It may run again after it was stopped: keys that are open then are kept.
 // - `run` settles only when every reconcile that it started has settled.
 import { createWorkQueue, type WorkQueue } from "@coxswain/client";
+import { noMetrics } from "@coxswain/component-base";
 import { isAbort } from "@coxswain/env";
 import type { Controller, ControllerDeps, ControllerSpec, ControllerState } from "./contract.ts";
+
+/** Seconds, as upstream's work queues have them. */
+const DURATION_BUCKETS = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10];
+
+/** What is counted of one queue. https://kubernetes.io/docs/reference/instrumentation/metrics/ */
+function queueMetrics({ metrics = noMetrics }: ControllerDeps) {
+  const labels = ["name"];
+  const worked = "How long a key was worked on, seconds.";
+  return {
+    adds: metrics.counter("workqueue_adds_total", "Keys that were put into the queue.", labels),
+    retries: metrics.counter("workqueue_retries_total", "Keys that were put back after a failure.", labels),
+    work: metrics.histogram("workqueue_work_duration_seconds", worked, DURATION_BUCKETS, labels),
+  };
+}
 
 class RunningController implements Controller {
   readonly name: string;
   readonly #spec: ControllerSpec;
   readonly #deps: ControllerDeps;
+  readonly #metrics: ReturnType<typeof queueMetrics>;
   #queue: WorkQueue;
   #resumed: { promise: Promise<void>; resolve: () => void } | undefined;
   #reconciles = 0;
@@ -22,11 +38,14 @@ class RunningController implements Controller {
     this.name = spec.name;
     this.#spec = spec;
     this.#deps = { ...deps, logger: deps.logger.child({ controller: spec.name }) };
+    this.#metrics = queueMetrics(deps);
     this.#queue = createWorkQueue({ env: deps.env, name: spec.name });
   }
 
   enqueue(key: string): void {
+    const before = this.#queue.length;
     this.#queue.add(key);
+    if (this.#queue.length > before) this.#metrics.adds.inc({ name: this.name });
   }
 
   enqueueAfter(key: string, ms: number): void {
@@ -109,6 +128,7 @@ class RunningController implements Controller {
   /** The error's text, or "". */
   async #reconcile(queue: WorkQueue, key: string, signal: AbortSignal): Promise<string> {
     this.#reconciles++;
+    const startedMs = this.#deps.env.clock.monotonic();
     let failure = "";
     try {
       const result = await this.#spec.reconcile(key, signal);
@@ -119,6 +139,7 @@ class RunningController implements Controller {
       if (!(signal.aborted && isAbort(error))) failure = this.#noteFailure(queue, key, error);
     } finally {
       queue.done(key);
+      this.#metrics.work.observe((this.#deps.env.clock.monotonic() - startedMs) / 1_000, { name: this.name });
     }
     return failure;
   }
@@ -128,6 +149,7 @@ class RunningController implements Controller {
     this.#lastError = error instanceof Error ? error.message : String(error);
     this.#deps.logger.warn({ key, err: error, requeues: queue.numRequeues(key) }, "reconcile failed");
     queue.addRateLimited(key);
+    this.#metrics.retries.inc({ name: this.name });
     return this.#lastError;
   }
 }

@@ -1,6 +1,6 @@
 // Controllers retry, pause, step and stop cleanly.
 import { expect, test } from "vitest";
-import { silentLogger } from "@coxswain/component-base";
+import { silentLogger, type Metrics } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { createController } from "../src/controller.ts";
 
@@ -22,6 +22,35 @@ test("a failed key comes back with backoff until it succeeds", async () => {
   await env.advance(1000);
   expect(at).toEqual([0, 5, 15]);
   expect(controller.state()).toMatchObject({ reconciles: 3, errors: 2, lastError: "no", queueDepth: 0 });
+  abort.abort();
+  await running;
+});
+
+test("what is queued, tried again and worked on is counted", async () => {
+  const counted = new Map<string, number>();
+  const count = (name: string, by = 1): void => void counted.set(name, (counted.get(name) ?? 0) + by);
+  const metrics: Metrics = {
+    counter: (name) => ({ inc: (labels) => count(`${name} ${labels?.["name"]}`) }),
+    gauge: () => ({ set: () => {} }),
+    histogram: (name) => ({ observe: (value) => count(name, value) }),
+  };
+  const env = new VirtualEnv({ seed: 1 });
+  const abort = new AbortController();
+  let failures = 1;
+  const reconcile = async (): Promise<void> => {
+    await env.timers.sleep(250);
+    if (failures-- > 0) throw new Error("no");
+  };
+  const controller = createController({ name: "test", reconcile }, { env, logger: silentLogger, metrics });
+  // The same key waits once, however often it is named.
+  for (const key of ["a", "a", "b"]) controller.enqueue(key);
+  const running = controller.run(abort.signal);
+  await env.advance(2_000);
+  expect(Object.fromEntries(counted)).toEqual({
+    "workqueue_adds_total test": 2,
+    "workqueue_retries_total test": 1,
+    workqueue_work_duration_seconds: 0.75,
+  });
   abort.abort();
   await running;
 });
