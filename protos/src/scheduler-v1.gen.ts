@@ -65,6 +65,18 @@ export interface NodeDecisionInput {
   totalScore?: (string | number) | null;
 }
 
+export interface PreemptionCandidate {
+  node: string;
+  victims: Array<string>;
+  budgetViolations: number;
+}
+
+export interface PreemptionCandidateInput {
+  node?: string | null;
+  victims?: ReadonlyArray<string> | null;
+  budgetViolations?: number | null;
+}
+
 export interface Decision {
   namespace: string;
   pod: string;
@@ -74,6 +86,8 @@ export interface Decision {
   nodes: Array<NodeDecision>;
   queue: string;
   attempts: number;
+  candidates: Array<PreemptionCandidate>;
+  nominatedNode: string;
 }
 
 export interface DecisionInput {
@@ -85,6 +99,8 @@ export interface DecisionInput {
   nodes?: ReadonlyArray<NodeDecisionInput> | null;
   queue?: string | null;
   attempts?: number | null;
+  candidates?: ReadonlyArray<PreemptionCandidateInput> | null;
+  nominatedNode?: string | null;
 }
 
 export interface ExplainResponse {

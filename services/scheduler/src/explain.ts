@@ -1,8 +1,17 @@
-// Answers "why is this pod Pending?": every plugin's verdict and score for every node, not just the first rejection.
-import type { DecisionInput, NodeDecisionInput, PluginScoreInput } from "@coxswain/protos/scheduler-v1.gen";
+// Answers "why is this pod Pending?": every plugin's verdict and score for every node, not just the first rejection, and where
+// less important pods could make room.
+import type {
+  DecisionInput,
+  NodeDecisionInput,
+  PluginScoreInput,
+  PreemptionCandidateInput,
+} from "@coxswain/protos/scheduler-v1.gen";
 import type { CycleState, Plugin } from "./framework/contract.ts";
 import type { Framework, ScheduleOptions } from "./framework/plan-schedule.ts";
+import { RowProbe } from "./framework/row-probe.ts";
 import { Verdicts } from "./framework/verdicts.ts";
+import { findCandidates } from "./plugins/default-preemption.ts";
+import { compareCandidates } from "./plugins/preemption-candidates.ts";
 import type { PodInfo } from "./pod-info.ts";
 import type { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
 
@@ -27,6 +36,32 @@ function filterAll(plugin: Plugin, cycle: CycleState, nodes: readonly MutableNod
     });
     if (rejection !== undefined) node.feasible = false;
   }
+}
+
+/** A node may be kept for pods that are nominated to it. */
+function filterNominated(framework: Framework, probe: RowProbe, nodes: readonly MutableNode[]): void {
+  for (const [row, node] of nodes.entries()) {
+    const rejection = node.feasible ? probe.withNominated(row) : undefined;
+    if (rejection === undefined) continue;
+    node.feasible = false;
+    const plugin = framework.plugins[probe.plugin]?.name ?? "";
+    const reasons = rejection.reasons.map((reason) => `${reason} (with the pods that are nominated to it)`);
+    node.verdicts.push({ plugin, extensionPoint: "Filter", code: rejection.code, reasons });
+  }
+}
+
+/** Every node on which preemption would help, the one that would be chosen first. */
+function candidatesOf(cycle: CycleState, probe: RowProbe, nodes: readonly MutableNode[]): PreemptionCandidateInput[] {
+  const rows = nodes.flatMap((node, row) => {
+    const codes = new Set(node.verdicts.map((one) => one.code));
+    return codes.has("Unschedulable") && !codes.has("UnschedulableAndUnresolvable") ? [row] : [];
+  });
+  const { candidates } = findCandidates(cycle, rows, rows.length, probe);
+  return candidates.toSorted(compareCandidates).map(({ node, victims, violations }) => ({
+    node,
+    victims: victims.map((victim) => victim.key),
+    budgetViolations: violations,
+  }));
 }
 
 function scoreAll(framework: Framework, cycle: CycleState, nodes: readonly MutableNode[]): void {
@@ -82,13 +117,24 @@ export function explainPod(
       ],
     });
   }
+  const probe = new RowProbe(cycle, framework.plugins, skipped, options.random);
   if (pre.rejection === undefined) {
     for (const plugin of framework.plugins) {
       if (plugin.filter !== undefined && !skipped.has(plugin.name)) filterAll(plugin, cycle, nodes);
     }
+    filterNominated(framework, probe, nodes);
     scoreAll(framework, cycle, nodes);
   }
   const plan = framework.planSchedule(info, snapshot, options);
   if (plan.kind === "node") return { ...base, outcome: "Schedulable", node: plan.node, message: "", nodes };
-  return { ...base, outcome: "Unschedulable", node: "", message: plan.message, nodes };
+  const preempting = plan.victims.length > 0;
+  return {
+    ...base,
+    outcome: "Unschedulable",
+    node: "",
+    message: plan.message,
+    nodes,
+    candidates: preempting ? candidatesOf(cycle, probe, nodes) : [],
+    nominatedNode: plan.nominated ?? snapshot.nominations.nodeOf(info.key) ?? "",
+  };
 }

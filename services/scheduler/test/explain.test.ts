@@ -53,6 +53,38 @@ test("all that is wrong with a node is listed, and what fits is scored", () => {
   expect(Number(a!.totalScore)).toBeGreaterThan(Number(b!.totalScore));
 });
 
+test("where preemption would help, and who would leave, the best first; nothing is changed by asking", () => {
+  const snapshot = new ClusterSnapshot();
+  for (const name of ["a", "b", "c"]) snapshot.upsertNode(node(name, "1"));
+  const there = (name: string, on: string, priority: number) => {
+    const one = pod("1");
+    return { metadata: { ...one.metadata, name, uid: name }, spec: { ...one.spec, nodeName: on, priority } };
+  };
+  snapshot.upsertPod(there("x", "a", 5));
+  snapshot.upsertPod(there("y", "b", 3));
+  snapshot.upsertPod(there("z", "c", 100));
+  const wanted = { ...pod("1"), spec: { ...pod("1").spec, priority: 10 } };
+  const options = { random: createSeededRandom(1), percentageOfNodesToScore: 0 };
+  const framework = new Framework(DEFAULT_PROFILES[0]!);
+  const ask = () => explainPod(framework, makePodInfo(wanted), snapshot, options);
+  expect(ask()).toMatchObject({
+    outcome: "Unschedulable",
+    message: "0/3 nodes are available: 3 Insufficient cpu.",
+    nominatedNode: "b",
+    candidates: [
+      { node: "b", victims: ["default/y"], budgetViolations: 0 },
+      { node: "a", victims: ["default/x"], budgetViolations: 0 },
+    ],
+  });
+  expect(ask()).toEqual(ask());
+  snapshot.removePod("default/y");
+  const nominated = makePodInfo({ ...wanted, metadata: { ...wanted.metadata, name: "n", uid: "n" } });
+  snapshot.nominations.add(nominated, "b");
+  const kept = ask().nodes!.find((one) => one.node === "b");
+  expect(kept).toMatchObject({ feasible: false });
+  expect(kept!.verdicts!.at(-1)!.reasons).toEqual(["Insufficient cpu (with the pods that are nominated to it)"]);
+});
+
 test("gated and unschedulable pods carry the message of their event", () => {
   expect(explain([node("a", "1")], pod("1", [{ name: "g" }]))).toMatchObject({
     outcome: "Gated",

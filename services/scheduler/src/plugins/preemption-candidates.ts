@@ -112,15 +112,18 @@ function prioritySum({ victims }: Candidate): number {
 }
 
 /**
- * The candidate with the fewest broken budgets; then the least important victims: by the highest priority, the sum of
- * priorities, their number, the latest start. Then the first.
+ * Negative where `a` is better: fewer broken budgets; then less important victims, by the highest priority, the sum of
+ * priorities, their number, the latest start.
  */
+export function compareCandidates(a: Candidate, b: Candidate): number {
+  for (const compare of ORDER) {
+    const order = compare(a, b);
+    if (order !== 0) return order;
+  }
+  return 0;
+}
+
+/** The best candidate; among equals the first. */
 export function pickCandidate(candidates: readonly Candidate[]): Candidate {
-  return candidates.reduce((best, one) => {
-    for (const compare of ORDER) {
-      const order = compare(one, best);
-      if (order !== 0) return order < 0 ? one : best;
-    }
-    return best;
-  });
+  return candidates.reduce((best, one) => (compareCandidates(one, best) < 0 ? one : best));
 }
