@@ -367,6 +367,14 @@ describe("flow control", () => {
     expect(admit()).not.toBeInstanceOf(Promise);
   });
 
+  test("takes a cluster that begins for what it will be", () => {
+    const { flow } = setUp(tinyLevel(QUEUED));
+    const scheduler = { ...get, user: user("system:kube-scheduler") };
+    expect(flow.admit(scheduler, () => 1, new AbortController().signal)).not.toBeInstanceOf(Promise);
+    const busy = flow.levels().filter(({ queues }) => queues.executingCount > 0);
+    expect(busy.map(({ name }) => name)).toEqual(["workload-high"]);
+  });
+
   test("of a level that does not queue refuses at once", () => {
     const { admit } = setUp(tinyLevel({ limitResponse: { type: "Reject" } }));
     expect(admit()).not.toBeInstanceOf(Promise);

@@ -8,7 +8,12 @@ import type { Metrics } from "@coxswain/component-base";
 import { AbortError, type Env } from "@coxswain/env";
 import type { AuthorizationAttributes } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
-import { MANDATORY_LEVELS, MANDATORY_SCHEMAS } from "./bootstrap-objects.ts";
+import {
+  MANDATORY_LEVELS,
+  MANDATORY_SCHEMAS,
+  SUGGESTED_PRIORITY_LEVELS,
+  SUGGESTED_SCHEMAS,
+} from "./bootstrap-objects.ts";
 import { distinguisherOf, inOrder, schemaMatches } from "./classify.ts";
 import type { FlowRequest } from "./flow-request.ts";
 import { FLOW_SCHEMAS, PRIORITY_LEVELS } from "./resources.ts";
@@ -168,7 +173,15 @@ export class FlowControl {
     if (!this.#dirty) return;
     this.#dirty = false;
     const { source, env, serverLimit } = this.#deps;
-    const levels = withMandatory(present<PriorityLevelConfiguration>(source, PRIORITY_LEVELS), MANDATORY_LEVELS);
+    const storedSchemas = present<FlowSchema>(source, FLOW_SCHEMAS);
+    // Of all objects this one is stored last. Before that a cluster begins, and what will be there counts already.
+    const beginning = !storedSchemas.some(({ metadata }) => metadata?.name === "catch-all");
+    const expected = <T>(mandatory: readonly T[], suggested: readonly T[]): readonly T[] =>
+      beginning ? [...suggested, ...mandatory] : mandatory;
+    const levels = withExpected(
+      present<PriorityLevelConfiguration>(source, PRIORITY_LEVELS),
+      expected(MANDATORY_LEVELS, SUGGESTED_PRIORITY_LEVELS),
+    );
     const limits = planNominalLimits(levels, serverLimit);
     const nowMs = env.clock.monotonic();
     const next = new Map<string, PriorityLevel>();
@@ -182,7 +195,7 @@ export class FlowControl {
       next.set(name, kept);
     }
     this.#levels = next;
-    const schemas = inOrder(withMandatory(present<FlowSchema>(source, FLOW_SCHEMAS), MANDATORY_SCHEMAS));
+    const schemas = inOrder(withExpected(storedSchemas, expected(MANDATORY_SCHEMAS, SUGGESTED_SCHEMAS)));
     this.#schemas = schemas.flatMap((schema) => {
       const level = next.get(schema.spec?.priorityLevelConfiguration.name ?? "");
       return level === undefined ? [] : [{ schema, level }];
@@ -209,8 +222,8 @@ interface Named {
   readonly metadata?: { readonly name?: string };
 }
 
-/** Mandatory ones are there before anybody has stored them. */
-function withMandatory<T extends Named>(stored: readonly T[], mandatory: readonly T[]): T[] {
+/** Expected ones are there before anybody has stored them. */
+function withExpected<T extends Named>(stored: readonly T[], expected: readonly T[]): T[] {
   const names = new Set(stored.map(({ metadata }) => metadata?.name));
-  return [...stored, ...mandatory.filter(({ metadata }) => !names.has(metadata?.name))];
+  return [...stored, ...expected.filter(({ metadata }) => !names.has(metadata?.name))];
 }

@@ -86,8 +86,9 @@ export async function runFlowObjects(deps: FlowObjectsDeps, signal: AbortSignal)
 async function maintain(deps: FlowObjectsDeps): Promise<void> {
   for (const level of MANDATORY_LEVELS) await ensure(deps, PRIORITY_LEVELS, level, true);
   for (const level of SUGGESTED_PRIORITY_LEVELS) await ensure(deps, PRIORITY_LEVELS, level, false);
-  for (const schema of MANDATORY_SCHEMAS) await ensure(deps, FLOW_SCHEMAS, schema, true);
   for (const schema of SUGGESTED_SCHEMAS) await ensure(deps, FLOW_SCHEMAS, schema, false);
+  // "catch-all" comes last: with it everything is there.
+  for (const schema of MANDATORY_SCHEMAS) await ensure(deps, FLOW_SCHEMAS, schema, true);
   const { source, client, env } = deps;
   for (const { object } of source.list(FLOW_SCHEMAS)) {
     const schema: FlowSchema = object;
