@@ -20,8 +20,9 @@ import { methodNotAllowed, parseRequest, queryFlag, readOptions, resourceNotFoun
 import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
 import { requestTimeoutMs } from "./request-timeout.ts";
 import { seatFor, tellSeat } from "./seat.ts";
-import type { IncludeObject } from "./table.ts";
+import { includeOf } from "./table.ts";
 import { connectOptions } from "./connect-options.ts";
+import { socketToken } from "./watch-socket.ts";
 import { createWatchSink } from "./watch-response.ts";
 
 /** How long a request that is not a watch may take, ms. */
@@ -69,8 +70,11 @@ interface Identified {
   readonly user: UserInfo;
 }
 
-async function identify(deps: RestDeps, request: IncomingMessage): Promise<Identified> {
-  const caller = await deps.authenticator.authenticate(requestCredentials(request));
+async function identify(deps: RestDeps, request: IncomingMessage, socketToken?: string): Promise<Identified> {
+  const shown = requestCredentials(request);
+  const proven = shown.certificate !== undefined || request.headers.authorization !== undefined;
+  const credentials = proven || socketToken === undefined ? shown : { bearerToken: socketToken };
+  const caller = await deps.authenticator.authenticate(credentials);
   const wanted = readImpersonation(request.rawHeaders);
   return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
 }
@@ -102,11 +106,6 @@ async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promis
   for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
   const { contentType, body } = answer;
   await sendEncoded(request, response, answer.code, { contentType, parts: [body], length: body.length });
-}
-
-function includeOf(query: URLSearchParams): IncludeObject {
-  const value = query.get("includeObject");
-  return value === "None" || value === "Object" ? value : "Metadata";
 }
 
 function wantsPretty(request: IncomingMessage, query: URLSearchParams): boolean {
@@ -329,7 +328,8 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     },
     async admit(request, info) {
       const auditId = auditIdOf(deps, request);
-      const { caller, user } = await identify(deps, request);
+      const token = socketToken(request.headers["sec-websocket-protocol"]);
+      const { caller, user } = await identify(deps, request, token);
       return { user, audit: beginAudit(deps, request, info, { auditId, caller, user }) };
     },
     drain() {

@@ -13,6 +13,8 @@ import type { AuditRecord } from "../audit/auditor.ts";
 import type { RestDeps } from "./deps.ts";
 import { admitConnection, attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
 import { parseRequest, resourceNotFound } from "./request-info.ts";
+import { upgradeKind } from "./streams/upgrade.ts";
+import { serveWatchSocket } from "./watch-socket.ts";
 import { toStatusError } from "./respond.ts";
 
 export interface RestServer {
@@ -43,6 +45,9 @@ function listen(server: Server, target: ListenTarget): Promise<number> {
   });
 }
 
+/** URL and headers of a request, as upstream bounds them. */
+const MAX_HEADER_BYTES = 1 << 20;
+
 /** Nothing listens until `listen`. */
 export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
   const stop = new AbortController();
@@ -55,6 +60,7 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       keepAliveTimeout: 120_000,
       headersTimeout: 30_000,
       requestTimeout: 60_000,
+      maxHeaderSize: MAX_HEADER_BYTES,
     },
     (request, response) => {
       void handler.handle(request, response);
@@ -84,6 +90,11 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
         await deps.aggregated?.upgrade(...remote, call);
         return;
       }
+      if (info.type === "resource" && info.verb === "watch" && upgradeKind(call) === "websocket") {
+        await serveWatchSocket(deps, info, call);
+        audit?.started(101);
+        return;
+      }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
       await admitConnection(deps, info, call);
       audit?.started(101);
@@ -99,7 +110,9 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
   });
   server.on("clientError", (error, socket) => {
     deps.logger.debug({ error: error.message }, "malformed request");
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    const tooLarge = (error as NodeJS.ErrnoException).code === "HPE_HEADER_OVERFLOW";
+    const status = tooLarge ? "431 Request Header Fields Too Large" : "400 Bad Request";
+    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
     else socket.destroy();
   });
   server.on("tlsClientError", (error) => deps.logger.debug({ error: error.message }, "TLS handshake failed"));

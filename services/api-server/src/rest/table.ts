@@ -5,6 +5,12 @@ import type { VersionedObject } from "../pipeline/contract.ts";
 
 export type IncludeObject = "None" | "Metadata" | "Object";
 
+/** What of an object a row carries, as the query asks; its metadata where it does not. */
+export function includeOf(query: URLSearchParams): IncludeObject {
+  const value = query.get("includeObject");
+  return value === "None" || value === "Object" ? value : "Metadata";
+}
+
 const META_VERSION = "meta.k8s.io/v1";
 
 interface TableRow {

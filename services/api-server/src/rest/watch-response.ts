@@ -48,6 +48,18 @@ function jsonFrames(options: WatchResponseOptions): FrameWriter {
   };
 }
 
+/** Each event as JSON text with a line's end. */
+export function eventTexts(
+  options: WatchResponseOptions,
+): (type: keyof typeof PREFIX, object: VersionedObject | Status) => string {
+  const frame = jsonFrames(options);
+  return (type, object) => {
+    const out: Buffer[] = [];
+    frame(type, object, out);
+    return Buffer.concat(out).toString();
+  };
+}
+
 /** Each frame: four bytes of length, big endian, then a meta/v1 WatchEvent whose object is itself in protobuf. */
 const protobufFrames =
   (encode: ProtobufEncoder): FrameWriter =>

@@ -1,0 +1,96 @@
+// A watch over a WebSocket, for browsers: each event is a text message. Guarantees: what is wrong with the request is told as an
+// HTTP answer before the handshake; a reader that falls too far behind is dropped; the end of the watch closes the socket.
+import { newNotAcceptable, type Status } from "@coxswain/apimachinery";
+import { WebSocketServer, type WebSocket } from "ws";
+import type { ApiRequest, PipelineWatchEvent, WatchSink } from "../pipeline/contract.ts";
+import type { RestDeps, UpgradeCall } from "./deps.ts";
+import { JSON_TYPE, negotiate } from "./negotiate.ts";
+import { readOptions, resourceNotFound, type ResourceInfo } from "./request-info.ts";
+import { seatFor } from "./seat.ts";
+import { includeOf } from "./table.ts";
+import { eventTexts } from "./watch-response.ts";
+
+const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
+/** Readers have nothing to say. */
+const MAX_INCOMING_BYTES = 1024;
+const TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io.";
+const NORMAL = 1000;
+
+/** A token that a browser, which can set no headers, sends as a subprotocol beside at least one other. */
+export function socketToken(header: string | undefined): string | undefined {
+  const offered = (header ?? "").split(",").map((each) => each.trim());
+  const found = offered.filter((each) => each.startsWith(TOKEN_PROTOCOL));
+  if (found.length !== 1 || offered.length < 2) return undefined;
+  return Buffer.from(found[0]!.slice(TOKEN_PROTOCOL.length), "base64url").toString();
+}
+
+const server = new WebSocketServer({
+  noServer: true,
+  perMessageDeflate: false,
+  maxPayload: MAX_INCOMING_BYTES,
+  // The token is not told back.
+  handleProtocols: (offered) => [...offered].find((each) => !each.startsWith(TOKEN_PROTOCOL)) ?? false,
+});
+
+/** Rejects with StatusError before the handshake. */
+export async function serveWatchSocket(deps: RestDeps, info: ResourceInfo, call: UpgradeCall): Promise<void> {
+  const kind = deps.kindFor(info.group, info.version, info.resource);
+  if (kind === undefined) throw resourceNotFound();
+  const form = negotiate(call.request.headers.accept, { stream: true, transform: true });
+  if (form.encoding !== "json") throw newNotAcceptable([JSON_TYPE]);
+  const { verb, group, version, resource, subresource, namespace, name, query } = info;
+  const where = { verb, group, version, resource, subresource, namespace, name };
+  const request: ApiRequest = { user: call.user, ...where, options: readOptions(query), signal: call.signal };
+  const include = includeOf(query);
+  const options = { form, kind, include, now: () => deps.env.clock.now(), protobuf: deps.protobuf };
+  const sink = new SocketSink(eventTexts(options));
+  const pending = deps.flow === undefined ? undefined : seatFor(deps, info, call.user, call.signal);
+  const seat = pending instanceof Promise ? await pending : pending;
+  try {
+    await deps.pipeline.watch(request, sink);
+  } finally {
+    seat?.release();
+  }
+  server.handleUpgrade(call.request, call.socket, call.head, (socket) => sink.open(socket));
+}
+
+type Texts = ReturnType<typeof eventTexts>;
+
+/** Keeps what comes before the handshake is done. */
+class SocketSink implements WatchSink {
+  readonly #texts: Texts;
+  #early: string[] = [];
+  #socket: WebSocket | undefined;
+  #ended = false;
+
+  constructor(texts: Texts) {
+    this.#texts = texts;
+  }
+
+  open(socket: WebSocket): void {
+    this.#socket = socket;
+    // A message that is too long ends the connection, which ends the watch.
+    socket.on("error", () => socket.terminate());
+    for (const text of this.#early) socket.send(text);
+    this.#early = [];
+    if (this.#ended) socket.close(NORMAL);
+  }
+
+  send(events: readonly PipelineWatchEvent[]): boolean {
+    if (this.#ended) return false;
+    for (const { type, object } of events) this.#write(this.#texts(type, object));
+    return (this.#socket?.bufferedAmount ?? 0) <= MAX_BUFFERED_BYTES;
+  }
+
+  end(error: Status | undefined): void {
+    if (this.#ended) return;
+    if (error !== undefined) this.#write(this.#texts("ERROR", error));
+    this.#ended = true;
+    this.#socket?.close(NORMAL);
+  }
+
+  #write(text: string): void {
+    if (this.#socket === undefined) this.#early.push(text);
+    else this.#socket.send(text);
+  }
+}
