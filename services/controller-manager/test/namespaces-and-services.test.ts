@@ -1,5 +1,6 @@
 // Namespaces from birth to end, endpoints of Services, and leadership.
 import {
+  API_SERVICES,
   CONFIG_MAPS,
   DEPLOYMENTS,
   ENDPOINT_SLICES,
@@ -7,6 +8,7 @@ import {
   NODES,
   SERVICE_ACCOUNTS,
   SERVICES,
+  type APIService,
   type ConfigMap,
   type Endpoint,
   type EndpointSlice,
@@ -47,6 +49,48 @@ describe("namespaces", () => {
     await fixture.settle(fixture.admin.patch(CONFIG_MAPS, held, merge, { metadata: { finalizers: null } }));
     expect(await fixture.until(() => fixture.cluster.objects(NAMESPACES).length === 0)).toBe(true);
     expect(accounts()).toEqual([]);
+  });
+});
+
+describe("a namespace that goes while another api-server is away", () => {
+  const metrics = (available: "True" | "False"): APIService => ({
+    apiVersion: "apiregistration.k8s.io/v1",
+    kind: "APIService",
+    metadata: { name: "v1beta1.metrics.example.com" },
+    spec: {
+      group: "metrics.example.com",
+      version: "v1beta1",
+      groupPriorityMinimum: 100,
+      versionPriority: 100,
+      service: { name: "metrics", namespace: "kube-system" },
+    },
+    status: { conditions: [{ type: "Available", status: available }] },
+  });
+  test("says which, loses its content, and waits until that is back", async () => {
+    const fixture = makeFixture();
+    const { admin, cluster } = fixture;
+    fixture.seedNamespace();
+    const made = cluster.seed(API_SERVICES, metrics("False"));
+    cluster.seed(CONFIG_MAPS, { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "c", namespace: "default" } });
+    fixture.start();
+    await fixture.settle(admin.delete(NAMESPACES, { name: "default" }));
+    const failure = () =>
+      cluster
+        .objects<Namespace>(NAMESPACES)[0]
+        ?.status?.conditions?.find(({ type }) => type === "NamespaceDeletionDiscoveryFailure");
+    expect(await fixture.until(() => failure()?.status === "True")).toBe(true);
+    expect(failure()).toMatchObject({
+      reason: "DiscoveryFailed",
+      message:
+        "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: " +
+        "metrics.example.com/v1beta1: stale GroupVersion discovery: metrics.example.com/v1beta1",
+    });
+    await fixture.env.advance(30_000);
+    expect(cluster.objects(CONFIG_MAPS)).toEqual([]);
+    expect(cluster.objects(NAMESPACES)).toHaveLength(1);
+    const back = { ...metrics("True"), metadata: made.metadata };
+    await fixture.settle(admin.update(API_SERVICES, back, { subresource: "status" }));
+    expect(await fixture.until(() => cluster.objects(NAMESPACES).length === 0)).toBe(true);
   });
 });
 

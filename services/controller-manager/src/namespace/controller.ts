@@ -1,14 +1,24 @@
 // Empties a namespace that is being deleted, then lets it go. Guarantees:
 // - The finalizer `kubernetes` goes only after a list of every namespaced kind came back empty.
 // - Pods go first; the rest follows when they are gone, so that what they use outlives them.
-import { allKinds, NAMESPACE_FINALIZER, NAMESPACES, PODS, type KindDefinition, type Namespace } from "@coxswain/api";
+// - It stays while a group of another api-server does not answer: nobody knows what that holds of it.
+import {
+  allKinds,
+  API_SERVICES,
+  NAMESPACE_FINALIZER,
+  NAMESPACES,
+  PODS,
+  type APIService,
+  type KindDefinition,
+  type Namespace,
+} from "@coxswain/api";
 import { groupResource, isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { namespacedCustomResources } from "../custom-resources/custom-resources.ts";
 import { updateStatus } from "../writes/update-status.ts";
-import { planNamespaceStatus, type ContentReport, type Remainder } from "./plan.ts";
+import { discoveryFailure, planNamespaceStatus, type ContentReport, type Remainder } from "./plan.ts";
 
 const WORKERS = 10;
 const LOOK_AGAIN_MS = 1_000;
@@ -22,7 +32,8 @@ export function namespacedKinds(kinds: readonly KindDefinition[] = allKinds()): 
 }
 
 export function createNamespaceController(context: ControllerContext): ManagedController {
-  const { caches, client, env } = context;
+  const { caches, client, env, informers } = context;
+  const services = informers.informer<APIService>(API_SERVICES);
   const refs = namespacedKinds();
   async function reconcile(name: string): Promise<ReconcileResult | void> {
     const namespace = caches.namespaces.lister.get(name);
@@ -30,12 +41,15 @@ export function createNamespaceController(context: ControllerContext): ManagedCo
     if (!(namespace.spec?.finalizers ?? []).includes(NAMESPACE_FINALIZER)) return undefined;
     // Asked for each time: an object of a definition that this process has not heard of must not be left behind.
     const custom = await namespacedCustomResources(client);
-    const report = await deleteContent(client, name, [...refs, ...custom]);
+    const undiscovered = services.lister.list().filter(isAway).map(versionOf);
+    const report = { undiscovered, ...(await deleteContent(client, name, [...refs, ...custom])) };
     const nowMs = env.clock.now();
     const stored = await updateStatus(client, NAMESPACES, namespace, (now) => planNamespaceStatus(now, report, nowMs));
     if (stored === undefined) return undefined;
     const [failure] = report.errors;
     if (failure !== undefined) throw failure;
+    const unknown = discoveryFailure(undiscovered);
+    if (unknown !== undefined) throw new Error(unknown);
     if (report.remaining.some(({ count }) => count > 0)) return { requeueAfterMs: LOOK_AGAIN_MS };
     await finalize(client, stored);
     return undefined;
@@ -45,8 +59,25 @@ export function createNamespaceController(context: ControllerContext): ManagedCo
     if (namespace.metadata?.deletionTimestamp !== undefined) controller.enqueue(namespace.metadata.name ?? "");
   };
   caches.namespaces.addHandler({ add: enqueue, update: enqueue });
+  const enqueueAll = (): void => {
+    for (const namespace of caches.namespaces.lister.list()) enqueue(namespace);
+  };
+  services.addHandler({
+    update(service, old) {
+      if (isAway(service) !== isAway(old)) enqueueAll();
+    },
+    delete: enqueueAll,
+  });
   return { controller };
 }
+
+/** Served by another api-server that does not answer. */
+function isAway({ spec, status }: APIService): boolean {
+  const available = status?.conditions?.find(({ type }) => type === "Available");
+  return spec?.service !== undefined && spec.service !== null && available?.status === "False";
+}
+
+const versionOf = ({ spec }: APIService): string => `${spec?.group ?? ""}/${spec?.version ?? ""}`;
 
 async function finalize(client: ResourceClient, namespace: Namespace): Promise<void> {
   const finalizers = (namespace.spec?.finalizers ?? []).filter((one) => one !== NAMESPACE_FINALIZER);

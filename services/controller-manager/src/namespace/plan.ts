@@ -12,6 +12,8 @@ export interface Remainder {
 }
 
 export interface ContentReport {
+  /** Versions of groups, as in "metrics.k8s.io/v1beta1", that could not be asked what they hold. */
+  readonly undiscovered?: readonly string[];
   readonly remaining: readonly Remainder[];
   readonly errors: readonly Error[];
 }
@@ -23,20 +25,31 @@ interface Verdict {
   readonly message: string;
 }
 
-const FIXED: readonly Verdict[] = [
-  {
-    type: "NamespaceDeletionDiscoveryFailure",
-    status: "False",
-    reason: "ResourcesDiscovered",
-    message: "All resources successfully discovered",
-  },
-  {
-    type: "NamespaceDeletionGroupVersionParsingFailure",
-    status: "False",
-    reason: "ParsedGroupVersions",
-    message: "All legacy kube types successfully parsed",
-  },
-];
+const PARSED: Verdict = {
+  type: "NamespaceDeletionGroupVersionParsingFailure",
+  status: "False",
+  reason: "ParsedGroupVersions",
+  message: "All legacy kube types successfully parsed",
+};
+
+/** What stands in the way where groups of other api-servers do not answer; undefined where all do. */
+export function discoveryFailure(undiscovered: readonly string[]): string | undefined {
+  if (undiscovered.length === 0) return undefined;
+  const each = undiscovered.toSorted((a, b) => (a < b ? -1 : 1));
+  const texts = each.map((version) => `${version}: stale GroupVersion discovery: ${version}`);
+  return `unable to retrieve the complete list of server APIs: ${texts.join(", ")}`;
+}
+
+function discovery(undiscovered: readonly string[]): Verdict {
+  const type = "NamespaceDeletionDiscoveryFailure";
+  const failure = discoveryFailure(undiscovered);
+  if (failure === undefined) {
+    const message = "All resources successfully discovered";
+    return { type, status: "False", reason: "ResourcesDiscovered", message };
+  }
+  const message = `Discovery failed for some groups, ${undiscovered.length} failing: ${failure}`;
+  return { type, status: "True", reason: "DiscoveryFailed", message };
+}
 
 function contentFailure(errors: readonly Error[]): Verdict {
   const type = "NamespaceDeletionContentFailure";
@@ -87,7 +100,8 @@ function finalizersRemaining(remaining: readonly Remainder[]): Verdict {
 export function planNamespaceStatus(namespace: Namespace, report: ContentReport, nowMs: number): Namespace {
   const before = namespace.status?.conditions ?? [];
   const verdicts = [
-    ...FIXED,
+    discovery(report.undiscovered ?? []),
+    PARSED,
     contentFailure(report.errors),
     contentRemaining(report.remaining),
     finalizersRemaining(report.remaining),
