@@ -87,7 +87,7 @@ export default defineConfig({
           hookTimeout: 180_000,
           fileParallelism: false,
           sequence: { concurrent: true },
-          maxConcurrency: 4,
+          maxConcurrency: 6,
           provide: { runtime: "containerd" },
         },
       },

@@ -48,7 +48,7 @@ init("run before app, restart Always", async (c) => {
     [true, 0],
     [true, 0],
   ]);
-  const [first, second] = inits.map((one) => at<string>(one, "state.terminated.finishedAt") ?? "");
+  const [first = "", second = ""] = inits.map((one) => at<string>(one, "state.terminated.finishedAt") ?? "");
   const began = at<string>(pod, "status.containerStatuses.0.state.running.startedAt") ?? "";
   expect([first, second, began].toSorted()).toEqual([first, second, began]);
   expect(at(pod, "status.conditions")).toContainEqual(expect.objectContaining({ type: "Initialized", status: "True" }));
