@@ -12,6 +12,7 @@ import { createCertificateCleaner } from "./certificates/cleaner.ts";
 import type { loadAuthority } from "./certificates/load-authority.ts";
 import { createSigningController, type SigningOptions } from "./certificates/signing.ts";
 import { createAggregationController } from "./cluster-role-aggregation/controller.ts";
+import { createAttachDetachController } from "./attach-detach/controller.ts";
 import { createCaches, type ControllerContext, type ManagedController } from "./controller-context.ts";
 import { controllersService } from "./controllers-service.ts";
 import { createCronJobController } from "./cron-job/controller.ts";
@@ -109,6 +110,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     ...(deps.aggregated === undefined
       ? []
       : [createPodAutoscaler(context("horizontal-pod-autoscaler"), deps.aggregated, options)]),
+    createAttachDetachController(context("attachdetach-controller")),
     createVolumeBinder(context("persistentvolume-controller")),
     createNodeDiskProvisioner(context("coxswain.dev/node-disk")),
     createVolumeExpander(context("volume_expand")),

@@ -305,6 +305,14 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     "watch | core,events.k8s.io | events",
     EVENTS,
   ],
+  "attachdetach-controller": [
+    "list,watch | core | persistentvolumeclaims,persistentvolumes,pods",
+    `${READ} | core | nodes`,
+    "patch,update | core | nodes/status",
+    "create,delete,get,list,watch | storage.k8s.io | volumeattachments",
+    `${READ} | storage.k8s.io | csidrivers,csinodes`,
+    EVENTS,
+  ],
   "expand-controller": [
     `${READ},patch,update | core | persistentvolumes`,
     `${READ} | core | persistentvolumeclaims`,

@@ -1,0 +1,154 @@
+// The attach/detach controller: keeps a VolumeAttachment for each CSI volume and node whose pods use it, and tells in the node's
+// status what is attached. Guarantees: a volume for one node is asked for on another only after the first has let go of it; what a
+// node says it has in use is not detached.
+import {
+  CSI_DRIVERS,
+  NODES,
+  PERSISTENT_VOLUME_CLAIMS,
+  PERSISTENT_VOLUMES,
+  VOLUME_ATTACHMENTS,
+  type CSIDriver,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  type VolumeAttachment,
+} from "@coxswain/api";
+import { claimNameOf, isFullyBound } from "@coxswain/api/core-v1/persistent-volume/binding";
+import { deepEqual, isReason } from "@coxswain/apimachinery";
+import type { SharedInformer } from "@coxswain/client";
+import { createController, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
+import { BY_CLAIM, BY_NODE, type ControllerContext, type ManagedController } from "../controller-context.ts";
+import { isPodTerminal } from "../pods/pod-state.ts";
+import { planAttachments, uniqueName, type AttachPlan, type Use } from "./plan.ts";
+
+/** How often a volume that another node holds is asked for again. */
+const HELD_RETRY_MS = 10_000;
+
+interface Informers {
+  readonly claims: SharedInformer<PersistentVolumeClaim>;
+  readonly volumes: SharedInformer<PersistentVolume>;
+  readonly drivers: SharedInformer<CSIDriver>;
+  readonly attachments: SharedInformer<VolumeAttachment>;
+}
+
+export function createAttachDetachController(context: ControllerContext): ManagedController {
+  const { informers, caches } = context;
+  const all: Informers = {
+    claims: informers.informer<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS),
+    volumes: informers.informer<PersistentVolume>(PERSISTENT_VOLUMES),
+    drivers: informers.informer<CSIDriver>(CSI_DRIVERS),
+    attachments: informers.informer<VolumeAttachment>(VOLUME_ATTACHMENTS),
+  };
+  const logic = new AttachDetach(context, all);
+  const controller = createController(
+    { name: "persistentvolume-attach-detach-controller", reconcile: (node) => logic.reconcile(node) },
+    context,
+  );
+  const enqueueOf = (pod: Pod): void => {
+    const node = pod.spec?.nodeName ?? "";
+    if (node !== "" && pod.spec?.volumes?.some((volume) => claimNameOf(pod, volume) !== undefined)) {
+      controller.enqueue(node);
+    }
+  };
+  caches.pods.addHandler({ add: enqueueOf, update: enqueueOf, delete: enqueueOf });
+  const ofClaim = ({ metadata }: PersistentVolumeClaim): void =>
+    caches.pods.lister.byIndex(BY_CLAIM, `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`).forEach(enqueueOf);
+  all.claims.addHandler({ add: ofClaim, update: ofClaim });
+  const ofAttachment = ({ spec }: VolumeAttachment): void => controller.enqueue(spec.nodeName);
+  all.attachments.addHandler({ add: ofAttachment, update: ofAttachment, delete: ofAttachment });
+  caches.nodes.addHandler({
+    update(node, old) {
+      if (!deepEqual(node.status?.volumesInUse, old.status?.volumesInUse))
+        controller.enqueue(node.metadata?.name ?? "");
+    },
+    delete: (node) => controller.enqueue(node.metadata?.name ?? ""),
+  });
+  return { controller };
+}
+
+class AttachDetach {
+  readonly #context: ControllerContext;
+  readonly #all: Informers;
+
+  constructor(context: ControllerContext, all: Informers) {
+    this.#context = context;
+    this.#all = all;
+  }
+
+  async reconcile(name: string): Promise<ReconcileResult | void> {
+    const { caches, client } = this.#context;
+    const node = caches.nodes.lister.get(name);
+    const attachments = this.#all.attachments.lister.list();
+    const plan = planAttachments(name, { node, uses: this.#usesOn(name), attachments });
+    this.#tell(plan);
+    await settleAll([
+      ...plan.create.map((one) => this.#ignoring("AlreadyExists", client.create(VOLUME_ATTACHMENTS, one))),
+      ...plan.remove.map(({ metadata }) =>
+        this.#ignoring("NotFound", client.delete(VOLUME_ATTACHMENTS, { name: metadata?.name ?? "" })),
+      ),
+    ]);
+    const { volumesAttached } = plan;
+    if (node !== undefined && !deepEqual(node.status?.volumesAttached ?? [], volumesAttached)) {
+      const status = { volumesAttached: volumesAttached.length === 0 ? null : volumesAttached };
+      const type = "application/merge-patch+json";
+      await this.#ignoring("NotFound", client.patch(NODES, { name }, type, { status }, { subresource: "status" }));
+    }
+    return plan.held.length === 0 ? undefined : { requeueAfterMs: HELD_RETRY_MS };
+  }
+
+  /** Volumes of drivers that attach, with the pods of the node that use them. */
+  #usesOn(node: string): Use[] {
+    const uses = new Map<string, { volume: PersistentVolume; pods: Pod[] }>();
+    const pods = this.#context.caches.pods.lister.byIndex(BY_NODE, node).filter((pod) => !isPodTerminal(pod));
+    for (const pod of pods) {
+      for (const volume of this.#volumesOf(pod)) {
+        const use = uses.get(uniqueName(volume)) ?? { volume, pods: [] };
+        use.pods.push(pod);
+        uses.set(uniqueName(volume), use);
+      }
+    }
+    return [...uses.values()];
+  }
+
+  #volumesOf(pod: Pod): PersistentVolume[] {
+    const { claims, volumes, drivers } = this.#all;
+    return (pod.spec?.volumes ?? []).flatMap((each) => {
+      const name = claimNameOf(pod, each);
+      const claim = name === undefined ? undefined : claims.lister.get(`${pod.metadata?.namespace ?? ""}/${name}`);
+      if (claim === undefined || !isFullyBound(claim)) return [];
+      const volume = volumes.lister.get(claim.spec?.volumeName ?? "");
+      const driver = volume?.spec?.csi?.driver;
+      if (volume === undefined || driver === undefined) return [];
+      // A driver that has not told of itself attaches.
+      return drivers.lister.get(driver)?.spec.attachRequired === false ? [] : [volume];
+    });
+  }
+
+  #tell({ held, attached, failed }: AttachPlan): void {
+    const name = ({ volume }: Use): string => JSON.stringify(volume.metadata?.name ?? "");
+    for (const use of attached) {
+      this.#event(use, "Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume ${name(use)} `);
+    }
+    for (const { use, message } of failed) {
+      const text = `AttachVolume.Attach failed for volume ${name(use)} : ${message}`;
+      this.#event(use, "Warning", "FailedAttachVolume", text);
+    }
+    for (const use of held) {
+      const why = "Volume is already exclusively attached to one node and can't be attached to another";
+      this.#event(use, "Warning", "FailedAttachVolume", `Multi-Attach error for volume ${name(use)} ${why}`);
+    }
+  }
+
+  #event({ pods }: Use, type: "Normal" | "Warning", reason: string, message: string): void {
+    for (const pod of pods)
+      this.#context.recorder.event({ ...pod, apiVersion: "v1", kind: "Pod" }, type, reason, message);
+  }
+
+  async #ignoring(reason: "AlreadyExists" | "NotFound", call: Promise<unknown>): Promise<void> {
+    try {
+      await call;
+    } catch (error) {
+      if (!isReason(error, reason)) throw error;
+    }
+  }
+}

@@ -1,0 +1,104 @@
+// What has to be attached to a node, and what may be detached: for volumes of CSI drivers, by VolumeAttachment objects that the
+// driver's attacher acts on. Pure. https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume-attachment-v1/
+import { createHash } from "node:crypto";
+import type { AttachedVolume, Node, PersistentVolume, Pod, VolumeAttachment } from "@coxswain/api";
+
+/** A volume that pods of the node use. */
+export interface Use {
+  readonly volume: PersistentVolume;
+  readonly pods: readonly Pod[];
+}
+
+export interface AttachFacts {
+  /** Undefined where the node is gone. */
+  readonly node: Node | undefined;
+  readonly uses: readonly Use[];
+  /** All of the cluster. */
+  readonly attachments: readonly VolumeAttachment[];
+}
+
+export interface AttachPlan {
+  readonly create: readonly VolumeAttachment[];
+  readonly remove: readonly VolumeAttachment[];
+  /** Uses that have to wait: another node has the volume for itself. */
+  readonly held: readonly Use[];
+  /** Uses whose volume is attached now, and was not told before. */
+  readonly attached: readonly Use[];
+  readonly failed: readonly { readonly use: Use; readonly message: string }[];
+  /** What the node's status is to say. */
+  readonly volumesAttached: readonly AttachedVolume[];
+}
+
+/** As upstream names it: one for each volume and node, whoever asks. */
+export function attachmentName(driver: string, handle: string, node: string): string {
+  return `csi-${createHash("sha256").update(`${handle}${driver}${node}`).digest("hex")}`;
+}
+
+export function uniqueName({ spec }: PersistentVolume): string {
+  return `kubernetes.io/csi/${spec?.csi?.driver ?? ""}^${spec?.csi?.volumeHandle ?? ""}`;
+}
+
+const SHARED = ["ReadWriteMany", "ReadOnlyMany"];
+
+function attachmentFor(volume: PersistentVolume, node: string): VolumeAttachment {
+  const { driver = "", volumeHandle = "" } = volume.spec?.csi ?? {};
+  return {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "VolumeAttachment",
+    metadata: { name: attachmentName(driver, volumeHandle, node) },
+    spec: { attacher: driver, nodeName: node, source: { persistentVolumeName: volume.metadata?.name ?? "" } },
+  };
+}
+
+export function planAttachments(name: string, { node, uses, attachments }: AttachFacts): AttachPlan {
+  const mine = attachments.filter(
+    ({ spec }) => spec.nodeName === name && spec.source.persistentVolumeName !== undefined,
+  );
+  const byName = new Map(mine.map((one) => [one.metadata?.name ?? "", one]));
+  const told = new Set((node?.status?.volumesAttached ?? []).map((one) => one.name));
+  const inUse = new Set(node?.status?.volumesInUse ?? []);
+  const wanted = new Set<string>();
+  const create: VolumeAttachment[] = [];
+  const held: Use[] = [];
+  const attached: Use[] = [];
+  const failed: { use: Use; message: string }[] = [];
+  const volumesAttached: AttachedVolume[] = [];
+  for (const use of node === undefined ? [] : uses) {
+    const wish = attachmentFor(use.volume, name);
+    const id = wish.metadata?.name ?? "";
+    wanted.add(id);
+    const found = byName.get(id);
+    if (found === undefined) {
+      if (isHeldElsewhere(use.volume, name, attachments)) held.push(use);
+      else create.push(wish);
+      continue;
+    }
+    const { attachError } = found.status ?? {};
+    if (found.status?.attached === true) {
+      volumesAttached.push({ name: uniqueName(use.volume), devicePath: "" });
+      if (!told.has(uniqueName(use.volume))) attached.push(use);
+    } else if (attachError?.message !== undefined) failed.push({ use, message: attachError.message });
+  }
+  // What a node still has mounted is not taken from under it.
+  const idle = (one: VolumeAttachment): boolean => node === undefined || !mayBeMounted(one, inUse);
+  const remove = mine.filter(
+    (one) => !wanted.has(one.metadata?.name ?? "") && one.metadata?.deletionTimestamp === undefined && idle(one),
+  );
+  return { create, remove, held, attached, failed, volumesAttached: volumesAttached.toSorted(byText) };
+}
+
+const byText = (a: AttachedVolume, b: AttachedVolume): number => (a.name < b.name ? -1 : 1);
+
+/** The attachment names its driver and node, and the hash of the handle: enough to know it among those in use. */
+function mayBeMounted({ metadata, spec }: VolumeAttachment, inUse: ReadonlySet<string>): boolean {
+  const prefix = `kubernetes.io/csi/${spec.attacher}^`;
+  return [...inUse].some((name) => {
+    const handle = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
+    return handle !== undefined && attachmentName(spec.attacher, handle, spec.nodeName) === metadata?.name;
+  });
+}
+
+function isHeldElsewhere(volume: PersistentVolume, node: string, all: readonly VolumeAttachment[]): boolean {
+  if (volume.spec?.accessModes?.some((mode) => SHARED.includes(mode)) === true) return false;
+  return all.some(({ spec }) => spec.nodeName !== node && spec.source.persistentVolumeName === volume.metadata?.name);
+}
