@@ -65,7 +65,8 @@ interface Slot {
   startedMs: number;
   history: RestartHistory;
   failedProbesSinceMs: number | undefined;
-  probing: boolean;
+  /** Whom an unanswered probe is about: one of a process that has died must not hold up its successor's. */
+  probing: SpawnedProcess | undefined;
   /** Down on purpose: it is not started when it dies. */
   held: boolean;
   timer: TimerHandle | undefined;
@@ -89,7 +90,7 @@ export class Supervisor {
       startedMs: 0,
       history: { streak: 0 },
       failedProbesSinceMs: undefined,
-      probing: false,
+      probing: undefined,
       held: false,
       timer: undefined,
     }));
@@ -224,10 +225,10 @@ export class Supervisor {
 
   async #probe(slot: Slot): Promise<void> {
     const { process } = slot;
-    if (process === undefined || this.#stopping || slot.probing) return;
-    slot.probing = true;
+    if (process === undefined || this.#stopping || slot.probing === process) return;
+    slot.probing = process;
     const missing = await this.#deps.probe(slot.record.spec, "ready");
-    slot.probing = false;
+    if (slot.probing === process) slot.probing = undefined;
     if (slot.process !== process || this.#stopping) return;
     if (slot.record.state !== "frozen") {
       const state = missing === undefined ? "ready" : slot.record.state === "starting" ? "starting" : "unready";

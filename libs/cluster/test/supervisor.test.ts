@@ -62,6 +62,34 @@ function harness(specs: ProcessSpec[]): {
   return { env, supervisor, spawned, log, silent, record };
 }
 
+test("a probe that a dead process never answers does not hold up those of its successor", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const spawned: FakeProcess[] = [];
+  let answers = true;
+  const supervisor = new Supervisor([spec("scheduler")], {
+    env,
+    spawn: () => {
+      const process = new FakeProcess(spawned.length + 100, "scheduler", []);
+      spawned.push(process);
+      return process;
+    },
+    probe: () =>
+      answers ? Promise.resolve(undefined) : env.timers.sleep(3_000).then(() => "no answer within 3000 ms"),
+    onChange: () => {},
+  });
+  supervisor.start(["scheduler"]);
+  await env.advance(100);
+  answers = false;
+  // The next probe is under way when the process dies.
+  await env.advance(1_000);
+  spawned[0]?.die("SIGKILL");
+  answers = true;
+  await env.advance(200);
+  expect(supervisor.records()[0]).toMatchObject({ state: "ready", pid: 101 });
+  await env.advance(5_000);
+  expect(supervisor.records()[0]).toMatchObject({ state: "ready", message: "" });
+});
+
 test("a dead process starts again after a backoff, and its death is on record", async () => {
   const { env, supervisor, spawned, record } = harness([spec("scheduler")]);
   supervisor.start(["scheduler"]);
