@@ -2,7 +2,7 @@
 import { createApiServer } from "@coxswain/api-server/app";
 import { createBootstrapPolicyRun } from "@coxswain/api-server/auth/bootstrap-reconcile";
 import { createSecurity } from "@coxswain/api-server/auth/security";
-import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import { newServiceUnavailable, StatusError, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import {
   createEventRecorder,
   createInformerFactory,
@@ -18,6 +18,8 @@ import { createKubeProxy } from "@coxswain/kube-proxy/app";
 import type { ProxyBackend } from "@coxswain/kube-proxy/backend/contract";
 import { createSimulatedBackend } from "@coxswain/kube-proxy/backend/simulated";
 import { createKubelet } from "@coxswain/kubelet/app";
+import { collectStats } from "@coxswain/kubelet/stats/node-stats";
+import { createMetricsServer, type NodeSample } from "@coxswain/metrics-server";
 import { createScheduler } from "@coxswain/scheduler/app";
 import type { Actor } from "./actor.ts";
 import { createSimBus } from "./sim-bus.ts";
@@ -135,6 +137,7 @@ export function controllerManager(world: World, name: string): Program {
         elector,
         recorderFor,
         identity,
+        aggregated: { read: (path) => readMetrics(world, process, path) },
         options: { rootCa: "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n" },
       });
       world.electors.set(name, elector);
@@ -162,9 +165,65 @@ export function kubelet(world: World, name: string, node: string, capacity: Reco
         nodes: [node],
         options: { capacity },
       });
+      for (const manager of app.managers.values()) world.kubelets.set(node, { process, manager });
+      process.onDeath(() => world.kubelets.delete(node));
       await app.run(world.forever);
     },
   };
+}
+
+const RESOLUTION_MS = 15_000;
+const READ_TIMEOUT_MS = 10_000;
+
+/** What the kubelets that can answer say: in the simulation all of them have one address. */
+async function samples(world: World): Promise<NodeSample[]> {
+  const able = [...world.kubelets.values()].filter(({ process }) => process.alive && !process.frozen);
+  const all = await Promise.all(able.map(({ process, manager }) => process.perform(() => collectStats(manager))));
+  return all.map(({ node, simulated, usage, pods }) => ({
+    node,
+    simulated,
+    usage,
+    containers: pods.flatMap(({ namespace, name, containers }) =>
+      containers.map((one) => ({ ...one, namespace, pod: name, container: one.name })),
+    ),
+  }));
+}
+
+export function metricsServer(world: World, name: string): Program {
+  return {
+    name,
+    async run(process) {
+      const { client, informers, logger } = connect(world, process, component("metrics-server"));
+      const app = createMetricsServer({
+        env: process.env,
+        logger,
+        metrics: noMetrics,
+        client,
+        informers,
+        source: { keep: () => {}, collect: () => process.carry(samples(world)) },
+        options: { advertiseAddress: "127.0.0.1", instance: name, ca: "", resolutionMs: RESOLUTION_MS },
+      });
+      world.metricsServer = { process, api: app.api };
+      process.onDeath(() => void (world.metricsServer = undefined));
+      await app.run(world.forever);
+    },
+  };
+}
+
+/** The way of a component to metrics.k8s.io, without the api-server between: nobody else serves a part of the API here. */
+function readMetrics(world: World, reader: SimProcess, path: string): Promise<unknown> {
+  const { pathname, searchParams } = new URL(path, "https://simulated");
+  if (!pathname.startsWith("/apis/metrics.k8s.io/")) {
+    return Promise.reject(new StatusError("NotFound", 404, "the server could not find the requested resource"));
+  }
+  const away = (): StatusError => newServiceUnavailable("the server is currently unable to handle the request");
+  const server = world.metricsServer;
+  if (server === undefined) return Promise.reject(away());
+  const { process, api } = server;
+  const answer = process.perform(() => api.answer({ path: pathname, query: searchParams, table: false }));
+  const gone = new Promise<never>((_, reject) => process.onDeath(() => reject(away())));
+  const late = reader.env.timers.sleep(READ_TIMEOUT_MS).then(() => Promise.reject(away()));
+  return reader.carry(Promise.race([answer, gone, late]));
 }
 
 export function kubeProxy(world: World, name: string, nodes: readonly string[]): Program {

@@ -1,10 +1,14 @@
-// What the user runs beside the application: a StatefulSet with claims that is scaled and rolled out, a Job of many small pods, and objects that
-// own others. Says in the end what has not come right.
+// What the user runs beside the application: a StatefulSet with claims that is scaled and rolled out, a Job of many small pods, pods
+// under a load that an autoscaler follows, and objects that own others. Says in the end what has not come right.
 import {
   CONFIG_MAPS,
+  DEPLOYMENTS,
+  HORIZONTAL_POD_AUTOSCALERS,
   JOBS,
   STATEFUL_SETS,
   type ConfigMap,
+  type Deployment,
+  type HorizontalPodAutoscaler,
   type Job,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -13,6 +17,7 @@ import {
 } from "@coxswain/api";
 import type { Random } from "@coxswain/env";
 import { SIMULATE_ANNOTATION } from "@coxswain/kubelet/cri/simulated/behaviour";
+import { CPU_USAGE_ANNOTATION } from "@coxswain/kubelet/stats/simulated-usage";
 import { isReady } from "./cluster-state.ts";
 import { imageOf, NAMESPACE, type Driver } from "./driver.ts";
 import type { World } from "./world.ts";
@@ -30,6 +35,9 @@ export interface WorkloadShape {
   /** When the owner goes that lets its dependent be, and when the one that takes it along. */
   readonly orphanAtMs: number;
   readonly collectAtMs: number;
+  /** The most replicas of what is autoscaled, which its load asks for, and what they become when. */
+  readonly most: number;
+  readonly mostLater: { readonly atMs: number; readonly most: number };
 }
 
 export function planWorkloads(random: Random, withinMs: number): WorkloadShape {
@@ -43,11 +51,14 @@ export function planWorkloads(random: Random, withinMs: number): WorkloadShape {
     workMs: 500 + random.int(8_000),
     orphanAtMs: random.int(withinMs),
     collectAtMs: random.int(withinMs),
+    most: 2 + random.int(3),
+    mostLater: { atMs: random.int(withinMs), most: 1 + random.int(4) },
   };
 }
 
 const SET = "db";
 const JOB = "batch";
+const CROWD = "crowd";
 
 const container = (image: string) => [{ name: "main", image }];
 const CLAIM = "data";
@@ -96,6 +107,34 @@ function describeVolume({ metadata, status }: PersistentVolume): string {
   return `volume ${metadata?.name} is ${status?.phase}`;
 }
 
+/** Each pod is busy beyond all bounds, and asks for next to nothing. */
+function crowd(): Deployment {
+  const labels = { crowd: CROWD };
+  const resources = { requests: { cpu: "1m" } };
+  return {
+    metadata: { name: CROWD, namespace: NAMESPACE },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels, annotations: { [CPU_USAGE_ANNOTATION]: "20m" } },
+        spec: { containers: [{ name: "main", image: imageOf(1), resources }] },
+      },
+    },
+  };
+}
+
+function autoscaler({ most }: WorkloadShape): HorizontalPodAutoscaler {
+  return {
+    metadata: { name: CROWD, namespace: NAMESPACE },
+    spec: {
+      scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: CROWD },
+      minReplicas: 1,
+      maxReplicas: most,
+    },
+  };
+}
+
 export class Workloads {
   readonly #world: World;
   readonly #driver: Driver;
@@ -108,7 +147,8 @@ export class Workloads {
   }
 
   async run(): Promise<void> {
-    await Promise.all([this.#runSet(), this.#driver.create(JOBS, job(this.#shape)), this.#runOwners()]);
+    const work = [this.#runSet(), this.#driver.create(JOBS, job(this.#shape)), this.#runOwners(), this.#runCrowd()];
+    await Promise.all(work);
   }
 
   async #runSet(): Promise<void> {
@@ -117,6 +157,14 @@ export class Workloads {
     await this.#world.env.timers.sleep(next.atMs);
     const template = { spec: { containers: stateful(imageOf(next.revision)) } };
     await this.#driver.change(SET, { replicas: next.replicas, template }, STATEFUL_SETS);
+  }
+
+  async #runCrowd(): Promise<void> {
+    const { atMs, most } = this.#shape.mostLater;
+    await this.#driver.create(DEPLOYMENTS, crowd());
+    await this.#driver.create(HORIZONTAL_POD_AUTOSCALERS, autoscaler(this.#shape));
+    await this.#world.env.timers.sleep(atMs);
+    await this.#driver.change(CROWD, { maxReplicas: most }, HORIZONTAL_POD_AUTOSCALERS);
   }
 
   async #runOwners(): Promise<void> {
@@ -144,7 +192,7 @@ export class Workloads {
 
   /** What is not as it should be; empty where all is. */
   unconverged(): string[] {
-    return [...this.#set(), ...this.#claims(), ...this.#job(), ...this.#owners()];
+    return [...this.#set(), ...this.#claims(), ...this.#job(), ...this.#crowd(), ...this.#owners()];
   }
 
   /** Claims outlive pods that were scaled away; each has its own volume. */
@@ -183,6 +231,18 @@ export class Workloads {
     const { status, metadata } = set ?? {};
     const told = status?.observedGeneration === metadata?.generation && status?.updatedReplicas === next.replicas;
     return told && status?.currentRevision === status?.updateRevision ? [] : ["the StatefulSet's status is behind"];
+  }
+
+  #crowd(): string[] {
+    const { most } = this.#shape.mostLater;
+    const { state } = this.#world;
+    const pods = state.pods.filter((pod) => pod.metadata?.labels?.["crowd"] === CROWD);
+    const ready = pods.filter(isReady).length;
+    if (ready !== most || pods.length !== most) {
+      return [`${ready} of ${pods.length} pods of the crowd are ready; its autoscaler should have made ${most}`];
+    }
+    const found = state.list<HorizontalPodAutoscaler>("horizontalpodautoscalers")[0];
+    return found?.status?.currentReplicas === most ? [] : ["the autoscaler's status is behind"];
   }
 
   #job(): string[] {

@@ -6,13 +6,23 @@ import type { Logger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
 import { MemoryBusHub } from "@coxswain/event-bus/memory/memory-bus";
 import type { ProxyBackend } from "@coxswain/kube-proxy/backend/contract";
+import type { PodManager } from "@coxswain/kubelet/pods/pod-manager";
+import type { MetricsApi } from "@coxswain/metrics-server";
 import { createHash } from "node:crypto";
 import { ApiEndpoints } from "./api-endpoints.ts";
 import { ClusterState, type Change } from "./cluster-state.ts";
 import { Checker } from "./invariants/checker.ts";
 import { Network } from "./network.ts";
 import { ObservedStore, type Commit } from "./observed-store.ts";
-import { apiServer, controllerManager, kubelet, kubeProxy, scheduler, type KnownCache } from "./programs.ts";
+import {
+  apiServer,
+  controllerManager,
+  kubelet,
+  kubeProxy,
+  metricsServer,
+  scheduler,
+  type KnownCache,
+} from "./programs.ts";
 import { createSimClient } from "./sim-client.ts";
 import { createSimLogger } from "./sim-logger.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -44,6 +54,10 @@ export class World {
   readonly nodeNames: readonly string[];
   readonly servers = new Map<string, ApiServer>();
   readonly electors = new Map<string, LeaderElector>();
+  /** By node, while they run. */
+  readonly kubelets = new Map<string, { readonly process: SimProcess; readonly manager: PodManager }>();
+  /** Undefined while it is away. */
+  metricsServer: { readonly process: SimProcess; readonly api: MetricsApi } | undefined;
   readonly proxyBackends = new Map<string, ReadonlyMap<string, ProxyBackend>>();
   /** Never aborts: simulated processes are killed, not asked to stop. */
   readonly forever = new AbortController().signal;
@@ -79,6 +93,7 @@ export class World {
       supervisor.start(scheduler(this, `scheduler-${at}`));
       supervisor.start(controllerManager(this, `controller-manager-${at}`));
     }
+    supervisor.start(metricsServer(this, "metrics-server"));
   }
 
   startNodes(): void {
