@@ -280,7 +280,7 @@ test("property: a snapshot that was updated equals one that was built afresh", (
     b: fc.integer({ min: 0, max: 90 }),
   });
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 150, size: "max" }), (steps) => {
       const live = seeded(new ClusterSnapshot());
       const nodes = new Map<string, Node>();
       const pods = new Map<string, { pod: Pod; assumed: boolean }>();

@@ -234,7 +234,7 @@ test("property: the heap gives up its items in order, whatever was taken out bef
 test("property: a pod that lands hears exactly what happened since it left", () => {
   const steps = fc.array(
     fc.record({ do: fc.constantFrom("leave", "land", "all", "one"), pod: fc.integer({ min: 0, max: 4 }) }),
-    { maxLength: 200 },
+    { maxLength: 200, size: "max" },
   );
   fc.assert(
     fc.property(steps, (all) => {

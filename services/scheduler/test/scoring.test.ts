@@ -101,7 +101,7 @@ describe("NodeResourcesFit", () => {
       cpu: fc.integer({ min: 1, max: 30 }),
     });
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
         const snapshot = new ClusterSnapshot();
         const info = makePodInfo(pod("p", asks({ cpu: "1", memory: "1Gi" })));
         const balanced = createBalancedAllocation();
