@@ -4,11 +4,12 @@ import { VirtualEnv } from "@coxswain/env";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createQueue } from "../src/event-handlers.ts";
-import type { Plugin, Profile } from "../src/framework/contract.ts";
+import type { Plugin, Profile, QueueOrder } from "../src/framework/contract.ts";
 import { Framework } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo, type PodInfo } from "../src/pod-info.ts";
-import { nodeUpdateEvent, type ClusterEvent } from "../src/queue/cluster-event.ts";
+import { SchedulingQueue } from "../src/queue/scheduling-queue.ts";
+import { nodeUpdateEvent, type ClusterEvent, type EventRegistration } from "../src/queue/cluster-event.ts";
 import { EventLog } from "../src/queue/event-log.ts";
 import { KeyedHeap } from "../src/queue/heap.ts";
 
@@ -192,6 +193,30 @@ describe("scheduling queue", () => {
     queue.pop();
     queue.returnUnschedulable("default/a", new Set(["Mute"]));
     expect(queue.moveOn({ resource: "AssignedPod", actions: new Set(["Add"]) })).toBe(1);
+  });
+
+  test("pods are looked at only by events that concern a plugin which turned them down", () => {
+    const env = new VirtualEnv({ seed: 1 });
+    const asked: string[] = [];
+    const registrations = (plugin: string): EventRegistration[] => [
+      { resource: plugin === "OfNodes" ? "Node" : "AssignedPod", actions: ["Add"], hint: () => asked.push(plugin) < 0 },
+    ];
+    const less = (a: QueueOrder, b: QueueOrder): number => a.order - b.order;
+    const queue = new SchedulingQueue({ clock: env.clock, less, heldBack: () => undefined, registrations });
+    for (const [name, plugin] of [
+      ["a", "OfNodes"],
+      ["b", "OfPods"],
+    ] as const) {
+      queue.add(pod(name));
+      queue.pop();
+      queue.returnUnschedulable(`default/${name}`, new Set([plugin]));
+    }
+    expect(queue.moveOn(added(node("4")))).toBe(0);
+    expect(asked).toEqual(["OfNodes"]);
+    expect(queue.counts().unschedulable).toBe(2);
+    queue.delete("default/a");
+    queue.moveOn(added(node("4")));
+    expect(asked).toEqual(["OfNodes"]);
   });
 
   test("a pod that was deleted in flight stays away", () => {

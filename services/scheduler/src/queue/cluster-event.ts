@@ -49,6 +49,11 @@ function matches(registration: EventRegistration, event: ClusterEvent): boolean 
   return registration.resource === event.resource && registration.actions.some((action) => event.actions.has(action));
 }
 
+/** Whether the plugin with these registrations wants to hear of such events at all. */
+export function concerns(registrations: readonly EventRegistration[], event: ClusterEvent): boolean {
+  return event.resource === "WildCard" || registrations.some((one) => matches(one, event));
+}
+
 /** Whether an event may help a pod that the plugin with these registrations rejected. */
 export function mayHelp(registrations: readonly EventRegistration[], waiting: PodInfo, event: ClusterEvent): boolean {
   if (event.resource === "WildCard") return true;

@@ -8,9 +8,10 @@
 import type { Clock } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
 import type { QueueOrder } from "../framework/contract.ts";
-import { mayHelp, type ClusterEvent, type EventRegistration } from "./cluster-event.ts";
+import { concerns, mayHelp, type ClusterEvent, type EventRegistration } from "./cluster-event.ts";
 import { EventLog } from "./event-log.ts";
 import { KeyedHeap } from "./heap.ts";
+import { UnschedulablePool } from "./unschedulable-pool.ts";
 
 export type QueueName = "active" | "backoff" | "unschedulable" | "gated";
 
@@ -50,7 +51,7 @@ export class SchedulingQueue {
   readonly #backoff: KeyedHeap<QueuedPod>;
   /** Backoff after errors. */
   readonly #errors: KeyedHeap<QueuedPod>;
-  readonly #unschedulable = new Set<QueuedPod>();
+  readonly #unschedulable = new UnschedulablePool();
   readonly #gated = new Set<QueuedPod>();
   readonly #log = new EventLog();
   #order = 0;
@@ -117,10 +118,16 @@ export class SchedulingQueue {
     }
     const from = pod.queue;
     const wasError = this.#errors.has(info.key);
+    if (from === "unschedulable") {
+      pod.info = info;
+      if (!this.#helped(pod, [event])) return;
+      this.#leave(pod);
+      this.#requeue(pod);
+      return;
+    }
     this.#leave(pod);
     pod.info = info;
-    if (from === "unschedulable" && this.#helped(pod, [event])) this.#requeue(pod);
-    else this.#put(pod, from === "gated" ? "active" : from, wasError);
+    this.#put(pod, from === "gated" ? "active" : from, wasError);
   }
 
   delete(key: string): void {
@@ -168,11 +175,15 @@ export class SchedulingQueue {
   /** Something happened: pods that it may help leave the unschedulable pool, of those that `only` lets. */
   moveOn(event: ClusterEvent, only?: (info: PodInfo) => boolean): number {
     let moved = 0;
-    for (const pod of this.#unschedulable) {
-      if (only?.(pod.info) === false || !this.#helped(pod, [event])) continue;
-      this.#leave(pod);
-      this.#requeue(pod);
-      moved++;
+    for (const group of this.#unschedulable.groups()) {
+      const [first] = group;
+      if (!this.#concerned(first!.unschedulablePlugins, event)) continue;
+      for (const pod of group) {
+        if (only?.(pod.info) === false || !this.#helped(pod, [event])) continue;
+        this.#leave(pod);
+        this.#requeue(pod);
+        moved++;
+      }
     }
     for (const pod of this.#gated) {
       const registrations = this.#options.registrations(pod.gatedBy ?? "");
@@ -196,10 +207,10 @@ export class SchedulingQueue {
       }
     }
     const limit = this.#options.maxUnschedulableMs ?? 300_000;
-    for (const pod of this.#unschedulable) {
-      if (now - pod.returnedMs < limit) continue;
-      this.#leave(pod);
-      this.#requeue(pod);
+    let oldest = this.#unschedulable.oldest();
+    for (; oldest !== undefined && now - oldest.returnedMs >= limit; oldest = this.#unschedulable.oldest()) {
+      this.#leave(oldest);
+      this.#requeue(oldest);
     }
   }
 
@@ -208,7 +219,8 @@ export class SchedulingQueue {
     const until = (heap: KeyedHeap<QueuedPod>): number => heap.peek()?.backoffUntilMs ?? Number.POSITIVE_INFINITY;
     let next = Math.min(until(this.#backoff), until(this.#errors));
     const limit = this.#options.maxUnschedulableMs ?? 300_000;
-    for (const pod of this.#unschedulable) next = Math.min(next, pod.returnedMs + limit);
+    const oldest = this.#unschedulable.oldest();
+    if (oldest !== undefined) next = Math.min(next, oldest.returnedMs + limit);
     return Number.isFinite(next) ? next : undefined;
   }
 
@@ -224,6 +236,15 @@ export class SchedulingQueue {
   /** To the active queue, or to the backoff queue where that has not ended. */
   #requeue(pod: QueuedPod): void {
     this.#put(pod, pod.backoffUntilMs > this.#options.clock.now() ? "backoff" : "active");
+  }
+
+  /** Whether an event of this kind can help any pod that these plugins turned down. */
+  #concerned(plugins: ReadonlySet<string>, event: ClusterEvent): boolean {
+    if (event.resource === "WildCard" || (plugins.size === 0 && event.resource === "Node")) return true;
+    return [...plugins].some((plugin) => {
+      const registrations = this.#options.registrations(plugin);
+      return registrations === undefined || concerns(registrations, event);
+    });
   }
 
   #helped(pod: QueuedPod, events: readonly ClusterEvent[]): boolean {
