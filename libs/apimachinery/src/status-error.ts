@@ -42,7 +42,8 @@ export interface StatusDetails {
 export interface Status {
   kind: "Status";
   apiVersion: "v1";
-  metadata: Record<string, never>;
+  /** `continue` goes on with a list whose version is gone, at the present one. */
+  metadata: { continue?: string };
   status: "Success" | "Failure";
   message?: string;
   reason?: StatusReason;

@@ -1,15 +1,39 @@
 // The continue token of a paged list: where the next page starts, and at which version all pages are read.
-import { newBadRequest, parseResourceVersion } from "@coxswain/apimachinery";
+import { newBadRequest, parseResourceVersion, StatusError, type Status } from "@coxswain/apimachinery";
 
 export interface ContinueToken {
-  readonly rv: bigint;
+  /** Undefined goes on at the present version: pages before and after may then not fit together. */
+  readonly rv: bigint | undefined;
   /** namespace/name of the last object of the page before; "" is the namespace of cluster-scoped objects. */
   readonly after: { readonly namespace: string; readonly name: string };
 }
 
+const INCONSISTENT = -1;
+
+const EXPIRED =
+  "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/** The 410 for a token whose version is gone; it carries one that goes on at the present version. */
+export class ExpiredContinueError extends StatusError {
+  readonly #continue: string;
+
+  constructor(after: ContinueToken["after"]) {
+    super("Expired", 410, EXPIRED);
+    this.#continue = encodeContinue({ rv: undefined, after });
+  }
+
+  override toStatus(): Status {
+    return { ...super.toStatus(), metadata: { continue: this.#continue } };
+  }
+}
+
 export function encodeContinue(token: ContinueToken): string {
   const { namespace, name } = token.after;
-  const text = JSON.stringify({ v: "meta.k8s.io/v1", rv: token.rv.toString(), start: `${namespace}/${name}` });
+  const text = JSON.stringify({
+    v: "meta.k8s.io/v1",
+    rv: (token.rv ?? INCONSISTENT).toString(),
+    start: `${namespace}/${name}`,
+  });
   return Buffer.from(text).toString("base64url");
 }
 
@@ -19,7 +43,8 @@ export function decodeContinue(text: string): ContinueToken {
     const decoded = JSON.parse(Buffer.from(text, "base64url").toString()) as Record<string, unknown>;
     const { v, rv, start } = decoded;
     const version = typeof rv === "string" ? parseResourceVersion(rv) : undefined;
-    if (v === "meta.k8s.io/v1" && version !== undefined && typeof start === "string" && start.includes("/")) {
+    const known = version !== undefined || rv === String(INCONSISTENT);
+    if (v === "meta.k8s.io/v1" && known && typeof start === "string" && start.includes("/")) {
       const slash = start.indexOf("/");
       return { rv: version, after: { namespace: start.slice(0, slash), name: start.slice(slash + 1) } };
     }

@@ -10,18 +10,17 @@ import {
   newNotFound,
   parseResourceVersion,
   type FieldError,
+  type StatusError,
 } from "@coxswain/apimachinery";
 import { CompactedError, type Storage } from "@coxswain/storage";
 import type { ApiResult, RequestOptions } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
-import { decodeContinue, encodeContinue } from "./continue-token.ts";
+import { decodeContinue, encodeContinue, ExpiredContinueError } from "./continue-token.ts";
 import { identityOf, opaqueKind } from "./opaque-kind.ts";
 import { namespacePrefix, parseStorageKey, resourcePrefix, storageKey } from "./stored-form.ts";
 import type { WatchCache } from "./watch-cache.ts";
 import { selects, type ObjectSelection } from "./watcher.ts";
 
-const CONTINUE_EXPIRED =
-  "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.";
 const VERSION_EXPIRED = "The resourceVersion for the provided list is too old.";
 
 /** Versions are unsigned numbers of 64 bits. */
@@ -86,14 +85,21 @@ export async function readList(deps: ReadDeps, request: ListRequest): Promise<Li
       throw newBadRequest("specifying resource version is not allowed when using continue");
     }
     const token = decodeContinue(options.continue);
-    return await listAt(deps, request, { rv: token.rv, limit, after: token.after, expired: CONTINUE_EXPIRED });
+    if (token.rv === undefined) await deps.cache.consistent();
+    const expired = (): StatusError => new ExpiredContinueError(token.after);
+    return await listAt(deps, request, { rv: token.rv ?? deps.cache.throughRv, limit, after: token.after, expired });
   }
   const text = options.resourceVersion ?? "";
   const exact =
     options.resourceVersionMatch === "Exact" ||
     (limit > 0 && text !== "" && text !== "0" && !options.resourceVersionMatch);
   if (exact) {
-    return await listAt(deps, request, { rv: requireVersion(text), limit, after: undefined, expired: VERSION_EXPIRED });
+    return await listAt(deps, request, {
+      rv: requireVersion(text),
+      limit,
+      after: undefined,
+      expired: () => newExpired(VERSION_EXPIRED),
+    });
   }
   await awaitVersion(deps.cache, text);
   const { kind, selection } = request;
@@ -105,7 +111,7 @@ interface PageAt {
   readonly rv: bigint;
   readonly limit: number;
   readonly after: { readonly namespace: string; readonly name: string } | undefined;
-  readonly expired: string;
+  readonly expired: () => StatusError;
 }
 
 async function listAt(deps: ReadDeps, request: ListRequest, at: PageAt): Promise<ListResult> {
@@ -129,7 +135,7 @@ async function listAt(deps: ReadDeps, request: ListRequest, at: PageAt): Promise
     });
     return await page(request, at, items);
   } catch (error) {
-    if (error instanceof CompactedError) throw newExpired(at.expired);
+    if (error instanceof CompactedError) throw at.expired();
     throw error;
   }
 }
