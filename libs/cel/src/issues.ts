@@ -7,12 +7,17 @@ export function issueText(expression: string, error: unknown, sourceOf: (at: num
   if (!known) return `ERROR: <input>:1:1: ${error instanceof Error ? error.message : String(error)}`;
   // A field's error stands at its dot.
   const start = sourceOf(error.range?.start ?? 0) - (error.code === "no_such_key" ? 1 : 0);
+  const message =
+    error instanceof ParseError ? `Syntax error: ${error.summary}` : typeTexts(messageOf(error.code, error.summary));
+  return issueAt(expression, start, message);
+}
+
+/** `start` is the place in the expression, in UTF-16 units. */
+export function issueAt(expression: string, start: number, message: string): string {
   const before = expression.slice(0, Math.max(start, 0));
   const line = before.split("\n").length;
   const column = before.length - (before.lastIndexOf("\n") + 1);
   const text = expression.split("\n")[line - 1] ?? "";
-  const message =
-    error instanceof ParseError ? `Syntax error: ${error.summary}` : typeTexts(messageOf(error.code, error.summary));
   return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${text}\n | ${".".repeat(column)}^`;
 }
 

@@ -2,9 +2,10 @@
 // throws anything but CelFailure; its errors read like those of the reference implementation.
 import { EvaluationError, Optional, type ASTNode, type Environment } from "@marcbachmann/cel-js";
 import { celEnvironment } from "./environment.ts";
-import { issueText, typeTexts } from "./issues.ts";
+import { issueAt, issueText, typeTexts } from "./issues.ts";
 import { Meter, meterNodes } from "./meter.ts";
 import { desugar } from "./syntax/desugar.ts";
+import { literalProblem } from "./syntax/literals.ts";
 import { eachNode } from "./syntax/node.ts";
 import { resolveLiteral } from "./syntax/optional-elements.ts";
 import { declareType, withLazyMembers, type CelType, type Declared, type DeclaredType } from "./values.ts";
@@ -83,6 +84,8 @@ export class CelScope {
       prepare(parsed.ast);
       const checked = parsed.check();
       if (!checked.valid) return { issue: issueText(expression, checked.error, sourceOf) };
+      const problem = literalProblem(parsed.ast);
+      if (problem !== undefined) return { issue: issueAt(expression, sourceOf(problem.start), problem.message) };
       meterNodes(parsed.ast, this.#meter);
       const run = (values: Readonly<Record<string, unknown>>): { value: unknown; cost: number } =>
         evaluate(parsed, values, this.#meter);
