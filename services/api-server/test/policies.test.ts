@@ -1,5 +1,14 @@
 // Admission policies end to end through the pipeline: whom they refuse and how, what they change, and what is wrong with them.
-import { CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, DEPLOYMENTS, NAMESPACES, type ConfigMap } from "@coxswain/api";
+import {
+  CONFIG_MAPS,
+  CUSTOM_RESOURCE_DEFINITIONS,
+  DEPLOYMENTS,
+  NAMESPACES,
+  PODS,
+  SERVICE_ACCOUNTS,
+  type ConfigMap,
+  type Pod,
+} from "@coxswain/api";
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { createValidatingPolicies } from "../src/admission/policies/validating.ts";
@@ -556,6 +565,46 @@ describe("mutations", () => {
   ])("%j is refused", async (mutation, message) => {
     expect((await refusal(mutating("wrong", { mutations: [mutation] }))).message).toContain(message);
   });
+});
+
+test("the second round finds what the first has filled in", async () => {
+  const own = await startTestServer({ disabledAdmission: [] });
+  const create = async (
+    ref: ResourceRef,
+    kind: string,
+    name: string,
+    spec: object,
+    more: object = {},
+  ): Promise<KubeObject> => {
+    const apiVersion = ref.group === "" ? ref.version : `${ref.group}/${ref.version}`;
+    const made = await own.client.create(ref, { apiVersion, kind, metadata: { name, ...more }, spec } as KubeObject);
+    await vi.waitFor(() => expect(own.api.source.get(ref, made.metadata?.namespace ?? "", name)).toBeDefined());
+    return made;
+  };
+  const inDefault = { namespace: "default" };
+  await own.client.create(SERVICE_ACCOUNTS, {
+    apiVersion: "v1",
+    kind: "ServiceAccount",
+    metadata: { name: "default", ...inDefault },
+  });
+  const limits = [{ type: "Container", defaultRequest: { cpu: "100m" }, default: { cpu: "200m" } }];
+  await create({ group: "", version: "v1", resource: "limitranges" }, "LimitRange", "limits", { limits }, inDefault);
+  const pods = rule(["pods"], { operations: ["CREATE"] });
+  const mutations = [applies("Object{metadata: Object.metadata{labels: {'seen': 'yes'}}}")];
+  await create(MUTATING, "MutatingAdmissionPolicy", "labels", {
+    matchConstraints: { resourceRules: [pods] },
+    mutations,
+  });
+  await create(MUTATING_BINDINGS, "MutatingAdmissionPolicyBinding", "labels", { policyName: "labels" });
+  const pod = (await create(PODS, "Pod", "twice", { containers: [{ name: "c", image: "i" }] }, inDefault)) as Pod;
+  expect(pod.metadata?.labels).toEqual({ seen: "yes" });
+  expect(pod.spec?.volumes).toHaveLength(1);
+  expect(pod.spec?.containers[0]?.volumeMounts).toHaveLength(1);
+  expect(pod.spec?.tolerations).toHaveLength(2);
+  expect(pod.metadata?.annotations).toEqual({
+    "kubernetes.io/limit-ranger": "LimitRanger plugin set: cpu request for container c; cpu limit for container c",
+  });
+  await own.stop();
 });
 
 test("annotations are published once for a value, joined where bindings give several", async () => {
