@@ -46,10 +46,13 @@ async function tokenOf(name: string): Promise<string> {
   return (made as KubeObject & { status: { token: string } }).status.token;
 }
 
-/** Lets a service account call paths with a verb. */
+/** Lets a service account call paths with a verb, and read the metrics of kubelets, which ask for that right. */
 async function allow(name: string, verb: string, paths: readonly string[]): Promise<void> {
   const role = { apiVersion: `${RBAC}/v1`, kind: "ClusterRole", metadata: { name } };
-  const rules = [{ verbs: [verb], nonResourceURLs: [...paths] }];
+  const rules = [
+    { verbs: [verb], nonResourceURLs: [...paths] },
+    { verbs: ["get"], apiGroups: [""], resources: ["nodes/metrics"] },
+  ];
   await client.create(CLUSTER_ROLES, { ...role, rules } as KubeObject);
   await client.create(CLUSTER_ROLE_BINDINGS, {
     apiVersion: `${RBAC}/v1`,

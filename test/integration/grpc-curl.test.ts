@@ -16,7 +16,7 @@ interface Answer {
 }
 
 const OWN_SERVICES: Readonly<Record<string, readonly string[]>> = {
-  "api-server/0": ["coxswain.api.v1.Discovery", "coxswain.api.v1.Resources"],
+  "api-server/0": ["coxswain.api.v1.Aggregated", "coxswain.api.v1.Discovery", "coxswain.api.v1.Resources"],
   "scheduler/0": ["coxswain.scheduler.v1.Scheduler"],
   "controller-manager/0": ["coxswain.controller.v1.Controllers"],
   "kubelet/node-1": ["coxswain.kubelet.v1.Kubelet"],
