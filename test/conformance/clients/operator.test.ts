@@ -11,15 +11,22 @@ const NS = "operator";
 const CRD = "ropes.operator.example.test";
 
 let k: Kubectl;
-let operator: { readonly child: ChildProcess; text(): string } | undefined;
+let operator: ChildProcess | undefined;
+let text = "";
 
+/** Starts the operator, and again where it ends by itself, as its Deployment would: it does when its definition is not served yet. */
 async function startOperator(): Promise<void> {
   const programs = path.join(import.meta.dirname, "programs");
   const args = [path.join(programs, "rope-operator.ts"), await clientPackages(), path.join(programs, "ropes.yaml")];
-  const child = spawn(process.execPath, ["--no-deprecation", ...args], { env: clientEnv("operator") });
-  let text = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
-  operator = { child, text: () => text };
+  const env = clientEnv("operator");
+  const start = (): void => {
+    const child = spawn(process.execPath, ["--no-deprecation", ...args], { env });
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    child.once("close", () => operator === child && start());
+    operator = child;
+  };
+  text = "";
+  start();
   await eventually(
     async () => text,
     (seen) => seen.includes("watching"),
@@ -27,8 +34,9 @@ async function startOperator(): Promise<void> {
 }
 
 async function stopOperator(): Promise<void> {
-  const { child } = operator ?? {};
-  if (child === undefined || child.exitCode !== null) return;
+  const child = operator;
+  operator = undefined;
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once("close", resolve));
   child.kill();
   await ended;
@@ -87,8 +95,8 @@ describe("an operator", () => {
     await k.ok(["-n", NS, "delete", "rope", "main", "--timeout=30s"]);
     expect((await k.kubectl(["-n", NS, "get", "configmap", "main-rope"])).stderr).toMatch(/NotFound/);
     await eventually(
-      async () => operator?.text() ?? "",
-      (text) => text.includes("DELETED main"),
+      async () => text,
+      (seen) => seen.includes("DELETED main"),
     );
   });
 });
