@@ -43,7 +43,7 @@ walk("APF", "FlowSchema v1: discovery + full CRUD/watch/deletecollection + statu
   change: {
     spec: { matchingPrecedence: 9_999, priorityLevelConfiguration: { name: "global-default" } },
   },
-  status: { conditions: [{ ...condition, type: "Dangling" }] },
+  status: { conditions: [{ ...condition, type: "Tested" }] },
 });
 
 walk("APF", "PriorityLevelConfiguration v1: discovery + full CRUD/watch/deletecollection + status", {

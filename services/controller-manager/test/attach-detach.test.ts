@@ -55,6 +55,12 @@ describe("what is attached to a node", () => {
   const nothing = { create: [], remove: [], held: [], attached: [], failed: [], told: [] };
   const named = uniqueName(volume("v"));
 
+  test("an attachment that somebody else made is left alone", () => {
+    const foreign = { ...attachment("v", "a"), metadata: { name: "by-hand" } };
+    expect(plan([], [foreign])).toEqual(nothing);
+    expect(plan([], [attachment("v", "a")])).toEqual({ ...nothing, remove: ["v"] });
+  });
+
   test("what a pod uses is asked for once", () => {
     expect(plan([use("v")], [])).toEqual({ ...nothing, create: ["v"] });
     expect(plan([use("v")], [attachment("v", "a")])).toEqual(nothing);

@@ -38,6 +38,9 @@ export function uniqueName({ spec }: PersistentVolume): string {
   return `kubernetes.io/csi/${spec?.csi?.driver ?? ""}^${spec?.csi?.volumeHandle ?? ""}`;
 }
 
+/** Attachments of other names are somebody else's. */
+const OWN_NAME = /^csi-[0-9a-f]{64}$/;
+
 const SHARED = ["ReadWriteMany", "ReadOnlyMany"];
 
 function attachmentFor(volume: PersistentVolume, node: string): VolumeAttachment {
@@ -82,7 +85,11 @@ export function planAttachments(name: string, { node, uses, attachments }: Attac
   // What a node still has mounted is not taken from under it.
   const idle = (one: VolumeAttachment): boolean => node === undefined || !mayBeMounted(one, inUse);
   const remove = mine.filter(
-    (one) => !wanted.has(one.metadata?.name ?? "") && one.metadata?.deletionTimestamp === undefined && idle(one),
+    (one) =>
+      OWN_NAME.test(one.metadata?.name ?? "") &&
+      !wanted.has(one.metadata?.name ?? "") &&
+      one.metadata?.deletionTimestamp === undefined &&
+      idle(one),
   );
   return { create, remove, held, attached, failed, volumesAttached: volumesAttached.toSorted(byText) };
 }
