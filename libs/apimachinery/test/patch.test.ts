@@ -59,6 +59,11 @@ test("strategic: other directives", () => {
   expect(apply({ strategy: null })).not.toHaveProperty("strategy");
   expect(apply({ fresh: { a: null, b: 1 } })).toMatchObject({ fresh: { b: 1 } });
   expect(() => apply({ containers: [{ image: "x" }] })).toThrow("does not contain declared merge key: name");
+  // Values that cannot become text by themselves are shown all the same.
+  const odd = { image: "x", resources: { toString: null }, args: ["a", 1], tty: null };
+  expect(() => apply({ containers: [odd] })).toThrow(
+    "map: map[args:[a 1] image:x resources:map[toString:<nil>] tty:<nil>] does not contain declared merge key: name",
+  );
   expect(() => apply({ $patch: "what" })).toThrow(StatusError);
 });
 

@@ -1,5 +1,6 @@
 // Merges lists in a strategic merge patch: scalars as sets, objects by merge key.
 import { deepEqual, isJsonObject } from "../deep.ts";
+import { goText } from "../quote.ts";
 import { newBadRequest } from "../status-factories.ts";
 import { DIRECTIVE, withoutDirectives, withoutNulls } from "./directives.ts";
 import { normalizeOrder } from "./element-order.ts";
@@ -72,8 +73,7 @@ function applyElementDirectives(
 function identity(element: Record<string, unknown>, key: string): unknown {
   const id = Object.hasOwn(element, key) ? element[key] : undefined;
   if (id === undefined || id === null) {
-    const shown = Object.entries(element).map(([name, value]) => `${name}:${String(value)}`);
-    throw newBadRequest(`map: map[${shown.join(" ")}] does not contain declared merge key: ${key}`);
+    throw newBadRequest(`map: ${goText(element)} does not contain declared merge key: ${key}`);
   }
   return id;
 }
