@@ -106,6 +106,18 @@ function setup() {
 }
 
 describe("a kubelet over a runtime that tells nothing by itself", () => {
+  test("the last words of a container that is over before it was looked at are told", async () => {
+    const { env, start, create, faults, inner, status, within } = setup();
+    faults.startContainer = async (id) => {
+      await inner.startContainer(id);
+      await env.timers.sleep(5_000);
+    };
+    start();
+    create("quick", { exitAfterMs: 100, exitCode: 0 }, { restartPolicy: "Never" });
+    expect(await within(60_000, () => status("quick")?.state?.terminated !== undefined)).toBe(true);
+    expect(status("quick")?.state?.terminated).toMatchObject({ exitCode: 0, message: "last words" });
+  });
+
   test("adopts what runs, with counts, previous lives, readiness and backoff", async () => {
     const { env, start, create, get, status, within, inner } = setup();
     const first = start();

@@ -2,6 +2,7 @@
 // reason, with the time of the next attempt; nothing is thrown for what a pod's author got wrong.
 import { CriError, type ContainerConfig, type ContainerStatus as CriContainerStatus } from "../cri/contract.ts";
 import { nextBackoff } from "./backoff.ts";
+import { endedRun } from "./container-end.ts";
 import { ContainerConfigError } from "./container-environment.ts";
 import { CONFIG_RETRY_MS, ensureImage, WaitingError, type StartInput } from "./image-pull.ts";
 import { runHook } from "./lifecycle-hooks.ts";
@@ -70,7 +71,7 @@ function nextAttempt({ record }: Pick<StartInput, "record">): number {
 
 async function runContainer(input: StartInput, config: ContainerConfig): Promise<void> {
   const { context, state, record } = input;
-  const { cri, events, env } = context;
+  const { cri, events } = context;
   const sandbox = state.sandbox;
   if (sandbox === undefined) throw new CriError("Internal", "the pod has no sandbox");
   const id = await createContainer(input, sandbox.id, config);
@@ -86,10 +87,9 @@ async function runContainer(input: StartInput, config: ContainerConfig): Promise
   const status = await cri.containerStatus(id);
   if (failure !== undefined) return failedToStart(input, status, failure);
   events.container(state.pod, record, "Normal", "Started", "Container started");
-  record.run = runOf(
-    { ...status, state: status.state === "CONTAINER_CREATED" ? "CONTAINER_RUNNING" : status.state },
-    env.clock.now(),
-  );
+  // One that is over already has its last words said, too.
+  const phase = status.state === "CONTAINER_CREATED" ? "CONTAINER_RUNNING" : status.state;
+  record.run = await endedRun({ context, state, record }, { ...status, state: phase });
   record.waiting = undefined;
   record.retryAtMs = 0;
 }
