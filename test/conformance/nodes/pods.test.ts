@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { eventually } from "../../integration/cluster-fixture.ts";
 import { conformsShared } from "../conforms.ts";
 import { at, namesOf } from "../rest-client.ts";
-import { BUSYBOX, isReady, NODE, runToEnd, scriptPod, untilPhase, untilReady } from "./real-pods.ts";
+import { BUSYBOX, isReady, logOf, NODE, scriptPod, untilPhase, untilReady } from "./real-pods.ts";
 
 const LONG = { timeoutMs: 200_000 };
 
@@ -12,11 +12,11 @@ conformsShared("service account token")(
   async (c) => {
     const ns = await c.namespace("token");
     const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
-    const log = await runToEnd(
-      c,
-      ns,
-      scriptPod(`cat ${folder}/namespace; echo; cat ${folder}/token; echo; cat ${folder}/ca.crt`),
-    );
+    const script = `cat ${folder}/namespace; echo; cat ${folder}/token; echo; cat ${folder}/ca.crt`;
+    // The token ends with its pod, which stays until it has been reviewed.
+    await c.api.resource("v1", "pods", ns).create(scriptPod(script));
+    await untilPhase(c, ns, "main", "Succeeded");
+    const log = await logOf(c, ns, "main");
     const [namespace, token = "", ...ca] = log.split("\n");
     expect(namespace).toBe(ns);
     const root = await c.api.resource("v1", "configmaps", ns).get("kube-root-ca.crt");
