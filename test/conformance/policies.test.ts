@@ -84,9 +84,11 @@ interface Ground {
   readonly namespace: (word: string, labels?: Record<string, string>) => Promise<string>;
 }
 
+let bindings = 0;
+
 /** Makes a policy and its binding for a namespace of its own; resolves with the namespace's Deployments. */
 async function bound(c: Ground, kind: "validating" | "mutating", policy: Part, binding: Part): Promise<Resource> {
-  const label = `${kind}-${process.pid}-${Math.trunc(performance.now())}`;
+  const label = `${kind}-${process.pid}-${++bindings}`;
   const ns = await c.namespace("policy", { policies: label });
   const version = kind === "validating" ? V1 : V1BETA1;
   const name = `${label}.example.com`;
