@@ -59,7 +59,7 @@ describe("a killed containerd", () => {
           state: "CONTAINER_RUNNING",
           startedAtMs,
         });
-      expect(await alive()).toBeGreaterThan(before);
+      await expect.poll(alive).toBeGreaterThan(before);
       await expect
         .poll(async () => (await cri.containerStatus(short)).state, { timeout: 10_000 })
         .toBe("CONTAINER_EXITED");

@@ -238,7 +238,7 @@ describe("probes", () => {
       ],
     });
     await at.told("failing", "Readiness probe failed: HTTP probe failed with statuscode: 500");
-    expect(await at.told("failing", "dial tcp")).toMatch(
+    expect(await at.told("failing", "Readiness probe failed: dial tcp")).toMatch(
       /Readiness probe failed: dial tcp 10\.244\.1\.\d+:99: connect: connection refused/,
     );
     await at.told("failing", "Liveness probe failed: no");
