@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import type { Command } from "commander";
-import { ClusterError, ensureProgram, ETCD, NATS_SERVER, repositoryRoot } from "@coxswain/cluster";
+import { ClusterError, ensureOnPath, ETCD, NATS_SERVER, repositoryRoot } from "@coxswain/cluster";
 import { runNode } from "./sim-command.ts";
 
 export function addBench(program: Command): void {
@@ -20,8 +20,7 @@ export function addBench(program: Command): void {
         throw new ClusterError(`no benchmark "${name}"; there are: ${known.join(", ")}`);
       }
       for (const wanted of [ETCD, NATS_SERVER]) {
-        const found = await ensureProgram(wanted, path.join(repositoryRoot(), ".tools"), (line) => console.error(line));
-        process.env["PATH"] = `${path.dirname(found)}:${process.env["PATH"] ?? ""}`;
+        await ensureOnPath(wanted, path.join(repositoryRoot(), ".tools"), (line) => console.error(line));
       }
       process.exitCode = await runNode(file, options.json ? ["--json"] : []);
     });

@@ -183,3 +183,9 @@ export async function ensureClientProgram(
   }
   return program;
 }
+
+/** The same, and finds it by its name from now on, as processes do that this one starts. */
+export async function ensureOnPath(...wanted: Parameters<typeof ensureProgram>): Promise<void> {
+  const file = await ensureProgram(...wanted);
+  process.env["PATH"] = `${path.dirname(file)}:${process.env["PATH"] ?? ""}`;
+}

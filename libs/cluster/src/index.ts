@@ -9,6 +9,7 @@ export {
   CLIENTS_135,
   ensureClientProgram,
   ensureKubectl,
+  ensureOnPath,
   ensureProgram,
   ETCD,
   findProgram,
