@@ -121,6 +121,8 @@ async function listAt(deps: ReadDeps, request: ListRequest, at: PageAt): Promise
   const resource = deps.cache.resource(kind);
   const startAfter = at.after === undefined ? "" : storageKey(kind, at.after.namespace, at.after.name);
   if (at.rv >= resource.floor) {
+    // The cache remembers longer than storage: a version is gone for all servers once storage has forgotten it.
+    if (resource.lastRv > at.rv) await requireKept(deps.storage, kind, at);
     const all = resource.listAt(at.rv, selection.namespace);
     const from = startAfter === "" ? 0 : all.findIndex((item) => keyOf(kind, item) > startAfter);
     return await page(request, at, from < 0 ? [] : from === 0 ? all : all.slice(from));
@@ -134,6 +136,16 @@ async function listAt(deps: ReadDeps, request: ListRequest, at: PageAt): Promise
       return CachedObject.fromStored(own, namespace, name, rv, value);
     });
     return await page(request, at, items);
+  } catch (error) {
+    if (error instanceof CompactedError) throw at.expired();
+    throw error;
+  }
+}
+
+/** Rejects as the reader says where storage no longer has the version. */
+async function requireKept(storage: Storage, kind: KindDefinition, at: PageAt): Promise<void> {
+  try {
+    await storage.list({ prefix: resourcePrefix(kind), limit: 1, rv: at.rv });
   } catch (error) {
     if (error instanceof CompactedError) throw at.expired();
     throw error;
