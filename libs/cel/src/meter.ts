@@ -4,6 +4,8 @@ import { EvaluationError, type ASTNode } from "@marcbachmann/cel-js";
 
 /** Characters of a string that cost as much as a step. */
 const CHARACTERS_A_STEP = 10;
+/** What a question to the authorizer costs: an evaluation may ask two. */
+const AUTHORIZATION_STEPS = 350_000;
 
 export class Meter {
   #left = Infinity;
@@ -93,8 +95,9 @@ function meterNode(node: MeteredNode, meter: Meter): void {
   } else if (macro !== undefined) evaluate = (evaluator, _node, context) => macro.evaluate(evaluator, macro, context);
   // What a call returns is what it made or walked over; variables cost nothing but their step.
   const calls = node.op !== "id" && node.op !== "." && node.op !== "value";
+  const step = node.op === "rcall" && (node.args as readonly unknown[])[0] === "check" ? AUTHORIZATION_STEPS : 1;
   const metered: Evaluate = (evaluator, self, context) => {
-    meter.spend(1);
+    meter.spend(step);
     const result = evaluate(evaluator, self, context);
     if (calls) meter.spend(sizeOf(result));
     return result;

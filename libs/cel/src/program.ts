@@ -1,6 +1,9 @@
 // Compiles expressions against declared types and runs them within a budget. Guarantees: a program that was compiled never
 // throws anything but CelFailure; its errors read like those of the reference implementation.
 import { EvaluationError, Optional, type ASTNode, type Environment } from "@marcbachmann/cel-js";
+import { estimateCost } from "./cost/estimate.ts";
+import type { CostSizes } from "./cost/operand.ts";
+import type { Range } from "./cost/ranges.ts";
 import { celEnvironment } from "./environment.ts";
 import { issueAt, issueText, typeTexts } from "./issues.ts";
 import { Meter, meterNodes } from "./meter.ts";
@@ -32,6 +35,8 @@ export interface CelProgram {
   readonly uses: ReadonlySet<string>;
   /** Runs with values made by the scope. @throws CelFailure */
   run(values: Readonly<Record<string, unknown>>): { readonly value: unknown; readonly cost: number };
+  /** What one run costs at least and at most, where values are not larger than `sizes` says. */
+  estimate(sizes: CostSizes): Range;
 }
 
 export type Compiled = { readonly program: CelProgram } | { readonly issue: string };
@@ -90,7 +95,8 @@ export class CelScope {
       const run = (values: Readonly<Record<string, unknown>>): { value: unknown; cost: number } =>
         evaluate(parsed, values, this.#meter);
       const type = checked.type ?? "dyn";
-      return { program: { type, typeText: typeTexts(type), uses: variablesOf(parsed.ast), run } };
+      const estimate = (sizes: CostSizes): Range => estimateCost(parsed.ast, sizes);
+      return { program: { type, typeText: typeTexts(type), uses: variablesOf(parsed.ast), run, estimate } };
     } catch (error) {
       return { issue: issueText(expression, error, sourceOf) };
     }

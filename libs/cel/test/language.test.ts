@@ -158,6 +158,10 @@ test("the authorizer is asked what the expression says", () => {
     { ...none, group: "apps", resource: "deployments", namespace: "ns", name: "web", verb: "delete" },
     { ...none, serviceAccount: { namespace: "kube-system", name: "me" }, path: "/healthz", verb: "get" },
   ]);
+  // Two questions fit into an evaluation.
+  const question = "authorizer.path('/a').check('get').allowed()";
+  expect(run(`${question} && ${question}`)).toBe(true);
+  expect(() => run(`${question} && ${question} && ${question}`)).toThrow("actual cost limit exceeded");
   expect(() => run("authorizer.group('').resource(' ').check('get').allowed()")).toThrow("resource must not be empty");
 });
 

@@ -147,7 +147,9 @@ function registerFormats(environment: Environment): void {
       return "format";
     }
   }
-  environment.registerType("kubernetes.NamedFormat", { ctor: CelFormat } as never);
+  const type = "kubernetes.NamedFormat";
+  environment.registerType(type, { ctor: CelFormat } as never);
+  environment.registerOperator(`${type} == ${type}`, (a: CelFormat, b: CelFormat) => a.check === b.check);
   environment.registerType("FormatNamespace", { ctor: FormatNamespace } as never);
   environment.registerConstant("format", "FormatNamespace", new FormatNamespace());
   const table: Record<string, (...values: never[]) => unknown> = {

@@ -172,15 +172,21 @@ function validateVersions(spec: CrdSpec, old: CrdSpec | undefined): FieldError[]
     const name = messages.length === 0 ? [] : [fieldInvalid(childPath(path, "name"), version.name, messages.join(","))];
     return [...name, ...validateDeprecation(version, path)];
   });
-  // A schema that was accepted before stays accepted.
-  const accepted = (version: CrdVersion): boolean => {
-    const before = old?.versions.find(({ name }) => name === version.name);
-    return before !== undefined && deepEqual(before.schema, version.schema) && hasStatus(before) === hasStatus(version);
+  const before = (version: CrdVersion): CrdVersion | undefined =>
+    old?.versions.find(({ name }) => name === version.name);
+  const unchanged = (version: CrdVersion): boolean => {
+    const known = before(version);
+    return known !== undefined && deepEqual(known.schema, version.schema);
   };
+  // Schemas that were accepted before stay accepted.
+  const accepted = (version: CrdVersion): boolean =>
+    unchanged(version) && hasStatus(before(version)!) === hasStatus(version);
   return [
     ...errors,
     ...eachVersion(versions, "schema", "validation", (version, path) =>
-      versions.every((each) => accepted(each)) ? [] : validateVersionSchema(version, hasStatus(version), path),
+      versions.every((each) => accepted(each))
+        ? []
+        : validateVersionSchema(version, hasStatus(version), path, unchanged(version)),
     ),
     ...eachVersion(versions, "subresources", "subresources", (version, path) =>
       validateSubresources(version.subresources, path),

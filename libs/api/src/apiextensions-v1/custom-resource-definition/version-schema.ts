@@ -43,8 +43,13 @@ function goName(field: string): string {
     .join("")}`;
 }
 
-/** `path` is that of the version's `schema`. */
-export function validateVersionSchema(version: CrdVersion, status: boolean, path: string): FieldError[] {
+/** `path` is that of the version's `schema`; `accepted`: it is the schema that the version had before. */
+export function validateVersionSchema(
+  version: CrdVersion,
+  status: boolean,
+  path: string,
+  accepted = false,
+): FieldError[] {
   const schema = version.schema?.openAPIV3Schema;
   if (schema === undefined) return [];
   const at = childPath(path, "openAPIV3Schema");
@@ -55,7 +60,7 @@ export function validateVersionSchema(version: CrdVersion, status: boolean, path
   if (structural.length === 0) errors.push(...validateDefaults(schema, at));
   errors.push(...validateOpenApi(schema, at));
   // Rules are looked at only in schemas that are sound: else their errors would be about the schema.
-  if (errors.length === 0) errors.push(...validateRules(structuralSchema(schema), at));
+  if (errors.length === 0) errors.push(...validateRules(structuralSchema(schema), at, { costAccepted: accepted }));
   if (errors.length > 0) return errors;
   try {
     compileValueValidator(schema);

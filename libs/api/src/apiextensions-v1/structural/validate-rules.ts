@@ -1,44 +1,90 @@
-// Rules must compile, and may speak of the old value only where it can be found.
+// Rules must compile, must not be too expensive, and may speak of the old value only where it can be found.
 import { childPath, fieldInvalid, indexPath, keyPath, type FieldError } from "@coxswain/apimachinery";
-import { compileRulesAt } from "./cel-rules.ts";
+import { compileRulesAt, type CompiledRule } from "./cel-rules.ts";
+import { costSizes, mostInRequest, sizedSchema, type SizedSchema } from "./cel-sizes.ts";
+import { multiplies, RuleCosts } from "./rule-costs.ts";
 import type { StructuralSchema } from "./schema.ts";
 
-/** Errors of the rules of a structural schema, place by place. */
-export function validateRules(schema: StructuralSchema, path: string): FieldError[] {
-  return rulesAt(schema, path, true, undefined);
+export interface RuleValidation {
+  /** What single expressions cost was accepted before. */
+  readonly costAccepted?: boolean;
 }
 
-function rulesAt(
+/** Errors of the rules of a structural schema, place by place. */
+export function validateRules(
   schema: StructuralSchema,
   path: string,
-  resource: boolean,
-  /** The outermost place below which old values cannot be found. */
-  uncorrelated: string | undefined,
+  { costAccepted = false }: RuleValidation = {},
 ): FieldError[] {
+  const costs = new RuleCosts(costAccepted);
+  const errors = rulesAt(schema, { path, resource: true, uncorrelated: undefined, times: 1 }, costs);
+  return [...errors, ...costs.total(path)];
+}
+
+interface Place {
+  readonly path: string;
+  readonly resource: boolean;
+  /** The outermost place below which old values cannot be found. */
+  readonly uncorrelated: string | undefined;
+  /** How often a value can stand there in one object; undefined where that has no limit of the schema's. */
+  readonly times: number | undefined;
+}
+
+function rulesAt(schema: StructuralSchema, place: Place, costs: RuleCosts): FieldError[] {
+  const { path, resource, uncorrelated, times } = place;
+  const sized = schema.rules.length === 0 ? undefined : sizedSchema(schema, resource);
   const errors = compileRulesAt(schema, resource).flatMap((compiled, index) => {
     const at = indexPath(childPath(path, "x-kubernetes-validations"), index);
-    const { rule, issue, messageIssue, usesOld } = compiled;
-    const found: FieldError[] = [];
-    if (issue !== undefined) found.push(fieldInvalid(childPath(at, "rule"), rule, issue));
-    if (messageIssue !== undefined) found.push(fieldInvalid(childPath(at, "messageExpression"), rule, messageIssue));
-    if (usesOld && uncorrelated !== undefined) {
-      const detail = `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated}`;
-      found.push(fieldInvalid(childPath(at, "rule"), rule.rule, detail));
-    } else if (!usesOld && rule.optionalOldSelf !== undefined) {
-      const detail = "may not be set if oldSelf is not used in rule";
-      found.push(fieldInvalid(childPath(at, "optionalOldSelf"), rule.optionalOldSelf, detail));
-    }
-    return found;
+    const cost = sized === undefined ? [] : costOf(compiled, at, sized, times ?? mostInRequest(sized), costs);
+    return [...cost, ...issuesOf(compiled, at, uncorrelated)];
   });
+  const factor = multiplies(schema);
+  const below = times === undefined || factor === undefined ? undefined : times * factor;
   const inMap = uncorrelated ?? (schema.mapType === "atomic" ? path : undefined);
   for (const [name, property] of schema.properties) {
-    errors.push(...rulesAt(property, keyPath(childPath(path, "properties"), name), property.embedded, inMap));
+    const at = keyPath(childPath(path, "properties"), name);
+    const inside = { path: at, resource: property.embedded, uncorrelated: inMap, times: below };
+    errors.push(...rulesAt(property, inside, costs));
   }
   const { additional, items } = schema;
   if (additional !== undefined && additional !== true) {
-    errors.push(...rulesAt(additional, childPath(path, "additionalProperties"), false, uncorrelated));
+    const inside = { path: childPath(path, "additionalProperties"), resource: false, uncorrelated, times: below };
+    errors.push(...rulesAt(additional, inside, costs));
   }
   const inList = uncorrelated ?? (schema.listType === "map" ? undefined : path);
-  if (items !== undefined) errors.push(...rulesAt(items, childPath(path, "items"), items.embedded, inList));
+  if (items !== undefined) {
+    const inside = { path: childPath(path, "items"), resource: items.embedded, uncorrelated: inList, times: below };
+    errors.push(...rulesAt(items, inside, costs));
+  }
   return errors;
+}
+
+function costOf(
+  { program, message }: CompiledRule,
+  at: string,
+  sized: SizedSchema,
+  times: number,
+  costs: RuleCosts,
+): FieldError[] {
+  const sizes = costSizes(sized);
+  const cost = (program?.estimate(sizes).max ?? 0) * times;
+  const errors = costs.observe("estimated rule cost", cost, childPath(at, "rule"));
+  if (message === undefined) return errors;
+  const told = message.estimate(sizes).max;
+  return [...errors, ...costs.observe("estimated messageExpression cost", told, childPath(at, "messageExpression"))];
+}
+
+function issuesOf(compiled: CompiledRule, at: string, uncorrelated: string | undefined): FieldError[] {
+  const { rule, issue, messageIssue, usesOld } = compiled;
+  const found: FieldError[] = [];
+  if (issue !== undefined) found.push(fieldInvalid(childPath(at, "rule"), rule, issue));
+  if (messageIssue !== undefined) found.push(fieldInvalid(childPath(at, "messageExpression"), rule, messageIssue));
+  if (usesOld && uncorrelated !== undefined) {
+    const detail = `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated}`;
+    found.push(fieldInvalid(childPath(at, "rule"), rule.rule, detail));
+  } else if (!usesOld && rule.optionalOldSelf !== undefined) {
+    const detail = "may not be set if oldSelf is not used in rule";
+    found.push(fieldInvalid(childPath(at, "optionalOldSelf"), rule.optionalOldSelf, detail));
+  }
+  return found;
 }
