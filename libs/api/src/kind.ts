@@ -91,6 +91,18 @@ export interface CustomForm {
   readonly schemas: Readonly<Record<string, unknown>>;
 }
 
+/**
+ * Of a kind that is another form of one that is stored: the same objects under another group or version. The conversions
+ * are pure, take and return whole objects of which they may share parts, and keep what they do not know of metadata.
+ */
+export interface ServedForm<T extends KubeObject = KubeObject> {
+  /** The kind whose form is stored. */
+  readonly of: KindDefinition;
+  // Methods, so that a kind's own type fits.
+  toStored(object: T): KubeObject;
+  fromStored(object: KubeObject): T;
+}
+
 export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly group: string;
   readonly version: string;
@@ -132,6 +144,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   row(object: T, context: PrintContext): unknown[];
   /** Set for custom resources. */
   readonly custom?: CustomForm;
+  /** Set where objects are stored as those of another kind. */
+  readonly form?: ServedForm<T>;
   /** Field-selector values besides metadata.name and metadata.namespace. */
   selectableFields(object: T): Record<string, string>;
 }

@@ -1,5 +1,5 @@
 // Every kind that Coxswain knows, by resource and by kind. A kind is registered here and nowhere else.
-import type { GroupVersionKind, ResourceRef } from "@coxswain/apimachinery";
+import { apiVersionOf, type GroupVersionKind, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import { validatingAdmissionPolicyKind } from "./admissionregistration-v1/policies.ts";
 import { validatingAdmissionPolicyBindingKind } from "./admissionregistration-v1/policies.ts";
 import { validatingWebhookConfigurationKind } from "./admissionregistration-v1/webhook-configurations.ts";
@@ -20,6 +20,7 @@ import { localSubjectAccessReviewKind } from "./authorization-v1/local-subject-a
 import { selfSubjectAccessReviewKind } from "./authorization-v1/self-subject-access-review/self-subject-access-review.ts";
 import { selfSubjectRulesReviewKind } from "./authorization-v1/self-subject-rules-review/self-subject-rules-review.ts";
 import { subjectAccessReviewKind } from "./authorization-v1/subject-access-review/subject-access-review.ts";
+import { horizontalPodAutoscalerV1Kind } from "./autoscaling-v1/horizontal-pod-autoscaler/horizontal-pod-autoscaler.ts";
 import { scaleKind } from "./autoscaling-v1/scale/scale.ts";
 import { horizontalPodAutoscalerKind } from "./autoscaling-v2/horizontal-pod-autoscaler/horizontal-pod-autoscaler.ts";
 import { cronJobKind } from "./batch-v1/cron-job/cron-job.ts";
@@ -44,6 +45,7 @@ import { secretKind } from "./core-v1/secret/secret.ts";
 import { serviceAccountKind } from "./core-v1/service-account/service-account.ts";
 import { serviceKind } from "./core-v1/service/service.ts";
 import { endpointSliceKind } from "./discovery-v1/endpoint-slice/endpoint-slice.ts";
+import { eventsEventKind } from "./events-v1/event/event.ts";
 import { flowSchemaKind } from "./flowcontrol-v1/flow-schema/flow-schema.ts";
 import { priorityLevelConfigurationKind } from "./flowcontrol-v1/priority-level-configuration/priority-level-configuration.ts";
 import { ingressClassKind } from "./networking-v1/ingress-class/ingress-class.ts";
@@ -141,6 +143,9 @@ const KINDS: readonly KindDefinition[] = [
   resourceClaimTemplateKind,
   deviceClassKind,
   resourceSliceKind,
+  // Further forms of kinds above.
+  eventsEventKind,
+  horizontalPodAutoscalerV1Kind,
 ];
 
 const key = (group: string, version: string, name: string) => `${group}/${version}/${name}`;
@@ -159,4 +164,45 @@ export function kindFor(ref: ResourceRef): KindDefinition | undefined {
 
 export function kindForGvk(gvk: GroupVersionKind): KindDefinition | undefined {
   return BY_KIND.get(key(gvk.group, gvk.version, gvk.kind));
+}
+
+/** The kind as which objects of `kind` are stored: itself, but for kinds that are another form of it. */
+export function storedKindOf(kind: KindDefinition): KindDefinition {
+  return kind.form?.of ?? kind;
+}
+
+type GroupResource = Pick<ResourceRef, "group" | "resource">;
+
+/** Resources whose objects are those of a resource of another group, by group and name. */
+const ELSEWHERE = new Map<string, Map<string, GroupResource>>();
+for (const { group, resource, form } of KINDS) {
+  if (form === undefined || (form.of.group === group && form.of.resource === resource)) continue;
+  const home = { group: form.of.group, resource: form.of.resource };
+  ELSEWHERE.set(group, (ELSEWHERE.get(group) ?? new Map<string, GroupResource>()).set(resource, home));
+}
+
+/** The resource under which objects of `ref` are stored: itself, but for another group's form of a resource. */
+export function storedResource(ref: GroupResource): GroupResource {
+  return ELSEWHERE.get(ref.group)?.get(ref.resource) ?? ref;
+}
+
+/** Built-in kinds by the kind that is stored, where there are several. */
+const FORMS = new Map<KindDefinition, KindDefinition[]>();
+for (const kind of KINDS) {
+  if (kind.form === undefined) continue;
+  const forms = FORMS.get(kind.form.of) ?? [kind.form.of];
+  FORMS.set(kind.form.of, [...forms, kind]);
+}
+
+/** All built-in kinds that are forms of the same objects, the stored one first; undefined where there is only one. */
+export function formsOf(kind: KindDefinition): readonly KindDefinition[] | undefined {
+  return FORMS.get(storedKindOf(kind));
+}
+
+/** A whole object of `from` in the form of `to`, which is a form of the same stored kind. May share parts with `object`. */
+export function convertForm(from: KindDefinition, to: KindDefinition, object: KubeObject): KubeObject {
+  if (from === to) return object;
+  const stored = from.form?.toStored(object) ?? object;
+  const converted = to.form?.fromStored(stored) ?? stored;
+  return { ...converted, kind: to.kind, apiVersion: apiVersionOf(to) };
 }

@@ -100,7 +100,7 @@ const LOOPBACK_USER: UserInfo = { username: "system:apiserver", groups: ["system
 
 export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { env, logger, storage, bus } = deps;
-  const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored) });
+  const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored && kind.form === undefined) });
   const call = deps.webhooks?.(cache);
   const kinds = new CustomKinds(cache, logger, (crd) => converterOf({ random: env.random, call }, crd));
   const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");

@@ -82,7 +82,23 @@ test("discovery lists subresources with the kind they speak", () => {
   });
   const names = (discovery.legacy("/api/v1") as { resources: { name: string }[] }).resources.map((one) => one.name);
   expect(names).toEqual(expect.arrayContaining(["pods", "pods/log", "pods/exec", "pods/binding", "bindings"]));
-  expect(discovery.legacy("/apis/autoscaling/v1")).toBeUndefined();
+  const hashOf = (path: string, name: string): unknown =>
+    (discovery.legacy(path) as { resources: { name: string; storageVersionHash?: string }[] }).resources.find(
+      (one) => one.name === name,
+    )?.storageVersionHash;
+  expect(hashOf("/api/v1", "pods")).toBe("xPOwRZ+Yhw8=");
+  expect(hashOf("/api/v1", "bindings")).toBeUndefined();
+  // Two forms of the same objects are stored alike.
+  expect([hashOf("/api/v1", "events"), hashOf("/apis/events.k8s.io/v1", "events")]).toEqual([
+    "r2yiGXH7wu8=",
+    "r2yiGXH7wu8=",
+  ]);
+  const autoscalers = ["v1", "v2"].map((version) => hashOf(`/apis/autoscaling/${version}`, "horizontalpodautoscalers"));
+  expect(autoscalers).toEqual(["qwQve8ut294=", "qwQve8ut294="]);
+  expect(discovery.legacy("/apis/autoscaling")).toMatchObject({
+    preferredVersion: { version: "v2" },
+    versions: [{ version: "v2" }, { version: "v1" }],
+  });
 });
 
 test("aggregated discovery is given to those who ask for v2", () => {

@@ -4,7 +4,7 @@
 // - Applying the same configuration again changes nothing.
 import type { ManagedFieldsEntry } from "../object.ts";
 import { deepEqual } from "../deep.ts";
-import { changedFields, compareObjects } from "./compare.ts";
+import { compareObjects, type Comparison } from "./compare.ts";
 import type { Conflict } from "./conflicts.ts";
 import {
   difference,
@@ -16,10 +16,18 @@ import {
   union,
 } from "./field-set.ts";
 import { mergeObjects } from "./merge-objects.ts";
-import { disown, encodeManagers, managerId, type Managers, stripIdentity, trustedManagers } from "./managers.ts";
+import {
+  encodeManagers,
+  managerId,
+  type ManagedSet,
+  type Managers,
+  stripIdentity,
+  trustedManagers,
+} from "./managers.ts";
 import { ownedFields } from "./owned-fields.ts";
 import { atomicAsOne, removeFields, withNamedParents } from "./remove-fields.ts";
 import type { TypeSchema } from "./type-schema.ts";
+import { typeFor, VersionedChange, type Versioned, withoutUnknownVersions } from "./versioned.ts";
 import { type Managed, recordUpdate, withoutManaged, withoutReset, type Writer } from "./updates.ts";
 
 /** Manages what was there before anybody managed anything. */
@@ -51,20 +59,22 @@ export function applyConfiguration(
   const set = recursiveDifference(ownedFields(config, type), writer.reset);
   managers.set(self, { ...identity, time: last?.time, set });
   const merged = mergeObjects(before, config, type) as Record<string, unknown>;
-  const object = prune(merged, last?.set ?? EMPTY_SET, managers, type);
+  const object = last === undefined ? merged : prune(merged, last, managers, type, writer);
   const comparison = withoutReset(compareObjects(before, object, type), writer.reset);
-  const changed = changedFields(comparison);
-  const conflicts = findConflicts(managers, self, changed);
+  const refine = (each: Comparison): Comparison => withoutReset(each, writer.reset);
+  const change = new VersionedChange(writer, { before, after: object }, comparison, refine);
+  const conflicts = findConflicts(managers, self, change);
   if (conflicts.length > 0 && !force) return { conflicts };
-  const lost = union(changed, comparison.removed);
-  disown(managers, lost, (id) => id === self);
+  change.disown(managers, (id) => id === self);
   settleSelf(managers, self, last, writer.time, !deepEqual(before, object));
   return { conflicts: undefined, object, managedFields: encodeManagers(managers) };
 }
 
 function liveManagers(live: Managed | undefined, type: TypeSchema, writer: Writer): Managers {
-  const managers: Managers = trustedManagers(live?.metadata?.managedFields);
-  for (const [id, entry] of managers) managers.set(id, { ...entry, set: atomicAsOne(entry.set, type) });
+  const managers = withoutUnknownVersions(trustedManagers(live?.metadata?.managedFields), writer);
+  for (const [id, entry] of managers) {
+    managers.set(id, { ...entry, set: atomicAsOne(entry.set, typeFor(entry, type, writer)) });
+  }
   if (live === undefined || managers.size > 0) return managers;
   return recordUpdate(managers, {}, live, type, { ...writer, manager: BEFORE_FIRST_APPLY });
 }
@@ -83,11 +93,11 @@ function settleSelf(
   else managers.set(self, { ...entry, set, time: changed || !same ? time : entry.time });
 }
 
-function findConflicts(managers: Managers, self: string, changed: FieldSet): Conflict[] {
+function findConflicts(managers: Managers, self: string, change: VersionedChange): Conflict[] {
   const conflicts: Conflict[] = [];
   for (const [id, owner] of managers) {
     if (id === self) continue;
-    const set = intersection(owner.set, changed);
+    const set = intersection(owner.set, change.changed(owner));
     if (!isEmptySet(set)) conflicts.push({ owner, set });
   }
   return conflicts;
@@ -96,20 +106,53 @@ function findConflicts(managers: Managers, self: string, changed: FieldSet): Con
 /** Removes what was in the applier's last set and is in nobody's now. */
 function prune(
   merged: Record<string, unknown>,
-  last: FieldSet,
+  last: ManagedSet,
   managers: Managers,
+  own: TypeSchema,
+  write: Versioned,
+): Record<string, unknown> {
+  if (isEmptySet(last.set)) return merged;
+  // In the version that the applier wrote in last time.
+  const { apiVersion } = last;
+  const type = typeFor(last, own, write);
+  const convert = (object: Record<string, unknown>, to: string): Record<string, unknown> =>
+    write.forms?.convert(object, to) ?? object;
+  const whole = convert(merged, apiVersion);
+  const lastNamed = withNamedParents(last.set, type);
+  let pruned = asObject(removeFields(whole, lastNamed, type));
+  for (const [version, owner] of ownersByVersion(managers, apiVersion, write)) {
+    const form = typeFor({ ...last, apiVersion: version }, own, write);
+    const left = withoutUnowned(convert(whole, version), convert(pruned, version), owner, form);
+    pruned = convert(left, apiVersion);
+  }
+  // What went with its parent and was never the applier's own comes back.
+  const gone = difference(namedFields(whole, type), namedFields(pruned, type));
+  return convert(asObject(removeFields(whole, intersection(gone, lastNamed), type)), write.apiVersion);
+}
+
+const asObject = (value: unknown): Record<string, unknown> => (value ?? {}) as Record<string, unknown>;
+
+function namedFields(object: Record<string, unknown>, type: TypeSchema): FieldSet {
+  return withNamedParents(ownedFields(object, type), type);
+}
+
+/** What all managers of a version have together; `first` is the first version. */
+function ownersByVersion(managers: Managers, first: string, { forms }: Versioned): Map<string, FieldSet> {
+  const owned = new Map<string, FieldSet>([[first, EMPTY_SET]]);
+  for (const { apiVersion, set } of managers.values()) {
+    const version = forms === undefined ? first : apiVersion;
+    owned.set(version, union(owned.get(version) ?? EMPTY_SET, set));
+  }
+  return owned;
+}
+
+/** `whole` without what is neither in `pruned` nor owned. */
+function withoutUnowned(
+  whole: Record<string, unknown>,
+  pruned: Record<string, unknown>,
+  owned: FieldSet,
   type: TypeSchema,
 ): Record<string, unknown> {
-  if (isEmptySet(last)) return merged;
-  const named = (set: FieldSet): FieldSet => withNamedParents(set, type);
-  const lastNamed = named(last);
-  const mergedSet = named(ownedFields(merged, type));
-  let owned: FieldSet = EMPTY_SET;
-  for (const entry of managers.values()) owned = union(owned, entry.set);
-  const bare = removeFields(merged, lastNamed, type);
-  const kept = union(named(ownedFields(bare ?? {}, type)), named(owned));
-  const withOwned = removeFields(merged, difference(mergedSet, kept), type);
-  // What went with its parent and was never the applier's own comes back.
-  const gone = difference(mergedSet, named(ownedFields(withOwned ?? {}, type)));
-  return (removeFields(merged, intersection(gone, lastNamed), type) ?? {}) as Record<string, unknown>;
+  const kept = union(namedFields(pruned, type), withNamedParents(owned, type));
+  return asObject(removeFields(whole, difference(namedFields(whole, type), kept), type));
 }

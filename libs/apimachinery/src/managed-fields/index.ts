@@ -13,5 +13,6 @@ export { isPrintable, managerName, MAX_MANAGER_NAME } from "./manager-name.ts";
 export { managedFieldsAfterUpdate, withoutManaged, type Managed, type Writer } from "./updates.ts";
 export { sharedSet, textOfSet } from "./shared-sets.ts";
 export { applyConfiguration, type ApplyOutcome } from "./apply.ts";
+export { type Forms } from "./versioned.ts";
 export { conflictError, type Conflict } from "./conflicts.ts";
 export { conflictsBeyondLastApplied, KUBECTL, LAST_APPLIED, refreshLastApplied } from "./last-applied.ts";

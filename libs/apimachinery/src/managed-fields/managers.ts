@@ -3,7 +3,7 @@
 import { isJsonObject } from "../deep.ts";
 import type { ManagedFieldsEntry } from "../object.ts";
 import { parseTime } from "../time.ts";
-import { decodeFields, difference, type FieldSet, isEmptySet, pathSet, union } from "./field-set.ts";
+import { decodeFields, difference, type FieldSet, pathSet, union } from "./field-set.ts";
 
 export type Operation = "Apply" | "Update";
 
@@ -156,16 +156,5 @@ export function capUpdateManagers(managers: Managers, limit = MAX_UPDATE_MANAGER
     managers.set(bucket, { ...identity, time: entry.time, set: union(entry.set, merged.set) });
     if (id !== bucket) managers.delete(id);
     count--;
-  }
-}
-
-/** Takes fields away from all managers but those for which `spares` holds; who has none left is gone. */
-export function disown(managers: Managers, fields: FieldSet, spares: (id: string) => boolean = () => false): void {
-  for (const [id, entry] of managers) {
-    if (spares(id)) continue;
-    const set = difference(entry.set, fields);
-    if (set === entry.set) continue;
-    if (isEmptySet(set)) managers.delete(id);
-    else managers.set(id, { ...entry, set });
   }
 }

@@ -7,7 +7,6 @@ import { EMPTY_SET, type FieldSet, isEmptySet, recursiveDifference, union } from
 import {
   capUpdateManagers,
   decodeManagers,
-  disown,
   encodeManagers,
   FIELDS_TYPE,
   IDENTITY_FIELDS,
@@ -21,11 +20,11 @@ import {
 } from "./managers.ts";
 import { sharedSet } from "./shared-sets.ts";
 import type { TypeSchema } from "./type-schema.ts";
+import { VersionedChange, type Versioned, withoutUnknownVersions } from "./versioned.ts";
 
 /** Who writes, and in which form. */
-export interface Writer {
+export interface Writer extends Versioned {
   readonly manager: string;
-  readonly apiVersion: string;
   /** "" for the object itself. */
   readonly subresource: string;
   /** RFC 3339, whole seconds. */
@@ -86,7 +85,7 @@ export function managedFieldsAfterUpdate(
   type: TypeSchema,
   writer: Writer,
 ): ManagedFieldsEntry[] | undefined {
-  const managers = startingManagers(live, next, writer.subresource);
+  const managers = withoutUnknownVersions(startingManagers(live, next, writer.subresource), writer);
   if (live !== undefined && managers.size === 0) return undefined;
   if (live === undefined && managers.size === 0) {
     const text = createdText(next, type, writer.reset);
@@ -124,8 +123,10 @@ export function recordUpdate(
 ): Managers {
   const comparison = withoutReset(compareObjects(live, next, type, unowned(writer.reset)), writer.reset);
   const changed = changedFields(comparison);
-  const lost = union(changed, comparison.removed);
-  if (!isEmptySet(lost)) disown(managers, lost);
+  if (managers.size > 0 && !(isEmptySet(changed) && isEmptySet(comparison.removed) && writer.forms === undefined)) {
+    const states = { before: live as Record<string, unknown>, after: next as Record<string, unknown> };
+    new VersionedChange(writer, states, comparison, (each) => withoutReset(each, writer.reset)).disown(managers);
+  }
   const own = stripIdentity(changed);
   if (!isEmptySet(own)) {
     const { manager, apiVersion, subresource, time } = writer;

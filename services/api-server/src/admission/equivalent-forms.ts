@@ -1,11 +1,13 @@
-// A request's objects in another version of its resource, for a webhook or policy that wants that one. Versions that differ in
-// their apiVersion alone need nobody; for others their webhook is asked. Rejects with StatusError where it cannot answer.
+// A request's objects in another version or group of its resource, for a webhook or policy that wants that one. Versions that
+// differ in their apiVersion alone need nobody; built-in kinds are converted here; for others their webhook is asked. Rejects with StatusError where it cannot answer.
 import type { KindDefinition } from "@coxswain/api";
+import { convertForm, formsOf, storedKindOf } from "@coxswain/api/scheme";
 import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import type { AdmissionAttributes } from "../pipeline/extension.ts";
 import { encodeStored } from "../watch-cache/stored-form.ts";
 
 async function convert(from: KindDefinition, to: KindDefinition, object: KubeObject): Promise<KubeObject> {
+  if (formsOf(to) !== undefined) return structuredClone(convertForm(from, to, object));
   const { resourceVersion } = object.metadata ?? {};
   const plain = JSON.parse(encodeStored(from, object).toString()) as KubeObject;
   if (resourceVersion !== undefined) plain.metadata = { ...plain.metadata, resourceVersion };
@@ -15,6 +17,7 @@ async function convert(from: KindDefinition, to: KindDefinition, object: KubeObj
 
 /** True where objects of the one have to be converted to be of the other. */
 export function needsConversion(a: KindDefinition, b: KindDefinition): boolean {
+  if (a.custom === undefined) return a !== b && storedKindOf(a) === storedKindOf(b);
   return a.version !== b.version && b.custom?.convert !== undefined;
 }
 

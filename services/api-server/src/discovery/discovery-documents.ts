@@ -1,7 +1,9 @@
 // Discovery, generated from the kinds: which groups, versions and resources are served. Pure. Two forms: the legacy lists
 // (/api, /apis, /api/v1, /apis/G/V) and aggregated discovery v2. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
+import { createHash } from "node:crypto";
 import type { KindDefinition, SubresourceDefinition } from "@coxswain/api";
-import { apiVersionOf } from "@coxswain/apimachinery";
+import { storedKindOf } from "@coxswain/api/scheme";
+import { apiVersionOf, type GroupVersionKind } from "@coxswain/apimachinery";
 import type { RemoteVersion } from "../aggregation/aggregator.ts";
 import { builtInPriority, comparePrioritized, CUSTOM_PRIORITY } from "../aggregation/group-priorities.ts";
 import type { GroupPriority } from "../aggregation/group-priorities.ts";
@@ -53,6 +55,11 @@ export function subresourcesOf(kind: KindDefinition): Subresource[] {
 
 const byResource = (a: KindDefinition, b: KindDefinition): number => (a.resource < b.resource ? -1 : 1);
 
+/** By it migrators see that a resource is stored in another version than before. Of one version it is upstream's. */
+function storageVersionHash({ group, version, kind }: GroupVersionKind): string {
+  return createHash("sha256").update(`${group}/${version}/${kind}`).digest().subarray(0, 8).toString("base64");
+}
+
 function legacyResource(kind: KindDefinition): object[] {
   const main = {
     name: kind.resource,
@@ -62,6 +69,7 @@ function legacyResource(kind: KindDefinition): object[] {
     verbs: kind.verbs.toSorted(),
     ...(kind.shortNames.length === 0 ? {} : { shortNames: kind.shortNames }),
     ...(kind.categories.length === 0 ? {} : { categories: kind.categories }),
+    ...(kind.stored ? { storageVersionHash: storageVersionHash(kind.custom?.storedAs ?? storedKindOf(kind)) } : {}),
   };
   const rest = subresourcesOf(kind).map((sub) => ({
     name: `${kind.resource}/${sub.name}`,

@@ -1,7 +1,7 @@
 // The request pipeline: authorize, then hand the request to reads, watches, the registry or a subresource. Every error that
 // leaves it is a StatusError.
 import type { Binding, Eviction, KindDefinition } from "@coxswain/api";
-import { kindFor, kindForGvk } from "@coxswain/api/scheme";
+import { kindFor, kindForGvk, storedKindOf } from "@coxswain/api/scheme";
 import { patchSchemaFor } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { FailpointError, isAbort, type Env } from "@coxswain/env";
@@ -233,7 +233,7 @@ class Dispatcher {
       ? async (): Promise<CachedObject> => {
           this.#authorize(request, "create");
           const object = decode();
-          if (object.metadata?.name !== request.name) throw newNotFound(kind, request.name);
+          if (object.metadata?.name !== request.name) throw newNotFound(storedKindOf(kind), request.name);
           return await this.#deps.registry.create(context, object);
         }
       : undefined;
@@ -284,8 +284,9 @@ class Dispatcher {
     const context = { ...writeContext(request, kind), dryRun: options.dryRun };
     const { object, removed } = await this.#deps.registry.delete(context, options);
     if (!removed) return { type: "object", code: 200, kind, object, warnings: context.warnings };
-    const details: Status["details"] = { name: request.name, kind: kind.resource, uid: object.object.metadata?.uid };
-    if (kind.group !== "") details.group = kind.group;
+    const { group, resource } = storedKindOf(kind);
+    const details: Status["details"] = { name: request.name, kind: resource, uid: object.object.metadata?.uid };
+    if (group !== "") details.group = group;
     const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details, code: 200 };
     return { type: "status", code: 200, status, warnings: context.warnings };
   }

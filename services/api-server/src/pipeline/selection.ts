@@ -54,7 +54,7 @@ function requireKnownFields(kind: KindDefinition, fields: FieldSelector): void {
   for (const { field } of fields.requirements) {
     if (!known.has(field)) {
       throw newBadRequest(
-        kind.group === "" || kind.custom !== undefined
+        kind.group === "" || kind.custom !== undefined || (kind.form !== undefined && known.size > 2)
           ? `field label not supported: ${field}`
           : `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
       );

@@ -1,11 +1,13 @@
 // Who manages which fields, for all writes that are no applies. Guarantees: every write that changes a field records its
 // manager; what an endpoint puts back is recorded as nobody's change; a write that changes nothing stays one.
 import type { KindDefinition } from "@coxswain/api";
+import { convertForm, formsOf } from "@coxswain/api/scheme";
 import { typeSchemaFor } from "@coxswain/api/schema/type-schema";
 import { apiVersionOf, deepEqual, formatTime, type KubeObject, type ManagedFieldsEntry } from "@coxswain/apimachinery";
 import {
   EMPTY_SET,
   type FieldSet,
+  type Forms,
   managedFieldsAfterUpdate,
   managerName,
   pathSet,
@@ -43,9 +45,34 @@ export function typeOf(kind: KindDefinition): TypeSchema {
   return kind.typeSchema?.() ?? typeSchemaFor(kind.schemaName);
 }
 
+const managed = new Map<KindDefinition, Forms>();
+
+/** How managers saw an object that wrote it in another version or group; undefined where it has the same fields in all. */
+function managedForms(kind: KindDefinition): Forms | undefined {
+  const kinds = formsOf(kind);
+  if (kinds === undefined) return undefined;
+  let forms = managed.get(kinds[0]!);
+  if (forms === undefined) {
+    const byVersion = new Map(kinds.map((each) => [apiVersionOf(each), each]));
+    const formOf = (apiVersion: unknown): KindDefinition => byVersion.get(String(apiVersion)) ?? kinds[0]!;
+    forms = {
+      typeOf(apiVersion) {
+        const found = byVersion.get(apiVersion);
+        return found === undefined ? undefined : typeOf(found);
+      },
+      convert: (object, apiVersion) =>
+        convertForm(formOf(object["apiVersion"]), formOf(apiVersion), object) as Record<string, unknown>,
+    };
+    managed.set(kinds[0]!, forms);
+  }
+  return forms;
+}
+
 export function writerOf(context: WriteContext, nowMs: number): Writer {
   const { request, kind, subresource } = context;
+  const forms = managedForms(kind);
   return {
+    ...(forms === undefined ? {} : { forms }),
     manager: managerName(request.options.fieldManager, request.userAgent),
     apiVersion: apiVersionOf(kind),
     subresource,

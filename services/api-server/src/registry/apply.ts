@@ -2,6 +2,7 @@
 // - Conflicts are told with every owner and field; kubectl takes over what it had applied on its own side.
 // - The configuration is used as it was sent: defaults are filled into the outcome, and nobody owns them by that.
 import type { KindDefinition } from "@coxswain/api";
+import { storedKindOf } from "@coxswain/api/scheme";
 import {
   apiVersionOf,
   isJsonObject,
@@ -95,7 +96,7 @@ export function applyAnew(context: WriteContext, config: Record<string, unknown>
   const meta = (object.metadata ??= {});
   if (meta.uid) {
     throw newConflict(
-      context.kind,
+      storedKindOf(context.kind),
       context.name,
       `uid mismatch: the provided object specified uid ${meta.uid}, and no existing object was found`,
     );

@@ -2,6 +2,7 @@
 // - It is all one transaction, on the condition that the object is at the version that the caller decided on.
 // - A refusal by somebody else's condition is told by that somebody; a refusal by the object's own is the caller's to retry.
 import type { KindDefinition } from "@coxswain/api";
+import { convertForm } from "@coxswain/api/scheme";
 import { apiVersionOf, newRequestEntityTooLarge, type KubeObject } from "@coxswain/apimachinery";
 import type { Condition, Mutation, Storage, StoredValue } from "@coxswain/storage";
 import { CachedObject } from "../watch-cache/cached-object.ts";
@@ -189,7 +190,13 @@ function versioned(
 
 /** The object as it is stored, in the storage version. @throws StatusError RequestEntityTooLarge */
 function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer | Promise<Buffer> {
-  const { custom } = kind;
+  const { custom, form } = kind;
+  if (form !== undefined) {
+    const stored = convertForm(kind, form.of, object);
+    // What a form leaves out has the stored kind's defaults, in storage and in the answer.
+    form.of.defaults(stored);
+    return checkedSize(encodeStored(form.of, stored));
+  }
   if (custom?.convert === undefined || custom.storedAs.version === kind.version) {
     return checkedSize(encodeStored(custom?.storedAs ?? kind, object));
   }

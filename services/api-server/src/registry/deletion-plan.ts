@@ -1,6 +1,7 @@
 // What a DELETE does to an object: pure decisions. An object goes away only when nothing holds it: no finalizer, and no
 // grace period that still runs. https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 import type { KindDefinition } from "@coxswain/api";
+import { storedKindOf } from "@coxswain/api/scheme";
 import { formatTime, newConflict, parseTime, type KubeObject, type ObjectMeta } from "@coxswain/apimachinery";
 import type { DeletionOptions } from "./write-context.ts";
 
@@ -62,14 +63,14 @@ function checkPreconditions(kind: KindDefinition, meta: ObjectMeta, options: Del
   const { uid, resourceVersion } = options.preconditions;
   if (uid !== undefined && uid !== meta.uid) {
     throw newConflict(
-      kind,
+      storedKindOf(kind),
       meta.name ?? "",
       `the UID in the precondition (${uid}) does not match the UID in record (${meta.uid}). The object might have been deleted and then recreated`,
     );
   }
   if (resourceVersion !== undefined && resourceVersion !== meta.resourceVersion) {
     throw newConflict(
-      kind,
+      storedKindOf(kind),
       meta.name ?? "",
       `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${meta.resourceVersion}). The object might have been modified`,
     );

@@ -1,4 +1,5 @@
 // The metadata rules that hold for every kind: what the system fills in, what a writer cannot change.
+import { storedKindOf } from "@coxswain/api/scheme";
 import {
   formatTime,
   newBadRequest,
@@ -56,7 +57,7 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
   checkIdentity(context, meta);
   if (meta.uid && meta.uid !== before.uid) {
     throw newConflict(
-      kind,
+      storedKindOf(kind),
       name,
       `StorageError: invalid object, Code: 4, Key: ${storageKey(kind, namespace, name)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${before.uid}`,
     );
@@ -64,7 +65,7 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
   const version = meta.resourceVersion ?? "";
   if (version === "" || version === "0") {
     if (!kind.strategy.allowUnconditionalUpdate) {
-      throw newInvalid(kind, name, [
+      throw newInvalid(storedKindOf(kind), name, [
         {
           type: "FieldValueInvalid",
           field: "metadata.resourceVersion",
@@ -72,7 +73,7 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
         },
       ]);
     }
-  } else if (version !== before.resourceVersion) throw newConflict(kind, name);
+  } else if (version !== before.resourceVersion) throw newConflict(storedKindOf(kind), name);
   meta.uid = before.uid;
   meta.creationTimestamp = before.creationTimestamp;
   meta.resourceVersion = before.resourceVersion;

@@ -3,6 +3,7 @@
 //   decided again. What was decided on a version from the cache is refused only after a look at storage.
 // - A dry run does all but the commit.
 import type { KindDefinition } from "@coxswain/api";
+import { storedKindOf } from "@coxswain/api/scheme";
 import {
   deepClone,
   isReason,
@@ -81,7 +82,7 @@ export class Registry {
       } catch (error) {
         if (!generated || !isReason(error, "AlreadyExists")) throw error;
         if (attempt >= GENERATED_NAME_ATTEMPTS) {
-          throw newGenerateNameConflict(context.kind, candidate.metadata?.name ?? "", 1);
+          throw newGenerateNameConflict(storedKindOf(context.kind), candidate.metadata?.name ?? "", 1);
         }
       }
     }
@@ -104,14 +105,14 @@ export class Registry {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const outcome = await this.#commit(context, name, object, undefined, state);
       if (outcome.committed) return outcome.object!;
-      if (outcome.current !== undefined) throw newAlreadyExists(kind, name);
+      if (outcome.current !== undefined) throw newAlreadyExists(storedKindOf(kind), name);
     }
-    throw newServerTimeout(kind, "create", 1);
+    throw newServerTimeout(storedKindOf(kind), "create", 1);
   }
 
   #validateCreate(kind: KindDefinition, name: string, object: KubeObject, context: WriteContext): void {
     const errors = [...validateObjectMeta(object.metadata!, kind), ...kind.validateCreate(object)];
-    if (errors.length > 0) throw newInvalid(kind, name || (object.metadata?.generateName ?? ""), errors);
+    if (errors.length > 0) throw newInvalid(storedKindOf(kind), name || (object.metadata?.generateName ?? ""), errors);
     context.warnings.push(...(kind.strategy.warnings?.(object, undefined) ?? []));
   }
 
@@ -125,7 +126,7 @@ export class Registry {
     const { kind, name } = context;
     try {
       const outcome = await this.#transact(context, async (old, state) => {
-        if (old === undefined) throw newNotFound(kind, name);
+        if (old === undefined) throw newNotFound(storedKindOf(kind), name);
         return await this.#decideUpdate(context, old, await produce(old), rules, state);
       });
       return { ...outcome, created: false };
@@ -165,7 +166,7 @@ export class Registry {
         ? (kind.validateStatusUpdate?.(object, before) ?? [])
         : kind.validateUpdate(object, before);
     const errors = [...validateObjectMetaUpdate(object.metadata!, before.metadata!, kind), ...specific];
-    if (errors.length > 0) throw newInvalid(kind, name, errors);
+    if (errors.length > 0) throw newInvalid(storedKindOf(kind), name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
     if (isUnchanged(object, before)) return { keep: old, unchanged: object };
@@ -176,7 +177,7 @@ export class Registry {
   async delete(context: WriteContext, options: DeletionOptions): Promise<WriteOutcome> {
     const { kind, name } = context;
     return await this.#transact(context, async (old) => {
-      if (old === undefined) throw newNotFound(kind, name);
+      if (old === undefined) throw newNotFound(storedKindOf(kind), name);
       await this.#deps.admission.validate(this.#attributes(context, "DELETE", name, undefined, old.object));
       const object = old.copy();
       const plan = planDeletion(kind, object, options, this.#deps.env.clock.now());
@@ -225,7 +226,7 @@ export class Registry {
       old = outcome.current;
       fresh = true;
     }
-    throw newServerTimeout(kind, context.request.verb, 1);
+    throw newServerTimeout(storedKindOf(kind), context.request.verb, 1);
   }
 
   #commit(

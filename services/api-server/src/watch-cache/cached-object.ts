@@ -1,6 +1,7 @@
 // An object at one version: bytes first. The JSON is made once; the parsed form on demand, and kept for the most recently
 // parsed few thousand objects only, so that a large cluster's cache stays off the heap.
 import type { KindDefinition } from "@coxswain/api";
+import { convertForm } from "@coxswain/api/scheme";
 import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
 import { parseStored, parseUnmanaged } from "./managed-form.ts";
@@ -20,7 +21,7 @@ export class CachedObject implements VersionedObject {
   readonly rv: bigint;
   readonly json: Buffer;
   #object: KubeObject | undefined;
-  /** The same state as one version of a custom kind has it. */
+  /** The same state as another version or group has it. */
   #form: CachedObject | undefined;
 
   constructor(kind: KindDefinition, namespace: string, name: string, rv: bigint, json: Buffer) {
@@ -32,14 +33,15 @@ export class CachedObject implements VersionedObject {
   }
 
   static fromStored(kind: KindDefinition, namespace: string, name: string, rv: bigint, stored: Buffer): CachedObject {
+    if (kind.form !== undefined) return CachedObject.fromStored(kind.form.of, namespace, name, rv, stored).as(kind);
     const object = new CachedObject(kind, namespace, name, rv, spliceVersion(kind, stored, rv));
     return kind.custom === undefined ? object : object.#completed(kind);
   }
 
   /** The same state as `kind` has it. Custom kinds have versions, and defaults that came after the object. */
   as(kind: KindDefinition): CachedObject {
-    if (kind.custom === undefined || this.kind === kind) return this;
-    if (this.#form?.kind !== kind) this.#form = this.#completed(kind);
+    if (this.kind === kind || (kind.custom === undefined && kind.form === undefined)) return this;
+    if (this.#form?.kind !== kind) this.#form = kind.form === undefined ? this.#completed(kind) : this.#formed(kind);
     return this.#form;
   }
 
@@ -82,6 +84,13 @@ export class CachedObject implements VersionedObject {
     kind.custom?.complete?.(object);
     const { namespace, name, rv } = this;
     return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, Buffer.from(JSON.stringify(object)), rv));
+  }
+
+  /** In another form that is made without asking anybody. */
+  #formed(kind: KindDefinition): CachedObject {
+    const { namespace, name, rv } = this;
+    const json = spliceVersion(kind, encodeStored(kind, convertForm(this.kind, kind, this.copy())), rv);
+    return new CachedObject(kind, namespace, name, rv, json);
   }
 
   #completed(kind: KindDefinition): CachedObject {

@@ -1,6 +1,7 @@
 // GET and LIST from the watch cache, and from storage for pages that are older than the cache remembers.
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
 import type { KindDefinition } from "@coxswain/api";
+import { storedKindOf } from "@coxswain/api/scheme";
 import {
   fieldForbidden,
   fieldNotSupported,
@@ -62,7 +63,7 @@ export async function readObject(
 ): Promise<CachedObject> {
   await awaitVersion(cache, resourceVersion);
   const object = cache.resource(kind).get(namespace, name);
-  if (object === undefined) throw newNotFound(kind, name);
+  if (object === undefined) throw newNotFound(storedKindOf(kind), name);
   return await object.formIn(kind);
 }
 

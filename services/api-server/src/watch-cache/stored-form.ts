@@ -2,6 +2,7 @@
 // Guarantee: the stored JSON of a kind always opens with the same bytes, `{"kind":…,"apiVersion":…,"metadata":{`, and never
 // holds a resourceVersion, so that putting one in is a single concatenation.
 import type { KindDefinition } from "@coxswain/api";
+import { storedResource } from "@coxswain/api/scheme";
 import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import { managedMembers } from "./managed-form.ts";
 
@@ -13,7 +14,8 @@ type ResourceIdentity = { readonly group: string; readonly resource: string };
 
 /** All objects of a resource lie under it; ends with a slash. */
 export function resourcePrefix(ref: ResourceIdentity): string {
-  return `${ROOT}${ref.group === "" ? "core" : ref.group}/${ref.resource}/`;
+  const { group, resource } = storedResource(ref);
+  return `${ROOT}${group === "" ? "core" : group}/${resource}/`;
 }
 
 /** All objects of a namespace ("" for cluster-scoped ones) lie under it; ends with a slash. */

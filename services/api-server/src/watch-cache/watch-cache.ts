@@ -3,6 +3,7 @@
 // - A consistent read sees everything that was committed before it was asked for, by whatever process.
 // - It starts from a version in the past and replays, so that watches from before a restart find their events.
 import type { KindDefinition } from "@coxswain/api";
+import { storedResource } from "@coxswain/api/scheme";
 import { endOfRevision, groupResource, revisionOf, StatusError, type ResourceRef } from "@coxswain/apimachinery";
 import type { BaseDeps } from "@coxswain/component-base";
 import { AbortError, isAbort, type TimerHandle } from "@coxswain/env";
@@ -31,6 +32,11 @@ interface Waiter {
 export interface WatchCacheDeps extends BaseDeps {
   readonly storage: Storage;
   readonly kinds: readonly KindDefinition[];
+}
+
+/** What the resource is called here, under which further groups' forms of it are found too. */
+function idOf(ref: GroupResource): string {
+  return groupResource(storedResource(ref));
 }
 
 export type ChangeTap = (events: readonly CacheEvent[], throughRv: bigint) => void;
@@ -78,7 +84,7 @@ export class WatchCache implements ObjectSource {
   }
 
   resource(ref: GroupResource & Partial<Pick<KindDefinition, "custom">>): ResourceCache {
-    const found = this.#resources.get(groupResource(ref));
+    const found = this.#resources.get(idOf(ref));
     if (found !== undefined) return found;
     this.#assertPrimed();
     if (ref.custom === undefined) throw new Error(`no cache for ${groupResource(ref)}`);
@@ -87,7 +93,7 @@ export class WatchCache implements ObjectSource {
 
   /** Undefined before the first list, and where nothing of the resource was ever seen. */
   find(ref: GroupResource): ResourceCache | undefined {
-    return this.#resources.get(groupResource(ref));
+    return this.#resources.get(idOf(ref));
   }
 
   /** Nothing was heard of the resource since the cache was primed, or it would be there. */
@@ -99,7 +105,7 @@ export class WatchCache implements ObjectSource {
 
   /** Ends all watches of a resource quietly: readers come back and find what is served now. */
   endWatches(ref: GroupResource): void {
-    for (const watcher of this.#watchers.get(groupResource(ref)) ?? []) {
+    for (const watcher of this.#watchers.get(idOf(ref)) ?? []) {
       watcher.flush();
       watcher.end(undefined);
     }
@@ -110,19 +116,19 @@ export class WatchCache implements ObjectSource {
   }
 
   get(ref: GroupResource, namespace: string, name: string): ReturnType<ResourceCache["get"]> {
-    return this.#resources.get(groupResource(ref))?.get(namespace, name);
+    return this.#resources.get(idOf(ref))?.get(namespace, name);
   }
 
   list(ref: GroupResource, namespace?: string): ReturnType<ResourceCache["list"]> {
-    return this.#resources.get(groupResource(ref))?.list(namespace) ?? [];
+    return this.#resources.get(idOf(ref))?.list(namespace) ?? [];
   }
 
   count(ref: GroupResource): number {
-    return this.#resources.get(groupResource(ref))?.size ?? 0;
+    return this.#resources.get(idOf(ref))?.size ?? 0;
   }
 
   onChange(ref: GroupResource, listener: () => void): () => void {
-    const id = groupResource(ref);
+    const id = idOf(ref);
     const listeners = this.#listeners.get(id) ?? new Set();
     this.#listeners.set(id, listeners.add(listener));
     return () => void listeners.delete(listener);
@@ -179,7 +185,7 @@ export class WatchCache implements ObjectSource {
   }
 
   addWatcher(ref: GroupResource, watcher: Watcher): () => void {
-    const id = groupResource(ref);
+    const id = idOf(ref);
     const watchers = this.#watchers.get(id) ?? new Set();
     this.#watchers.set(id, watchers.add(watcher));
     return () => void watchers.delete(watcher);

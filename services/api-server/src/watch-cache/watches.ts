@@ -61,7 +61,7 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest, sink: W
   const watcher = new Watcher(
     chosen,
     since,
-    endingSink(kind.custom === undefined ? sink : formed, () => stop()),
+    endingSink(kind.custom === undefined && kind.form === undefined ? sink : formed, () => stop()),
     bookmarks,
   );
   const missed = fromPresent ? [] : resource.eventsAfter(since);

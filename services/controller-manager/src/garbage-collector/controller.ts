@@ -25,7 +25,11 @@ const MERGE = "application/merge-patch+json";
 export function collectedKinds(): ResourceRef[] {
   return allKinds()
     .filter(
-      (kind) => kind.stored && ["list", "watch", "delete"].every((verb) => (kind.verbs as string[]).includes(verb)),
+      // Other forms of a kind are the same objects.
+      (kind) =>
+        kind.stored &&
+        kind.form === undefined &&
+        ["list", "watch", "delete"].every((verb) => (kind.verbs as string[]).includes(verb)),
     )
     .filter((kind) => kind.kind !== "Event")
     .map(({ group, version, resource }) => ({ group, version, resource }));

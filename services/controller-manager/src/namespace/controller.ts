@@ -27,7 +27,14 @@ const PAGE = 500;
 /** The kinds whose objects live in namespaces and can be deleted. */
 export function namespacedKinds(kinds: readonly KindDefinition[] = allKinds()): ResourceRef[] {
   return kinds
-    .filter((kind) => kind.namespaced && kind.stored && kind.verbs.includes("list") && kind.verbs.includes("delete"))
+    .filter(
+      (kind) =>
+        kind.namespaced &&
+        kind.stored &&
+        kind.form === undefined &&
+        kind.verbs.includes("list") &&
+        kind.verbs.includes("delete"),
+    )
     .map(({ group, version, resource }) => ({ group, version, resource }));
 }
 

@@ -7,15 +7,16 @@ import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { CrossVersionObjectReference, HorizontalPodAutoscaler } from "../../types.gen.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";
 import { setBehaviorDefaults, validateBehavior } from "./behavior.ts";
+import { defaultMetrics, withoutFormAnnotations } from "./form-annotations.ts";
 import { formatMetrics, validateMetric } from "./metrics.ts";
 
-function setDefaults({ spec }: HorizontalPodAutoscaler): void {
+function setDefaults(autoscaler: HorizontalPodAutoscaler): void {
+  const { metadata, spec } = autoscaler;
+  const plain = withoutFormAnnotations(metadata);
+  if (plain !== undefined && plain !== metadata) autoscaler.metadata = plain;
   if (!spec) return;
   spec.minReplicas ??= 1;
-  if (!spec.metrics?.length) {
-    const target = { type: "Utilization", averageUtilization: 80 };
-    spec.metrics = [{ type: "Resource", resource: { name: "cpu", target } }];
-  }
+  if (!spec.metrics?.length) spec.metrics = defaultMetrics();
   if (spec.behavior) setBehaviorDefaults(spec.behavior);
 }
 
@@ -46,8 +47,7 @@ function validate({ spec }: HorizontalPodAutoscaler): FieldError[] {
   ];
 }
 
-/** For both versions. */
-export const AUTOSCALER_COLUMNS = [
+const COLUMNS = [
   NAME,
   column("Reference", "What is scaled."),
   column("Targets", "The metrics, as they are and as they should be."),
@@ -99,6 +99,6 @@ export const horizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
       if (old.spec !== undefined) autoscaler.spec = old.spec;
     },
   }),
-  columns: AUTOSCALER_COLUMNS,
+  columns: COLUMNS,
   row,
 });

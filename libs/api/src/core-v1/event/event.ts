@@ -12,9 +12,10 @@ const LIMITS = { reportingInstance: 128, action: 128, reason: 128, message: 1024
 function validateNewStyle(event: Event): FieldError[] {
   const errors: FieldError[] = [];
   const component = event.reportingComponent ?? "";
-  if (component === "") errors.push(fieldRequired("reportingComponent", ""));
+  // Both forms of an event have their reporter's errors told by this name.
+  if (component === "") errors.push(fieldRequired("reportingController", ""));
   for (const message of validateQualifiedName(component)) {
-    errors.push(fieldInvalid("reportingComponent", component, message));
+    errors.push(fieldInvalid("reportingController", component, message));
   }
   for (const name of ["reportingInstance", "action", "reason", "message"] as const) {
     const value = event[name] ?? "";
@@ -24,7 +25,8 @@ function validateNewStyle(event: Event): FieldError[] {
   return errors;
 }
 
-function validate(event: Event): FieldError[] {
+/** What every Event must be, by whichever group it is written. */
+export function validateEvent(event: Event): FieldError[] {
   const errors: FieldError[] = [];
   const own = event.metadata.namespace ?? "";
   const involved = event.involvedObject?.namespace ?? "";
@@ -72,8 +74,8 @@ export const eventKind = defineKind<Event>({
   shortNames: ["ev"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.Event",
-  validateCreate: validate,
-  validateUpdate: validate,
+  validateCreate: validateEvent,
+  validateUpdate: validateEvent,
   strategy: plainStrategy({ allowCreateOnUpdate: true }),
   columns: [
     column("Last Seen", "The time since the latest occurrence."),

@@ -1,6 +1,7 @@
 // Which requests a webhook or a policy is for. Pure, given the labels of the namespace.
 // https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
 import type { KindDefinition, LabelSelector, NamedRuleWithOperations } from "@coxswain/api";
+import { storedResource } from "@coxswain/api/scheme";
 import { labelSelectorAsSelector, type KubeObject } from "@coxswain/apimachinery";
 import type { KindSource } from "../../extensions/kind-source.ts";
 import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
@@ -50,9 +51,14 @@ function ruleMatches(rule: NamedRuleWithOperations, kind: KindDefinition, attrib
   );
 }
 
-/** Other versions in which the same resource is served. */
-export function equivalentsOf({ group, resource, version }: KindDefinition, kinds: KindSource): KindDefinition[] {
-  return kinds.all().filter((one) => one.group === group && one.resource === resource && one.version !== version);
+/** Other versions and groups in which the same resource is served. */
+export function equivalentsOf(kind: KindDefinition, kinds: KindSource): KindDefinition[] {
+  const { group, resource } = storedResource(kind);
+  return kinds.all().filter((one) => {
+    if (one.group === kind.group && one.resource === kind.resource && one.version === kind.version) return false;
+    const stored = storedResource(one);
+    return stored.group === group && stored.resource === resource;
+  });
 }
 
 /** The kind that the webhook wants the request's object as; undefined where no rule is for it. */
