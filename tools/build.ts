@@ -22,6 +22,7 @@ const entries: Record<string, string> = {
   "kube-proxy": "services/kube-proxy/src/main.ts",
   "cluster-dns": "services/cluster-dns/src/main.ts",
   "metrics-server": "services/metrics-server/src/main.ts",
+  "cluster-autoscaler": "services/cluster-autoscaler/src/main.ts",
   sim: "test/sim/src/main.ts",
   "demo/trolley": "demo/src/trolley-main.ts",
   "demo/authenticator": "demo/src/authenticator-main.ts",

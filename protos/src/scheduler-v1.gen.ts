@@ -150,3 +150,51 @@ export interface GetQueueResponseInput {
   leading?: boolean | null;
   pods?: ReadonlyArray<QueuedPodInput> | null;
 }
+
+export interface NodeTemplate {
+  node: Buffer;
+  copies: number;
+}
+
+export interface NodeTemplateInput {
+  node?: Uint8Array | null;
+  copies?: number | null;
+}
+
+export interface WhatIfRequest {
+  removeNodes: Array<string>;
+  addNodes: Array<NodeTemplate>;
+  spare: NodeTemplate | null;
+  daemonPods: Array<Buffer>;
+  pods: Array<string>;
+}
+
+export interface WhatIfRequestInput {
+  removeNodes?: ReadonlyArray<string> | null;
+  addNodes?: ReadonlyArray<NodeTemplateInput> | null;
+  spare?: NodeTemplateInput | null;
+  daemonPods?: ReadonlyArray<Uint8Array> | null;
+  pods?: ReadonlyArray<string> | null;
+}
+
+export interface Placement {
+  node: string;
+  copy: number;
+  message: string;
+}
+
+export interface PlacementInput {
+  node?: string | null;
+  copy?: number | null;
+  message?: string | null;
+}
+
+export interface WhatIfResponse {
+  placements: Array<Placement>;
+  copies: number;
+}
+
+export interface WhatIfResponseInput {
+  placements?: ReadonlyArray<PlacementInput> | null;
+  copies?: number | null;
+}

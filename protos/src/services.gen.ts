@@ -2,6 +2,7 @@
 
 import type * as apiV1 from "./api-v1.gen.ts";
 import type * as chaosV1 from "./chaos-v1.gen.ts";
+import type * as clusterautoscalerCloudproviderV1Externalgrpc from "./clusterautoscaler-cloudprovider-v1-externalgrpc.gen.ts";
 import type * as componentV1 from "./component-v1.gen.ts";
 import type * as controllerV1 from "./controller-v1.gen.ts";
 import type * as grpcHealthV1 from "./grpc-health-v1.gen.ts";
@@ -14,6 +15,88 @@ import type * as schedulerV1 from "./scheduler-v1.gen.ts";
 
 /** Messages of each method: `request` and `response` as received, `…Input` as sent. */
 export interface ServiceTypes {
+  "clusterautoscaler.cloudprovider.v1.externalgrpc.CloudProvider": {
+    nodeGroups: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupsRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupsRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupsResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupsResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupForNode: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupForNodeRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupForNodeRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupForNodeResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupForNodeResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    cleanup: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.CleanupRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.CleanupRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.CleanupResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.CleanupResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    refresh: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.RefreshRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.RefreshRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.RefreshResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.RefreshResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupTargetSize: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTargetSizeRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTargetSizeRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTargetSizeResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTargetSizeResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupIncreaseSize: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupIncreaseSizeRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupIncreaseSizeRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupIncreaseSizeResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupIncreaseSizeResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupDeleteNodes: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDeleteNodesRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDeleteNodesRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDeleteNodesResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDeleteNodesResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupDecreaseTargetSize: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDecreaseTargetSizeRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDecreaseTargetSizeRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDecreaseTargetSizeResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupDecreaseTargetSizeResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupNodes: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupNodesRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupNodesRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupNodesResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupNodesResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    nodeGroupTemplateNodeInfo: {
+      request: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoRequest;
+      requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoRequestInput;
+      response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoResponse;
+      responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
   "coxswain.api.v1.Aggregated": {
     read: {
       request: apiV1.ReadRequest;
@@ -316,6 +399,14 @@ export interface ServiceTypes {
       requestInput: schedulerV1.GetQueueRequestInput;
       response: schedulerV1.GetQueueResponse;
       responseInput: schedulerV1.GetQueueResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    whatIf: {
+      request: schedulerV1.WhatIfRequest;
+      requestInput: schedulerV1.WhatIfRequestInput;
+      response: schedulerV1.WhatIfResponse;
+      responseInput: schedulerV1.WhatIfResponseInput;
       requestStream: false;
       responseStream: false;
     };

@@ -6,6 +6,12 @@ export type Runtime = "simulated" | "containerd";
 export type Egress = "none" | "images" | "nat";
 export type ProxyMode = "simulated" | "nftables";
 
+/** How many nodes a cluster autoscaler may leave, and make, of a cluster. */
+export interface AutoscaleRange {
+  readonly min: number;
+  readonly max: number;
+}
+
 export interface ClusterSpec {
   readonly name: string;
   readonly nodes: number;
@@ -21,11 +27,18 @@ export interface ClusterSpec {
   readonly apiServerFlags: readonly string[];
   /** Further flags of each scheduler, as in "--config=/etc/coxswain/scheduler.yaml". */
   readonly schedulerFlags: readonly string[];
+  /** Where set, a cluster autoscaler adds and removes nodes; `nodes` is how many there are at the first start. */
+  readonly autoscale?: AutoscaleRange;
+  /** Further flags of the cluster autoscaler, as in "--scale-down-unneeded-time=1m". */
+  readonly autoscalerFlags: readonly string[];
 }
 
 export class SpecError extends Error {
   override readonly name = "SpecError";
 }
+
+/** Each node that comes and goes has processes of its own, simulated or not. */
+const MAX_AUTOSCALED_NODES = 100;
 
 /** As many as there are pod address ranges. */
 const MAX_SIMULATED_NODES = 8_000;
@@ -51,9 +64,12 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     );
   }
   const runtime = oneOf("runtime", wish.runtime ?? "simulated", ["containerd", "simulated"]);
+  const most = runtime === "containerd" ? MAX_CONTAINERD_NODES : MAX_SIMULATED_NODES;
+  const nodes = count("nodes", wish.nodes ?? 2, most, 0);
   return {
     name,
-    nodes: count("nodes", wish.nodes ?? 2, runtime === "containerd" ? MAX_CONTAINERD_NODES : MAX_SIMULATED_NODES, 0),
+    nodes,
+    ...checkAutoscale(wish, nodes),
     runtime,
     apiServers: count("api-servers", wish.apiServers ?? 1, 9),
     schedulers: count("schedulers", wish.schedulers ?? 1, 9),
@@ -64,11 +80,35 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     logLevel: wish.logLevel ?? "info",
     apiServerFlags: checkFlags("api-server-flag", wish.apiServerFlags ?? []),
     schedulerFlags: checkFlags("scheduler-flag", wish.schedulerFlags ?? []),
+    autoscalerFlags: checkFlags("autoscaler-flag", wish.autoscalerFlags ?? []),
   };
 }
 
+function checkAutoscale({ autoscale, autoscalerFlags }: Partial<ClusterSpec>, nodes: number): Partial<ClusterSpec> {
+  if (autoscale === undefined) {
+    if ((autoscalerFlags ?? []).length === 0) return {};
+    throw new SpecError("--autoscaler-flag: Forbidden: may not be specified without --autoscale");
+  }
+  const { min, max } = autoscale;
+  const whole = [min, max].every((value) => Number.isInteger(value));
+  if (!whole || min < 0 || max < 1 || min > max || max > MAX_AUTOSCALED_NODES) {
+    throw new SpecError(
+      `--autoscale: Invalid value: "${min}:${max}": must be MIN:MAX with 0 <= MIN <= MAX and 1 <= MAX <= ${MAX_AUTOSCALED_NODES}`,
+    );
+  }
+  if (nodes < min || nodes > max)
+    throw new SpecError(`--nodes: Invalid value: "${nodes}": must be in ${min}..${max} (--autoscale)`);
+  return { autoscale: { min, max } };
+}
+
+/** How many nodes the cluster may have at most at the same time. */
+export function nodeCapacity({ nodes, autoscale }: Pick<ClusterSpec, "nodes" | "autoscale">): number {
+  return autoscale?.max ?? nodes;
+}
+
 /** What the cluster itself decides may not be said twice. */
-const OWN_FLAGS = /^--(instance|port|grpc-port|listen-address|etcd|nats|ca-file|cert-file|key-file|rest-fd)(=|$)/;
+const OWN_FLAGS =
+  /^--(instance|port|grpc-port|listen-address|etcd|nats|ca-file|cert-file|key-file|rest-fd|cloud-config|scheduler)(=|$)/;
 
 function checkFlags(option: string, flags: readonly string[]): readonly string[] {
   for (const flag of flags) {
@@ -130,6 +170,12 @@ export interface ClusterPaths {
   readonly logs: string;
   readonly kubeconfig: string;
   readonly natsConfig: string;
+  /** Which nodes there are, where an autoscaler adds and removes some. */
+  readonly nodes: string;
+  /** Where the supervisor serves nodes to the cluster autoscaler. */
+  readonly nodeProvider: string;
+  /** What the cluster autoscaler is told about that. */
+  readonly cloudConfig: string;
 }
 
 /** The files of one cluster. */
@@ -146,5 +192,8 @@ export function clusterPaths(name: string, home: string = homeDir()): ClusterPat
     logs: at("logs"),
     kubeconfig: at("kubeconfig"),
     natsConfig: at("nats.conf"),
+    nodes: at("nodes.json"),
+    nodeProvider: at("nodes.sock"),
+    cloudConfig: at("cloud-config.yaml"),
   };
 }

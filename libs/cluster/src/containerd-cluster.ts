@@ -4,7 +4,7 @@ import path from "node:path";
 import type { Env } from "@coxswain/env";
 import { ensureSystemImages, importImage } from "@coxswain/images";
 import { clusterId } from "./cluster-id.ts";
-import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
+import { nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { createLoopbackSockets, type LoopbackSockets } from "./gateway/loopback-sockets.ts";
 import { nodeImageStore } from "./node-image-store.ts";
 import { ensureNodePrograms } from "./node-programs.ts";
@@ -24,6 +24,8 @@ export interface ContainerdInput {
   readonly dist: string;
   readonly tools: string;
   readonly freePorts: boolean;
+  /** The nodes that are made now; others that the spec allows may be added later. */
+  readonly nodes: readonly string[];
   readonly say: (line: string) => void;
 }
 
@@ -43,13 +45,13 @@ export async function prepareContainerd(input: ContainerdInput): Promise<Contain
     id: clusterId(paths),
     dataDir: paths.dataDir,
     controlMembers: controlMembers(spec),
-    nodes: spec.nodes,
+    nodes: nodeCapacity(spec),
     egress: spec.egress === "nat",
     programs,
     visible: [input.dist, path.dirname(process.execPath)],
   });
-  const platform = await createPlatform(plan, env);
-  const site = fabricSite(platform, nodeShare(spec.nodes));
+  const platform = await createPlatform(plan, env, input.nodes);
+  const site = fabricSite(platform, nodeShare(nodeCapacity(spec)));
   say("certificates");
   await prepareIdentity(env, spec, paths, site);
   const sockets = createLoopbackSockets();
@@ -73,13 +75,17 @@ export async function mapPorts(specs: readonly ProcessSpec[], sockets: LoopbackS
   );
 }
 
-/** Imports the images that every node has; those that it has from its last time are left alone. containerd must run. */
-export async function importSystemImages(input: ContainerdInput, platform: Platform): Promise<void> {
+/** Imports the images that every node has; those that it has from its last time are left alone. containerd of `nodes` must run. */
+export async function importSystemImages(
+  input: Pick<ContainerdInput, "tools" | "say">,
+  platform: Platform,
+  nodes: readonly string[],
+): Promise<void> {
   const { busybox } = platform.plan.programs;
   const cacheDir = path.join(input.tools, "images");
   const images = await ensureSystemImages({ cacheDir, programs: { busybox }, say: input.say });
   await Promise.all(
-    platform.plan.nodes.map(async ({ name }) => {
+    nodes.map(async (name) => {
       const store = nodeImageStore(platform, name);
       for (const { tar } of [images.pause, images.busybox, images.node]) await importImage(store, tar);
     }),

@@ -45,6 +45,27 @@ export async function choosePorts(
   return ports;
 }
 
+/** The ports with those of `node` chosen anew where somebody else has taken them meanwhile; on record like all. */
+export async function renewPorts(
+  spec: ClusterSpec,
+  file: string,
+  node: string,
+): Promise<ReadonlyMap<string, ProcessPorts>> {
+  const ports = new Map<string, ProcessPorts>(Object.entries(readJson(file)));
+  const choose = createPortChooser();
+  for (const slot of planSlots(spec)) {
+    const key = slotKey(slot.component, slot.instance);
+    const had = ports.get(key);
+    if (slot.node !== node || had === undefined) continue;
+    ports.set(key, {
+      main: had.main === 0 ? 0 : await choose(had.main),
+      grpc: had.grpc === 0 ? 0 : await choose(had.grpc),
+    });
+  }
+  writeFileSync(file, JSON.stringify(Object.fromEntries(ports)), { mode: 0o600 });
+  return ports;
+}
+
 function readJson(file: string): Record<string, ProcessPorts> {
   try {
     return JSON.parse(readFileSync(file, "utf8")) as Record<string, ProcessPorts>;
@@ -116,6 +137,8 @@ export function writeConfigs(
   );
   const { caPem, certPem, keyPem } = loadCertificate(paths.pki, "admin");
   const server = `https://127.0.0.1:${port("api-server")}`;
+  if (spec.autoscale !== undefined)
+    writeFileSync(paths.cloudConfig, `address: unix:${paths.nodeProvider}\n`, { mode: 0o600 });
   writeFileSync(paths.kubeconfig, makeKubeconfig({ server, caPem, certPem, keyPem, name: `coxswain-${spec.name}` }), {
     mode: 0o600,
   });

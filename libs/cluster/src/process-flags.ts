@@ -1,6 +1,7 @@
 // Which flags each process gets is decided here and nowhere else: pure.
 import path from "node:path";
-import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
+import { nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
+import { providerId } from "./node-names.ts";
 import { EGRESS_RESOLVER } from "./platform/platform-plan.ts";
 import { hasPuller, planSlots, type Component, type Slot } from "./process-slots.ts";
 import { pullerSocketInside, type Endpoint, type NodeFacts, type Site } from "./site.ts";
@@ -100,7 +101,7 @@ export function podAddressing(nodes: number): { clusterCidr: string; nodeMask: n
 
 function ownFlags(slot: Slot, input: FlagInput): string[] {
   const { spec, paths, site } = input;
-  const { clusterCidr, nodeMask } = podAddressing(spec.nodes);
+  const { clusterCidr, nodeMask } = podAddressing(nodeCapacity(spec));
   switch (slot.component) {
     case "api-server":
       return [
@@ -110,7 +111,11 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
         ...spec.apiServerFlags,
       ];
     case "kubelet":
-      return [`--nodes=${slot.node}`, ...kubeletFlags(slot.node, site.node(slot.node), spec)];
+      return [
+        `--nodes=${slot.node}`,
+        ...(spec.autoscale === undefined ? [] : [`--provider-id=${providerId(spec.name, slot.node)}`]),
+        ...kubeletFlags(slot.node, site.node(slot.node), spec),
+      ];
     case "kube-proxy":
       return [`--nodes=${slot.node}`, `--proxy-mode=${spec.proxyMode}`, `--cluster-cidr=${clusterCidr}`];
     case "controller-manager":
@@ -138,6 +143,13 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
       return [];
     case "scheduler":
       return [...spec.schedulerFlags];
+    case "cluster-autoscaler":
+      return [
+        "--cloud-provider=externalgrpc",
+        `--cloud-config=${paths.cloudConfig}`,
+        ...addresses(input, "scheduler", "grpc").map((one) => `--scheduler=${one}`),
+        ...spec.autoscalerFlags,
+      ];
     default:
       return slot.component satisfies never;
   }

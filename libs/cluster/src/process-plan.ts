@@ -39,7 +39,7 @@ export interface PlanInput extends Omit<FlagInput, "site"> {
   readonly ports: ReadonlyMap<string, ProcessPorts>;
 }
 
-/** Every process with its command line. */
+/** Every process with its command line, those of nodes that may yet come included. */
 export function planProcesses(given: PlanInput): ProcessSpec[] {
   const input = { ...given, site: given.site ?? loopbackSite(given.ports) };
   return planSlots(input.spec).map((slot) => {

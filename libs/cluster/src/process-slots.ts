@@ -1,5 +1,5 @@
 // What a cluster consists of: pure. Which processes there are, in which order they end, and the ports they would like.
-import type { ClusterSpec } from "./cluster-spec.ts";
+import { nodeCapacity, type ClusterSpec } from "./cluster-spec.ts";
 
 export type Component =
   | "gateway"
@@ -11,6 +11,7 @@ export type Component =
   | "controller-manager"
   | "cluster-dns"
   | "metrics-server"
+  | "cluster-autoscaler"
   | "kubelet"
   | "kube-proxy"
   | "egress"
@@ -27,6 +28,7 @@ export const COMPONENTS: readonly Component[] = [
   "controller-manager",
   "cluster-dns",
   "metrics-server",
+  "cluster-autoscaler",
   "image-puller",
   "kubelet",
   "kube-proxy",
@@ -71,8 +73,10 @@ const NODES_PER_PACK = 5_000;
 export const slotKey = (component: string, instance: string): string => `${component}/${instance}`;
 
 /** Node names, or ranges of them as kubelet and kube-proxy take them: "node-1" or "node-[1-5000]". */
-export function nodeGroups({ nodes, runtime }: Pick<ClusterSpec, "nodes" | "runtime">): string[] {
-  if (runtime === "containerd" || nodes <= MAX_UNPACKED_NODES)
+export function nodeGroups(spec: Pick<ClusterSpec, "nodes" | "runtime" | "autoscale">): string[] {
+  const nodes = nodeCapacity(spec);
+  // What comes and goes one by one has processes of its own.
+  if (spec.runtime === "containerd" || nodes <= MAX_UNPACKED_NODES || spec.autoscale !== undefined)
     return Array.from({ length: nodes }, (_, at) => `node-${at + 1}`);
   const groups: string[] = [];
   for (let first = 1; first <= nodes; first += NODES_PER_PACK) {
@@ -93,7 +97,7 @@ const CLUSTER_DNS_EGRESS: Slot = {
   wanted: { main: 0, grpc: 0 },
 };
 
-/** What the cluster consists of, with the well-known ports that each process would like. */
+/** What the cluster consists of, nodes that may yet come included, with the well-known ports that each process would like. */
 export function planSlots(spec: ClusterSpec): Slot[] {
   const real = spec.runtime === "containerd";
   const several = (component: Component, howMany: number, wanted: ProcessPorts): Slot[] =>
@@ -117,6 +121,7 @@ export function planSlots(spec: ClusterSpec): Slot[] {
     ...several("controller-manager", spec.controllerManagers, { main: 10257, grpc: 10267 }),
     ...several("cluster-dns", real ? 1 : 0, { main: 10271, grpc: 10281 }),
     ...several("metrics-server", 1, { main: 10272, grpc: 10282 }),
+    ...several("cluster-autoscaler", spec.autoscale === undefined ? 0 : 1, { main: 10273, grpc: 10283 }),
     ...several("image-puller", hasPuller(spec) ? 1 : 0, { main: 0, grpc: 0 }),
     ...onNodes("kubelet", { main: 10250, grpc: 10260 }),
     ...onNodes("kube-proxy", { main: 10256, grpc: 10266 }),

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createRealEnv, isAbort, type Env } from "@coxswain/env";
-import { clusterPaths, clusterSpec, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
+import { clusterPaths, clusterSpec, nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { serveControl, type ControlAnswer, type ControlRequest } from "./control-api.ts";
 import { missingPart } from "./cluster-info.ts";
 import { ensureProgram, ETCD, MissingProgramError, NATS_SERVER } from "./external-programs.ts";
@@ -16,13 +16,18 @@ import {
   type ContainerdInput,
 } from "./containerd-cluster.ts";
 import { createExposures } from "./exposures.ts";
+import { createNodeMaker } from "./node-maker.ts";
+import { firstNodes, NodePool } from "./node-pool.ts";
+import { nodeTemplate } from "./node-template.ts";
+import { readNodes, writeNodes } from "./nodes-file.ts";
 import { endLeftovers, removeGround } from "./leftovers.ts";
 import { createNodePower } from "./node-power.ts";
-import { choosePorts, prepareIdentity, writeConfigs } from "./prepare.ts";
+import { nodeShare } from "./platform/node-share.ts";
+import { choosePorts, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
 import { PlatformError } from "./platform/platform-plan.ts";
 import { createProber, type Prober } from "./probe.ts";
-import { planProcesses, type ProcessSpec } from "./process-plan.ts";
-import { COMPONENTS } from "./process-slots.ts";
+import { planProcesses, type Binaries, type ProcessSpec } from "./process-plan.ts";
+import { COMPONENTS, nodeGroups, NODE_COMPONENTS } from "./process-slots.ts";
 import { startTimeOf } from "./process-table.ts";
 import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
@@ -67,6 +72,13 @@ async function countReadyNodes(get: (path: string) => Promise<unknown>): Promise
     .length;
 }
 
+/** Without those on nodes that are not there yet. */
+function presentOnes(specs: readonly ProcessSpec[], nodes: readonly string[]): ProcessSpec[] {
+  return specs.filter(
+    ({ component, node }) => !NODE_COMPONENTS.includes(component) || node === "" || nodes.includes(node),
+  );
+}
+
 function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
@@ -88,6 +100,8 @@ class ClusterRun {
   #exposures: ReturnType<typeof createExposures> | undefined;
   #supervisor: Supervisor | undefined;
   #prober: Prober | undefined;
+  #pool: NodePool | undefined;
+  #endProvider: (() => void) | undefined;
 
   constructor(options: Options) {
     this.#options = options;
@@ -114,6 +128,8 @@ class ClusterRun {
     }
     this.#phase = "stopping";
     this.#persist();
+    this.#endProvider?.();
+    await this.#pool?.close();
     await this.#supervisor?.stop();
     this.#prober?.close();
     this.#ground?.sockets.close();
@@ -164,32 +180,82 @@ class ClusterRun {
     const etcd = await ensureProgram(ETCD, tools, this.#say);
     const natsServer = await ensureProgram(NATS_SERVER, tools, this.#say);
     const binaries = { node: process.execPath, dist, etcd, natsServer };
-    const input: ContainerdInput = { env: this.#env, spec, paths, dist, tools, freePorts, say: this.#say };
+    const nodes = this.#firstNodes();
+    const input: ContainerdInput = { env: this.#env, spec, paths, dist, tools, freePorts, nodes, say: this.#say };
     if (spec.runtime === "containerd") {
       const ground = await prepareContainerd(input);
       this.#ground = ground;
       this.#exposures = createExposures(ground.sockets);
       const specs = planProcesses({ spec, paths, binaries, ports: ground.ports, site: ground.site });
       await this.#startOnGround(ground, specs, input);
+      const specsOf = async (node: string): Promise<ProcessSpec[]> => specs.filter((one) => one.node === node);
+      await this.#provideNodes(nodes, specsOf, input);
     } else {
       this.#say("certificates");
       await prepareIdentity(this.#env, spec, paths);
-      const ports = await choosePorts(spec, `${paths.dataDir}/ports.json`, freePorts);
+      const file = `${paths.dataDir}/ports.json`;
+      const ports = await choosePorts(spec, file, freePorts);
       writeConfigs(spec, paths, ports);
-      this.#supervise(planProcesses({ spec, paths, binaries, ports })).start(COMPONENTS);
+      const specs = planProcesses({ spec, paths, binaries, ports });
+      this.#supervise(presentOnes(specs, nodes)).start(COMPONENTS);
+      await this.#provideNodes(nodes, (node) => this.#simulatedNode(node, file, binaries), input);
     }
-    await this.#waitReady();
+    await this.#waitReady(nodes.length);
+  }
+
+  /** Whatever took the ports of a node that was away has them now. */
+  async #simulatedNode(node: string, file: string, binaries: Binaries): Promise<ProcessSpec[]> {
+    const { spec } = this.#options;
+    const ports = await renewPorts(spec, file, node);
+    return planProcesses({ spec, paths: this.#paths, binaries, ports }).filter((one) => one.node === node);
+  }
+
+  /** The nodes to start with. */
+  #firstNodes(): string[] {
+    const { spec } = this.#options;
+    if (spec.autoscale === undefined) return nodeGroups(spec);
+    return firstNodes(spec.autoscale, spec.nodes, readNodes(this.#paths.nodes));
+  }
+
+  /** Where the cluster is to be autoscaled, whoever has its files may add and remove nodes from now on. */
+  async #provideNodes(
+    nodes: readonly string[],
+    specsOf: (node: string) => Promise<ProcessSpec[]>,
+    input: ContainerdInput,
+  ): Promise<void> {
+    const { spec } = this.#options;
+    const supervisor = this.#supervisor;
+    if (spec.autoscale === undefined || supervisor === undefined) return;
+    const ground = this.#ground;
+    const maker = createNodeMaker({
+      supervisor,
+      platform: ground?.platform,
+      specsOf,
+      containerdReady: (node) =>
+        this.#poll(() => this.#missing((one) => one.component === "containerd" && one.node === node)),
+      importImages: async (node) => {
+        if (ground !== undefined) await importSystemImages(input, ground.platform, [node]);
+      },
+    });
+    const save = (names: readonly string[]): void => writeNodes(this.#paths.nodes, names);
+    const pool = new NodePool({ range: spec.autoscale, nodes, maker, save });
+    this.#pool = pool;
+    const share = ground === undefined ? undefined : nodeShare(nodeCapacity(spec));
+    // What only such a cluster needs is loaded for such a cluster alone.
+    const { nodeProviderService, serveNodeProvider } = await import("./node-provider.ts");
+    const service = nodeProviderService({ cluster: spec.name, pool, template: () => nodeTemplate(share) });
+    this.#endProvider = await serveNodeProvider(this.#paths.nodeProvider, service);
   }
 
   /** Kubelets come last: a pod that is there already must find the pause image. */
   async #startOnGround(ground: ContainerdGround, specs: readonly ProcessSpec[], input: ContainerdInput): Promise<void> {
-    const supervisor = this.#supervise(specs);
+    const supervisor = this.#supervise(presentOnes(specs, input.nodes));
     supervisor.start(["gateway"]);
     await mapPorts(specs, ground.sockets);
     supervisor.start(COMPONENTS.filter((component) => component !== "kubelet"));
-    await this.#poll(() => this.#missing((component) => component === "containerd"));
+    await this.#poll(() => this.#missing(({ component }) => component === "containerd"));
     this.#say("images");
-    await importSystemImages(input, ground.platform);
+    await importSystemImages(input, ground.platform, input.nodes);
     supervisor.start(["kubelet"]);
   }
 
@@ -216,8 +282,8 @@ class ClusterRun {
     return spawned;
   }
 
-  #missing(matters: (component: string) => boolean): string | undefined {
-    return missingPart((this.#supervisor?.records() ?? []).filter(({ spec }) => matters(spec.component)));
+  #missing(matters: (spec: ProcessSpec) => boolean): string | undefined {
+    return missingPart((this.#supervisor?.records() ?? []).filter(({ spec }) => matters(spec)));
   }
 
   /** Says what is missing until nothing is. */
@@ -231,16 +297,24 @@ class ClusterRun {
     }
   }
 
-  #waitReady(): Promise<void> {
-    const { nodes } = this.#options.spec;
+  /** `nodes`: process groups of nodes; packs count as what is in them. */
+  #waitReady(groups: number): Promise<void> {
+    const { spec } = this.#options;
+    const nodes = spec.autoscale === undefined ? spec.nodes : groups;
     const api = this.#supervisor?.records().find(({ spec }) => spec.component === "api-server");
     const get = (where: string): Promise<unknown> =>
       this.#prober?.getJson(api?.spec.ports.main ?? 0, where) ?? Promise.reject(new Error("nothing runs"));
     return this.#poll(async () => {
       const missing = this.#missing(() => true);
       if (missing !== undefined) return missing;
-      const ready = await countReadyNodes(get).catch((error: unknown) => String(error));
-      return ready === nodes ? undefined : `nodes ready: ${ready}/${nodes}`;
+      try {
+        const ready = await countReadyNodes(get);
+        // An autoscaler may have added some meanwhile.
+        const enough = spec.autoscale === undefined ? ready === nodes : ready >= nodes;
+        return enough ? undefined : `nodes ready: ${ready}/${nodes}`;
+      } catch (error) {
+        return `nodes ready: ${String(error)}/${nodes}`;
+      }
     });
   }
 }

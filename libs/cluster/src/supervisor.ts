@@ -2,6 +2,7 @@
 // - a process that dies without being told to is started again, after a backoff, and the death is recorded;
 // - a process whose liveness probe hangs is killed and started again, unless it was frozen on purpose;
 // - a node that was killed on purpose stays down, with all of its processes, until it is started again;
+// - a node's processes that are removed end, and are on record no more;
 // - `stop` ends everything in reverse order of starting, frozen processes too, by force after a grace period;
 // - what runs is on record (onChange) before anybody is told that it runs.
 import type { Env, TimerHandle } from "@coxswain/env";
@@ -69,8 +70,27 @@ interface Slot {
   probing: SpawnedProcess | undefined;
   /** Down on purpose: it is not started when it dies. */
   held: boolean;
+  /** It ends for good. */
+  removed: boolean;
   timer: TimerHandle | undefined;
 }
+
+function newSlot(spec: ProcessSpec): Slot {
+  return {
+    record: { spec, pid: 0, startTime: "", state: "stopped", message: "not started", restarts: 0, deaths: [] },
+    process: undefined,
+    startedMs: 0,
+    history: { streak: 0 },
+    failedProbesSinceMs: undefined,
+    probing: undefined,
+    held: false,
+    removed: false,
+    timer: undefined,
+  };
+}
+
+const onNode = (spec: ProcessSpec, node: string): boolean =>
+  spec.node === node && NODE_COMPONENTS.includes(spec.component);
 
 const PROBE_STARTING_MS = 20;
 const PROBE_READY_MS = 1_000;
@@ -79,32 +99,43 @@ const GRACE_MS = 10_000;
 
 export class Supervisor {
   readonly #deps: SupervisorDeps;
-  readonly #slots: Slot[];
+  #slots: Slot[];
   #stopping = false;
 
   constructor(specs: readonly ProcessSpec[], deps: SupervisorDeps) {
     this.#deps = deps;
-    this.#slots = specs.map((spec) => ({
-      record: { spec, pid: 0, startTime: "", state: "stopped", message: "not started", restarts: 0, deaths: [] },
-      process: undefined,
-      startedMs: 0,
-      history: { streak: 0 },
-      failedProbesSinceMs: undefined,
-      probing: undefined,
-      held: false,
-      timer: undefined,
-    }));
+    this.#slots = specs.map(newSlot);
   }
 
   records(): readonly ProcessRecord[] {
     return this.#slots.map((slot) => slot.record);
   }
 
-  /** Starts the processes of `components`; those that run already are left alone. */
-  start(components: readonly Component[]): void {
+  /** Starts the processes of `components`, or those of them on `node`; those that run already are left alone. */
+  start(components: readonly Component[], node?: string): void {
     for (const slot of this.#slots) {
-      if (components.includes(slot.record.spec.component) && slot.process === undefined) this.#spawn(slot);
+      const { component, node: where } = slot.record.spec;
+      if (!components.includes(component) || (node !== undefined && where !== node)) continue;
+      if (slot.process === undefined) this.#spawn(slot);
     }
+  }
+
+  /** Takes further processes under supervision; `start` starts them. */
+  add(specs: readonly ProcessSpec[]): void {
+    this.#slots.push(...specs.map(newSlot));
+    this.#deps.onChange(this.records());
+  }
+
+  /** Ends all processes on `node`, last started first, and forgets them. What else runs there is not ended. */
+  async removeNode(node: string): Promise<void> {
+    const gone = this.#slots.filter(({ record: { spec } }) => onNode(spec, node));
+    for (const slot of gone) slot.removed = true;
+    for (const component of NODE_COMPONENTS.toReversed()) {
+      const wave = gone.filter(({ record }) => record.spec.component === component);
+      await Promise.all(wave.map((slot) => this.#end(slot)));
+    }
+    this.#slots = this.#slots.filter((slot) => !gone.includes(slot));
+    this.#deps.onChange(this.records());
   }
 
   /**
@@ -132,9 +163,7 @@ export class Supervisor {
   }
 
   #chaosNode(action: ChaosAction, node: string): ProcessRecord[] {
-    const slots = this.#slots.filter(
-      ({ record: { spec } }) => spec.node === node && NODE_COMPONENTS.includes(spec.component),
-    );
+    const slots = this.#slots.filter(({ record: { spec } }) => onNode(spec, node));
     const down = slots.some((slot) => slot.held);
     if (slots.length === 0 || (down && (action === "kill" || action === "freeze"))) return [];
     const { nodes } = this.#deps;
@@ -183,7 +212,7 @@ export class Supervisor {
   }
 
   #spawn(slot: Slot): void {
-    if (this.#stopping || slot.held) return;
+    if (this.#stopping || slot.held || slot.removed) return;
     const process = this.#deps.spawn(slot.record.spec);
     slot.process = process;
     slot.startedMs = this.#deps.env.clock.monotonic();
@@ -196,7 +225,7 @@ export class Supervisor {
   #died(slot: Slot, process: SpawnedProcess, exit: { code: number | null; signal: string | null }): void {
     if (slot.process !== process) return;
     slot.process = undefined;
-    if (this.#stopping) return;
+    if (this.#stopping || slot.removed) return;
     const { env } = this.#deps;
     env.timers.clear(slot.timer);
     const death: Death = { at: new Date(env.clock.now()).toISOString(), ...exit };
@@ -225,7 +254,7 @@ export class Supervisor {
 
   async #probe(slot: Slot): Promise<void> {
     const { process } = slot;
-    if (process === undefined || this.#stopping || slot.probing === process) return;
+    if (process === undefined || this.#stopping || slot.removed || slot.probing === process) return;
     slot.probing = process;
     const missing = await this.#deps.probe(slot.record.spec, "ready");
     if (slot.probing === process) slot.probing = undefined;

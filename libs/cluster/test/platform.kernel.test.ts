@@ -74,6 +74,40 @@ async function listen(platform: Platform, member: string): Promise<ChildProcess>
   return child;
 }
 
+describe("nodes that come and go", () => {
+  test("are made beside others, reach them, and leave nothing when they are removed with all that runs there", async () => {
+    const dataDir = path.join(home, "coming");
+    const id = platformId("plt", dataDir);
+    mkdirSync(dataDir, { recursive: true });
+    const visible = [path.dirname(process.execPath)];
+    const plan = planPlatform({ id, dataDir, controlMembers: ["api-server-0"], nodes: 3, programs, visible });
+    const platform = await createPlatform(plan, env, ["node-1"]);
+    try {
+      const only1 = inventory(programs);
+      expect(existsSync(path.join(runDir(id), "net", "node-3"))).toBe(false);
+      // Twice: the second life finds nothing of the first, not even while the kernel still clears up.
+      for (const life of ["first", "second"]) {
+        await platform.addNode("node-3");
+        await listen(platform, "node-3");
+        for (const from of ["node-1", "api-server-0"])
+          expect(await dial(platform, from, platform.address("node-3"), 7777)).toBe(platform.address(from));
+        expect(await inMember(platform, "node-3", "/bin/sh", "-c", "ls /var/lib/kubelet; hostname")).toBe("node-3\n");
+        await inMember(platform, "node-3", "/bin/sh", "-c", `echo ${life} > /var/lib/kubelet/life`);
+        await platform.removeNode("node-3");
+        await platform.removeNode("node-3");
+        expect(cgroupFolders(`/coxswain-${id}/node-3`)).toEqual([]);
+        expect(existsSync(path.join(dataDir, "nodes", "node-3"))).toBe(false);
+        const left = diffInventory(only1, inventory(programs), process.env["COXSWAIN_RUN_LABEL"]);
+        expect(left.filter((line) => line.includes("node-3"))).toEqual([]);
+      }
+      expect(await inMember(platform, "node-1", "/bin/sh", "-c", "hostname")).toBe("node-1\n");
+    } finally {
+      await removePlatform(id, dataDir, env);
+    }
+    expect(leaks()).toEqual([]);
+  });
+});
+
 describe("members", () => {
   test("reach each other by fabric address, and nothing else", async () => {
     await using made = await make("reach");

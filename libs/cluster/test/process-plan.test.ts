@@ -56,6 +56,32 @@ describe("planProcesses", () => {
     expect(() => clusterSpec({ apiServerFlags: ["--port=1"] })).toThrow("the cluster decides that itself");
   });
 
+  test("an autoscaled cluster is planned with all nodes that it may get, each under its provider ID", () => {
+    const processes = plan({ name: "blue", nodes: 1, autoscale: { min: 0, max: 7 }, autoscalerFlags: ["--v=4"] });
+    const kubelets = processes.filter((one) => one.component === "kubelet");
+    expect(kubelets.map((one) => one.node)).toEqual([1, 2, 3, 4, 5, 6, 7].map((number) => `node-${number}`));
+    expect(kubelets[6]?.args).toContain("--provider-id=coxswain://blue/node-7");
+    const autoscaler = processes.find((one) => one.component === "cluster-autoscaler");
+    expect(autoscaler?.args).toEqual(
+      expect.arrayContaining(["--cloud-provider=externalgrpc", "--cloud-config=/x/blue/cloud-config.yaml", "--v=4"]),
+    );
+    expect(autoscaler?.args.filter((arg) => arg.startsWith("--scheduler="))).toHaveLength(1);
+    const plain = plan({ nodes: 1 });
+    expect(plain.some((one) => one.component === "cluster-autoscaler")).toBe(false);
+    expect(plain.flatMap((one) => one.args).some((arg) => arg.startsWith("--provider-id"))).toBe(false);
+  });
+
+  test.each<[Parameters<typeof clusterSpec>[0], string]>([
+    [{ autoscale: { min: 3, max: 2 } }, '--autoscale: Invalid value: "3:2"'],
+    [{ autoscale: { min: 0, max: 101 } }, '--autoscale: Invalid value: "0:101"'],
+    [{ autoscale: { min: 0.5, max: 2 } }, '--autoscale: Invalid value: "0.5:2"'],
+    [{ nodes: 5, autoscale: { min: 1, max: 4 } }, '--nodes: Invalid value: "5": must be in 1..4 (--autoscale)'],
+    [{ autoscalerFlags: ["--v=4"] }, "--autoscaler-flag: Forbidden: may not be specified without --autoscale"],
+    [{ autoscale: { min: 1, max: 4 }, autoscalerFlags: ["--cloud-config=/x"] }, "the cluster decides that itself"],
+  ])("refuses %j", (wish, message) => {
+    expect(() => clusterSpec(wish)).toThrow(message);
+  });
+
   test("each scheduler gets the flags that are its own", () => {
     const flag = "--config=/etc/coxswain/scheduler.yaml";
     const processes = plan({ schedulers: 2, schedulerFlags: [flag] });

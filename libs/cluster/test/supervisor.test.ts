@@ -163,3 +163,21 @@ test("a killed node stays down until it is started, and the others go on", async
   expect(supervisor.records().map(({ state }) => state)).toEqual(["ready", "ready", "ready"]);
   expect(spawned).toHaveLength(5);
 });
+
+test("the processes of a node that is removed end and are forgotten, frozen ones too; others stay", async () => {
+  const on = (component: ProcessSpec["component"], node: string): ProcessSpec => ({ ...spec(component, node), node });
+  const { env, supervisor, spawned, log } = harness([spec("etcd"), on("kubelet", "node-1")]);
+  supervisor.start(["etcd", "kubelet"]);
+  supervisor.add([on("containerd", "node-2"), on("kubelet", "node-2"), on("kube-proxy", "node-2")]);
+  supervisor.start(["containerd"], "node-2");
+  supervisor.start(["containerd", "kubelet", "kube-proxy"], "node-2");
+  expect(spawned.map((one) => one.name)).toEqual(["etcd", "kubelet", "containerd", "kubelet", "kube-proxy"]);
+  supervisor.chaos("freeze", "kubelet", "node-2");
+  const removed = supervisor.removeNode("node-2");
+  expect(await env.runUntil(() => supervisor.records().length === 2, 1_000)).toBe(true);
+  await removed;
+  expect(log).toEqual(["kube-proxy SIGTERM", "kubelet SIGTERM", "containerd SIGTERM"]);
+  expect(supervisor.records().map((record) => record.spec.instance)).toEqual(["0", "node-1"]);
+  await env.advance(60_000);
+  expect(spawned).toHaveLength(5);
+});

@@ -35,6 +35,8 @@ export interface KubeletOptions {
   readonly grpcPort?: number;
   /** cpu 4, memory 8Gi, pods 110 where unset. */
   readonly capacity?: Readonly<Record<string, string>>;
+  /** spec.providerID of the Node, for a process that serves one. */
+  readonly providerId?: string;
   readonly simulated?: Pick<SimulatedCriOptions, "startLatency" | "pullLatency" | "stopLatency">;
 }
 
@@ -277,6 +279,7 @@ function factsOf(name: string, { env, host, options = {} }: KubeletDeps): NodeFa
     grpcPort: options.grpcPort ?? 10_260,
     capacity: nodeCapacity(options.capacity),
     arch: process.arch === "arm64" ? ("arm64" as const) : ("amd64" as const),
+    ...(options.providerId === undefined ? {} : { providerId: options.providerId }),
   };
   if (host !== undefined) {
     const { osImage, kernelVersion, machineId, bootId } = host.machine;

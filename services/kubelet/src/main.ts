@@ -25,6 +25,7 @@ interface Flags {
   readonly clusterDomain: string;
   readonly cniConfDir: string;
   readonly podCidr?: string;
+  readonly providerId?: string;
   readonly imagePuller?: string;
   readonly containerLogMaxSize: number;
   readonly containerLogMaxFiles: number;
@@ -104,6 +105,7 @@ function addNodeFlags(command: Command): void {
     .option("--cluster-domain <domain>", "domain of the cluster", "cluster.local")
     .option("--cni-conf-dir <dir>", "where the configuration of the pods' network goes", "/etc/cni/net.d")
     .option("--pod-cidr <cidr>", "addresses of the node's pods; the Node is registered with it", parseCidr)
+    .option("--provider-id <id>", "what the one who made the machine calls it; spec.providerID of the Node")
     .option("--image-puller <endpoint>", "socket of a puller on the host, asked for missing images", parseUnix)
     .option(
       "--container-log-max-size <quantity>",
@@ -152,6 +154,8 @@ await runComponent<Flags>({
   async create(deps) {
     const { env, logger, metrics, flags, servingTls } = deps;
     const name = "kubelet";
+    if (flags.providerId !== undefined && flags.nodes.length !== 1)
+      throw new Error("--provider-id: a process with a provider ID serves one node");
     const { client, informers } = connectComponent(deps, name);
     const host = await hostOf(flags, { env, logger, client, informers });
     const options: KubeletOptions = {
@@ -159,6 +163,7 @@ await runComponent<Flags>({
       httpsPort: flags.port,
       grpcPort: flags.grpcPort,
       capacity: capacityOf(flags),
+      ...(flags.providerId === undefined ? {} : { providerId: flags.providerId }),
     };
     return createKubelet({
       env,

@@ -10,6 +10,7 @@ import type { SchedulerParts } from "./app.ts";
 import { explainPod } from "./explain.ts";
 import { Framework } from "./framework/plan-schedule.ts";
 import { makePodInfo } from "./pod-info.ts";
+import { placingFrameworks, whatIf } from "./what-if.ts";
 
 /** The service over the live parts of a scheduler. */
 export function schedulerService(parts: SchedulerParts, pods: Lister<Pod>): GrpcService {
@@ -18,6 +19,8 @@ export function schedulerService(parts: SchedulerParts, pods: Lister<Pod>): Grpc
   const frameworks = new Map(
     [...parts.frameworks].map(([name, framework]) => [name, new Framework(framework.profile)]),
   );
+
+  const placing = placingFrameworks(parts.frameworks);
 
   function decide(pod: Pod): DecisionInput {
     const info = makePodInfo(pod);
@@ -58,6 +61,8 @@ export function schedulerService(parts: SchedulerParts, pods: Lister<Pod>): Grpc
       manifest.metadata = { namespace: "default", name: "simulated", ...manifest.metadata };
       return { decision: decide(manifest) };
     },
+    whatIf: async (request) =>
+      whatIf({ snapshot, frameworks: placing, schedule, pod: (key) => pods.get(key) }, request),
     getQueue: async () => ({
       leading: deps.elector.isLeader(),
       pods: queue.list().map((pod) => ({

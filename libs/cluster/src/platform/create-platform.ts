@@ -4,14 +4,14 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import type { Env } from "@coxswain/env";
+import { createRealEnv, type Env } from "@coxswain/env";
 import { CONTAINERD_CONFIG, CONTAINERD_SOCKET, containerdConfig, type Snapshotter } from "./containerd-config.ts";
 import { joinCgroup, makeTrackingCgroup } from "./cgroup-tree.ts";
 import { joiningShell } from "./enter-member.ts";
 import { RUN_LABEL } from "./inventory.ts";
-import { fabricScript, memberScript, nodeScript, plugScript, quote } from "./member-scripts.ts";
+import { fabricScript, memberScript, nodeScript, plugScript, quote, unplugScript } from "./member-scripts.ts";
 import { FABRIC, type MemberPlan, type NodePlan, PlatformError, type PlatformPlan, runDir } from "./platform-plan.ts";
-import { removePlatform } from "./remove-platform.ts";
+import { removeMember, removePlatform } from "./remove-platform.ts";
 
 export interface Command {
   readonly command: string;
@@ -32,44 +32,59 @@ export interface Platform {
   containerdCommand(node: string): Command;
   /** containerd's socket of a node, for callers outside of it. */
   containerdSocket(node: string): string;
+  /** How containerd of every node keeps layers. */
+  snapshotter(): Snapshotter;
+  /** Makes a node of the plan that is not there. Throws PlatformError with what a failing step said; nothing of it then stays. */
+  addNode(node: string): Promise<void>;
+  /** Ends all that runs on the node and removes it, its disk too; also a half-made one, any number of times. */
+  removeNode(node: string): Promise<void>;
   /** Where a path of the node's own (/run/…, /var/…, /tmp/…, /etc/… as far as changed) is on the machine; other paths are the machine's. */
   pathOnHost(node: string, inside: string): string;
 }
 
-/** Makes the platform of `plan`, or finds it made. Throws PlatformError with what a failing step said. */
-export async function createPlatform(plan: PlatformPlan, env: Env): Promise<Platform> {
+/**
+ * Makes the platform of `plan`, or finds it made: with all nodes of the plan, or with those called `nodes`. Throws
+ * PlatformError with what a failing step said.
+ */
+export async function createPlatform(
+  plan: PlatformPlan,
+  env: Env,
+  nodes: readonly string[] = plan.nodes.map(({ name }) => name),
+): Promise<Platform> {
   const marker = path.join(runDir(plan.id), "plan");
   const digest = digestOf(plan);
-  if (!isMade(plan, marker, digest)) {
+  const wanted = plan.nodes.filter(({ name }) => nodes.includes(name));
+  if (!isMade(plan, wanted, marker, digest)) {
     await removePlatform(plan.id, plan.dataDir, env);
     try {
-      await make(plan);
+      await make(plan, wanted);
     } catch (error) {
       await removePlatform(plan.id, plan.dataDir, env);
       throw error;
     }
     writeFileSync(marker, digest);
   }
-  return openPlatform(plan);
+  return openPlatform(plan, env);
 }
 
 const digestOf = (plan: PlatformPlan): string => createHash("sha256").update(JSON.stringify(plan)).digest("hex");
 
 /** After a reboot the folder may be there without its mounts: a pin counts only as a mounted one. */
-function isMade(plan: PlatformPlan, marker: string, digest: string): boolean {
+function isMade(plan: PlatformPlan, nodes: readonly NodePlan[], marker: string, digest: string): boolean {
   if (!existsSync(marker) || readFileSync(marker, "utf8") !== digest) return false;
-  return pins(plan).every(([kind, name]) => isPin(path.join(runDir(plan.id), kind, name)));
+  return pins(plan, nodes).every(([kind, name]) => isPin(path.join(runDir(plan.id), kind, name)));
 }
 
 /** The kind and the member of every namespace that is to be pinned. */
-function pins(plan: PlatformPlan): [kind: string, name: string][] {
+function pins(plan: PlatformPlan, nodes: readonly NodePlan[]): [kind: string, name: string][] {
   return [
     ["net", FABRIC],
     ...plan.controlMembers.map(({ name }): [string, string] => ["net", name]),
-    ...plan.nodes.flatMap(({ name }) => ["net", "mount", "uts"].map((kind): [string, string] => [kind, name])),
+    ...nodes.flatMap(({ name }) => NODE_NAMESPACES.map((kind): [string, string] => [kind, name])),
   ];
 }
 
+const NODE_NAMESPACES = ["net", "mount", "uts"];
 const NSFS_MAGIC = 0x6e_73_66_73;
 
 /** Whether a namespace is mounted on `file`. */
@@ -77,10 +92,10 @@ function isPin(file: string): boolean {
   return existsSync(file) && statfsSync(file).type === NSFS_MAGIC;
 }
 
-async function make(plan: PlatformPlan): Promise<void> {
+async function make(plan: PlatformPlan, wanted: readonly NodePlan[]): Promise<void> {
   const { ip, unshare } = plan.programs;
   const overlay = plan.nodes.length > 0 && (await overlayWorks(plan));
-  prepareFolders(plan, overlay ? "overlayfs" : "native");
+  prepareFolders(plan, wanted, overlay ? "overlayfs" : "native");
   const run = runDir(plan.id);
   const pin = (kind: string, name: string): string => `--${kind}=${run}/${kind}/${name}`;
   // A namespace can be pinned only on a mount that is private, and one lazy unmount takes all pins away.
@@ -89,27 +104,66 @@ async function make(plan: PlatformPlan): Promise<void> {
   const control = plan.controlMembers.map((member) =>
     shell(member.name, plan, memberScript(ip, member), [unshare, pin("net", member.name)]),
   );
-  const nodes = plan.nodes.map((node) =>
-    shell(node.name, plan, nodeScript(plan, node, overlay), [
-      unshare,
-      ...["net", "mount", "uts"].map((kind) => pin(kind, node.name)),
-      "--propagation=slave",
-    ]),
-  );
+  const nodes = wanted.map((node) => makeNode(plan, node, overlay));
   const outcomes = await Promise.allSettled([...nodes, ...control]);
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-  const members: MemberPlan[] = [...plan.controlMembers, ...plan.nodes];
-  if (members.length > 0)
-    await shell(FABRIC, plan, plugScript(ip, members), [plan.programs.nsenter, `--net=${run}/net/${FABRIC}`]);
+  await plug(plan, [...plan.controlMembers, ...wanted]);
 }
 
-function prepareFolders(plan: PlatformPlan, snapshotter: Snapshotter): void {
+/** Namespaces of a node whose folders are prepared. */
+function makeNode(plan: PlatformPlan, node: NodePlan, overlay: boolean): Promise<void> {
+  const pinned = NODE_NAMESPACES.map((kind) => `--${kind}=${runDir(plan.id)}/${kind}/${node.name}`);
+  const prefix = [plan.programs.unshare, ...pinned, "--propagation=slave"];
+  return shell(node.name, plan, nodeScript(plan, node, overlay), prefix);
+}
+
+async function plug(plan: PlatformPlan, members: readonly MemberPlan[]): Promise<void> {
+  if (members.length > 0) await inFabric(plan, plugScript(plan.programs.ip, members));
+}
+
+function inFabric(plan: PlatformPlan, script: string): Promise<void> {
+  return shell(FABRIC, plan, script, [plan.programs.nsenter, `--net=${runDir(plan.id)}/net/${FABRIC}`]);
+}
+
+const snapshotterFile = ({ id }: PlatformPlan): string => path.join(runDir(id), "snapshotter");
+
+/** The same for all nodes of a platform, those that are not there yet included. */
+function snapshotterOf(plan: PlatformPlan): Snapshotter {
+  return readFileSync(snapshotterFile(plan), "utf8") === "overlayfs" ? "overlayfs" : "native";
+}
+
+async function addNode(plan: PlatformPlan, node: NodePlan, env: Env): Promise<void> {
+  await removeNode(plan, node, env);
+  const snapshotter = snapshotterOf(plan);
+  for (const kind of NODE_NAMESPACES) writeFileSync(path.join(runDir(plan.id), kind, node.name), "");
+  makeTrackingCgroup(node.cgroup);
+  prepareNode(plan, node, snapshotter);
+  try {
+    await makeNode(plan, node, snapshotter === "overlayfs");
+    await plug(plan, [node]);
+  } catch (error) {
+    await removeNode(plan, node, env);
+    throw error;
+  }
+}
+
+async function removeNode(plan: PlatformPlan, node: NodePlan, env: Env): Promise<void> {
   const run = runDir(plan.id);
-  for (const folder of ["net", "mount", "uts", "host"]) mkdirSync(path.join(run, folder), { recursive: true });
+  const pinned = NODE_NAMESPACES.map((kind) => path.join(run, kind, node.name));
+  await removeMember(node.podCgroupRoot, { pins: pinned, folders: [node.dir, node.run] }, env);
+  // The kernel takes its time over a network namespace; the node's next life wants the name of its interface.
+  const { ip } = plan.programs;
+  await inFabric(plan, unplugScript(ip, node));
+}
+
+function prepareFolders(plan: PlatformPlan, nodes: readonly NodePlan[], snapshotter: Snapshotter): void {
+  const run = runDir(plan.id);
+  for (const folder of [...NODE_NAMESPACES, "host"]) mkdirSync(path.join(run, folder), { recursive: true });
   writeFileSync(path.join(run, "label"), process.env[RUN_LABEL] ?? "");
-  for (const [kind, name] of pins(plan)) writeFileSync(path.join(run, kind, name), "");
-  for (const member of [...plan.controlMembers, ...plan.nodes]) makeTrackingCgroup(member.cgroup);
-  for (const node of plan.nodes) prepareNode(plan, node, snapshotter);
+  writeFileSync(snapshotterFile(plan), snapshotter);
+  for (const [kind, name] of pins(plan, nodes)) writeFileSync(path.join(run, kind, name), "");
+  for (const member of [...plan.controlMembers, ...nodes]) makeTrackingCgroup(member.cgroup);
+  for (const node of nodes) prepareNode(plan, node, snapshotter);
 }
 
 const ROOT_FOLDERS = ["proc", "sys", "dev", "etc", "run", "var", "tmp"];
@@ -156,7 +210,7 @@ async function shell(what: string, plan: PlatformPlan, script: string, prefix: r
 }
 
 /** The platform of a plan that `createPlatform` has made, also by another process. */
-export function openPlatform(plan: PlatformPlan): Platform {
+export function openPlatform(plan: PlatformPlan, env: Env = createRealEnv()): Platform {
   const members = new Map<string, MemberPlan>(
     [...plan.controlMembers, ...plan.nodes].map((member) => [member.name, member]),
   );
@@ -196,6 +250,9 @@ export function openPlatform(plan: PlatformPlan): Platform {
       return { command, args: [...args, plan.programs.containerd, "--config", CONTAINERD_CONFIG] };
     },
     containerdSocket: (name) => pathOnHost(name, CONTAINERD_SOCKET),
+    snapshotter: () => snapshotterOf(plan),
+    addNode: (name) => addNode(plan, node(name), env),
+    removeNode: (name) => removeNode(plan, node(name), env),
     pathOnHost,
   };
 }

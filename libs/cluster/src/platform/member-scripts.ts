@@ -23,6 +23,11 @@ export function plugScript(ip: string, members: readonly MemberPlan[]): string {
   )}\n`;
 }
 
+/** Takes the member's end out of the fabric, where there is one. */
+export function unplugScript(ip: string, { port }: MemberPlan): string {
+  return `set -eu\n[ ! -e /proc/sys/net/ipv4/conf/${port} ] || ${quote(ip)} link delete ${port}\n`;
+}
+
 /** A member's network: interface, address, routes, settings. */
 export function memberScript(ip: string, member: MemberPlan): string {
   const settings = Object.entries(member.sysctls).map(([name, value]) => `echo ${value} > /proc/sys/${name}`);

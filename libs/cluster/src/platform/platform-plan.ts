@@ -118,10 +118,16 @@ function fabricPrefix(id: string): string {
 const nodeAddress = (prefix: string, node: number): string => `${prefix}.${FIRST_NODE_OCTET + node}`;
 const podCidrOf = (node: number): string => `10.244.${node}.0/24`;
 
+/** Of the address alone: neighbours know where a member is that went and came back. Locally administered. */
+function hardwareAddress(prefix: string, octet: number): string {
+  const bytes = [...prefix.split(".").map(Number), octet].map((byte) => byte.toString(16).padStart(2, "0"));
+  return ["02", "00", ...bytes].join(":");
+}
+
 function link(prefix: string, octet: number, fabricPin: string): string[] {
   return [
     "link set lo up",
-    `link add eth0 type veth peer name m${octet} netns ${fabricPin}`,
+    `link add eth0 address ${hardwareAddress(prefix, octet)} type veth peer name m${octet} netns ${fabricPin}`,
     `address add ${prefix}.${octet}/24 broadcast ${prefix}.255 dev eth0`,
     "link set eth0 up",
   ];

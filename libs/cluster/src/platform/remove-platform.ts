@@ -17,32 +17,48 @@ const GIVE_UP_AFTER_MS = 15_000;
  */
 export async function removePlatform(id: string, dataDir: string, env: Env): Promise<void> {
   const run = runDir(id);
-  const cgroup = clusterCgroup(id);
-  const giveUpAt = env.clock.monotonic() + GIVE_UP_AFTER_MS;
-  const namespaces = pinnedNetworks(run);
-  for (;;) {
-    const left = endProcesses(cgroup, namespaces);
-    if (left.length === 0) break;
-    if (env.clock.monotonic() > giveUpAt) throw new PlatformError(`processes of ${id} do not end: ${left.join(", ")}`);
-    await env.timers.sleep(POLL_MS);
-  }
-  await unmountBelow([run, path.join(dataDir, "nodes")]);
-  for (;;) {
-    const left = removeCgroup(cgroup);
-    if (left.length === 0) break;
-    if (env.clock.monotonic() > giveUpAt) throw new PlatformError(`cgroups of ${id} do not go: ${left.join(", ")}`);
-    await env.timers.sleep(POLL_MS);
-  }
+  await removeGround(clusterCgroup(id), pinnedNetworks(run), [run, path.join(dataDir, "nodes")], env);
   // Last, so that what is half removed can still be seen to be somebody's.
   rmSync(run, { recursive: true, force: true });
+}
+
+/** The same of one member: its processes, its cgroup, its pins, and its folders with all that is in them. */
+export async function removeMember(
+  cgroup: string,
+  { pins, folders }: { readonly pins: readonly string[]; readonly folders: readonly string[] },
+  env: Env,
+): Promise<void> {
+  await removeGround(cgroup, networksOf(pins), [...pins, ...folders], env);
+  for (const file of [...pins, ...folders]) rmSync(file, { recursive: true, force: true });
+}
+
+async function removeGround(
+  cgroup: string,
+  namespaces: ReadonlySet<string>,
+  mounts: readonly string[],
+  env: Env,
+): Promise<void> {
+  const giveUpAt = env.clock.monotonic() + GIVE_UP_AFTER_MS;
+  const untilNone = async (what: string, left: () => readonly (number | string)[]): Promise<void> => {
+    for (let rest = left(); rest.length > 0; rest = left()) {
+      if (env.clock.monotonic() > giveUpAt) throw new PlatformError(`${what} of ${cgroup}: ${rest.join(", ")}`);
+      await env.timers.sleep(POLL_MS);
+    }
+  };
+  await untilNone("processes that do not end", () => endProcesses(cgroup, namespaces));
+  await unmountBelow(mounts);
+  await untilNone("cgroups that do not go", () => removeCgroup(cgroup));
 }
 
 /** The inode numbers of the network namespaces that are pinned for the cluster. */
 export function pinnedNetworks(run: string): Set<string> {
   const folder = path.join(run, "net");
-  if (!existsSync(folder)) return new Set();
+  return existsSync(folder) ? networksOf(readdirSync(folder).map((name) => path.join(folder, name))) : new Set();
+}
+
+function networksOf(files: readonly string[]): Set<string> {
   const root = statSync("/proc/self/ns/net");
-  const pins = readdirSync(folder).map((name) => statSync(path.join(folder, name)));
+  const pins = files.filter((file) => existsSync(file)).map((file) => statSync(file));
   // A pin that was never mounted is a plain file of another device; and the machine's own namespace is nobody's.
   return new Set(pins.filter(({ dev, ino }) => dev === root.dev && ino !== root.ino).map(({ ino }) => `net:[${ino}]`));
 }

@@ -78,6 +78,13 @@ function componentCertificates(options: ClusterPkiOptions, days: number): NamedC
       // api-servers ask for it by the name of its Service.
       ...serving("metrics-server", "metrics-server.kube-system.svc"),
     },
+    {
+      name: "cluster-autoscaler",
+      commonName: "system:cluster-autoscaler",
+      usages: both,
+      days,
+      ...serving("cluster-autoscaler"),
+    },
     // Nobody's client: it carries bytes that it cannot read.
     { name: "gateway", commonName: "system:gateway", usages: ["server"], days, ...serving("gateway") },
     { name: "etcd", commonName: "etcd", usages: both, days, ...serving("etcd") },

@@ -164,6 +164,18 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
     "create,get,update | discovery.k8s.io | endpointslices",
     "create,get,update | apiregistration.k8s.io | apiservices",
   ],
+  // Upstream leaves the autoscaler's role to whoever installs it. Ours asks a scheduler where pods would go.
+  "system:cluster-autoscaler": [
+    EVENTS,
+    "create | coordination.k8s.io | leases",
+    "get,update | coordination.k8s.io | leases | cluster-autoscaler",
+    `${READ},delete,patch | core | nodes`,
+    `${READ} | core | namespaces,pods`,
+    "create | core | pods/eviction",
+    `${READ} | apps | daemonsets`,
+    `${READ} | policy | poddisruptionbudgets`,
+    "post | url | /coxswain.scheduler.v1.Scheduler/WhatIf",
+  ],
   "system:aggregated-metrics-reader": [`${READ} | metrics.k8s.io | nodes,pods`],
   "system:kube-scheduler": SCHEDULER,
   "system:volume-scheduler": [
@@ -381,8 +393,13 @@ const BINDINGS: Readonly<Record<string, readonly RbacSubject[]>> = {
   "system:public-info-viewer": [group("system:authenticated"), group("system:unauthenticated")],
   "system:node-proxier": [user("system:kube-proxy")],
   // Upstream's kube-proxy lets anybody read its ports; ours asks the api-server who may.
-  "system:auth-delegator": [user("system:kube-proxy"), user("system:metrics-server")],
+  "system:auth-delegator": [
+    user("system:kube-proxy"),
+    user("system:metrics-server"),
+    user("system:cluster-autoscaler"),
+  ],
   "system:metrics-server": [user("system:metrics-server")],
+  "system:cluster-autoscaler": [user("system:cluster-autoscaler")],
   "system:kube-controller-manager": [user("system:kube-controller-manager")],
   "system:cluster-dns": [user("system:cluster-dns")],
   "system:kube-dns": [serviceAccount("kube-dns")],

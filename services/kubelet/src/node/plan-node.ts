@@ -26,6 +26,8 @@ export interface NodeFacts {
   readonly kernelVersion: string;
   /** The range of the node's pods, where it is known before the node is registered. */
   readonly podCidr?: string;
+  /** What the one who made the machine calls it. */
+  readonly providerId?: string;
 }
 
 export interface NodeImage {
@@ -119,25 +121,34 @@ export function planNodeStatus(
 
 /** The Node of a first registration. */
 export function planNode(facts: NodeFacts, nowMs: number, health: NodeHealth = HEALTHY): Node {
-  const { podCidr } = facts;
+  const { podCidr, providerId } = facts;
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: { name: facts.name, labels: planNodeLabels(facts), annotations: planNodeAnnotations(facts) },
-    spec: podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] },
+    spec: {
+      ...(podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] }),
+      ...(providerId === undefined ? {} : { providerID: providerId }),
+    },
     status: planNodeStatus(facts, undefined, nowMs, health),
   };
 }
 
-/** What a Node that exists lacks of labels, annotations and its pod CIDR; undefined where nothing. Others' stay. */
+/** What a Node that exists lacks of labels, annotations, its pod CIDR and provider ID; undefined where nothing. Others' stay. */
 export function planMetadataPatch(facts: NodeFacts, node: Node): Record<string, unknown> | undefined {
   const { labels: hasLabels = {}, annotations: hasAnnotations = {} } = node.metadata ?? {};
   const labels = difference(planNodeLabels(facts), hasLabels);
   const annotations = difference(planNodeAnnotations(facts), hasAnnotations);
   const metadata = { ...(labels && { labels }), ...(annotations && { annotations }) };
-  const { podCidr } = facts;
-  const spec = podCidr !== undefined && !node.spec?.podCIDR ? { spec: { podCIDR: podCidr, podCIDRs: [podCidr] } } : {};
-  const patch = { ...(Object.keys(metadata).length === 0 ? {} : { metadata }), ...spec };
+  const { podCidr, providerId } = facts;
+  const spec = {
+    ...(podCidr !== undefined && !node.spec?.podCIDR ? { podCIDR: podCidr, podCIDRs: [podCidr] } : {}),
+    ...(providerId !== undefined && !node.spec?.providerID ? { providerID: providerId } : {}),
+  };
+  const patch = {
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
+    ...(Object.keys(spec).length === 0 ? {} : { spec }),
+  };
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
