@@ -10,7 +10,7 @@ import type { CycleState, Plugin } from "./framework/contract.ts";
 import type { Framework, ScheduleOptions } from "./framework/plan-schedule.ts";
 import { RowProbe } from "./framework/row-probe.ts";
 import { Verdicts } from "./framework/verdicts.ts";
-import { findCandidates } from "./plugins/default-preemption.ts";
+import { findCandidates, selectVictims } from "./plugins/default-preemption.ts";
 import { compareCandidates } from "./plugins/preemption-candidates.ts";
 import type { PodInfo } from "./pod-info.ts";
 import type { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
@@ -56,7 +56,7 @@ function candidatesOf(cycle: CycleState, probe: RowProbe, nodes: readonly Mutabl
     const codes = new Set(node.verdicts.map((one) => one.code));
     return codes.has("Unschedulable") && !codes.has("UnschedulableAndUnresolvable") ? [row] : [];
   });
-  const { candidates } = findCandidates(cycle, rows, rows.length, probe);
+  const { candidates } = findCandidates(rows, rows.length, probe.random, (row) => selectVictims(cycle, row, probe));
   return candidates.toSorted(compareCandidates).map(({ node, victims, violations }) => ({
     node,
     victims: victims.map((victim) => victim.key),

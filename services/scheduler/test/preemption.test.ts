@@ -7,14 +7,14 @@ import { createSeededRandom, VirtualEnv } from "@coxswain/env";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createScheduler } from "../src/app.ts";
-import type { CycleState } from "../src/framework/contract.ts";
-import { Framework } from "../src/framework/plan-schedule.ts";
+import type { CycleState, Plugin } from "../src/framework/contract.ts";
+import { Framework, type SchedulePlan } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { RowProbe } from "../src/framework/row-probe.ts";
 import { createDefaultPreemption, selectVictims } from "../src/plugins/default-preemption.ts";
 import { makePodInfo } from "../src/pod-info.ts";
 import type { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
-import { node, planOn, pod, snapshotOf, type PodShape } from "./fixtures.ts";
+import { node, planOn, pod, profileWith, snapshotOf, type PodShape } from "./fixtures.ts";
 
 const small = (name: string, labels: Record<string, string> = {}): Node => node(name, labels, { cpu: "1" });
 const cpu = (amount: string): PodShape => ({ requests: { cpu: amount } });
@@ -251,6 +251,83 @@ test("property: a dry run leaves the snapshot as it was, and without its victims
     }),
     { numRuns: 200 },
   );
+});
+
+/** Asks about every node anew each time. */
+const forgetful = (): Plugin => ({
+  name: "DefaultPreemption",
+  postFilter: (cycle, verdicts, probe) => createDefaultPreemption().postFilter!(cycle, verdicts, probe),
+});
+
+test("property: what is remembered of nodes leads to the same preemptions as asking anew", () => {
+  const names = ["a", "b", "c"];
+  const onNode = fc.constantFrom(...names);
+  const amount = fc.integer({ min: 2, max: 8 });
+  const app = fc.constantFrom("", "kept");
+  const step = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant("preempt" as const),
+        amount: fc.constantFrom(4, 7),
+        done: fc.boolean(),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        kind: fc.constant("place" as const),
+        amount,
+        on: onNode,
+        priority: fc.integer({ max: 3, min: 0 }),
+        app,
+      }),
+    },
+    fc.record({ kind: fc.constant("leave" as const), at: fc.nat({ max: 20 }) }),
+    fc.record({ kind: fc.constant("resize" as const), on: onNode, amount }),
+    fc.record({ kind: fc.constant("drop" as const), on: onNode }),
+    fc.record({ kind: fc.constant("budget" as const), allowed: fc.integer({ min: 0, max: 1 }), there: fc.boolean() }),
+  );
+  let preempted = 0;
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 8, maxLength: 30, size: "max" }), (steps) => {
+      const snapshot = snapshotOf(names.map((name) => small(name)));
+      const frameworks = [createDefaultPreemption(), forgetful()].map((one) => new Framework(profileWith(one)));
+      const randoms = [createSeededRandom(1), createSeededRandom(1)];
+      const there: string[] = [];
+      for (const [at, one] of steps.entries()) {
+        if (one.kind === "place") {
+          const labels: Record<string, string> = one.app === "" ? {} : { app: one.app };
+          snapshot.upsertPod(placed(`p${at}`, one.on, one.priority, { ...cpu(`${one.amount * 100}m`), labels }));
+          there.push(`default/p${at}`);
+        } else if (one.kind === "leave") snapshot.removePod(there[one.at % Math.max(1, there.length)] ?? "");
+        else if (one.kind === "resize") snapshot.upsertNode(node(one.on, {}, { cpu: `${one.amount * 200}m` }));
+        else if (one.kind === "drop") snapshot.removeNode(one.on);
+        else if (one.kind === "budget") {
+          if (one.there) withBudgets(snapshot, budget("kept", one.allowed));
+          else snapshot.budgets.delete("default/budget-kept");
+        } else {
+          const info = makePodInfo(pod(`high${at}`, { priority: 10, ...cpu(`${one.amount * 100}m`) }));
+          const [plan, expected] = frameworks.map((framework, which) =>
+            framework.planSchedule(info, snapshot, { random: randoms[which]!, percentageOfNodesToScore: 0 }),
+          );
+          const view = (plan: SchedulePlan): unknown =>
+            plan.kind === "node"
+              ? plan.node
+              : [plan.message, plan.nominated, [...plan.plugins], plan.victims.map((victim) => victim.key)];
+          expect(view(plan!)).toEqual(view(expected!));
+          if (plan!.kind === "node") snapshot.assume(info, plan!.node);
+          else if (plan!.victims.length > 0) {
+            preempted++;
+            snapshot.nominations.add(info, plan!.nominated!);
+            if (one.done) for (const victim of plan!.victims) snapshot.removePod(victim.key);
+          }
+        }
+      }
+    }),
+    { numRuns: 200 },
+  );
+  expect(preempted).toBeGreaterThan(50);
 });
 
 function setup(seed = 3) {

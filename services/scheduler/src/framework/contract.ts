@@ -42,6 +42,11 @@ export interface Plugin {
   readonly name: string;
   /** Filter reads nothing of the pods on a node: a dry run asks once a node. */
   readonly ignoresPods?: boolean;
+  /**
+   * For a Filter that reads nothing of the cluster but the row's node and the pods on it: all that it reads of the pod, as
+   * text. What was found out about a row then holds for other pods of the same text. Absent: Filter looks further.
+   */
+  filterKey?(info: PodInfo): string;
   /** PreEnqueue: a reason keeps the pod out of the active queue. */
   preEnqueue?(info: PodInfo): string | undefined;
   /** QueueSort: negative where `a` goes first. One plugin of a profile has it. */
@@ -86,6 +91,8 @@ export interface PermitWait {
 /** Lets PostFilter try things out. What is taken off or put on must be undone before it returns. */
 export interface Probe {
   readonly random: Random;
+  /** Equal for pods that fit on a row alike as long as nothing changes there; undefined where other rows count, too. */
+  readonly key: string | undefined;
   /**
    * Why the pod does not fit on a row as the snapshot is now, with the pods that are nominated to it; undefined where it
    * fits. `again`: only pods have changed since the last question about this row.

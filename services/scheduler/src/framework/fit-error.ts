@@ -8,28 +8,42 @@ function histogram(reasons: ReadonlyMap<string, number>): string[] {
   return [...reasons].map(([reason, nodes]) => `${nodes} ${reason}`).toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/** Nodes by reason. Rejections are shared objects, and neighbours often have the same. */
-function tally(verdicts: NodeVerdicts): Map<string, number> {
-  const nodes = new Map<Rejection, number>();
-  let last: Rejection | undefined;
-  let run = 0;
-  const flush = (): void => {
-    if (last !== undefined) nodes.set(last, (nodes.get(last) ?? 0) + run);
-  };
-  for (let row = 0; row < verdicts.rows; row++) {
-    const rejection = verdicts.rejectionOf(row);
-    if (rejection === last) {
-      run++;
-      continue;
+/** Counts nodes by reason. Rejections are shared objects, and neighbours often have the same. */
+export class RejectionTally {
+  readonly #nodes = new Map<Rejection | undefined, number>();
+  #last: Rejection | undefined;
+  #run = 0;
+
+  /** One more node with this rejection; undefined counts for nothing. */
+  add(rejection: Rejection | undefined): void {
+    if (rejection === this.#last) {
+      this.#run++;
+      return;
     }
-    flush();
-    last = rejection;
-    run = 1;
+    this.#flush();
+    this.#last = rejection;
+    this.#run = 1;
   }
-  flush();
-  const reasons = new Map<string, number>();
-  for (const [rejection, count] of nodes) addReasons(reasons, rejection, count);
-  return reasons;
+
+  reasons(): Map<string, number> {
+    this.#flush();
+    this.#run = 0;
+    const reasons = new Map<string, number>();
+    for (const [rejection, count] of this.#nodes) {
+      if (rejection !== undefined) addReasons(reasons, rejection, count);
+    }
+    return reasons;
+  }
+
+  #flush(): void {
+    if (this.#run > 0) this.#nodes.set(this.#last, (this.#nodes.get(this.#last) ?? 0) + this.#run);
+  }
+}
+
+function tally(verdicts: NodeVerdicts): Map<string, number> {
+  const counted = new RejectionTally();
+  for (let row = 0; row < verdicts.rows; row++) counted.add(verdicts.rejectionOf(row));
+  return counted.reasons();
 }
 
 /** Counts a rejection of `nodes` nodes. */

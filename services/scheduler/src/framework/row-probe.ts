@@ -10,22 +10,48 @@ interface Step {
   readonly at: number;
 }
 
+interface Steps {
+  readonly filters: readonly Step[];
+  readonly aboutPods: readonly Step[];
+  readonly followers: readonly Plugin[];
+}
+
+function stepsOf(plugins: readonly Plugin[], skipped: ReadonlySet<string>): Steps {
+  const steps = plugins.map((plugin, at) => ({ plugin, at })).filter(({ plugin }) => !skipped.has(plugin.name));
+  const filters = steps.filter(({ plugin }) => plugin.filter !== undefined);
+  const aboutPods = filters.filter(({ plugin }) => plugin.ignoresPods !== true);
+  const followers = steps.map(({ plugin }) => plugin).filter((plugin) => plugin.follow !== undefined);
+  return { filters, aboutPods, followers };
+}
+
 /** For one cycle, after PreFilter. */
 export class RowProbe implements Probe {
   readonly random: Random;
   readonly #cycle: CycleState;
-  readonly #filters: readonly Step[];
-  readonly #aboutPods: readonly Step[];
-  readonly #followers: readonly Plugin[];
+  readonly #plugins: readonly Plugin[];
+  readonly #skipped: ReadonlySet<string>;
   readonly #verdict = new RowVerdict();
+  #made: Steps | undefined;
 
   constructor(cycle: CycleState, plugins: readonly Plugin[], skipped: ReadonlySet<string>, random: Random) {
     this.#cycle = cycle;
     this.random = random;
-    const steps = plugins.map((plugin, at) => ({ plugin, at })).filter(({ plugin }) => !skipped.has(plugin.name));
-    this.#filters = steps.filter(({ plugin }) => plugin.filter !== undefined);
-    this.#aboutPods = this.#filters.filter(({ plugin }) => plugin.ignoresPods !== true);
-    this.#followers = steps.map(({ plugin }) => plugin).filter((plugin) => plugin.follow !== undefined);
+    this.#plugins = plugins;
+    this.#skipped = skipped;
+  }
+
+  /** Most decisions need no probe. */
+  get #steps(): Steps {
+    return (this.#made ??= stepsOf(this.#plugins, this.#skipped));
+  }
+
+  get key(): string | undefined {
+    const keys: string[] = [];
+    for (const { plugin } of this.#steps.filters) {
+      if (plugin.filterKey === undefined) return undefined;
+      keys.push(`${plugin.name} ${plugin.filterKey(this.#cycle.info)}`);
+    }
+    return keys.join("\n");
   }
 
   /** The place of the plugin that rejected the row last. */
@@ -34,7 +60,7 @@ export class RowProbe implements Probe {
   }
 
   fits(row: number, again: boolean): Rejection | undefined {
-    return this.#run(row, again ? this.#aboutPods : this.#filters) ?? this.withNominated(row);
+    return this.#run(row, again ? this.#steps.aboutPods : this.#steps.filters) ?? this.withNominated(row);
   }
 
   /** As `fits`, of a row where the pod fits if nominated pods do not count. Those count that are at least as important. */
@@ -48,19 +74,19 @@ export class RowProbe implements Probe {
       );
     if (others.length === 0) return undefined;
     for (const other of others) this.put(row, other);
-    const rejection = this.#run(row, this.#aboutPods);
+    const rejection = this.#run(row, this.#steps.aboutPods);
     for (const other of others.toReversed()) this.take(row, other);
     return rejection;
   }
 
   take(row: number, other: PodInfo): void {
     this.#cycle.snapshot.take(row, other);
-    for (const plugin of this.#followers) plugin.follow!(this.#cycle, row, other, -1);
+    for (const plugin of this.#steps.followers) plugin.follow!(this.#cycle, row, other, -1);
   }
 
   put(row: number, other: PodInfo): void {
     this.#cycle.snapshot.put(row, other);
-    for (const plugin of this.#followers) plugin.follow!(this.#cycle, row, other, 1);
+    for (const plugin of this.#steps.followers) plugin.follow!(this.#cycle, row, other, 1);
   }
 
   #run(row: number, steps: readonly Step[]): Rejection | undefined {

@@ -2,9 +2,18 @@
 // scheduler evicts them and nominates the pod to the node.
 // https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
 import type { CycleState, NodeVerdicts, Plugin, PostFilterOutcome, Probe, Rejection } from "../framework/contract.ts";
-import { addReasons, countedMessage } from "../framework/fit-error.ts";
+import { addReasons, countedMessage, RejectionTally } from "../framework/fit-error.ts";
+import type { Random } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
-import { isPreempted, moreImportant, pickCandidate, splitByBudgets, type Candidate } from "./preemption-candidates.ts";
+import { CandidateCache, type Finding } from "./candidate-cache.ts";
+import {
+  isPreempted,
+  moreImportant,
+  pickCandidate,
+  rankOf,
+  splitByBudgets,
+  type Candidate,
+} from "./preemption-candidates.ts";
 
 const NOT_HELPFUL: Rejection = {
   code: "UnschedulableAndUnresolvable",
@@ -45,7 +54,7 @@ function resolvableRows(verdicts: NodeVerdicts): number[] {
 }
 
 /** The fewest and least important pods of a row that have to leave, or why that does not help. Leaves the row as it was. */
-export function selectVictims(cycle: CycleState, row: number, probe: Probe): Candidate | Rejection {
+export function selectVictims(cycle: CycleState, row: number, probe: Probe): Finding {
   const { snapshot, info } = cycle;
   const lower: PodInfo[] = [];
   for (const other of snapshot.pods[row]!.values()) if (other.priority < info.priority) lower.push(other);
@@ -53,10 +62,12 @@ export function selectVictims(cycle: CycleState, row: number, probe: Probe): Can
   for (const other of lower) probe.take(row, other);
   const victims: PodInfo[] = [];
   let violations = 0;
+  let budgeted = false;
   const rejection = probe.fits(row, false);
   if (rejection === undefined) {
     // Who may stay is tried from the most important on, those that a budget protects before the others.
     const spared = splitByBudgets(lower.toSorted(moreImportant), snapshot.budgets);
+    budgeted = spared.budgeted;
     for (const [group, budgeted] of [
       [spared.violating, true],
       [spared.others, false],
@@ -71,10 +82,12 @@ export function selectVictims(cycle: CycleState, row: number, probe: Probe): Can
     }
   } else victims.push(...lower);
   for (const other of victims) probe.put(row, other);
-  return rejection ?? { row, node: snapshot.names[row]!, victims: victims.toSorted(moreImportant), violations };
+  if (rejection !== undefined) return rejection;
+  victims.sort(moreImportant);
+  return { row, node: snapshot.names[row]!, victims, violations, budgeted, rank: rankOf(victims) };
 }
 
-const isCandidate = (found: Candidate | Rejection): found is Candidate => "victims" in found;
+const isCandidate = (found: Finding): found is Candidate => "victims" in found;
 
 interface Found {
   readonly candidates: Candidate[];
@@ -82,16 +95,24 @@ interface Found {
   readonly reasons: Map<string, number>;
 }
 
-/** Tries rows from a random place on, until there are enough candidates and one of them breaks no budget. */
-export function findCandidates(cycle: CycleState, rows: readonly number[], wanted: number, probe: Probe): Found {
+/**
+ * Tries rows from a random place on, until there are enough candidates and one of them breaks no budget. `tryRow` says
+ * whether a row is one.
+ */
+export function findCandidates(
+  rows: readonly number[],
+  wanted: number,
+  random: Random,
+  tryRow: (row: number) => Finding,
+): Found {
   const candidates: Candidate[] = [];
-  const reasons = new Map<string, number>();
+  const tally = new RejectionTally();
   let innocent = 0;
-  const offset = rows.length === 0 ? 0 : probe.random.int(rows.length);
+  const offset = rows.length === 0 ? 0 : random.int(rows.length);
   for (let at = 0; at < rows.length; at++) {
-    const found = selectVictims(cycle, rows[(offset + at) % rows.length]!, probe);
+    const found = tryRow(rows[(offset + at) % rows.length]!);
     if (!isCandidate(found)) {
-      addReasons(reasons, found, 1);
+      tally.add(found);
       continue;
     }
     if (found.victims.length === 0) continue;
@@ -99,7 +120,7 @@ export function findCandidates(cycle: CycleState, rows: readonly number[], wante
     if (found.violations === 0) innocent++;
     if (innocent > 0 && candidates.length >= wanted) break;
   }
-  return { candidates, reasons };
+  return { candidates, reasons: tally.reasons() };
 }
 
 /** Throws RangeError where an argument is out of range. */
@@ -115,6 +136,7 @@ export function createDefaultPreemption(args: DefaultPreemptionArgs = {}): Plugi
   if (percentage === 0 && absolute === 0) {
     throw new RangeError("minCandidateNodesPercentage, minCandidateNodesAbsolute: Invalid value: both are zero");
   }
+  const cache = new CandidateCache();
   return {
     name: "DefaultPreemption",
     postFilter(cycle, verdicts, probe): PostFilterOutcome {
@@ -122,7 +144,12 @@ export function createDefaultPreemption(args: DefaultPreemptionArgs = {}): Plugi
       if (why !== undefined) return { code: "Unschedulable", message: `preemption: ${why}` };
       const rows = resolvableRows(verdicts);
       const wanted = Math.max(absolute, Math.trunc((rows.length * percentage) / 100));
-      const { candidates, reasons } = findCandidates(cycle, rows, wanted, probe);
+      const { candidates, reasons } = findCandidates(
+        rows,
+        wanted,
+        probe.random,
+        cache.remembering(cycle, probe, selectVictims),
+      );
       if (candidates.length === 0) {
         const rest = verdicts.rows - rows.length;
         if (rest > 0) addReasons(reasons, NOT_HELPFUL, rest);

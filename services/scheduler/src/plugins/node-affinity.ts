@@ -50,6 +50,7 @@ export function createNodeAffinity(args: NodeAffinityArgs = {}): Plugin {
   return {
     name: NAME,
     ignoresPods: true,
+    filterKey: ({ pod }) => JSON.stringify([pod.spec?.nodeSelector, pod.spec?.affinity?.nodeAffinity]),
     preFilter(cycle): PreFilterOutcome {
       const { pod } = cycle.info;
       const state = { own: compileRequired(pod, cycle.snapshot), added: compileRequired(added, cycle.snapshot) };

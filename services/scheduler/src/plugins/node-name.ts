@@ -9,6 +9,7 @@ const REJECTION: Rejection = {
 export const nodeName: Plugin = {
   name: "NodeName",
   ignoresPods: true,
+  filterKey: ({ pod }) => pod.spec?.nodeName ?? "",
   preFilter: ({ info }): PreFilterOutcome => ({ kind: info.pod.spec?.nodeName ? "success" : "skip" }),
   filter(cycle, column, from, to) {
     const wanted = cycle.info.pod.spec?.nodeName;

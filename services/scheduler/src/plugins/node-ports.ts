@@ -14,6 +14,7 @@ function collide(a: HostPort, b: HostPort): boolean {
 
 export const nodePorts: Plugin = {
   name: "NodePorts",
+  filterKey: ({ hostPorts }) => JSON.stringify(hostPorts),
   preFilter: (cycle): PreFilterOutcome => (cycle.info.hostPorts.length === 0 ? { kind: "skip" } : { kind: "success" }),
   filter(cycle, column, from, to) {
     const wanted = cycle.info.hostPorts;

@@ -134,6 +134,7 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
 
   return {
     name: NAME,
+    filterKey: ({ shape }) => shape,
     preFilter(cycle): PreFilterOutcome {
       cycle.state.set(NAME, fitState(cycle));
       return { kind: "success" };

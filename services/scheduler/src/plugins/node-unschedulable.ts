@@ -9,6 +9,7 @@ const CORDON: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSche
 export const nodeUnschedulable: Plugin = {
   name: "NodeUnschedulable",
   ignoresPods: true,
+  filterKey: ({ pod }) => JSON.stringify(pod.spec?.tolerations),
   preFilter: ({ snapshot }): PreFilterOutcome => ({ kind: snapshot.cordoned === 0 ? "skip" : "success" }),
   filter(cycle, column, from, to) {
     const cordoned = cycle.snapshot.unschedulable.values;

@@ -11,6 +11,17 @@ export interface Candidate {
   readonly victims: readonly PodInfo[];
   /** Victims whose budgets allow no more disruptions. */
   readonly violations: number;
+  /** Whether a budget selects any of the pods that might have had to leave. */
+  readonly budgeted: boolean;
+  /** What candidates are compared by. */
+  readonly rank: Rank;
+}
+
+export interface Rank {
+  readonly highest: number;
+  readonly prioritySum: number;
+  /** When the longest running of the most important victims started. */
+  readonly earliestStart: string;
 }
 
 /** RFC 3339 in UTC, which sorts as text; a pod that has not started counts as starting now, later than all others. */
@@ -18,11 +29,12 @@ function startOf(info: PodInfo): string {
   return info.pod.status?.startTime ?? "~";
 }
 
-/** Negative where `a` is more important: of higher priority, or running for longer. */
+/** Negative where `a` is more important: of higher priority, or running for longer; among equals names decide. */
 export function moreImportant(a: PodInfo, b: PodInfo): number {
   if (a.priority !== b.priority) return b.priority - a.priority;
   const [one, other] = [startOf(a), startOf(b)];
-  return one < other ? -1 : one > other ? 1 : 0;
+  if (one !== other) return one < other ? -1 : 1;
+  return a.key < b.key ? -1 : 1;
 }
 
 /** Being deleted because of an earlier preemption. */
@@ -61,19 +73,24 @@ function budgetOf(budget: PodDisruptionBudget): Budget {
   };
 }
 
-/** Splits pods, in their order, into those whose leaving would break a budget, and the others. */
+/**
+ * Splits pods, in their order, into those whose leaving would break a budget, and the others. `budgeted`: a budget selects
+ * any of them.
+ */
 export function splitByBudgets(
   pods: readonly PodInfo[],
   budgets: ReadonlyMap<string, PodDisruptionBudget>,
-): { violating: PodInfo[]; others: PodInfo[] } {
-  if (budgets.size === 0) return { violating: [], others: [...pods] };
+): { violating: PodInfo[]; others: PodInfo[]; budgeted: boolean } {
+  if (budgets.size === 0) return { violating: [], others: [...pods], budgeted: false };
   const all = [...budgets.values()].map(budgetOf);
   const violating: PodInfo[] = [];
   const others: PodInfo[] = [];
+  let budgeted = false;
   for (const info of pods) {
     let breaks = false;
     for (const budget of all) {
       if (budget.namespace !== info.namespace || !budget.selects(info.labels)) continue;
+      budgeted = true;
       // The api-server has counted its eviction already.
       if (Object.hasOwn(budget.disrupted, info.name)) continue;
       budget.left--;
@@ -81,34 +98,22 @@ export function splitByBudgets(
     }
     (breaks ? violating : others).push(info);
   }
-  return { violating, others };
+  return { violating, others, budgeted };
 }
 
 /** Makes every priority positive, so that few pods of a negative priority cost less than many. */
 const PRIORITY_OFFSET = 2 ** 31;
 
-/** When the longest running of the most important victims started. */
-function earliestStart({ victims }: Candidate): string {
-  const [first] = victims;
-  let earliest = startOf(first!);
+/** `victims`: most important first. */
+export function rankOf(victims: readonly PodInfo[]): Rank {
+  const highest = victims[0]?.priority ?? 0;
+  let prioritySum = 0;
+  let earliestStart = "~";
   for (const victim of victims) {
-    if (victim.priority === first!.priority && startOf(victim) < earliest) earliest = startOf(victim);
+    prioritySum += victim.priority + PRIORITY_OFFSET;
+    if (victim.priority === highest && startOf(victim) < earliestStart) earliestStart = startOf(victim);
   }
-  return earliest;
-}
-
-const ORDER: readonly ((a: Candidate, b: Candidate) => number)[] = [
-  (a, b) => a.violations - b.violations,
-  (a, b) => a.victims[0]!.priority - b.victims[0]!.priority,
-  (a, b) => prioritySum(a) - prioritySum(b),
-  (a, b) => a.victims.length - b.victims.length,
-  (a, b) => (earliestStart(a) > earliestStart(b) ? -1 : earliestStart(a) < earliestStart(b) ? 1 : 0),
-];
-
-function prioritySum({ victims }: Candidate): number {
-  let sum = 0;
-  for (const victim of victims) sum += victim.priority + PRIORITY_OFFSET;
-  return sum;
+  return { highest, prioritySum, earliestStart };
 }
 
 /**
@@ -116,11 +121,14 @@ function prioritySum({ victims }: Candidate): number {
  * priorities, their number, the latest start.
  */
 export function compareCandidates(a: Candidate, b: Candidate): number {
-  for (const compare of ORDER) {
-    const order = compare(a, b);
-    if (order !== 0) return order;
-  }
-  return 0;
+  const [one, other] = [a.rank, b.rank];
+  const order =
+    a.violations - b.violations ||
+    one.highest - other.highest ||
+    one.prioritySum - other.prioritySum ||
+    a.victims.length - b.victims.length;
+  if (order !== 0 || one.earliestStart === other.earliestStart) return order;
+  return one.earliestStart > other.earliestStart ? -1 : 1;
 }
 
 /** The best candidate; among equals the first. */

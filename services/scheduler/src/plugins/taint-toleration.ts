@@ -49,6 +49,7 @@ const SCORES = `${NAME}/scores`;
 export const taintToleration: Plugin = {
   name: NAME,
   ignoresPods: true,
+  filterKey: ({ pod }) => JSON.stringify(pod.spec?.tolerations),
   preFilter(cycle): PreFilterOutcome {
     const tolerations = cycle.info.pod.spec?.tolerations ?? [];
     const rejected = judgeSets(cycle, (taints) =>

@@ -2,11 +2,12 @@
 // - Updated incrementally, it equals at any time what a snapshot built afresh from the same nodes and pods would be.
 // - A pod counts once: as assumed from the decision on, as confirmed once the informer shows it bound.
 // - Pods of a node that is not known yet are kept aside, and count as soon as the node appears.
-import type { Node, Pod, PodDisruptionBudget, Taint } from "@coxswain/api";
+import type { Node, Pod, Taint } from "@coxswain/api";
 import { isTerminal, makePodInfo, parseAmount, type PodInfo } from "../pod-info.ts";
 import { FloatColumn, IntColumn } from "./columns.ts";
 import { Interner } from "./interner.ts";
 import { RowLog } from "./derived-column.ts";
+import { DisruptionBudgets } from "./disruption-budgets.ts";
 import { ImageStates } from "./image-states.ts";
 import { Nominations } from "./nominations.ts";
 import { PodCounters, type PodCounter, type Selection } from "./pod-counters.ts";
@@ -59,13 +60,13 @@ export class ClusterSnapshot {
   readonly workloads = new Workloads();
   readonly volumes = new ClusterVolumes();
   readonly images = new ImageStates();
-  /** The rows whose resources have changed. */
+  /** The rows of which anything has changed: the node, the pods on it, the pods that are nominated to it. */
   readonly changes = new RowLog();
   /** Nodes with spec.unschedulable. */
   cordoned = 0;
   readonly nominations = new Nominations((node) => this.#countNominated(node));
   /** By "namespace/name". */
-  readonly budgets = new Map<string, PodDisruptionBudget>();
+  readonly budgets = new DisruptionBudgets();
 
   readonly #capacityColumns: (FloatColumn | IntColumn)[];
   readonly #resources = new Map<string, ResourceColumns>();
@@ -257,7 +258,9 @@ export class ClusterSnapshot {
 
   #countNominated(node: string): void {
     const row = this.#rows.get(node);
-    if (row !== undefined) this.nominated.values[row] = this.nominations.countOn(node);
+    if (row === undefined) return;
+    this.nominated.values[row] = this.nominations.countOn(node);
+    this.changes.touch(row);
   }
 
   #place(info: PodInfo, node: string, assumed: boolean): void {

@@ -6,7 +6,7 @@ export class Nominations {
   readonly #byNode = new Map<string, Map<string, PodInfo>>();
   readonly #changed: (node: string) => void;
 
-  /** `changed` hears of each node whose count of nominated pods changes. */
+  /** `changed` hears of each node whose nominated pods change. */
   constructor(changed: (node: string) => void) {
     this.#changed = changed;
   }
@@ -37,7 +37,9 @@ export class Nominations {
   /** A newer version of a pod that may be nominated. */
   refresh(info: PodInfo): void {
     const node = this.#nodes.get(info.key);
-    if (node !== undefined) this.#byNode.get(node)!.set(info.key, info);
+    if (node === undefined) return;
+    this.#byNode.get(node)!.set(info.key, info);
+    this.#changed(node);
   }
 
   remove(key: string): void {
