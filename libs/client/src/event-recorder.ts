@@ -106,6 +106,8 @@ interface Pending {
   readonly event: Event;
   readonly key: string;
   attempts: number;
+  /** The event as it is once the write that is on its way has succeeded. */
+  written?: Event;
 }
 
 class Recorder implements EventRecorder {
@@ -130,13 +132,14 @@ class Recorder implements EventRecorder {
     message: string,
     options: EventOptions = {},
   ): void {
-    const made = this.#make(about, { type, reason, message }, options);
-    const correlated = this.#correlator.correlate(made, this.#deps.env.clock.now());
-    if (correlated === undefined) return;
+    // Before anything is computed: it is in a storm that the time counts.
     if (this.#queue.length >= MAX_QUEUED) {
       this.#dropped++;
       return;
     }
+    const made = this.#make(about, { type, reason, message }, options);
+    const correlated = this.#correlator.correlate(made, this.#deps.env.clock.now());
+    if (correlated === undefined) return;
     this.#queue.push({ ...correlated, attempts: 0 });
     this.#sending ??= this.#sendAll();
   }
@@ -237,20 +240,24 @@ class Recorder implements EventRecorder {
     return taken;
   }
 
-  #operation({ event, key }: Pending): BatchOperation {
+  #operation(pending: Pending): BatchOperation {
+    const { event, key } = pending;
     const { namespace = "default", name = "" } = event.metadata;
     const last = this.#written.get(key);
+    pending.written = event;
     if (last === undefined) return { op: "create", ref: EVENTS, namespace, object: event };
     const target = { namespace: last.metadata.namespace ?? namespace, name: last.metadata.name ?? name };
     const { lastTimestamp, message } = event;
     const patch = { count: (last.count ?? 1) + 1, lastTimestamp, message };
+    pending.written = { ...last, ...patch };
     return { op: "patch", ref: EVENTS, target, type: "application/strategic-merge-patch+json", patch };
   }
 
   /** True where the event should be sent again. */
   #settle(pending: Pending, outcome: BatchOutcome<Event>): boolean {
     if (outcome.ok) {
-      this.#written.set(pending.key, outcome.object);
+      // As it was asked for: the answer need not be read.
+      this.#written.set(pending.key, pending.written ?? pending.event);
       return false;
     }
     const { error } = outcome;

@@ -178,9 +178,12 @@ class SchedulingLoop {
 
   /** Pods that wait for plugins hold no batch up. */
   #bind(batch: readonly Decided[], signal: AbortSignal): void {
-    const together = batch.filter((one) => !bindsAlone(one));
+    const together: Decided[] = [];
     for (const one of batch) {
-      if (together.includes(one)) continue;
+      if (!bindsAlone(one)) {
+        together.push(one);
+        continue;
+      }
       this.#aside(async () => {
         this.#settle(one, await bindAlone(one, this.#binder, this.#parts.waiting, signal), signal);
       });

@@ -176,11 +176,14 @@ export class BatchStream {
   }
 }
 
+/** Throws the StatusError that an answer carries. */
+export function throwIfRefused({ status: refusal }: BatchResponse): void {
+  if (refusal.length > 0) throw StatusError.fromStatus(JSON.parse(refusal.toString("utf8")) as Partial<Status>);
+}
+
 /** The answer's object as JSON, or undefined where it has none; throws the StatusError that it carries. */
 export function batchAnswer(response: BatchResponse): unknown {
-  if (response.status.length > 0) {
-    throw StatusError.fromStatus(JSON.parse(response.status.toString("utf8")) as Partial<Status>);
-  }
+  throwIfRefused(response);
   const json = response.object?.json;
   return json === undefined || json.length === 0 ? undefined : JSON.parse(json.toString("utf8"));
 }

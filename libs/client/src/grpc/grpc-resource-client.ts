@@ -26,7 +26,7 @@ import type {
   WatchOptions,
   WriteOptions,
 } from "../resource-client.ts";
-import { batchAnswer, BatchStream, type BatchRequest, type BatchResponse } from "./batch-stream.ts";
+import { batchAnswer, BatchStream, throwIfRefused, type BatchRequest, type BatchResponse } from "./batch-stream.ts";
 import { batchRequest, deleteOptionsBytes, resourceName } from "./requests.ts";
 
 type Resources = ServiceTypes["coxswain.api.v1.Resources"];
@@ -253,8 +253,10 @@ function clientOf(connection: Connection, fence: (() => Fence | undefined) | und
     }
     return current;
   };
+  const submit = async (operation: BatchOperation, options: WriteOptions = {}): Promise<BatchResponse> =>
+    connection.batch.submit(batchRequest(operation, options, proof()));
   const write = async <T>(operation: BatchOperation, options: WriteOptions = {}): Promise<T> =>
-    batchAnswer(await connection.batch.submit(batchRequest(operation, options, proof()))) as T;
+    batchAnswer(await submit(operation, options)) as T;
   const client: ResourceClient = {
     get: async (ref, target, options = {}) => {
       const { resourceVersion, subresource } = options;
@@ -274,7 +276,7 @@ function clientOf(connection: Connection, fence: (() => Fence | undefined) | und
     },
     deleteCollection: (ref, selection, options = {}) => deleteCollection(connection, ref, selection, options, proof),
     batch: <T extends KubeObject>(operations: readonly BatchOperation[]) =>
-      Promise.all(operations.map((operation) => outcome<T>(write(operation)))),
+      Promise.all(operations.map((operation) => outcome<T>(submit(operation)))),
     fenced: (current) => clientOf(connection, current),
     close: () => {
       connection.batch.close();
@@ -285,9 +287,28 @@ function clientOf(connection: Connection, fence: (() => Fence | undefined) | und
   return client;
 }
 
-async function outcome<T>(written: Promise<T>): Promise<BatchOutcome<T>> {
+/** What was written, parsed on demand: most who write in batches do not look. */
+class Written<T> {
+  readonly ok = true;
+  #response: BatchResponse | undefined;
+  #object: T | undefined;
+
+  constructor(response: BatchResponse) {
+    this.#response = response;
+  }
+
+  get object(): T {
+    if (this.#response !== undefined) this.#object = batchAnswer(this.#response) as T;
+    this.#response = undefined;
+    return this.#object as T;
+  }
+}
+
+async function outcome<T>(submitted: Promise<BatchResponse>): Promise<BatchOutcome<T>> {
   try {
-    return { ok: true, object: await written };
+    const response = await submitted;
+    throwIfRefused(response);
+    return new Written<T>(response);
   } catch (error) {
     return { ok: false, error: error instanceof Error ? error : new Error(String(error)) };
   }

@@ -25,17 +25,25 @@ export class EventLog {
     if (this.#left.size > 0) this.#entries.push({ event, key });
   }
 
-  /** What happened since the pod left; undefined where it is not in flight. It is no more afterwards. */
-  land(key: string): ClusterEvent[] | undefined {
+  /** Whether the pod is in flight. */
+  has(key: string): boolean {
+    return this.#left.has(key);
+  }
+
+  /** Whether anything that has happened since the pod left `helps` it; false where it is not in flight. */
+  some(key: string, helps: (event: ClusterEvent) => boolean): boolean {
     const from = this.#left.get(key);
-    if (from === undefined) return undefined;
-    const events = this.#entries
-      .slice(from - this.#first)
-      .filter((entry) => entry.key === undefined || entry.key === key)
-      .map((entry) => entry.event);
-    this.#left.delete(key);
-    this.#trim();
-    return events;
+    if (from === undefined) return false;
+    for (let at = from - this.#first; at < this.#entries.length; at++) {
+      const entry = this.#entries[at]!;
+      if ((entry.key === undefined || entry.key === key) && helps(entry.event)) return true;
+    }
+    return false;
+  }
+
+  /** The pod is in flight no more. */
+  land(key: string): void {
+    if (this.#left.delete(key)) this.#trim();
   }
 
   #trim(): void {

@@ -120,7 +120,7 @@ export class SchedulingQueue {
     const wasError = this.#errors.has(info.key);
     if (from === "unschedulable") {
       pod.info = info;
-      if (!this.#helped(pod, [event])) return;
+      if (!this.#helped(pod, event)) return;
       this.#leave(pod);
       this.#requeue(pod);
       return;
@@ -151,21 +151,22 @@ export class SchedulingQueue {
 
   /** A pod in flight found no node: `plugins` turned it down. */
   returnUnschedulable(key: string, plugins: ReadonlySet<string>): void {
-    const landed = this.#landing(key);
-    if (landed === undefined) return;
-    const { pod, events } = landed;
+    const pod = this.#landing(key);
+    if (pod === undefined) return;
     pod.unschedulablePlugins = plugins;
     pod.misses++;
     pod.errors = 0;
     this.#setBackoff(pod, pod.misses);
-    this.#put(pod, this.#helped(pod, events) ? "backoff" : "unschedulable");
+    const helped = this.#log.some(key, (event) => this.#helped(pod, event));
+    this.#log.land(key);
+    this.#put(pod, helped ? "backoff" : "unschedulable");
   }
 
   /** A pod in flight failed for a reason that is not its own; it is tried again after its backoff. */
   returnFailed(key: string): void {
-    const landed = this.#landing(key);
-    if (landed === undefined) return;
-    const { pod } = landed;
+    const pod = this.#landing(key);
+    if (pod === undefined) return;
+    this.#log.land(key);
     pod.unschedulablePlugins = new Set();
     pod.errors++;
     this.#setBackoff(pod, pod.errors);
@@ -179,7 +180,7 @@ export class SchedulingQueue {
       const [first] = group;
       if (!this.#concerned(first!.unschedulablePlugins, event)) continue;
       for (const pod of group) {
-        if (only?.(pod.info) === false || !this.#helped(pod, [event])) continue;
+        if (only?.(pod.info) === false || !this.#helped(pod, event)) continue;
         this.#leave(pod);
         this.#requeue(pod);
         moved++;
@@ -247,29 +248,28 @@ export class SchedulingQueue {
     });
   }
 
-  #helped(pod: QueuedPod, events: readonly ClusterEvent[]): boolean {
-    if (events.length === 0) return false;
-    const helps = (plugin: string, event: ClusterEvent): boolean => {
+  #helped(pod: QueuedPod, event: ClusterEvent): boolean {
+    if (event.resource === "WildCard") return true;
+    // Rejected by no plugin: there were no nodes at all.
+    if (pod.unschedulablePlugins.size === 0) return event.resource === "Node";
+    for (const plugin of pod.unschedulablePlugins) {
       const registrations = this.#options.registrations(plugin);
-      return registrations === undefined || mayHelp(registrations, pod.info, event);
-    };
-    return events.some(
-      (event) =>
-        event.resource === "WildCard" ||
-        [...pod.unschedulablePlugins].some((plugin) => helps(plugin, event)) ||
-        // Rejected by no plugin: there were no nodes at all.
-        (pod.unschedulablePlugins.size === 0 && event.resource === "Node"),
-    );
+      if (registrations === undefined || mayHelp(registrations, pod.info, event)) return true;
+    }
+    return false;
   }
 
-  #landing(key: string): { pod: QueuedPod; events: ClusterEvent[] } | undefined {
+  /** A pod in flight that comes back; it still has to be landed in the log. */
+  #landing(key: string): QueuedPod | undefined {
     const pod = this.#pods.get(key);
-    const events = this.#log.land(key);
-    if (pod === undefined || events === undefined || pod.queue !== "in-flight") return undefined;
+    if (pod === undefined || !this.#log.has(key) || pod.queue !== "in-flight") {
+      this.#log.land(key);
+      return undefined;
+    }
     pod.returnedMs = this.#options.clock.now();
     // Who comes back stands behind those that have come meanwhile.
     pod.addedMs = pod.returnedMs;
-    return { pod, events };
+    return pod;
   }
 
   #setBackoff(pod: QueuedPod, failures: number): void {
