@@ -54,7 +54,7 @@ export interface TxnResponse {
   readonly responses: readonly ResponseOp[];
 }
 export type WatchRequest =
-  | { create_request: { key: Buffer; range_end: Buffer; start_revision: string } }
+  | { create_request: { key: Buffer; range_end: Buffer; start_revision: string; fragment: boolean } }
   | { progress_request: Record<string, never> };
 export interface WatchResponse {
   readonly header: Header | null;
@@ -62,6 +62,8 @@ export interface WatchResponse {
   readonly canceled: boolean;
   readonly compact_revision: string;
   readonly cancel_reason: string;
+  /** The next response goes on where this one ends, be it within a revision. */
+  readonly fragment: boolean;
   readonly events: readonly { readonly type: "Put" | "Delete"; readonly kv: KeyValue }[];
 }
 

@@ -36,6 +36,8 @@ export class Watcher {
   #rv: bigint;
   #connected = true;
   #attempt = 0;
+  /** Of a revision of which more may come in the stream's next response. */
+  #held: WatchResponse["events"] = [];
 
   constructor(deps: WatcherDeps, sinceRv: bigint, handler: WatchHandler, signal: AbortSignal) {
     this.#deps = deps;
@@ -79,6 +81,7 @@ export class Watcher {
       stream.cancel();
       return new Error("aborted");
     }
+    this.#held = [];
     return new Promise((resolve) => {
       let ended = false;
       const end = (reason: Error): void => {
@@ -106,7 +109,13 @@ export class Watcher {
         if (failure !== undefined) end(failure);
       });
       stream.write({
-        create_request: { key: EVERYTHING, range_end: EVERYTHING, start_revision: String(startRevision(this.#rv)) },
+        create_request: {
+          key: EVERYTHING,
+          range_end: EVERYTHING,
+          start_revision: String(startRevision(this.#rv)),
+          // Else a reader that is behind gets up to a thousand revisions in one response, hundreds of megabytes.
+          fragment: true,
+        },
       });
     });
   }
@@ -120,11 +129,23 @@ export class Watcher {
     }
     if (response.events.length === 0) return undefined;
     try {
-      this.#deliver(response.events);
+      this.#deliver(this.#whole(response));
       return undefined;
     } catch (error) {
       return new HandlerError(error);
     }
+  }
+
+  /** The events of the revisions that the response completes. */
+  #whole({ events, fragment }: WatchResponse): WatchResponse["events"] {
+    const all = this.#held.length === 0 ? events : [...this.#held, ...events];
+    this.#held = [];
+    if (!fragment) return all;
+    const last = all.at(-1)!.kv.mod_revision;
+    let to = all.length;
+    while (to > 0 && all[to - 1]!.kv.mod_revision === last) to--;
+    this.#held = all.slice(to);
+    return all.slice(0, to);
   }
 
   async #established(end: (reason: Error) => void): Promise<void> {
