@@ -1,15 +1,14 @@
 // The change feed's publisher: sends each committed change once, chained to the one before. It hears the changes from this
 // process's own watch of storage, so what was committed is never forgotten; a new publisher, or one whose cache was filled
 // anew, starts a new epoch, at which readers verify what they have.
-import type { Pod } from "@coxswain/api";
 import { groupResource } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import { BOOKMARK_INTERVAL_MS, changeSubject, encodeHeader, MAX_BODY_BYTES } from "@coxswain/event-bus/change-feed";
-import type { CachedObject } from "../watch-cache/cached-object.ts";
 import { slimJson } from "../watch-cache/managed-form.ts";
 import type { CacheEvent } from "../watch-cache/resource-cache.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
+import { podNode } from "./pod-node.ts";
 
 const EMPTY = Buffer.alloc(0);
 const PODS = { group: "", resource: "pods" };
@@ -73,7 +72,7 @@ class Publisher {
     if (event.rv <= prevRv) return;
     this.#chains.set(id, event.rv);
     const isPod = kind.group === "" && kind.resource === "pods";
-    const node = isPod ? nodeOf(event.object) : "";
+    const node = isPod ? podNode(event.object.json) : "";
     const prevNodeRv = node === "" ? undefined : this.#lastOf(node).toString();
     if (node !== "") this.#nodes.set(node, event.rv);
     const { namespace, name } = event.object;
@@ -119,8 +118,4 @@ class Publisher {
       bus.publish(changeSubject("", "pods", "", node), headers, EMPTY);
     }
   }
-}
-
-function nodeOf(object: CachedObject): string {
-  return (object.object as Pod).spec?.nodeName ?? "";
 }
