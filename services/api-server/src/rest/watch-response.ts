@@ -1,12 +1,15 @@
-// A watch as a chunked response. Guarantees: the events of one tick are one write; a reader that falls too far behind is
-// dropped instead of filling memory; a failure in the middle is an ERROR event with a Status, then the end.
+// A watch as a chunked response. Guarantees: the events of one tick are one write, and the same bytes for all who hear the
+// same in the same form; a reader that falls too far behind is dropped instead of filling memory; a failure in the middle is
+// an ERROR event with a Status, then the end.
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { KindDefinition } from "@coxswain/api";
 import type { Status } from "@coxswain/apimachinery";
 import type { PipelineWatchEvent, VersionedObject, WatchSink } from "../pipeline/contract.ts";
 import type { ProtobufEncoder } from "./encode.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { JSON_TYPE, PROTOBUF_TYPE } from "./negotiate.ts";
+import { SharedBatches } from "./shared-batches.ts";
 import type { IncludeObject } from "./table.ts";
 import { partialMetadata, tableOf } from "./table.ts";
 
@@ -83,6 +86,24 @@ function field(id: number, bytes: Buffer): Buffer {
   return Buffer.concat([Buffer.from(head), bytes]);
 }
 
+const sharedJson = new SharedBatches();
+const sharedProtobuf = new WeakMap<ProtobufEncoder, SharedBatches>();
+
+/** What is the same for all who watch in this form; undefined where each reader's stream is its own. */
+function sharedBatches({ form, protobuf }: WatchResponseOptions): SharedBatches | undefined {
+  if (form.encoding === "json") return form.as === undefined ? sharedJson : undefined;
+  const known = sharedProtobuf.get(protobuf) ?? new SharedBatches();
+  sharedProtobuf.set(protobuf, known);
+  return known;
+}
+
+/** As a response writes: with an end that follows at once, it is one write, which closing the connection does not cut in two. */
+function writeInTurn(socket: Socket, chunk: Buffer): void {
+  socket.cork();
+  socket.write(chunk);
+  queueMicrotask(() => socket.uncork());
+}
+
 /** Opens the response and returns the sink to stream into. `onEnd` is called once, when nothing more will be written. */
 export function createWatchSink(
   response: ServerResponse,
@@ -91,20 +112,29 @@ export function createWatchSink(
 ): WatchSink & { open(): void } {
   const protobuf = options.form.encoding === "protobuf";
   const frame = protobuf ? protobufFrames(options.protobuf) : jsonFrames(options);
+  const shared = sharedBatches(options);
   let ended = false;
   const open = (): void => {
     if (response.headersSent || response.destroyed) return;
     response.writeHead(200, { "Content-Type": protobuf ? `${PROTOBUF_TYPE};stream=watch` : JSON_TYPE });
     response.flushHeaders();
   };
+  const frames = (events: readonly PipelineWatchEvent[]): Buffer[] => {
+    const out: Buffer[] = [];
+    for (const event of events) frame(event.type, event.object, out);
+    return out;
+  };
   return {
     open,
     send(events: readonly PipelineWatchEvent[]) {
       if (ended || response.destroyed) return false;
       open();
-      const out: Buffer[] = [];
-      for (const event of events) frame(event.type, event.object, out);
-      response.write(Buffer.concat(out));
+      const { socket } = response;
+      if (shared !== undefined && response.chunkedEncoding && socket !== null && !socket.destroyed) {
+        // The response would put the same chunk together again for each reader.
+        const chunk = shared.chunk(events, frames);
+        if (chunk.length > 0) writeInTurn(socket, chunk);
+      } else response.write(Buffer.concat(frames(events)));
       return response.writableLength <= MAX_BUFFERED_BYTES;
     },
     end(error) {

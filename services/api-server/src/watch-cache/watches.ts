@@ -105,16 +105,22 @@ function endingSink(sink: WatchSink, stop: () => void): WatchSink {
   };
 }
 
+/** Events as a version of a custom kind has them, so that all its readers share them. */
+const formed = new WeakMap<PipelineWatchEvent, { readonly kind: KindDefinition; readonly event: PipelineWatchEvent }>();
+
+function formedEvent(kind: KindDefinition, event: PipelineWatchEvent): PipelineWatchEvent {
+  if (event.type === "BOOKMARK" || !(event.object instanceof CachedObject)) return event;
+  const known = formed.get(event);
+  if (known?.kind === kind) return known.event;
+  const made = { type: event.type, object: event.object.as(kind) };
+  formed.set(event, { kind, event: made });
+  return made;
+}
+
 /** Hands on objects as the kind has them. */
 function formingSink(kind: KindDefinition, sink: WatchSink): WatchSink {
   return {
-    send: (events) =>
-      sink.send(
-        events.map(({ type, object }) => ({
-          type,
-          object: object instanceof CachedObject && type !== "BOOKMARK" ? object.as(kind) : object,
-        })),
-      ),
+    send: (events) => sink.send(events.map((event) => formedEvent(kind, event))),
     end: (error) => sink.end(error),
   };
 }
