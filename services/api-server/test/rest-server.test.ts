@@ -6,6 +6,7 @@ import type { KindDefinition } from "@coxswain/api";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { newExpired, type KubeObject } from "@coxswain/apimachinery";
 import type { ServerResponse } from "node:http";
+import { gunzipSync } from "node:zlib";
 import { toKubernetesProtobuf } from "../src/rest/protobuf.ts";
 import { createWatchSink } from "../src/rest/watch-response.ts";
 import { createFakePipeline } from "./support/fake-pipeline.ts";
@@ -48,6 +49,22 @@ test("a list joins the stored bytes and carries its version", async () => {
   const list = (await front.call("GET", COLLECTION)).json() as unknown as { kind: string; items: KubeObject[] };
   expect(list.kind).toBe("ConfigMapList");
   expect(list.items.map((item) => item.metadata?.name)).toContain("one");
+});
+
+test("a large list leaves in parts, compressed where the client takes it", async () => {
+  const large = "/api/v1/namespaces/large/configmaps";
+  const names = Array.from({ length: 60 }, (_, n) => `large-${n}`);
+  for (const name of names) {
+    const object = { ...configMap(name), metadata: { name, namespace: "large" }, data: { filler: name.repeat(2_000) } };
+    pipeline.put(object, "configmaps");
+  }
+  const plain = await front.call("GET", large);
+  expect(plain.headers["content-length"]).toBe(String(plain.bytes.length));
+  const list = plain.json() as unknown as { items: KubeObject[] };
+  expect(list.items.map((item) => item.metadata?.name)).toEqual(names);
+  const packed = await front.call("GET", large, { headers: { "accept-encoding": "gzip" } });
+  expect(packed.headers["content-encoding"]).toBe("gzip");
+  expect(gunzipSync(packed.bytes).equals(plain.bytes)).toBe(true);
 });
 
 test("Table, PartialObjectMetadata and YAML on request, 406 otherwise", async () => {

@@ -53,8 +53,9 @@ async function sendList(
   let sent = false;
   for (const item of result.items) {
     // Lists fill the caches of components, who have no use for who manages what.
-    items.push(readable ? requests.objectMessage(item, true) : { json: slimJson(item.json) });
-    bytes += item.json.length;
+    const { json } = item;
+    items.push(readable ? requests.objectMessage(item, true) : { json: slimJson(json) });
+    bytes += json.length;
     if (bytes < PART_BYTES && items.length < PART_ITEMS) continue;
     await responses.send({ ...head, items });
     sent = true;

@@ -1,10 +1,12 @@
 // Results of the pipeline as bytes. Guarantees: a stored object leaves as the bytes that the cache holds, a list as those
-// bytes joined, without parsing; other forms (Table, PartialObjectMetadata, YAML, protobuf, pretty) are made on demand.
+// bytes joined, without parsing, in turns with other work where it is large; other forms (Table, PartialObjectMetadata,
+// YAML, protobuf, pretty) are made on demand.
 import type { KindDefinition } from "@coxswain/api";
 import { apiVersionOf, newNotAcceptable } from "@coxswain/apimachinery";
 import type { ListMeta } from "@coxswain/apimachinery";
 import { stringify as toYaml } from "yaml";
 import type { ApiResult, VersionedObject } from "../pipeline/contract.ts";
+import { CachedObject } from "../watch-cache/cached-object.ts";
 import type { Encoding, Negotiated } from "./negotiate.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, YAML_TYPE } from "./negotiate.ts";
 import type { IncludeObject } from "./table.ts";
@@ -18,12 +20,14 @@ export interface EncodeOptions {
   readonly protobuf: ProtobufEncoder;
   readonly include: IncludeObject;
   readonly nowMs: number;
+  /** Lets other work have its turn between the chunks of a large list. */
+  readonly pause: () => Promise<void>;
 }
 
-/** `parts` are written one after another; several only where a list is large. */
+/** `parts` are written one after another; a large list is made while it is written. */
 export interface Encoded {
   readonly contentType: string;
-  readonly parts: readonly Buffer[];
+  readonly parts: readonly Buffer[] | AsyncIterable<Buffer>;
   readonly length: number;
 }
 
@@ -62,35 +66,52 @@ function listMeta(result: Extract<ApiResult, { type: "list" }>): ListMeta {
 }
 
 const COMMA = Buffer.from(",");
+const COMMA_BYTE = 0x2c;
 const LIST_END = Buffer.from("]}\n");
 const CHUNK_BYTES = 256 * 1024;
 
-function spliceList(kind: KindDefinition, items: readonly VersionedObject[], metadata: ListMeta): Encoded {
+function spliceList(
+  kind: KindDefinition,
+  items: readonly VersionedObject[],
+  metadata: ListMeta,
+  pause: () => Promise<void>,
+): Encoded {
   const head = { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
   const start = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`);
-  const parts: Buffer[] = [];
-  let chunk: Buffer[] = [start];
-  let chunkBytes = start.length;
-  let length = 0;
-  const flush = (): void => {
-    parts.push(Buffer.concat(chunk, chunkBytes));
-    length += chunkBytes;
-    chunk = [];
-    chunkBytes = 0;
-  };
-  items.forEach((item, index) => {
-    if (index > 0) {
-      chunk.push(COMMA);
-      chunkBytes += 1;
+  let length = start.length + LIST_END.length + Math.max(0, items.length - 1);
+  for (const item of items) length += jsonLength(item);
+  if (length > CHUNK_BYTES) return { contentType: JSON_TYPE, parts: listChunks(start, items, pause), length };
+  const pieces = items.flatMap((item, at) => (at === 0 ? [item.json] : [COMMA, item.json]));
+  return one(JSON_TYPE, Buffer.concat([start, ...pieces, LIST_END], length));
+}
+
+function jsonLength(item: VersionedObject): number {
+  return item instanceof CachedObject ? item.jsonLength : item.json.length;
+}
+
+async function* listChunks(
+  start: Buffer,
+  items: readonly VersionedObject[],
+  pause: () => Promise<void>,
+): AsyncGenerator<Buffer> {
+  yield start;
+  for (let from = 0, to = 0; from < items.length; from = to) {
+    let length = 0;
+    // Each item, and the comma before the next or the bracket.
+    do length += jsonLength(items[to++]!) + 1;
+    while (to < items.length && length < CHUNK_BYTES);
+    const chunk = Buffer.allocUnsafe(length);
+    let at = 0;
+    for (const item of items.slice(from, to)) {
+      if (item instanceof CachedObject) item.copyJson(chunk, at);
+      else item.json.copy(chunk, at);
+      at += jsonLength(item);
+      chunk[at++] = COMMA_BYTE;
     }
-    chunk.push(item.json);
-    chunkBytes += item.json.length;
-    if (chunkBytes >= CHUNK_BYTES) flush();
-  });
-  chunk.push(LIST_END);
-  chunkBytes += LIST_END.length;
-  flush();
-  return { contentType: JSON_TYPE, parts, length };
+    yield to < items.length ? chunk : chunk.subarray(0, length - 1);
+    await pause();
+  }
+  yield LIST_END;
 }
 
 function encodeList(result: Extract<ApiResult, { type: "list" }>, form: Negotiated, options: EncodeOptions): Encoded {
@@ -104,7 +125,7 @@ function encodeList(result: Extract<ApiResult, { type: "list" }>, form: Negotiat
     return encodeDocument(partialMetadataList(items, metadata), form.encoding, options);
   }
   if (form.as === "PartialObjectMetadata") throw newNotAcceptable([JSON_TYPE, YAML_TYPE, PROTOBUF_TYPE]);
-  if (form.encoding === "json" && !options.pretty) return spliceList(kind, items, metadata);
+  if (form.encoding === "json" && !options.pretty) return spliceList(kind, items, metadata, options.pause);
   const document = {
     kind: kind.listKind,
     apiVersion: apiVersionOf(kind),

@@ -202,6 +202,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     include: includeOf(info.query),
     nowMs: deps.env.clock.now(),
     protobuf: deps.protobuf,
+    pause: () => new Promise<void>((resolve) => deps.env.timers.defer(resolve)),
   };
   const encoded = encodeResult(result, form, options);
   commonHeaders(response, call.auditId, "warnings" in result ? result.warnings : []);

@@ -51,15 +51,20 @@ export async function sendEncoded(
     response.setHeader("Vary", "Accept-Encoding");
   }
   if (!compress) response.setHeader("Content-Length", encoded.length);
-  if (encoded.length >= STREAM_FROM_BYTES) {
-    const source = Readable.from(encoded.parts, { objectMode: false });
+  const { parts } = encoded;
+  if (!isWhole(parts) || encoded.length >= STREAM_FROM_BYTES) {
+    const source = Readable.from(parts, { objectMode: false });
     if (compress) await streamPipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), response);
     else await streamPipeline(source, response);
     return;
   }
-  const [first] = encoded.parts;
-  const body = encoded.parts.length === 1 && first !== undefined ? first : Buffer.concat(encoded.parts);
+  const [first] = parts;
+  const body = parts.length === 1 && first !== undefined ? first : Buffer.concat(parts);
   response.end(compress ? await gzipped(body) : body);
+}
+
+function isWhole(parts: Encoded["parts"]): parts is readonly Buffer[] {
+  return Array.isArray(parts);
 }
 
 function gzipped(body: Buffer): Promise<Buffer> {

@@ -1,11 +1,13 @@
-// An object at one version: bytes first. The JSON is made once; the parsed form on demand, and kept for the most recently
-// parsed few thousand objects only, so that a large cluster's cache stays off the heap.
+// An object at one version: bytes first. The JSON is made once, and packed where the object stays; the parsed form on demand,
+// and kept for the most recently parsed few thousand objects only, so that a large cluster's cache stays off the heap.
 import type { KindDefinition } from "@coxswain/api";
 import { convertForm } from "@coxswain/api/scheme";
 import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
 import { parseStored, parseUnmanaged } from "./managed-form.ts";
 import { identityOf, opaqueKind } from "./opaque-kind.ts";
+import { unpack, unpackedLength } from "./packed-form.ts";
+import type { Place, Segment, Slab, SlabMember } from "./slab.ts";
 import { encodeStored, respliceVersion, spliceVersion } from "./stored-form.ts";
 
 const RETAINED = 8192;
@@ -14,12 +16,21 @@ const RETAINED = 8192;
 const ring: (CachedObject | undefined)[] = Array.from({ length: RETAINED });
 let ringAt = 0;
 
-export class CachedObject implements VersionedObject {
+/** Where the JSON of an object is put together on its way into the slab. */
+const scratch = Buffer.allocUnsafeSlow(64 * 1024);
+const EMPTY = Buffer.alloc(0);
+
+export class CachedObject implements VersionedObject, SlabMember {
   readonly kind: KindDefinition;
   readonly namespace: string;
   readonly name: string;
   readonly rv: bigint;
-  readonly json: Buffer;
+  /** Of its own; the segment's where it is packed. */
+  #bytes: Buffer;
+  #segment: Segment | undefined;
+  /** Where the record is in the segment. */
+  #at = 0;
+  #retired = false;
   #object: KubeObject | undefined;
   /** The same state as another version or group has it. */
   #form: CachedObject | undefined;
@@ -29,7 +40,65 @@ export class CachedObject implements VersionedObject {
     this.namespace = namespace;
     this.name = name;
     this.rv = rv;
-    this.json = json;
+    this.#bytes = json;
+  }
+
+  /** An object of a list, packed at once. */
+  static packed(
+    slab: Slab,
+    kind: KindDefinition,
+    namespace: string,
+    name: string,
+    rv: bigint,
+    stored: Buffer,
+  ): CachedObject {
+    if (kind.custom !== undefined) return CachedObject.fromStored(kind, namespace, name, rv, stored);
+    const json = spliceVersion(kind, stored, rv, scratch);
+    const object = new CachedObject(kind, namespace, name, rv, EMPTY);
+    // What is too large for the slab may lie in the scratch, or in memory that holds more.
+    if (!slab.add(object, json)) object.#bytes = Buffer.from(json);
+    return object;
+  }
+
+  /** JSON of the served version with metadata.resourceVersion in place. Shared where it is not packed: never change it. */
+  get json(): Buffer {
+    if (this.#segment === undefined) return this.#bytes;
+    const out = Buffer.allocUnsafe(this.jsonLength);
+    unpack(this.#bytes, this.#at, out, 0);
+    return out;
+  }
+
+  /** Bytes of the JSON. */
+  get jsonLength(): number {
+    return this.#segment === undefined ? this.#bytes.length : unpackedLength(this.#bytes, this.#at);
+  }
+
+  /** Writes the JSON to `target` from `at` on, where there must be room. */
+  copyJson(target: Buffer, at: number): void {
+    if (this.#segment === undefined) this.#bytes.copy(target, at);
+    else unpack(this.#bytes, this.#at, target, at);
+  }
+
+  /** For an object that has been there for a while and may stay. */
+  pack(slab: Slab): void {
+    if (this.#segment === undefined) slab.add(this, this.#bytes);
+  }
+
+  /** It is no longer what is there under its name. Who has it can go on reading it. */
+  retire(slab: Slab): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    if (this.#segment !== undefined) slab.release(this.#segment);
+  }
+
+  get place(): Place | undefined {
+    return this.#retired || this.#segment === undefined ? undefined : { segment: this.#segment, at: this.#at };
+  }
+
+  moveTo(segment: Segment, at: number): void {
+    this.#segment = segment;
+    this.#bytes = segment.bytes;
+    this.#at = at;
   }
 
   static fromStored(kind: KindDefinition, namespace: string, name: string, rv: bigint, stored: Buffer): CachedObject {

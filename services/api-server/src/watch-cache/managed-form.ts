@@ -44,8 +44,8 @@ export function slimJson(json: Buffer): Buffer {
   return Buffer.concat([json.subarray(0, place.from), json.subarray(place.to + "],".length)]);
 }
 
-/** In bytes: where the member begins, and where its list ends. */
-interface Place {
+/** Of the member managedFields, in bytes: where it begins, and where its list ends. */
+export interface ManagedPlace {
   readonly from: number;
   readonly to: number;
 }
@@ -54,7 +54,7 @@ interface Place {
 const HEAD_BYTES = 1024;
 
 /** undefined where the member is not at its place, or there is none. */
-function managedPlace(json: Buffer): Place | undefined {
+export function managedPlace(json: Buffer): ManagedPlace | undefined {
   const head = json.toString("latin1", 0, HEAD_BYTES);
   let from = head.indexOf(METADATA) + METADATA.length;
   if (from < METADATA.length) return undefined;
@@ -64,7 +64,7 @@ function managedPlace(json: Buffer): Place | undefined {
   return to < 0 ? undefined : { from, to };
 }
 
-function parseWithout(json: Buffer, place: Place | undefined): KubeObject {
+function parseWithout(json: Buffer, place: ManagedPlace | undefined): KubeObject {
   const text =
     place === undefined
       ? json.toString()
@@ -73,7 +73,7 @@ function parseWithout(json: Buffer, place: Place | undefined): KubeObject {
 }
 
 /** Most who read an object never look at who manages it. */
-function showLate(metadata: ObjectMeta, json: Buffer, { from, to }: Place): void {
+function showLate(metadata: ObjectMeta, json: Buffer, { from, to }: ManagedPlace): void {
   const settle = (value: ManagedFieldsEntry[] | undefined): void => {
     Object.defineProperty(metadata, "managedFields", { value, writable: true, enumerable: true, configurable: true });
   };

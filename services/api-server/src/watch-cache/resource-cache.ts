@@ -7,10 +7,13 @@ import type { StorageEvent } from "@coxswain/storage";
 import type { PipelineWatchEvent } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
 import { isCustom, OpaqueKinds } from "./opaque-kind.ts";
+import type { Slab } from "./slab.ts";
 import { namespacePrefix, resourcePrefix, storageKey } from "./stored-form.ts";
 
 const MAX_EVENTS = 16_384;
 const MAX_BYTES = 48 * 1024 * 1024;
+/** Changes of the resource that an object must have outlived to be packed: what changes all the time is not worth it. */
+const SETTLED_AFTER_EVENTS = 1_024;
 
 /** A change as it happened; `old` is the state before it. */
 export class CacheEvent implements PipelineWatchEvent {
@@ -50,6 +53,7 @@ export class ResourceCache {
   floor: bigint;
   /** Version of the newest change of this resource; `floor` where there was none since. */
   lastRv: bigint;
+  readonly #slab: Slab;
   readonly #objects = new Map<string, CachedObject>();
   readonly #opaque: OpaqueKinds | undefined;
   #sorted: string[] = [];
@@ -58,8 +62,9 @@ export class ResourceCache {
   #windowStart = 0;
   #windowBytes = 0;
 
-  constructor(kind: KindDefinition, floor: bigint) {
+  constructor(kind: KindDefinition, floor: bigint, slab: Slab) {
     this.kind = kind;
+    this.#slab = slab;
     this.prefix = resourcePrefix(kind);
     this.floor = floor;
     this.lastRv = floor;
@@ -76,7 +81,7 @@ export class ResourceCache {
 
   /** Puts an object of the initial list in place. */
   prime(key: string, namespace: string, name: string, rv: bigint, stored: Buffer): void {
-    this.#put(key, CachedObject.fromStored(this.#kindOf(stored), namespace, name, rv, stored));
+    this.#put(key, CachedObject.packed(this.#slab, this.#kindOf(stored), namespace, name, rv, stored));
   }
 
   /** Applies a change and returns it; undefined where an unknown key was deleted. */
@@ -85,10 +90,12 @@ export class ResourceCache {
     let change: CacheEvent;
     if (event.value !== undefined) {
       const object = CachedObject.fromStored(this.#kindOf(event.value), namespace, name, event.rv, event.value);
+      old?.retire(this.#slab);
       this.#put(event.key, object);
       change = new CacheEvent(old === undefined ? "ADDED" : "MODIFIED", event.key, object, old);
     } else {
       if (old === undefined) return undefined;
+      old.retire(this.#slab);
       this.#objects.delete(event.key);
       change = new CacheEvent("DELETED", event.key, old.atVersion(event.rv), old);
     }
@@ -109,16 +116,22 @@ export class ResourceCache {
 
   #remember(change: CacheEvent): void {
     this.#window.push(change);
-    this.#windowBytes += change.object.json.length;
+    this.#windowBytes += change.object.jsonLength;
+    this.#settle(this.#window[this.#window.length - 1 - SETTLED_AFTER_EVENTS]);
     while (this.#window.length - this.#windowStart > MAX_EVENTS || this.#windowBytes > MAX_BYTES) {
       const oldest = this.#window[this.#windowStart++]!;
-      this.#windowBytes -= oldest.object.json.length;
+      this.#windowBytes -= oldest.object.jsonLength;
       this.floor = oldest.rv;
     }
     if (this.#windowStart > 1024 && this.#windowStart * 2 > this.#window.length) {
       this.#window = this.#window.slice(this.#windowStart);
       this.#windowStart = 0;
     }
+  }
+
+  #settle(change: CacheEvent | undefined): void {
+    if (change === undefined || this.#objects.get(change.key) !== change.object) return;
+    change.object.pack(this.#slab);
   }
 
   /** Events after `rv`, in order; `rv` must not be below `floor`. */

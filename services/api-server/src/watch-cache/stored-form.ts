@@ -78,8 +78,8 @@ export function encodeStored(kind: KindIdentity, object: KubeObject): Buffer {
   return Buffer.from(`${headOf(kind)}${members}${metaJson === "{}" ? "}" : `,${metaJson.slice(1)}`}${tail}`);
 }
 
-/** The JSON to serve: `stored` with metadata.resourceVersion in place. */
-export function spliceVersion(kind: KindIdentity, stored: Buffer, rv: bigint): Buffer {
+/** The JSON to serve: `stored` with metadata.resourceVersion in place. Begins at the start of `target` where one is given and has room. */
+export function spliceVersion(kind: KindIdentity, stored: Buffer, rv: bigint, target?: Buffer): Buffer {
   const head = storedHead(kind);
   if (stored.length <= head.length || stored.compare(head, 0, head.length, 0, head.length) !== 0) {
     const object = JSON.parse(stored.toString()) as KubeObject;
@@ -87,7 +87,9 @@ export function spliceVersion(kind: KindIdentity, stored: Buffer, rv: bigint): B
   }
   const empty = stored[head.length] === 0x7d;
   const version = `${RV_OPEN}${rv}"${empty ? "" : ","}`;
-  const out = Buffer.allocUnsafe(stored.length + version.length);
+  const length = stored.length + version.length;
+  const fits = target !== undefined && length <= target.length;
+  const out = fits ? target.subarray(0, length) : Buffer.allocUnsafe(length);
   head.copy(out, 0);
   out.write(version, head.length, "latin1");
   stored.copy(out, head.length + version.length, head.length);

@@ -12,14 +12,17 @@ import type { ObjectSource } from "../pipeline/extension.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
 import { identityOf, isCustom, opaqueKind } from "./opaque-kind.ts";
 import { parseStorageKey, REGISTRY_ROOT, type ParsedKey } from "./stored-form.ts";
+import { Slab } from "./slab.ts";
 import type { Watcher } from "./watcher.ts";
 
 /** Revisions that are replayed at a start, where storage still has them. */
 const REPLAY_REVISIONS = 20_000n;
-const PAGE = 5_000;
+const PAGE = 2_500;
 /** How long a read waits for the cache to catch up. */
 const CATCH_UP_MS = 3_000;
 const RESTART_MS = 500;
+/** Watchers that are served before other work gets its turn: each costs a write. */
+const WATCHERS_A_TURN = 128;
 
 type GroupResource = Pick<ResourceRef, "group" | "resource">;
 
@@ -43,6 +46,7 @@ export type ChangeTap = (events: readonly CacheEvent[], throughRv: bigint) => vo
 
 export class WatchCache implements ObjectSource {
   readonly #deps: WatchCacheDeps;
+  readonly #slab = new Slab();
   #resources = new Map<string, ResourceCache>();
   readonly #watchers = new Map<string, Set<Watcher>>();
   readonly #taps = new Set<ChangeTap>();
@@ -98,7 +102,7 @@ export class WatchCache implements ObjectSource {
 
   /** Nothing was heard of the resource since the cache was primed, or it would be there. */
   #addResource(kind: KindDefinition): ResourceCache {
-    const resource = new ResourceCache(kind, this.#startRv);
+    const resource = new ResourceCache(kind, this.#startRv, this.#slab);
     this.#resources.set(groupResource(kind), resource);
     return resource;
   }
@@ -228,7 +232,7 @@ export class WatchCache implements ObjectSource {
     const { storage, kinds } = this.#deps;
     const head = await storage.currentRv();
     const start = await this.#startingVersion(head);
-    const resources = new Map(kinds.map((kind) => [groupResource(kind), new ResourceCache(kind, start)]));
+    const resources = new Map(kinds.map((kind) => [groupResource(kind), new ResourceCache(kind, start, this.#slab)]));
     let startAfter: string | undefined;
     for (;;) {
       const page = await storage.list({ prefix: REGISTRY_ROOT, startAfter, limit: PAGE, rv: start });
@@ -237,7 +241,7 @@ export class WatchCache implements ObjectSource {
         if (key === undefined) continue;
         const id = groupResource(key);
         if (!resources.has(id) && isCustom(key)) {
-          resources.set(id, new ResourceCache(opaqueKind(key, identityOf(item.value)), start));
+          resources.set(id, new ResourceCache(opaqueKind(key, identityOf(item.value)), start, this.#slab));
         }
         resources.get(id)?.prime(item.key, key.namespace, key.name, item.rv, item.value);
       }
@@ -332,14 +336,17 @@ export class WatchCache implements ObjectSource {
 
   #flush(): void {
     this.#flushPending = false;
-    const watchers = this.#dirtyWatchers;
-    this.#dirtyWatchers = new Set();
-    for (const watcher of watchers) {
+    let turns = WATCHERS_A_TURN;
+    for (const watcher of this.#dirtyWatchers) {
+      if (turns-- === 0) break;
+      this.#dirtyWatchers.delete(watcher);
       if (!watcher.flush()) watcher.end(undefined);
     }
     const changed = this.#dirtyListeners;
     this.#dirtyListeners = new Set();
     for (const id of changed) for (const listener of this.#listeners.get(id) ?? []) listener();
+    // What comes meanwhile joins what the others still have to hear.
+    if (this.#dirtyWatchers.size > 0) this.#scheduleFlush();
   }
 
   /** Readers come back with their last version and find out what became of it. */
