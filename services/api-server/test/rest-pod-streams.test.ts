@@ -76,6 +76,54 @@ describe("log", () => {
   });
 });
 
+/** The messages of a log over a WebSocket, and the protocol that was agreed on. */
+function logSocket(path: string, protocols: string[], heard?: (socket: WebSocket) => void) {
+  const { ca, cert, key } = server.tls("admin");
+  const url = `${server.url.replace("https", "wss")}/api/v1/namespaces/default/pods/${path}`;
+  const socket = new WebSocket(url, protocols, { ca, cert, key });
+  const messages: { text: boolean; data: string }[] = [];
+  return new Promise<{ protocol: string; messages: typeof messages; code: number }>((resolve, reject) => {
+    socket.on("message", (data: Buffer, binary) => {
+      messages.push({ text: !binary, data: data.toString() });
+      heard?.(socket);
+    });
+    socket.on("error", reject);
+    socket.on("close", (code) => resolve({ protocol: socket.protocol, messages, code }));
+  });
+}
+
+describe("log over a WebSocket", () => {
+  const said = ({ messages }: Awaited<ReturnType<typeof logSocket>>): string =>
+    messages.map(({ data }) => data).join("");
+
+  test("bytes, base64 or no protocol; the first message is empty, and the end closes", async () => {
+    for (const protocols of [["binary.k8s.io"], []]) {
+      const outcome = await logSocket("one/log", protocols);
+      expect(outcome).toMatchObject({ protocol: protocols[0] ?? "", code: 1000 });
+      expect(outcome.messages[0]).toEqual({ text: false, data: "" });
+      expect(said(outcome)).toBe("line one\nline two\n");
+    }
+    const coded = await logSocket("one/log", ["base64.binary.k8s.io", "binary.k8s.io"]);
+    expect(coded.protocol).toBe("binary.k8s.io");
+    const base64 = await logSocket("one/log", ["base64.binary.k8s.io"]);
+    expect(base64.messages.every(({ text }) => text)).toBe(true);
+    const decoded = base64.messages.map(({ data }) => Buffer.from(data, "base64").toString()).join("");
+    expect(decoded).toBe("line one\nline two\n");
+  });
+
+  test("a refusal is an HTTP answer", async () => {
+    await expect(logSocket("one/log", ["v5.channel.k8s.io"])).rejects.toThrow("400");
+    await expect(logSocket("absent/log", ["binary.k8s.io"])).rejects.toThrow("404");
+    await expect(logSocket("two/log?container=broken", ["binary.k8s.io"])).rejects.toThrow("400");
+  });
+
+  test("a client that goes away stops the kubelet's stream", async () => {
+    const before = kubelet.gone.followers;
+    await logSocket("one/log?follow=true", ["binary.k8s.io"], (socket) => socket.terminate());
+    await expect.poll(() => kubelet.gone.followers).toBe(before + 1);
+  });
+});
+
 interface ExecOutcome {
   readonly protocol: string;
   readonly channels: Record<number, string>;
@@ -114,6 +162,34 @@ describe("exec", () => {
       details: { causes: [{ reason: "ExitCode", message: "3" }] },
     });
   });
+
+  test("clients of the first version are told in words that a command failed, and nothing where it did not", async () => {
+    const query = "command=cat&command=-n&stdin=1&stdout=1&stderr=1";
+    const plain = await exec(query, ["channel.k8s.io"], (socket) => {
+      socket.send(Buffer.from("\0hello"));
+      socket.send(Buffer.from([255, 0]));
+    });
+    expect(plain.channels).toMatchObject({
+      1: "$ cat -n\n",
+      2: "got hello",
+      3: "command terminated with non-zero exit code: exit status 3",
+    });
+  });
+
+  test.each(["base64.channel.k8s.io", "v4.base64.channel.k8s.io"])(
+    "%s is text, in both directions",
+    async (protocol) => {
+      const query = "command=size&stdin=1&stdout=1&stderr=1";
+      const outcome = await exec(query, [protocol], (socket) => {
+        socket.send(`0${Buffer.from("hello").toString("base64")}`);
+      });
+      const channel = (digit: string): string =>
+        Buffer.from(outcome.channels[digit.charCodeAt(0)] ?? "", "base64").toString();
+      expect(channel("1")).toBe("$ size\n");
+      expect(channel("2")).toBe("got hello");
+      expect(channel("3")).toContain("exit status 3");
+    },
+  );
 
   test("v4 clients are served; what cannot be served is refused before the handshake", async () => {
     expect((await exec("command=ls&stdout=1", ["v4.channel.k8s.io"])).channels[1]).toBe("$ ls\n");

@@ -6,11 +6,12 @@ import { createWebSocketStream } from "ws";
 import type { WebSocket } from "ws";
 import type { ConnectHandler, UpgradeCall } from "./deps.ts";
 import { chooseContainer } from "./pod-containers.ts";
-import { streamLogs } from "./pod-logs.ts";
+import { logsAsBody, streamLogs } from "./pod-logs.ts";
 import { authorizeConnect, fetchNode, fetchPod } from "./pod-targets.ts";
 import type { PodConnectDeps } from "./pod-targets.ts";
 import type { ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, queryFlag } from "./request-info.ts";
+import { LOG_PROTOCOLS, logsOverSocket } from "./streams/log-socket.ts";
 import { PORT_FORWARD_SOCKET_PROTOCOL, readPorts, serveSocketPortForward } from "./streams/port-forward-socket.ts";
 import { PORT_FORWARD_PROTOCOL, servePortForward, TUNNEL_PROTOCOL } from "./streams/port-forward.ts";
 import type { OpenForward } from "./streams/port-forward.ts";
@@ -41,6 +42,7 @@ function nodeNameOf(pod: Pod): string {
 /** The streams of pods for the REST server. */
 export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close(): void } {
   const commandSockets = createSocketUpgrader(COMMAND_PROTOCOLS);
+  const logSockets = createSocketUpgrader(LOG_PROTOCOLS);
   const forwardSockets = createSocketUpgrader([TUNNEL_PROTOCOL, PORT_FORWARD_SOCKET_PROTOCOL]);
 
   const upgradeCommand = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
@@ -91,6 +93,15 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
     forwardSockets.accept(call, (socket) => void serve(socket));
   };
 
+  const upgradeLog = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
+    if (info.verb !== "get") throw methodNotAllowed();
+    if (upgradeKind(call) !== "websocket") throw newBadRequest("the log of a pod is not served over SPDY");
+    logSockets.check(call);
+    const gone = new AbortController();
+    const sink = logsOverSocket(call, logSockets, () => gone.abort());
+    await streamLogs(deps, info, AbortSignal.any([call.signal, gone.signal]), sink);
+  };
+
   return {
     handles: (info) =>
       info.group === "" && info.resource === "pods" && info.name !== "" && SUBRESOURCES.has(info.subresource),
@@ -98,11 +109,11 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
       authorizeConnect(deps, info, call.user, info.verb);
       if (info.subresource !== "log") throw newBadRequest("Upgrade request required");
       if (info.verb !== "get") throw methodNotAllowed();
-      await streamLogs(deps, info, call);
+      await streamLogs(deps, info, call.signal, logsAsBody(call.response));
     },
     async upgrade(info, call) {
-      if (info.subresource === "log") throw newBadRequest("the log of a pod is not served over an upgraded connection");
       authorizeConnect(deps, info, call.user, info.verb);
+      if (info.subresource === "log") return upgradeLog(info, call);
       // A command or a connection does something, however it is asked for.
       if (info.verb === "get") authorizeConnect(deps, info, call.user, "create");
       if (info.subresource === "portforward") await upgradePortForward(info, call);
@@ -110,6 +121,7 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
     },
     close() {
       commandSockets.close();
+      logSockets.close();
       forwardSockets.close();
       deps.dialer.close();
     },

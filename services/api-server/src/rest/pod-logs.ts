@@ -3,7 +3,6 @@
 import type { ServerResponse } from "node:http";
 import { status } from "@grpc/grpc-js";
 import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
-import type { RestCall } from "./deps.ts";
 import type { LogsStream } from "./kubelet-dialer.ts";
 import { readLogOptions } from "./log-options.ts";
 import { checkHasLogs, chooseContainer } from "./pod-containers.ts";
@@ -11,18 +10,38 @@ import type { PodConnectDeps } from "./pod-targets.ts";
 import { fetchNode, fetchPod } from "./pod-targets.ts";
 import type { ResourceInfo } from "./request-info.ts";
 
-/** Copies the kubelet's answer; resolves at its end. The response is opened by the first data, or by an end without any. */
-function pumpLogs(stream: LogsStream, response: ServerResponse): Promise<void> {
-  const open = (): void => {
-    if (response.headersSent) return;
-    response.writeHead(200, { "Content-Type": "text/plain" });
-    response.flushHeaders();
+/** Where the lines go. */
+export interface LogSink {
+  /** Before the first data, or the end; then nothing can be refused any more. */
+  open(): void;
+  /** False where it wants no more until it drains. */
+  write(data: Buffer): boolean;
+  onDrain(resume: () => void): void;
+  /** Calls `done` when all is written. */
+  end(done?: () => void): void;
+}
+
+/** As the body of an HTTP answer. */
+export function logsAsBody(response: ServerResponse): LogSink {
+  return {
+    open: () => {
+      if (response.headersSent) return;
+      response.writeHead(200, { "Content-Type": "text/plain" });
+      response.flushHeaders();
+    },
+    write: (data) => response.write(data),
+    onDrain: (resume) => void response.on("drain", resume),
+    end: (done) => void response.end(done),
   };
-  response.on("drain", () => stream.resume());
+}
+
+/** Copies the kubelet's answer; resolves at its end. The sink is opened by the first data, or by an end without any. */
+function pumpLogs(stream: LogsStream, sink: LogSink): Promise<void> {
+  sink.onDrain(() => stream.resume());
   return new Promise<void>((resolve, reject) => {
     stream.on("data", (message: { data: Buffer }) => {
-      open();
-      if (!response.write(message.data)) stream.pause();
+      sink.open();
+      if (!sink.write(message.data)) stream.pause();
     });
     // A failed call ends before it fails, so the end alone says nothing.
     stream.on("error", (error) => reject(statusFromServiceError(error)));
@@ -30,36 +49,41 @@ function pumpLogs(stream: LogsStream, response: ServerResponse): Promise<void> {
       if (code === status.OK) stream.once("end", finish);
     });
     const finish = (): void => {
-      open();
-      response.end(resolve);
+      sink.open();
+      sink.end(resolve);
     };
   });
 }
 
 /** Writes the whole answer; rejects with StatusError before the first byte. */
-export async function streamLogs(deps: PodConnectDeps, info: ResourceInfo, call: RestCall): Promise<void> {
-  const { response } = call;
+export async function streamLogs(
+  deps: PodConnectDeps,
+  info: ResourceInfo,
+  signal: AbortSignal,
+  sink: LogSink,
+): Promise<void> {
   const options = readLogOptions(info.query, info.name);
-  const pod = await fetchPod(deps, info, call.signal);
+  const pod = await fetchPod(deps, info, signal);
   const container = chooseContainer(pod, options.container);
   const nodeName = pod.spec?.nodeName ?? "";
   if (nodeName === "") {
-    response.writeHead(200, { "Content-Type": "text/plain" }).end();
+    sink.open();
+    sink.end();
     return;
   }
   checkHasLogs(pod, container, options.previous);
-  const node = await fetchNode(deps, nodeName, call.signal);
+  const node = await fetchNode(deps, nodeName, signal);
   const target = { container, node: nodeName, namespace: info.namespace, pod: info.name };
   const stream = deps.dialer.logs(node, { ...options, ...target });
   const cancel = (): void => stream.cancel();
-  call.signal.addEventListener("abort", cancel, { once: true });
+  signal.addEventListener("abort", cancel, { once: true });
   try {
-    await pumpLogs(stream, response);
+    await pumpLogs(stream, sink);
   } catch (error) {
-    if (!call.signal.aborted) throw error;
-    response.end();
+    if (!signal.aborted) throw error;
+    sink.end();
   } finally {
-    call.signal.removeEventListener("abort", cancel);
+    signal.removeEventListener("abort", cancel);
     stream.cancel();
   }
 }

@@ -30,6 +30,16 @@ export interface CommandResponse {
 
 export type CommandCall = KubeletCall<CommandRequest, CommandResponse>;
 
+/** How a command ended, as a Status. */
+export interface CommandStatus {
+  readonly metadata: object;
+  readonly status: "Success" | "Failure";
+  readonly message?: string;
+  readonly reason?: string;
+  readonly details?: object;
+  readonly code?: number;
+}
+
 /** The client of a command, over a WebSocket or SPDY. */
 export interface CommandClient {
   /** What it sends; ends when it is gone. */
@@ -38,11 +48,11 @@ export interface CommandClient {
   /** Resolves when it takes more, or is gone. */
   output(stream: "stdout" | "stderr", data: Buffer): Promise<void>;
   /** Sends how it ended and closes the connection. */
-  finish(status: object): void;
+  finish(status: CommandStatus): void;
 }
 
 /** The Status that tells a client how its command ended. */
-export function exitStatus(code: number): object {
+export function exitStatus(code: number): CommandStatus {
   if (code === 0) return { metadata: {}, status: "Success" };
   return {
     metadata: {},
@@ -60,7 +70,7 @@ export function kubeletFailure(error: unknown): string {
   return unreachable ? `error dialing backend: ${message}` : message;
 }
 
-export function failureStatus(error: unknown): object {
+export function failureStatus(error: unknown): CommandStatus {
   const message = kubeletFailure(error);
   return {
     metadata: {},
@@ -92,7 +102,7 @@ export async function runRemoteCommand(
   const cancel = (): void => call.cancel();
   if (client.gone.aborted) cancel();
   else client.gone.addEventListener("abort", cancel, { once: true });
-  let outcome: object = exitStatus(0);
+  let outcome = exitStatus(0);
   try {
     await call.write({ start });
     void sendInput(client, call);

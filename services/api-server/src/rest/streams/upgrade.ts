@@ -25,12 +25,14 @@ export function upgradeKind({ request }: UpgradeCall): "websocket" | "spdy" {
 }
 
 export interface SocketUpgrader {
+  /** Throws BadRequest where no protocol is common. */
+  check(call: UpgradeCall): void;
   /** Throws BadRequest where no protocol is common, before anything is sent. */
   accept(call: UpgradeCall, serve: (socket: WebSocket) => void): void;
   close(): void;
 }
 
-/** WebSockets that speak one of `protocols`, the best one first. */
+/** WebSockets that speak one of `protocols`, the best one first; "" among them: or none, where the client names none. */
 export function createSocketUpgrader(protocols: readonly string[]): SocketUpgrader {
   const server = new WebSocketServer({
     noServer: true,
@@ -38,13 +40,17 @@ export function createSocketUpgrader(protocols: readonly string[]): SocketUpgrad
     maxPayload: MAX_FRAME_BYTES,
     handleProtocols: (offered) => protocols.find((protocol) => offered.has(protocol)) ?? false,
   });
+  const check = ({ request }: UpgradeCall): void => {
+    const offered = offeredBy(request.headers["sec-websocket-protocol"]);
+    const bare = offered.length === 0 && protocols.includes("");
+    if (bare || protocols.some((protocol) => offered.includes(protocol))) return;
+    throw newBadRequest(`unable to upgrade: unsupported subprotocols [${offered.join(" ")}]`);
+  };
   return {
-    accept({ request, socket, head }, serve) {
-      const offered = offeredBy(request.headers["sec-websocket-protocol"]);
-      if (!protocols.some((protocol) => offered.includes(protocol))) {
-        throw newBadRequest(`unable to upgrade: unsupported subprotocols [${offered.join(" ")}]`);
-      }
-      server.handleUpgrade(request, socket, head, serve);
+    check,
+    accept(call, serve) {
+      check(call);
+      server.handleUpgrade(call.request, call.socket, call.head, serve);
     },
     close: () => server.close(),
   };
