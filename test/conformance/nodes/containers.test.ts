@@ -273,12 +273,14 @@ async function staysUp(c: SharedCluster, container: Part, probe: Part): Promise<
   await remove(c, ns);
 }
 
-async function isRestarted(c: SharedCluster, container: Part, probe: Part): Promise<void> {
+async function isRestarted(c: SharedCluster, container: Part, probe: Part, says = /./): Promise<void> {
   const ns = await probed(c, { ...container, livenessProbe: { ...quick, ...probe } });
   const pod = await restarted(c, ns, 1);
   expect(restarts(pod)).toBeGreaterThanOrEqual(1);
   const { items } = await c.api.resource("v1", "events", ns).list({ fieldSelector: "involvedObject.name=main" });
   expect(items.map((one) => one["reason"])).toEqual(expect.arrayContaining(["Unhealthy", "Killing"]));
+  const unhealthy = items.filter((one) => one["reason"] === "Unhealthy").map((one) => one["message"]);
+  expect(unhealthy).toContainEqual(expect.stringMatching(says));
   await remove(c, ns);
 }
 
@@ -309,6 +311,41 @@ probes(
       { initialDelaySeconds: 3, httpGet: { path: "/healthz", port: 8080 } },
     );
   },
+  LONG,
+);
+
+/** grpc.health.v1 on plain HTTP/2: the service "main" serves for `servesMs` from the start, and is not there under another name. */
+const health = (servesMs: string): Part => {
+  const script = `const began=Date.now();
+require('http2').createServer().on('stream',(stream,headers)=>{
+  const chunks=[];
+  stream.on('data',(chunk)=>chunks.push(chunk)).on('end',()=>{
+    const path=headers[':path'],service=Buffer.concat(chunks).subarray(7).toString();
+    console.log(path,service,headers['user-agent']);
+    const code=path!=='/grpc.health.v1.Health/Check'?12:service!=='main'?5:0;
+    stream.on('wantTrailers',()=>stream.sendTrailers({'grpc-status':String(code)}));
+    stream.respond({':status':200,'content-type':'application/grpc'},{waitForTrailers:true});
+    if(code===0)stream.write(Buffer.from([0,0,0,0,2,8,Date.now()-began<${servesMs}?1:2]));
+    stream.end();
+  });
+}).listen(5000)`;
+  return { image: NODE, command: ["node", "-e", script] };
+};
+const grpc = (service: string): Part => ({ initialDelaySeconds: 3, grpc: { port: 5000, service } });
+
+probes("gRPC liveness OK: 0 restarts", async (c) => {
+  const ns = await probed(c, {
+    ...health("Infinity"),
+    livenessProbe: { ...quick, ...grpc("main") },
+    readinessProbe: { ...quick, ...grpc("main"), successThreshold: 5 },
+  });
+  expect(restarts(await untilReady(c, ns, "main"))).toBe(0);
+  expect((await logOf(c, ns, "main")).split("\n")[0]).toBe("/grpc.health.v1.Health/Check main kube-probe/1.35");
+  await remove(c, ns);
+});
+probes(
+  "gRPC liveness failing restarts",
+  (c) => isRestarted(c, health("5000"), grpc("main"), /service unhealthy \(responded with "NOT_SERVING"\)/),
   LONG,
 );
 

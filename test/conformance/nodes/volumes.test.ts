@@ -4,7 +4,7 @@ import { eventually } from "../../integration/cluster-fixture.ts";
 import { conformsShared } from "../conforms.ts";
 import { at } from "../rest-client.ts";
 import type { SharedCluster } from "../shared-cluster.ts";
-import { logOf, type Part, runToEnd, scriptPod, untilPhase } from "./real-pods.ts";
+import { BUSYBOX, isReady, logOf, type Part, runToEnd, scriptPod, untilPhase } from "./real-pods.ts";
 
 type Kind = "configMap" | "secret";
 interface SourceWish {
@@ -408,3 +408,52 @@ for (const [behaviour, volume] of SUB_PATHS) {
     expect(log).toBe(downward ? "main" : behaviour.startsWith("secret") ? "from-secret" : "from-config");
   });
 }
+
+// All on one node, which has to mount 250 volumes at once; upstream's is an RC too, three times in a row.
+emptyDir(
+  "50 ConfigMap volumes x 5 pods start without races",
+  async (c) => {
+    const ns = await c.namespace("race");
+    const maps = Array.from({ length: 50 }, (_, n) => `racey-configmap-${n}`);
+    const configMaps = c.api.resource("v1", "configmaps", ns);
+    await Promise.all(
+      maps.map((name, n) => configMaps.create({ metadata: { name }, data: { "data-1": `value-${n}` } })),
+    );
+    // Ready once every file is there, with what is its own.
+    const check = maps.map((_, n) => `[ "$(cat /m/${n}/data-1)" = value-${n} ]`).join(" && ");
+    const template = {
+      metadata: { labels: { app: "race" } },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        nodeSelector: { "kubernetes.io/hostname": "node-1" },
+        volumes: maps.map((name) => ({ name, configMap: { name, items: [{ key: "data-1", path: "data-1" }] } })),
+        containers: [
+          {
+            name: "main",
+            image: BUSYBOX,
+            command: ["sh", "-c", `${check} && touch /tmp/right; sleep 10000`],
+            readinessProbe: { exec: { command: ["test", "-e", "/tmp/right"] }, periodSeconds: 1 },
+            volumeMounts: maps.map((name, n) => ({ name, mountPath: `/m/${n}` })),
+          },
+        ],
+      },
+    };
+    const controllers = c.api.resource("v1", "replicationcontrollers", ns);
+    for (let round = 0; round < 3; round++) {
+      const name = `race-${round}`;
+      await controllers.create({ metadata: { name }, spec: { replicas: 5, selector: { app: "race" }, template } });
+      const { items } = await eventually(
+        () => c.api.resource("v1", "pods", ns).list(),
+        (list) => list.items.length === 5 && list.items.every(isReady),
+        90_000,
+      );
+      expect(items.map((pod) => at(pod, "status.containerStatuses.0.restartCount"))).toEqual([0, 0, 0, 0, 0]);
+      await controllers.delete(name, { propagationPolicy: "Foreground" });
+      await eventually(
+        () => c.api.resource("v1", "pods", ns).list(),
+        (list) => list.items.length === 0,
+      );
+    }
+  },
+  { timeoutMs: 300_000 },
+);
