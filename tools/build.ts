@@ -69,6 +69,19 @@ const pinoCaller: Plugin = {
   },
 };
 
+const NAMING = /\b__name = (\(\w+, \w+\) => __defProp\(\w+, "name", \{ [\w: ]+, configurable: !0 \}\))/;
+
+/**
+ * esbuild gives every function its name back by a call, which a closure pays each time that it is made: a tenth of a request.
+ * Programs ask only classes for their names, so functions keep what they got. Columns of source maps stay as they are.
+ */
+function nameClassesOnly(file: string, text: string): string {
+  const named = text.replaceAll("__name(this, ", "__clas(this, ");
+  if (named === text) return text;
+  if (!NAMING.test(named)) throw new Error(`${file} names its classes in another way than expected`);
+  return named.replace(NAMING, "__clas = $1, __name = (target) => target");
+}
+
 /** Builds all entries that exist and returns esbuild's metafile. */
 async function buildAll(started: Date, out: string): Promise<Metafile> {
   const entryPoints = Object.fromEntries(
@@ -93,7 +106,12 @@ async function buildAll(started: Date, out: string): Promise<Metafile> {
     plugins: [etcd3Protos, pinoCaller],
     minifySyntax: true,
     keepNames: true,
+    write: false,
   });
+  for (const { path: file, text } of result.outputFiles) {
+    mkdirSync(path.dirname(file), { recursive: true });
+    writeFileSync(file, file.endsWith(".mjs") ? nameClassesOnly(file, text) : text);
+  }
   const stamp = path.join(out, "stamp");
   writeFileSync(stamp, "");
   // A source that changes while the build runs must count as newer.
