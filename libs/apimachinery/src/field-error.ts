@@ -24,7 +24,7 @@ export interface FieldError {
 
 /** `parent.name`; just `name` at the root (parent ""). */
 export function childPath(parent: string, ...names: string[]): string {
-  const tail = names.join(".");
+  const tail = names.length === 1 ? names[0]! : names.join(".");
   return parent === "" ? tail : `${parent}.${tail}`;
 }
 

@@ -2,9 +2,18 @@
 
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/;
 
+/** The last second that was asked for: most times are those of writes that go on now. */
+let lastSecond = Number.NaN;
+let lastText = "";
+
 /** Whole seconds, as in 2026-01-31T08:15:30Z; fractions are cut. */
 export function formatTime(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(ms / 1000);
+  if (second !== lastSecond) {
+    lastText = `${new Date(ms).toISOString().slice(0, 19)}Z`;
+    lastSecond = second;
+  }
+  return lastText;
 }
 
 /** Six digits of a second, as in 2026-01-31T08:15:30.123000Z: meta/v1 MicroTime. */

@@ -13,7 +13,7 @@ import {
   type KubeObject,
 } from "@coxswain/apimachinery";
 import { isReset } from "@coxswain/apimachinery/managed-fields/index";
-import { checkTypes, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
+import { checkTypes, inspect, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import type { FieldValidation } from "./write-context.ts";
@@ -116,7 +116,8 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   const object = value as KubeObject;
   checkKind(kind, object);
   const cannot = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}`;
-  const { unknown, wrong } = formOf(kind, object, fieldValidation);
+  const form = kind.custom === undefined ? inspect(object, kind.schemaName) : "odd";
+  const { unknown, wrong } = form === "odd" ? complaintsOf(kind, object, fieldValidation) : NO_COMPLAINTS;
   if (wrong !== undefined) throw newBadRequest(`${cannot}: ${wrong}`);
   const complaints = [...unknown, ...duplicates];
   if (complaints.length > 0 && fieldValidation === "Strict") {
@@ -125,17 +126,20 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   if (fieldValidation === "Warn") warnAll(warnings, complaints);
   // An empty list means nothing anywhere else; here it asks to forget all managers.
   const forgets = isReset(object.metadata?.managedFields);
-  if (kind.custom === undefined) pruneUnknown(object, kind.schemaName);
+  if (kind.custom === undefined && form !== "clean") pruneUnknown(object, kind.schemaName);
   if (forgets) object.metadata!.managedFields = [{}];
   return finish(kind, object);
 }
 
+interface Complaints {
+  readonly unknown: readonly string[];
+  readonly wrong: string | undefined;
+}
+
+const NO_COMPLAINTS: Complaints = { unknown: [], wrong: undefined };
+
 /** What in the object the kind does not know, and what cannot be of the kind. */
-function formOf(
-  kind: KindDefinition,
-  object: KubeObject,
-  fieldValidation: FieldValidation,
-): { readonly unknown: readonly string[]; readonly wrong: string | undefined } {
+function complaintsOf(kind: KindDefinition, object: KubeObject, fieldValidation: FieldValidation): Complaints {
   if (kind.custom !== undefined) {
     object.metadata ??= {};
     const { unknown, wrong } = kind.custom.accept(object);
