@@ -28,10 +28,10 @@ export function createLimitRanger(source: ObjectSource): AdmissionPlugin {
       for (const item of itemsOf(attributes.namespace)) if (item.type === "Container") fillIn(pod, item);
     },
     validate(attributes) {
+      const items = itemsOf(attributes.namespace);
+      if (items.length === 0) return;
       const errors = demandsOf(attributes).flatMap(([type, demand]) =>
-        itemsOf(attributes.namespace)
-          .filter((item) => item.type === type)
-          .flatMap((item) => limitErrors(item, demand)),
+        items.filter((item) => item.type === type).flatMap((item) => limitErrors(item, demand)),
       );
       if (errors.length === 0) return;
       const text = errors.length === 1 ? errors[0]! : `[${errors.join(", ")}]`;

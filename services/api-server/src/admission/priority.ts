@@ -21,15 +21,12 @@ export function createPriority(
   };
   return {
     name: "Priority",
-    async admit(attributes) {
+    admit(attributes): void | Promise<void> {
       const pod = createdPod(attributes);
       if (pod === undefined) return;
       const name = pod.spec.priorityClassName ?? "";
-      const found = name === "" ? defaultOf(all()) : await named(name);
-      if (name !== "" && found === undefined) {
-        throw newForbidden(attributes.kind, attributes.name, `no PriorityClass with name ${name} was found`);
-      }
-      setPriority(pod.spec, found, attributes);
+      if (name !== "") return named(name).then((found) => setNamed(pod.spec, found, name, attributes));
+      setPriority(pod.spec, defaultOf(all()), attributes);
     },
     validate({ kind, operation, object, name, subresource }) {
       const ours = kind.group === PRIORITY_CLASSES.group && kind.resource === PRIORITY_CLASSES.resource;
@@ -46,6 +43,18 @@ export function createPriority(
 /** Two defaults are possible for a moment: the lowest value wins. */
 function defaultOf(classes: readonly PriorityClass[]): PriorityClass | undefined {
   return classes.filter((each) => each.globalDefault === true).toSorted((a, b) => a.value - b.value)[0];
+}
+
+function setNamed(
+  spec: PodSpec,
+  found: PriorityClass | undefined,
+  name: string,
+  attributes: AdmissionAttributes,
+): void {
+  if (found === undefined) {
+    throw newForbidden(attributes.kind, attributes.name, `no PriorityClass with name ${name} was found`);
+  }
+  setPriority(spec, found, attributes);
 }
 
 function setPriority(spec: PodSpec, found: PriorityClass | undefined, { kind, name }: AdmissionAttributes): void {

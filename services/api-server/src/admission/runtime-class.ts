@@ -1,7 +1,7 @@
 // RuntimeClass: a pod of a class gets what its runtime costs, and goes where its runtime is.
 import type { PodSpec, RuntimeClass, Toleration } from "@coxswain/api";
 import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
-import type { AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { createdPod } from "./created-pod.ts";
 
 const RUNTIME_CLASSES = { group: "node.k8s.io", resource: "runtimeclasses" };
@@ -11,23 +11,27 @@ export function createRuntimeClass(
   source: ObjectSource,
   read: (name: string) => Promise<KubeObject | undefined>,
 ): AdmissionPlugin {
+  async function admitAs(attributes: AdmissionAttributes, spec: PodSpec, name: string): Promise<void> {
+    const refuse = (why: string): never => {
+      throw newForbidden(attributes.kind, attributes.name, `pod rejected: ${why}`);
+    };
+    const found = source.get(RUNTIME_CLASSES, "", name)?.object ?? (await read(name));
+    if (found === undefined) {
+      refuse(`RuntimeClass "${name}" not found`);
+      return;
+    }
+    const runtimeClass = found as RuntimeClass;
+    setOverhead(spec, runtimeClass, refuse);
+    setScheduling(spec, runtimeClass, refuse);
+  }
+
   return {
     name: "RuntimeClass",
-    async admit(attributes) {
+    admit(attributes): void | Promise<void> {
       const pod = createdPod(attributes);
       const name = pod?.spec.runtimeClassName ?? "";
       if (pod === undefined || name === "") return;
-      const refuse = (why: string): never => {
-        throw newForbidden(attributes.kind, attributes.name, `pod rejected: ${why}`);
-      };
-      const found = source.get(RUNTIME_CLASSES, "", name)?.object ?? (await read(name));
-      if (found === undefined) {
-        refuse(`RuntimeClass "${name}" not found`);
-        return;
-      }
-      const runtimeClass = found as RuntimeClass;
-      setOverhead(pod.spec, runtimeClass, refuse);
-      setScheduling(pod.spec, runtimeClass, refuse);
+      return admitAs(attributes, pod.spec, name);
     },
     validate(attributes) {
       const spec = createdPod(attributes)?.spec;

@@ -2,7 +2,7 @@
 import type { ServiceAccount, Volume } from "@coxswain/api";
 import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import type { Random } from "@coxswain/env";
-import type { AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { createdPod, type CreatedPod } from "./created-pod.ts";
 
 const SERVICE_ACCOUNTS = { group: "", resource: "serviceaccounts" };
@@ -10,15 +10,34 @@ const MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount";
 const MIRROR = "kubernetes.io/config.mirror";
 const VOLUME_PREFIX = "kube-api-access-";
 
+type Asked = Pick<AdmissionAttributes, "kind" | "namespace" | "name">;
+
 export function createServiceAccountAdmission(
   source: ObjectSource,
   read: (namespace: string, name: string) => Promise<KubeObject | undefined>,
   random: Random,
 ): AdmissionPlugin {
+  function become(found: ServiceAccount | undefined, pod: CreatedPod, { kind, namespace, name }: Asked): void {
+    const { spec } = pod;
+    if (found === undefined) {
+      const account = spec.serviceAccountName ?? "";
+      throw newForbidden(
+        kind,
+        name,
+        `error looking up service account ${namespace}/${account}: serviceaccount ${JSON.stringify(account)} not found`,
+      );
+    }
+    if (spec.automountServiceAccountToken ?? found.automountServiceAccountToken ?? true) mountToken(pod, random);
+    const secrets = found.imagePullSecrets ?? [];
+    if ((spec.imagePullSecrets ?? []).length === 0 && secrets.length > 0) {
+      spec.imagePullSecrets = secrets.map((secret) => ({ name: secret.name }));
+    }
+  }
+
   return {
     name: "ServiceAccount",
-    async admit(attributes) {
-      const { kind, namespace, name } = attributes;
+    admit(attributes): void | Promise<void> {
+      const { namespace } = attributes;
       const pod = createdPod(attributes);
       if (pod === undefined) return;
       if (pod.metadata?.annotations?.[MIRROR] !== undefined) return;
@@ -26,21 +45,9 @@ export function createServiceAccountAdmission(
       spec.serviceAccountName ||= "default";
       spec.serviceAccount = spec.serviceAccountName;
       const account = spec.serviceAccountName;
-      const found = source.get(SERVICE_ACCOUNTS, namespace, account)?.object ?? (await read(namespace, account));
-      if (found === undefined) {
-        throw newForbidden(
-          kind,
-          name,
-          `error looking up service account ${namespace}/${account}: serviceaccount ${JSON.stringify(account)} not found`,
-        );
-      }
-      const wanted =
-        spec.automountServiceAccountToken ?? (found as ServiceAccount).automountServiceAccountToken ?? true;
-      if (wanted) mountToken(pod, random);
-      const secrets = (found as ServiceAccount).imagePullSecrets ?? [];
-      if ((spec.imagePullSecrets ?? []).length === 0 && secrets.length > 0) {
-        spec.imagePullSecrets = secrets.map(({ name }) => ({ name }));
-      }
+      const found = source.get(SERVICE_ACCOUNTS, namespace, account)?.object;
+      if (found === undefined) return read(namespace, account).then((stored) => become(stored, pod, attributes));
+      become(found, pod, attributes);
     },
   };
 }

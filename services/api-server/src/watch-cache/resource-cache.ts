@@ -148,6 +148,7 @@ export class ResourceCache {
 
   /** Present objects in key order: of one namespace, or of all where it is undefined. */
   list(namespace?: string): CachedObject[] {
+    if (this.#objects.size === 0) return [];
     const prefix = namespace === undefined ? this.prefix : namespacePrefix(this.kind, namespace);
     return this.#collect(this.#sortedKeys(), prefix, (key) => this.#objects.get(key));
   }

@@ -6,7 +6,7 @@ import { deepEqual, newForbidden, newInvalid, type KubeObject } from "@coxswain/
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../../pipeline/extension.ts";
 import { evaluatedPods } from "./existing-pods.ts";
 import { formatViolations, violationsOf } from "./evaluate.ts";
-import { formatLevel, isStricter, policyOf, sameLevel } from "./policy.ts";
+import { formatLevel, isStricter, policyOf, policyOfShared, sameLevel } from "./policy.ts";
 
 const NAMESPACES = { group: "", resource: "namespaces" };
 const PODS = { group: "", resource: "pods" };
@@ -79,8 +79,11 @@ export function createPodSecurity(
 ): AdmissionPlugin {
   async function judge(attributes: AdmissionAttributes, template: Template & { pod: boolean }): Promise<void> {
     const { kind, name, namespace } = attributes;
-    const found = source.get(NAMESPACES, "", namespace)?.object ?? (await read(namespace));
-    const { policy } = policyOf(found?.metadata?.labels);
+    const cached = source.get(NAMESPACES, "", namespace)?.object;
+    const { policy } =
+      cached === undefined
+        ? policyOf((await read(namespace))?.metadata?.labels)
+        : policyOfShared(cached.metadata?.labels);
     const broken = template.pod ? violationsOf(policy.enforce, template.metadata, template.spec) : [];
     if (broken.length > 0) {
       const level = JSON.stringify(formatLevel(policy.enforce));

@@ -11,6 +11,8 @@ export interface LevelVersion {
   readonly minor: number | "latest";
 }
 
+type Labels = Readonly<Record<string, string>>;
+
 const MODES = ["enforce", "audit", "warn"] as const;
 type Mode = (typeof MODES)[number];
 
@@ -50,7 +52,7 @@ interface Parsed {
 }
 
 /** What cannot be understood is enforced as strictly as there is, and neither warned of nor noted. */
-function parseMode(labels: Readonly<Record<string, string>>, mode: Mode, errors: FieldError[]): Parsed {
+function parseMode(labels: Labels, mode: Mode, errors: FieldError[]): Parsed {
   const key = `pod-security.kubernetes.io/${mode}`;
   const at = (name: string): string => `metadata.labels[${name}]`;
   const levelText = labels[key];
@@ -68,11 +70,27 @@ function parseMode(labels: Readonly<Record<string, string>>, mode: Mode, errors:
   return { asked, level, versioned: versionText !== undefined };
 }
 
-/** The policy that labels ask for, and what is wrong with them. Without labels everything is allowed. */
-export function policyOf(labels: Readonly<Record<string, string>> = {}): {
+export interface Judged {
   readonly policy: PodSecurityPolicy;
   readonly errors: FieldError[];
-} {
+}
+
+const NO_LABELS: Labels = {};
+/** By the labels of namespaces as the cache holds them, which nobody changes. */
+const known = new WeakMap<Labels, Judged>();
+
+/** The same for labels that are never changed: asked for again and again, they are read once. */
+export function policyOfShared(labels: Labels = NO_LABELS): Judged {
+  let judged = known.get(labels);
+  if (judged === undefined) {
+    judged = policyOf(labels);
+    known.set(labels, judged);
+  }
+  return judged;
+}
+
+/** The policy that labels ask for, and what is wrong with them. Without labels everything is allowed. */
+export function policyOf(labels: Labels = {}): Judged {
   const errors: FieldError[] = [];
   const enforce = parseMode(labels, "enforce", errors);
   // Who enforces a level without a word on the others wants to hear of workloads that will not come up.
