@@ -31,13 +31,11 @@ function memberOf(field: ModelField, depth: number): fc.Arbitrary<unknown> {
 /** An object of some of the type's fields; now and then with something that does not belong there. */
 function objectOf(schemaName: string, depth: number): fc.Arbitrary<Record<string, unknown>> {
   const fields = [...modelType(schemaName).fields].filter(([, field]) => depth > 0 || !field.t.startsWith("#"));
-  const known = fc
-    .subarray(fields, { maxLength: Math.min(4, fields.length) })
-    .chain((some) =>
-      fc.record(Object.fromEntries(some.map(([name, field]) => [name, memberOf(field, depth)])), {
-        noNullPrototype: true,
-      }),
-    );
+  const known = fc.subarray(fields, { maxLength: Math.min(4, fields.length) }).chain((some) =>
+    fc.record(Object.fromEntries(some.map(([name, field]) => [name, memberOf(field, depth)])), {
+      noNullPrototype: true,
+    }),
+  );
   const strange = fc.record({ known, name: fc.constantFrom("bogus", ...fields.map(([name]) => name)), value: STRAY });
   return fc.oneof(
     { arbitrary: known, weight: 12 },

@@ -137,12 +137,15 @@ class EtcdStorage implements Storage {
   }
 
   currentRv(): Promise<bigint> {
-    // A read that is under way may have been served before this caller asked: it shares the next one.
+    if (this.#next !== undefined) return this.#next;
     if (this.#running === undefined) return this.#startRead();
-    this.#next ??= this.#running.then(
-      () => this.#startRead(),
-      () => this.#startRead(),
-    );
+    // A read that is under way may have been served before this caller asked: it shares the next one, with all who ask
+    // in the same turn of the loop.
+    const again = (): Promise<bigint> =>
+      new Promise((resolve) => {
+        this.#env.timers.defer(() => resolve(this.#startRead()));
+      });
+    this.#next = this.#running.then(again, again);
     return this.#next;
   }
 
