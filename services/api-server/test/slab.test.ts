@@ -20,7 +20,7 @@ const steps = fc.array(
     bytes: fc.oneof({ weight: 9, arbitrary: fc.integer({ min: 0, max: 20_000 }) }, fc.constant(70_000)),
     entries,
   }),
-  { minLength: 50, maxLength: 400 },
+  { minLength: 50, maxLength: 200 },
 );
 
 function objectOf(name: number, filler: number, managers: { manager: string; fieldNames: number[] }[]): KubeObject {
@@ -68,7 +68,7 @@ test("objects in a slab read as they were stored", () => {
         expect(target.toString() === `|${json}|`).toBe(true);
       }
     }),
-    { numRuns: 30 },
+    { numRuns: 12 },
   );
 });
 

@@ -6,7 +6,7 @@ import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
 import { parseStored, parseUnmanaged } from "./managed-form.ts";
 import { identityOf, opaqueKind } from "./opaque-kind.ts";
-import { unpack, unpackedLength } from "./packed-form.ts";
+import { unpack } from "./packed-form.ts";
 import type { Place, Segment, Slab, SlabMember } from "./slab.ts";
 import { encodeStored, respliceVersion, spliceVersion } from "./stored-form.ts";
 
@@ -18,13 +18,14 @@ let ringAt = 0;
 
 /** Where the JSON of an object is put together on its way into the slab. */
 const scratch = Buffer.allocUnsafeSlow(64 * 1024);
-const EMPTY = Buffer.alloc(0);
 
 export class CachedObject implements VersionedObject, SlabMember {
   readonly kind: KindDefinition;
   readonly namespace: string;
   readonly name: string;
   readonly rv: bigint;
+  /** Bytes of the JSON. */
+  readonly jsonLength: number;
   /** Of its own; the segment's where it is packed. */
   #bytes: Buffer;
   #segment: Segment | undefined;
@@ -40,6 +41,7 @@ export class CachedObject implements VersionedObject, SlabMember {
     this.namespace = namespace;
     this.name = name;
     this.rv = rv;
+    this.jsonLength = json.length;
     this.#bytes = json;
   }
 
@@ -54,7 +56,7 @@ export class CachedObject implements VersionedObject, SlabMember {
   ): CachedObject {
     if (kind.custom !== undefined) return CachedObject.fromStored(kind, namespace, name, rv, stored);
     const json = spliceVersion(kind, stored, rv, scratch);
-    const object = new CachedObject(kind, namespace, name, rv, EMPTY);
+    const object = new CachedObject(kind, namespace, name, rv, json);
     // What is too large for the slab may lie in the scratch, or in memory that holds more.
     if (!slab.add(object, json)) object.#bytes = Buffer.from(json);
     return object;
@@ -66,11 +68,6 @@ export class CachedObject implements VersionedObject, SlabMember {
     const out = Buffer.allocUnsafe(this.jsonLength);
     unpack(this.#bytes, this.#at, out, 0);
     return out;
-  }
-
-  /** Bytes of the JSON. */
-  get jsonLength(): number {
-    return this.#segment === undefined ? this.#bytes.length : unpackedLength(this.#bytes, this.#at);
   }
 
   /** Writes the JSON to `target` from `at` on, where there must be room. */

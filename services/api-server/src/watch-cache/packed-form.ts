@@ -1,12 +1,12 @@
 // Stored JSON as the cache keeps it for long: without the sets of fields of its managedFields, which are the same in thousands
 // of objects and make up a fifth of many. Guarantee: unpacking gives the bytes that were packed.
 //
-// A record: its length, the JSON's length, the number of cuts, then of each cut where it is in what follows and what was cut
+// A record: its length, the number of cuts, then of each cut where it is in what follows and what was cut
 // out there; then the bytes that are left. Numbers are little-endian, 32 bits.
 import { managedPlace } from "./managed-form.ts";
 
 const WORD = 4;
-const HEAD_BYTES = 3 * WORD;
+const HEAD_BYTES = 2 * WORD;
 const CUT_BYTES = 2 * WORD;
 
 /** Texts that are kept once; shorter ones are not worth it, and what comes when all room is taken stays where it is. */
@@ -63,8 +63,7 @@ export function pack(json: Buffer, target: Buffer, at: number): number | undefin
   const length = HEAD_BYTES + cuts.length * CUT_BYTES + left;
   if (at + length > target.length) return undefined;
   target.writeUInt32LE(length, at);
-  target.writeUInt32LE(json.length, at + WORD);
-  target.writeUInt32LE(cuts.length, at + 2 * WORD);
+  target.writeUInt32LE(cuts.length, at + WORD);
   let entry = at + HEAD_BYTES;
   const start = entry + cuts.length * CUT_BYTES;
   let out = start;
@@ -86,14 +85,9 @@ export function recordLength(source: Buffer, at: number): number {
   return source.readUInt32LE(at);
 }
 
-/** Bytes of the JSON that was packed at `at`. */
-export function unpackedLength(source: Buffer, at: number): number {
-  return source.readUInt32LE(at + WORD);
-}
-
 /** Writes the JSON that was packed at `at` of `source` to `target` from `out` on. */
 export function unpack(source: Buffer, at: number, target: Buffer, out: number): void {
-  const cuts = source.readUInt32LE(at + 2 * WORD);
+  const cuts = source.readUInt32LE(at + WORD);
   const start = at + HEAD_BYTES + cuts * CUT_BYTES;
   let copied = start;
   let to = out;
