@@ -1,10 +1,33 @@
-// The contracts at run time: decoded once, on first use, from the committed schema; no .proto file is read.
-import { fromJSON, type Options, type PackageDefinition, type ServiceDefinition } from "@grpc/proto-loader";
+// The contracts at run time: decoded on first use, package by package, from the committed schema; no .proto file is read.
+// A process starts with the few services that it speaks, so it pays for no others.
+import protobuf, {
+  type IConversionOptions,
+  type INamespace,
+  type Method,
+  type Root,
+  type Type,
+} from "protobufjs/light.js";
 import { encodedFiles } from "./descriptors.gen.ts";
 import { schemaJson } from "./schema.gen.ts";
 import type { ServiceName } from "./services.gen.ts";
 
-const OPTIONS: Options = { keepCase: false, longs: String, enums: String, defaults: true, oneofs: true };
+/** How messages come out: 64-bit integers and enums as strings, defaults and oneof discriminators filled in. */
+const OPTIONS: IConversionOptions = { longs: String, enums: String, defaults: true, oneofs: true };
+
+/** A method as grpc-js takes it. */
+export interface MethodDefinition {
+  readonly path: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  readonly requestSerialize: (message: object) => Buffer;
+  readonly requestDeserialize: (bytes: Buffer) => object;
+  readonly responseSerialize: (message: object) => Buffer;
+  readonly responseDeserialize: (bytes: Buffer) => object;
+  /** As in "getQueue". */
+  readonly originalName: string;
+}
+
+export type ServiceDefinition = Readonly<Record<string, MethodDefinition>>;
 
 function varint(value: number): Buffer {
   const out: number[] = [];
@@ -27,17 +50,95 @@ export function fileDescriptorSet(): Buffer {
   return set;
 }
 
-let definition: PackageDefinition | undefined;
+type Schema = NonNullable<INamespace["nested"]>[string] & INamespace;
 
-/** Names are camelCase, 64-bit integers and enums strings, bytes Buffers; defaults and oneof discriminators are filled in. */
-export function loadPackage(): PackageDefinition {
-  definition ??= fromJSON(JSON.parse(schemaJson) as Parameters<typeof fromJSON>[0], OPTIONS);
-  return definition;
+let schema: Schema | undefined;
+
+const isPackage = (item: Schema): boolean =>
+  Object.keys(item).every((key) => key === "nested") && item.nested !== undefined;
+
+/** The schema of a package without the packages inside it; undefined where there is none. */
+function packageSchema(name: string): Record<string, Schema> | undefined {
+  schema ??= JSON.parse(schemaJson) as Schema;
+  let found: Schema | undefined = schema;
+  for (const word of name.split(".")) found = found?.nested?.[word];
+  if (found?.nested === undefined) return undefined;
+  const items = Object.entries(found.nested as Record<string, Schema>);
+  return Object.fromEntries(items.filter(([, item]) => !isPackage(item)));
 }
 
-/** The definition of a service of ours by its full name. Throws where there is none. */
-export function serviceDefinition(name: ServiceName | (string & {})): ServiceDefinition {
-  const found = loadPackage()[name];
-  if (found === undefined || "format" in found) throw new Error(`protos: no service ${name}`);
+/** The packages whose types a package's schema names, itself included: types are named in full, with a dot in front. */
+function closure(name: string): Map<string, Record<string, Schema>> {
+  const found = new Map<string, Record<string, Schema>>();
+  const queue = [name];
+  for (const next of queue) {
+    const items = found.has(next) ? undefined : packageSchema(next);
+    if (items === undefined) continue;
+    found.set(next, items);
+    // Packages are in lower case and types are not.
+    for (const [, other] of JSON.stringify(items).matchAll(/"\.([a-z0-9_.]+)\.[A-Z]/g)) queue.push(other!);
+  }
   return found;
+}
+
+function rootOf(name: string): Root {
+  const nested: Record<string, Schema> = {};
+  for (const [path, items] of closure(name)) {
+    let scope = nested;
+    for (const word of path.split(".")) {
+      scope[word] ??= { nested: {} };
+      scope = scope[word].nested as Record<string, Schema>;
+    }
+    Object.assign(scope, items);
+  }
+  return protobuf.Root.fromJSON({ nested });
+}
+
+function serializer(type: Type): (message: object) => Buffer {
+  return (message) => {
+    if (Array.isArray(message)) throw new TypeError(`a ${type.name} was expected, and an array was given`);
+    return type.encode(type.fromObject(message)).finish() as Buffer;
+  };
+}
+
+function deserializer(type: Type): (bytes: Buffer) => object {
+  return (bytes) => type.toObject(type.decode(bytes), OPTIONS);
+}
+
+function methodDefinition(service: string, method: Method): MethodDefinition {
+  const { resolvedRequestType: request, resolvedResponseType: response } = method.resolve() as Method;
+  if (request === null || response === null) throw new Error(`protos: ${service}.${method.name} has no types`);
+  return {
+    path: `/${service}/${method.name}`,
+    requestStream: method.requestStream === true,
+    responseStream: method.responseStream === true,
+    requestSerialize: serializer(request),
+    requestDeserialize: deserializer(request),
+    responseSerialize: serializer(response),
+    responseDeserialize: deserializer(response),
+    originalName: `${method.name[0]!.toLowerCase()}${method.name.slice(1)}`,
+  };
+}
+
+const roots = new Map<string, Root>();
+const definitions = new Map<string, ServiceDefinition>();
+
+/**
+ * The definition of a service of ours by its full name; names of fields are camelCase, bytes are Buffers. Throws where there
+ * is none.
+ */
+export function serviceDefinition(name: ServiceName | (string & {})): ServiceDefinition {
+  let definition = definitions.get(name);
+  if (definition === undefined) {
+    const owner = name.slice(0, Math.max(0, name.lastIndexOf(".")));
+    const root = roots.get(owner) ?? rootOf(owner);
+    roots.set(owner, root);
+    const service = root.lookup(name.split("."), protobuf.Service);
+    if (!(service instanceof protobuf.Service)) throw new Error(`protos: no service ${name}`);
+    definition = Object.fromEntries(
+      service.methodsArray.map((method) => [method.name, methodDefinition(name, method)] as const),
+    );
+    definitions.set(name, definition);
+  }
+  return definition;
 }

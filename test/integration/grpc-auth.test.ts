@@ -83,7 +83,7 @@ async function callCode(key: string, service: string, methodName: string, caller
   const error = await new Promise<ServiceError | null>((resolve) => {
     grpc.makeUnaryRequest(
       method.path,
-      method.requestSerialize as (value: object) => Buffer,
+      method.requestSerialize,
       method.responseDeserialize,
       {},
       metadata,

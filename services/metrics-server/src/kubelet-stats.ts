@@ -69,7 +69,7 @@ export function createKubeletStats({ tls, clock }: { tls: TlsMaterial; clock: Cl
         const samples: NodeSample[] = [];
         const stream = clientFor(address).makeServerStreamRequest<ListStats["requestInput"], ListStats["response"]>(
           method.path,
-          method.requestSerialize as (request: ListStats["requestInput"]) => Buffer,
+          method.requestSerialize,
           method.responseDeserialize as (bytes: Buffer) => ListStats["response"],
           {},
           { deadline: clock.now() + TIMEOUT_MS },

@@ -190,7 +190,7 @@ async function grpcWatchers(role: LoadRole & { role: "grpc-watchers" }): Promise
       new Promise((resolve, reject) => {
         const call = channels[at % channels.length]!.makeServerStreamRequest<Watch["requestInput"], Watch["response"]>(
           method.path,
-          method.requestSerialize as (request: Watch["requestInput"]) => Buffer,
+          method.requestSerialize,
           method.responseDeserialize as (bytes: Buffer) => Watch["response"],
           request,
         );

@@ -37,7 +37,7 @@ export function createGrpcAggregatedReader(options: GrpcAggregatedReaderOptions)
     new Promise((resolve, reject) => {
       client.makeUnaryRequest<Read["requestInput"], Read["response"]>(
         method.path,
-        method.requestSerialize as (request: Read["requestInput"]) => Buffer,
+        method.requestSerialize,
         method.responseDeserialize as (bytes: Buffer) => Read["response"],
         { path },
         { deadline: env.clock.now() + TIMEOUT_MS },

@@ -91,7 +91,7 @@ function connect(options: GrpcResourceClientOptions): Connection {
     open: () =>
       client.makeBidiStreamRequest<BatchRequest, BatchResponse>(
         method.path,
-        method.requestSerialize as (request: BatchRequest) => Buffer,
+        method.requestSerialize,
         method.responseDeserialize as (bytes: Buffer) => BatchResponse,
         metadata.clone(),
       ),
