@@ -11,7 +11,7 @@ COPY docker/healthcheck.mjs /app/healthcheck.mjs
 RUN mkdir -p /pki /var/cache/coxswain && chown node:node /pki /var/cache/coxswain
 ENV NODE_COMPILE_CACHE=/var/cache/coxswain
 USER node
-ENTRYPOINT ["node", "--enable-source-maps"]
+ENTRYPOINT ["node"]
 CMD ["dist/api-server.mjs", "--help"]
 
 # A node with real containers (profile `nodes`): the same, and Debian's containerd, runc, network plugins and nftables.
@@ -24,4 +24,4 @@ WORKDIR /app
 COPY --from=coxswain /app/ /app/
 COPY docker/node/ /app/node/
 RUN node dist/compose-node.mjs --dir=/opt/coxswain
-ENTRYPOINT ["node", "--enable-source-maps"]
+ENTRYPOINT ["node"]

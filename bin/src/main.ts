@@ -35,9 +35,7 @@ for (const add of [
 /** What the user can do something about: the message says it all. */
 const EXPECTED = [ClusterError, ControlError, ExposeError, MissingProgramError, SpecError];
 
-try {
-  await program.parseAsync();
-} catch (error) {
+function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode;
   } else if (EXPECTED.some((kind) => error instanceof kind)) {
@@ -47,3 +45,5 @@ try {
     throw error;
   }
 }
+
+program.parseAsync().catch(fail);

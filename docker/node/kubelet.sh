@@ -29,7 +29,7 @@ cp /pki/ca.crt "/pki/kubelet-$node.crt" "/pki/kubelet-$node.key" "/proc/$contain
 cpu=$(($(nproc) * 1000 / 2))m
 memory=$(($(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo) / 2))Ki
 
-nsenter --mount --target "$containerd" -- node --enable-source-maps /app/dist/kubelet.mjs \
+nsenter --mount --target "$containerd" -- node /app/dist/kubelet.mjs \
   --nodes="$node" --instance="$node" --capacity-cpu="$cpu" --capacity-memory="$memory" \
   --ca-file="$pki/ca.crt" --cert-file="$pki/kubelet-$node.crt" --key-file="$pki/kubelet-$node.key" "$@" &
 kubelet=$!

@@ -73,5 +73,5 @@ function commandLine(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">)
   if (slot.component === "nats") return { command: binaries.natsServer, args: ["-c", paths.natsConfig] };
   if (!isOurs(slot.component)) throw new Error(`${slot.component} has no command line here`);
   const bundle = path.join(binaries.dist, `${slot.component}.mjs`);
-  return { command: binaries.node, args: ["--enable-source-maps", bundle, ...componentFlags(slot, input)] };
+  return { command: binaries.node, args: [bundle, ...componentFlags(slot, input)] };
 }

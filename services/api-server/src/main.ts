@@ -139,7 +139,7 @@ function addFlags(command: Command): void {
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
 }
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "api-server",
   version: "0.1.0",
   defaultPort: 6443,

@@ -43,7 +43,7 @@ function upstream(text: string): Upstream {
   }
 }
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "cluster-dns",
   version: "0.1.0",
   defaultPort: 10_271,

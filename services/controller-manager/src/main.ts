@@ -9,7 +9,7 @@ import { createControllerManager } from "./app.ts";
 import { loadAuthority } from "./certificates/load-authority.ts";
 import { addFlags, optionsFrom, signingFiles, type Flags } from "./flags.ts";
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "controller-manager",
   version: "0.1.0",
   defaultPort: 10_257,

@@ -34,7 +34,7 @@ function mode(text: string): ProxyMode {
   }
 }
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "kube-proxy",
   version: "0.1.0",
   defaultPort: 10_256,

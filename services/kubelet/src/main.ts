@@ -135,7 +135,7 @@ async function hostOf(flags: Flags, deps: RealNodeDeps): Promise<NodeHost | unde
   );
 }
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "kubelet",
   version: "0.1.0",
   defaultPort: 10_250,

@@ -28,7 +28,7 @@ function resolution(text: string): number {
   return Number(found) * 1000;
 }
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "metrics-server",
   version: "0.1.0",
   defaultPort: 10_272,

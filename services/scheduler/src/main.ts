@@ -15,7 +15,7 @@ function parsePercentage(text: string): number {
 
 const append = (file: string, before: readonly string[]): readonly string[] => [...before, file];
 
-await runComponent<SchedulerFlags>({
+void runComponent<SchedulerFlags>({
   name: "scheduler",
   version: "0.1.0",
   defaultPort: 10_259,

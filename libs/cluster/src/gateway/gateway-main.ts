@@ -9,7 +9,7 @@ const channel: GatewayChannel = {
   send: (message) => void (process.connected && process.send?.(message)),
 };
 
-await runComponent<object>({
+void runComponent<object>({
   name: "gateway",
   version: "0.1.0",
   defaultPort: 10_254,
