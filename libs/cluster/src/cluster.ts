@@ -136,7 +136,7 @@ function spawnSupervisor(paths: ClusterPaths, home: string, options: StartOption
   if (!options.detached) args.push("--owned");
   if (options.freePorts) args.push("--free-ports");
   const log = openSync(path.join(paths.logs, "supervisor.log"), "a", 0o600);
-  const child = spawn(process.execPath, ["--enable-source-maps", ...args], {
+  const child = spawn(process.execPath, args, {
     detached: true,
     stdio: [options.detached ? "ignore" : "pipe", log, log],
     env: { ...process.env, NODE_COMPILE_CACHE: path.join(dist, "compile-cache") },
@@ -154,7 +154,7 @@ async function waitReady(env: Env, paths: ClusterPaths, child: ChildProcess, opt
   let told = 0;
   for (;;) {
     options.signal?.throwIfAborted();
-    const state = (await askControl(paths.socket, { op: "status" }))?.state;
+    const state = (await askControl(paths.socket, { op: "wait", told }))?.state;
     for (; told < (state?.progress.length ?? 0); told++) options.onProgress?.(state?.progress[told] ?? "");
     if (state?.phase === "ready") return;
     if (child.exitCode !== null || child.signalCode !== null) {
@@ -165,7 +165,8 @@ async function waitReady(env: Env, paths: ClusterPaths, child: ChildProcess, opt
         `the cluster was not ready within ${timeoutMs / 1000} s; still missing: ${state?.progress.at(-1) ?? "everything"}; logs: ${paths.logs}`,
       );
     }
-    await env.timers.sleep(POLL_MS);
+    // Nobody listens yet; else the answer came when there was news.
+    if (state === undefined) await env.timers.sleep(POLL_MS);
   }
 }
 

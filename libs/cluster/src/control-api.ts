@@ -7,6 +7,8 @@ import type { ChaosAction, ProcessRecord } from "./supervisor.ts";
 
 export type ControlRequest =
   | { readonly op: "status" }
+  /** The status, once there are more than `told` lines of progress or the cluster does not start any more; within a second. */
+  | { readonly op: "wait"; readonly told: number }
   | { readonly op: "down" }
   | {
       readonly op: "chaos";

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { connect } from "node:net";
 import path from "node:path";
+import { createSecureContext } from "node:tls";
 import type { ProcessSpec } from "./process-plan.ts";
 
 const PROBE_TIMEOUT_MS = 3_000;
@@ -24,13 +25,9 @@ export interface Prober {
 /** Probes with the admin's certificate from `pkiDir`. `containerdSocket` says where a node's containerd is found. */
 export function createProber(pkiDir: string, containerdSocket?: (node: string) => string): Prober {
   const file = (name: string): Buffer => readFileSync(path.join(pkiDir, name));
-  const agent = new Agent({
-    ca: file("ca.crt"),
-    cert: file("admin.crt"),
-    key: file("admin.key"),
-    keepAlive: true,
-    maxSockets: 4,
-  });
+  // Made once: to read certificates costs as much as a connection.
+  const secureContext = createSecureContext({ ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") });
+  const agent = new Agent({ secureContext, keepAlive: true, maxSockets: 4 });
 
   function get(port: number, where: string): Promise<{ status: number; body: string }> {
     return new Promise((resolve, reject) => {

@@ -2,7 +2,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import { constants } from "node:os";
+import type { Readable } from "node:stream";
 import type { ProcessSpec } from "./process-plan.ts";
+import { isOurs } from "./process-slots.ts";
 import { signal, startTimeOf } from "./process-table.ts";
 import type { SpawnedProcess } from "./supervisor.ts";
 
@@ -28,12 +30,17 @@ function start(
   channel: boolean,
 ): { process: SpawnedProcess; child: ChildProcess } {
   const log = openSync(spec.log, "a", 0o600);
+  const tells = isOurs(spec.component);
   const env: NodeJS.ProcessEnv = { NODE_COMPILE_CACHE: compileCache };
   for (const name of KEPT_VARIABLES) if (process.env[name] !== undefined) env[name] = process.env[name];
   Object.assign(env, spec.env);
-  const stdio = ["ignore", log, log, ...(channel ? (["ipc"] as const) : [])] as const;
-  const child = spawn(spec.command, [...spec.args], { detached: true, stdio: [...stdio], env });
+  const stdio: ("ignore" | "ipc" | "pipe" | number)[] = ["ignore", log, log];
+  if (channel) stdio.push("ipc");
+  if (tells) stdio.push("pipe");
+  if (tells) env["COXSWAIN_READY_FD"] = String(stdio.length - 1);
+  const child = spawn(spec.command, [...spec.args], { detached: true, stdio, env });
   closeSync(log);
+  const ready = tells ? firstBytes(child.stdio[stdio.length - 1] as Readable | null | undefined) : undefined;
   const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.once("error", () => resolve({ code: 127, signal: null }));
     child.once("exit", (code, name) => resolve({ code, signal: name }));
@@ -43,5 +50,17 @@ function start(
     startTime: child.pid === undefined ? "" : (startTimeOf(child.pid) ?? "gone"),
   };
   const deliver = (name: NodeJS.Signals): boolean => name in constants.signals && signal(identity, name);
-  return { child, process: { ...identity, exited, signal: deliver } };
+  return { child, process: { ...identity, exited, signal: deliver, ...(ready === undefined ? {} : { ready }) } };
+}
+
+/** Settles when something was written into the pipe; never where it closes without. */
+function firstBytes(pipe: Readable | null | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    // What a process that dies leaves behind is no message; that it died is told elsewhere.
+    pipe?.once("error", () => pipe.destroy());
+    pipe?.once("data", () => {
+      pipe.destroy();
+      resolve();
+    });
+  });
 }

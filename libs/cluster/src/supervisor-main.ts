@@ -3,6 +3,7 @@
 // is killed leaves no cluster behind.
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { inSources } from "@coxswain/component-base/source-positions";
 import { createRealEnv, isAbort, type Env } from "@coxswain/env";
 import { clusterPaths, clusterSpec, nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { serveControl, type ControlAnswer, type ControlRequest } from "./control-api.ts";
@@ -33,7 +34,9 @@ import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
 import { Supervisor, type SpawnedProcess } from "./supervisor.ts";
 
-const POLL_MS = 25;
+const POLL_MS = 10;
+/** How long a caller who waits for news is kept. */
+const WAIT_MS = 500;
 
 interface Options {
   readonly spec: ClusterSpec;
@@ -94,6 +97,8 @@ class ClusterRun {
   readonly #self = { pid: process.pid, startTime: startTimeOf(process.pid) ?? "" };
   readonly #down = new AbortController();
   readonly #progress: string[] = [];
+  /** Callers who wait for news. */
+  readonly #waiting = new Set<() => void>();
   #phase: ClusterState["phase"] = "starting";
   #written = "";
   #ground: ContainerdGround | undefined;
@@ -152,13 +157,33 @@ class ClusterRun {
     writeState(this.#paths.state, this.#state());
   }
 
+  /** Resolves when there is more to tell than `told` lines, and after WAIT_MS at the latest. */
+  async #news(told: number): Promise<void> {
+    if (this.#progress.length > told || this.#phase !== "starting") return;
+    const { timers } = this.#env;
+    await new Promise<void>((resolve) => {
+      const timer = timers.setTimeout(() => settle(), WAIT_MS);
+      const settle = (): void => {
+        timers.clear(timer);
+        this.#waiting.delete(settle);
+        resolve();
+      };
+      this.#waiting.add(settle);
+    });
+  }
+
   readonly #say = (line: string): void => {
     this.#progress.push(line);
     this.#persist();
+    for (const settle of this.#waiting) settle();
   };
 
   async #handle(request: ControlRequest): Promise<ControlAnswer> {
     if (request.op === "status") return { ok: true, state: this.#state() };
+    if (request.op === "wait") {
+      await this.#news(request.told);
+      return { ok: true, state: this.#state() };
+    }
     if (request.op === "down") {
       this.#down.abort();
       return { ok: true };
@@ -288,12 +313,15 @@ class ClusterRun {
 
   /** Says what is missing until nothing is. */
   async #poll(missing: () => Promise<string | undefined> | string | undefined): Promise<void> {
+    const { clock, timers } = this.#env;
     for (let last = ""; ;) {
+      const asked = clock.monotonic();
       const line = await missing();
       if (line === undefined) return;
       if (line !== last) this.#say(line);
       last = line;
-      await this.#env.timers.sleep(POLL_MS, this.#down.signal);
+      // A list of thousands of nodes is work for the cluster that is asked for it.
+      await timers.sleep(Math.max(POLL_MS, clock.monotonic() - asked), this.#down.signal);
     }
   }
 
@@ -324,7 +352,7 @@ new ClusterRun(readOptions()).run().then(
   (error: unknown) => {
     // What the user can do something about needs no stack; the caller shows the last lines of this log.
     const expected = error instanceof PlatformError || error instanceof MissingProgramError;
-    console.error(error instanceof Error && !expected ? (error.stack ?? error.message) : String(error));
+    console.error(error instanceof Error && !expected ? inSources(error.stack ?? error.message) : String(error));
     process.exit(1);
   },
 );

@@ -17,6 +17,8 @@ export interface SpawnedProcess {
   signal(name: NodeJS.Signals): boolean;
   /** Settles when the process is gone. */
   readonly exited: Promise<{ code: number | null; signal: string | null }>;
+  /** Settles when the process tells that it is ready, where it does such a thing. */
+  readonly ready?: Promise<void>;
 }
 
 export interface SupervisorDeps {
@@ -72,6 +74,8 @@ interface Slot {
   held: boolean;
   /** It ends for good. */
   removed: boolean;
+  /** It will tell when it is ready, and has not yet. */
+  silent: boolean;
   timer: TimerHandle | undefined;
 }
 
@@ -85,6 +89,7 @@ function newSlot(spec: ProcessSpec): Slot {
     probing: undefined,
     held: false,
     removed: false,
+    silent: false,
     timer: undefined,
   };
 }
@@ -93,9 +98,16 @@ const onNode = (spec: ProcessSpec, node: string): boolean =>
   spec.node === node && NODE_COMPONENTS.includes(spec.component);
 
 const PROBE_STARTING_MS = 20;
+/** While a process is silent that tells by itself when it is ready. */
+const PROBE_SILENT_MS = 500;
 const PROBE_READY_MS = 1_000;
 const HANG_MS = 60_000;
 const GRACE_MS = 10_000;
+
+function probeEveryMs({ record, silent }: Slot): number {
+  if (record.state !== "starting") return PROBE_READY_MS;
+  return silent ? PROBE_SILENT_MS : PROBE_STARTING_MS;
+}
 
 export class Supervisor {
   readonly #deps: SupervisorDeps;
@@ -219,7 +231,15 @@ export class Supervisor {
     slot.failedProbesSinceMs = undefined;
     this.#update(slot, { state: "starting", message: "starting", pid: process.pid, startTime: process.startTime });
     void process.exited.then((exit) => this.#died(slot, process, exit));
-    this.#probeIn(slot, PROBE_STARTING_MS);
+    slot.silent = process.ready !== undefined;
+    void process.ready?.then(() => this.#told(slot, process));
+    this.#probeIn(slot, slot.silent ? PROBE_SILENT_MS : PROBE_STARTING_MS);
+  }
+
+  #told(slot: Slot, process: SpawnedProcess): void {
+    if (slot.process !== process) return;
+    slot.silent = false;
+    if (slot.record.state === "starting") this.#probeIn(slot, 0);
   }
 
   #died(slot: Slot, process: SpawnedProcess, exit: { code: number | null; signal: string | null }): void {
@@ -266,8 +286,7 @@ export class Supervisor {
       await this.#killWhereHung(slot, process, missing);
     }
     // It may have died meanwhile; its timer is then the one that starts it again.
-    if (slot.process === process)
-      this.#probeIn(slot, slot.record.state === "starting" ? PROBE_STARTING_MS : PROBE_READY_MS);
+    if (slot.process === process) this.#probeIn(slot, probeEveryMs(slot));
   }
 
   /** A process that is alive by pid and has not answered its liveness probe for a minute is hung. */

@@ -90,6 +90,48 @@ test("a probe that a dead process never answers does not hold up those of its su
   expect(supervisor.records()[0]).toMatchObject({ state: "ready", message: "" });
 });
 
+test("a process that tells when it is ready is hardly asked before, and at once then", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const asked: number[] = [];
+  let tell = (): void => {};
+  let serves = false;
+  const process = Object.assign(new FakeProcess(100, "scheduler", []), {
+    ready: new Promise<void>((resolve) => {
+      tell = () => {
+        serves = true;
+        resolve();
+      };
+    }),
+  });
+  const supervisor = new Supervisor([spec("scheduler")], {
+    env,
+    spawn: () => process,
+    probe: async () => {
+      asked.push(env.clock.monotonic());
+      return serves ? undefined : "no answer";
+    },
+    onChange: () => {},
+  });
+  supervisor.start(["scheduler"]);
+  await env.advance(1_400);
+  expect(asked).toHaveLength(2);
+  expect(supervisor.records()[0]).toMatchObject({ state: "starting" });
+  tell();
+  await env.advance(1);
+  expect(supervisor.records()[0]).toMatchObject({ state: "ready" });
+  expect(asked).toHaveLength(3);
+});
+
+test("a process that is ready without telling so is found ready", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const process = Object.assign(new FakeProcess(100, "scheduler", []), { ready: new Promise<void>(() => {}) });
+  const deps = { env, spawn: () => process, probe: () => Promise.resolve(undefined), onChange: () => {} };
+  const supervisor = new Supervisor([spec("scheduler")], deps);
+  supervisor.start(["scheduler"]);
+  await env.advance(600);
+  expect(supervisor.records()[0]).toMatchObject({ state: "ready" });
+});
+
 test("a dead process starts again after a backoff, and its death is on record", async () => {
   const { env, supervisor, spawned, record } = harness([spec("scheduler")]);
   supervisor.start(["scheduler"]);

@@ -1,4 +1,5 @@
-// grpc.health.v1 over one question, "is this process ready?". A watcher hears of a change within a second.
+// grpc.health.v1 over one question, "is this process ready?". A watcher hears within a second that it is no more, and at once
+// that it is: processes that start together wait for each other here.
 import type { Timers } from "@coxswain/env";
 import { StatusError } from "@coxswain/apimachinery";
 import type { GrpcService } from "./contract.ts";
@@ -13,7 +14,9 @@ export interface HealthOptions {
   readonly signal: AbortSignal;
 }
 
-const POLL_MS = 500;
+/** How often a watch looks while the process is ready, and while it is not. The question costs no I/O. */
+const POLL_READY_MS = 500;
+const POLL_UNREADY_MS = 10;
 
 /** An unknown service is NOT_FOUND for Check and SERVICE_UNKNOWN for Watch, as the protocol has it. */
 export function createHealthService(options: HealthOptions): GrpcService {
@@ -34,7 +37,7 @@ export function createHealthService(options: HealthOptions): GrpcService {
         const status = statusOf(service) ?? "SERVICE_UNKNOWN";
         if (status !== last) await responses.send({ status });
         last = status;
-        await options.timers.sleep(POLL_MS, ended);
+        await options.timers.sleep(status === "NOT_SERVING" ? POLL_UNREADY_MS : POLL_READY_MS, ended);
       }
     },
   });

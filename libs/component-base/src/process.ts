@@ -1,6 +1,7 @@
 // What turns createX(deps) into a process: flags, logger, metrics, ports, the services that every process has, and an orderly
 // end. SIGTERM or SIGINT stops accepting, aborts the component, drains and exits 0 within ten seconds; a second signal exits
 // at once; an error that nobody handled is logged and exits 1.
+import { closeSync, writeSync } from "node:fs";
 import { createRealEnv, isAbort, type Env } from "@coxswain/env";
 import { Command, InvalidArgumentError } from "commander";
 import type { BaseDeps, ComponentApp, GrpcService } from "./contract.ts";
@@ -46,6 +47,8 @@ export interface ProcessDeps<F> extends BaseDeps {
   setAuth(auth: AuthHook): void;
   /** The one in force; it follows setAuth. */
   readonly auth: AuthHook;
+  /** What the component waits for before it runs, its ports being open already; call it while creating. */
+  readonly waitFirst: (step: (signal: AbortSignal) => Promise<unknown>) => void;
 }
 
 export interface ComponentDefinition<F> {
@@ -61,6 +64,8 @@ export interface ComponentDefinition<F> {
 }
 
 const SHUTDOWN_MS = 8_000;
+/** The checks cost no I/O. */
+const READY_POLL_MS = 5;
 
 function parsePort(text: string): number {
   const port = Number(text);
@@ -110,7 +115,14 @@ function servingFiles(flags: CommonFlags): { caFile: string; certFile: string; k
   };
 }
 
-function makeDeps<F>(definition: ComponentDefinition<F>, env: Env, flags: CommonFlags & F): ProcessDeps<F> {
+type FirstSteps = ((signal: AbortSignal) => Promise<unknown>)[];
+
+function makeDeps<F>(
+  definition: ComponentDefinition<F>,
+  env: Env,
+  flags: CommonFlags & F,
+  first: FirstSteps,
+): ProcessDeps<F> {
   const logger = createLogger({
     level: flags.logLevel,
     bindings: { component: definition.name, instance: flags.instance },
@@ -130,6 +142,7 @@ function makeDeps<F>(definition: ComponentDefinition<F>, env: Env, flags: Common
       authenticate: (credentials) => auth.authenticate(credentials),
       authorize: (user, request) => auth.authorize(user, request),
     },
+    waitFirst: (step) => void first.push(step),
   };
 }
 
@@ -240,7 +253,8 @@ export async function runComponent<F>(
   args: readonly string[] = process.argv.slice(2),
 ): Promise<void> {
   const env = createRealEnv();
-  const deps = makeDeps(definition, env, parseFlags(definition, args));
+  const first: FirstSteps = [];
+  const deps = makeDeps(definition, env, parseFlags(definition, args), first);
   const { logger } = deps;
   exitOnStrayErrors(logger);
   const stopping = stopSignal(logger);
@@ -248,22 +262,52 @@ export async function runComponent<F>(
     const app = await definition.create(deps);
     const serving = await serveComponent(definition, deps, app, stopping);
     logger.info({ grpcPort: serving.grpcPort, port: serving.httpsPort, pid: process.pid }, "serving");
-    process.exit(await runUntilStopped(app, serving, deps, stopping));
+    tellReady(env, app, stopping);
+    const run: ComponentApp["run"] = async (signal) => {
+      for (const step of first) await step(signal);
+      await app.run(signal);
+    };
+    process.exit(await runUntilStopped(run, serving, deps, stopping));
   } catch (error) {
     logger.error({ err: error }, "failed to start");
     process.exit(1);
   }
 }
 
+/**
+ * Writes a line to the descriptor in COXSWAIN_READY_FD, where it is set, once the component is ready: whoever started the
+ * process need not ask it until then.
+ */
+function tellReady(env: Env, app: ComponentApp, stopping: AbortSignal): void {
+  const fd = Number(process.env["COXSWAIN_READY_FD"] ?? Number.NaN);
+  delete process.env["COXSWAIN_READY_FD"];
+  if (!Number.isInteger(fd)) return;
+  const tell = (): void => {
+    if (stopping.aborted) return;
+    if (!runChecks("readyz", app.checks, false).ok) {
+      env.timers.setTimeout(tell, READY_POLL_MS);
+      return;
+    }
+    try {
+      writeSync(fd, "ready\n");
+      closeSync(fd);
+    } catch (error) {
+      // Nobody listens any more.
+      if ((error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
+    }
+  };
+  tell();
+}
+
 /** Returns the exit code. */
 async function runUntilStopped(
-  app: ComponentApp,
+  run: ComponentApp["run"],
   serving: Serving,
   deps: BaseDeps,
   stopping: AbortSignal,
 ): Promise<number> {
   const { env, logger } = deps;
-  const ran = app.run(stopping).then(
+  const ran = run(stopping).then(
     () => (stopping.aborted ? 0 : 1),
     (error: unknown) => {
       if (stopping.aborted && isAbort(error)) return 0;

@@ -7,7 +7,8 @@ await runComponent<{ mode: string }>({
   defaultPort: 0,
   defaultGrpcPort: 0,
   flags: (command) => command.option("--mode <mode>", "how to behave", "good"),
-  create: ({ env, flags, metrics, logger }) => {
+  create: ({ env, flags, metrics, logger, waitFirst }) => {
+    if (flags.mode === "waits") waitFirst(async () => logger.info({}, "waited"));
     const beats = metrics.counter("fixture_beats_total", "Beats", ["kind"]);
     const child = logger.child({ part: "heart" });
     return {
@@ -17,6 +18,7 @@ await runComponent<{ mode: string }>({
       facts: () => ({ mode: flags.mode }),
       run: async (signal) => {
         child.debug({}, "beating");
+        if (flags.mode === "waits") logger.info({}, "ran");
         if (flags.mode === "throws") throw new Error("broken heart");
         if (flags.mode === "stray") void Promise.reject(new Error("stray"));
         beats.inc({ kind: "first" });

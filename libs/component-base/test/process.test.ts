@@ -18,6 +18,8 @@ interface Running {
   readonly child: ChildProcess;
   readonly lines: Record<string, unknown>[];
   readonly exited: Promise<number | null>;
+  /** What it told those who started it. */
+  readonly told: readonly string[];
   serving(): Promise<{ port: number; grpcPort: number }>;
 }
 
@@ -37,10 +39,15 @@ function start(...flags: string[]): Running {
   const files = certificateFiles(dir, "scheduler");
   const tls = ["--ca-file", files.caFile, "--cert-file", files.certFile, "--key-file", files.keyFile];
   const script = join(import.meta.dirname, "fixture-component.ts");
-  const child = spawn(process.execPath, [script, ...tls, ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [script, ...tls, ...flags], {
+    stdio: ["ignore", "pipe", "inherit", "pipe"],
+    env: { ...process.env, COXSWAIN_READY_FD: "3" },
+  });
   children.push(child);
+  const told: string[] = [];
+  child.stdio[3]?.on("data", (bytes: Buffer) => told.push(bytes.toString()));
   const lines: Record<string, unknown>[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => {
+  createInterface({ input: child.stdout! }).on("line", (line) => {
     lines.push(JSON.parse(line) as Record<string, unknown>);
   });
   const exited = new Promise<number | null>((resolve) => child.once("close", resolve));
@@ -48,7 +55,7 @@ function start(...flags: string[]): Running {
     await expect.poll(() => lines.find((line) => line["msg"] === "serving"), { timeout: 10_000 }).toBeDefined();
     return lines.find((line) => line["msg"] === "serving") as unknown as { port: number; grpcPort: number };
   };
-  return { child, lines, exited, serving };
+  return { child, lines, exited, told, serving };
 }
 
 function get(port: number, path: string, identity?: string): Promise<{ code: number | undefined; text: string }> {
@@ -106,6 +113,29 @@ describe("a component process", { timeout: 20_000 }, () => {
     running.child.kill("SIGTERM");
     expect(await running.exited).toBe(0);
     expect(running.lines).toContainEqual(expect.objectContaining({ msg: "beating", part: "heart", instance: "a" }));
+  });
+
+  test("tells once that it is ready, to those who started it", async () => {
+    const warm = start();
+    await expect.poll(() => warm.told.join(""), { timeout: 10_000 }).toBe("ready\n");
+    const cold = start("--mode=cold");
+    const { port } = await cold.serving();
+    expect((await get(port, "/readyz")).code).toBe(500);
+    expect(cold.told).toEqual([]);
+  });
+
+  test("goes on where nobody hears that it is ready", async () => {
+    const running = start();
+    running.child.stdio[3]?.destroy();
+    const { port } = await running.serving();
+    expect(await get(port, "/readyz")).toEqual({ code: 200, text: "ok" });
+  });
+
+  test("waits for what it was told to wait for before it runs", async () => {
+    const running = start("--mode=waits");
+    await expect.poll(() => running.lines.map((line) => line["msg"]), { timeout: 10_000 }).toContain("ran");
+    const order = running.lines.map((line) => line["msg"]).filter((msg) => msg === "waited" || msg === "ran");
+    expect(order).toEqual(["waited", "ran"]);
   });
 
   test("is live but not ready while a check fails", async () => {

@@ -9,6 +9,10 @@ import type { ResourceClient } from "../resource-client.ts";
 import type { AggregatedReader } from "../aggregated-reader.ts";
 import { createGrpcAggregatedReader } from "./grpc-aggregated-reader.ts";
 import { createGrpcResourceClient } from "./grpc-resource-client.ts";
+import { waitForServer } from "./wait-for-server.ts";
+
+/** Then a component begins all the same: an api-server that is not ready may serve what the component needs. */
+const WAIT_FOR_SERVER_MS = 10_000;
 
 /**
  * A client of the api-servers, informers over the change feed, and a reader of other api-servers where one is wanted, from the process's flags and certificate. Callers of the
@@ -21,6 +25,9 @@ export function connectComponent(
   const { env, logger, flags, clientTls: tls } = deps;
   const client = createGrpcResourceClient({ env, logger, addresses: flags.apiServer, tls, userAgent: name });
   deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
+  deps.waitFirst((signal) =>
+    waitForServer({ env, addresses: flags.apiServer, tls, timeoutMs: WAIT_FOR_SERVER_MS }, signal),
+  );
   const bus = flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls, name });
   const informers = createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) });
   const aggregated = (): AggregatedReader => createGrpcAggregatedReader({ env, addresses: flags.apiServer, tls });
