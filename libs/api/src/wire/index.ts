@@ -4,6 +4,7 @@ import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import { model, type ModelType } from "../schema/model.ts";
 import { decodeMessage } from "./decode.ts";
 import { encodeMessage } from "./encode.ts";
+import { encodePartialMetadata } from "./partial-metadata.ts";
 import { malformed, WireReader } from "./reader.ts";
 import { WireWriter } from "./writer.ts";
 
@@ -47,13 +48,17 @@ export function decodeProtobuf(bytes: Buffer): KubeObject & Record<string, unkno
 export function encodeProtobuf(object: KubeObject): Buffer {
   const { apiVersion = "", kind = "" } = object;
   const schemaName = schemaNameOf(apiVersion, kind);
-  if (schemaName === undefined) throw malformed(`no kind "${kind}" is registered for version "${apiVersion}"`);
+  const raw =
+    schemaName === undefined
+      ? encodePartialMetadata(apiVersion, kind, object)
+      : encodeMessage(object as Record<string, unknown>, schemaName);
+  if (raw === undefined) throw malformed(`no kind "${kind}" is registered for version "${apiVersion}"`);
   const typeMeta = new WireWriter();
   typeMeta.text(1, apiVersion);
   typeMeta.text(2, kind);
   const envelope = new WireWriter();
   envelope.block(1, typeMeta.finish());
-  envelope.block(2, encodeMessage(object as Record<string, unknown>, schemaName));
+  envelope.block(2, raw);
   envelope.text(3, "");
   envelope.text(4, "");
   return Buffer.concat([MAGIC, envelope.finish()]);

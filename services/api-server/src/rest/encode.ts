@@ -2,7 +2,8 @@
 // bytes joined, without parsing, in turns with other work where it is large; other forms (Table, PartialObjectMetadata,
 // YAML, protobuf, pretty) are made on demand.
 import type { KindDefinition } from "@coxswain/api";
-import { apiVersionOf, newNotAcceptable } from "@coxswain/apimachinery";
+import { storedKindOf } from "@coxswain/api/scheme";
+import { apiVersionOf, newNotAcceptable, StatusError } from "@coxswain/apimachinery";
 import type { ListMeta } from "@coxswain/apimachinery";
 import { stringify as toYaml } from "yaml";
 import type { ApiResult, VersionedObject } from "../pipeline/contract.ts";
@@ -10,7 +11,7 @@ import { CachedObject } from "../watch-cache/cached-object.ts";
 import type { Encoding, Negotiated } from "./negotiate.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, YAML_TYPE } from "./negotiate.ts";
 import type { IncludeObject } from "./table.ts";
-import { partialMetadata, partialMetadataList, tableOf } from "./table.ts";
+import { partialMetadata, partialMetadataList, tableOf, type TableOptions } from "./table.ts";
 
 /** An object in Kubernetes protobuf with its envelope; undefined where its kind has no such form. */
 export type ProtobufEncoder = (document: object) => Buffer | undefined;
@@ -48,7 +49,7 @@ export function encodeDocument(
   const contentType = CONTENT_TYPES[encoding];
   if (encoding === "yaml") return one(contentType, Buffer.from(toYaml(document)));
   if (encoding === "protobuf") return one(contentType, toProtobuf(document, options.protobuf));
-  const text = options.pretty ? `${JSON.stringify(document, undefined, 2)}\n` : JSON.stringify(document);
+  const text = options.pretty ? JSON.stringify(document, undefined, 2) : JSON.stringify(document);
   return one(contentType, Buffer.from(text));
 }
 
@@ -114,17 +115,31 @@ async function* listChunks(
   yield LIST_END;
 }
 
+function tableOptions(form: Negotiated, { nowMs, include }: EncodeOptions): TableOptions {
+  return { nowMs, include, withColumns: true, version: form.version };
+}
+
+/** The type as upstream names it in messages: its internal one. */
+function goType(kind: KindDefinition, name: string): string {
+  if (kind.custom !== undefined) return `*unstructured.Unstructured${name === kind.listKind ? "List" : ""}`;
+  const [folder = ""] = storedKindOf(kind).group.split(".");
+  return `*${folder === "" ? "core" : folder}.${name}`;
+}
+
+function wrongShape(as: string, why: string): StatusError {
+  return new StatusError("NotAcceptable", 406, `you requested ${as}, but the requested object ${why}`);
+}
+
 function encodeList(result: Extract<ApiResult, { type: "list" }>, form: Negotiated, options: EncodeOptions): Encoded {
   const { kind, items } = result;
   const metadata = listMeta(result);
   if (form.as === "Table") {
-    const table = tableOf(kind, items, metadata, { nowMs: options.nowMs, include: options.include, withColumns: true });
-    return encodeDocument(table, form.encoding, options);
+    return encodeDocument(tableOf(kind, items, metadata, tableOptions(form, options)), form.encoding, options);
   }
   if (form.as === "PartialObjectMetadataList") {
-    return encodeDocument(partialMetadataList(items, metadata), form.encoding, options);
+    return encodeDocument(partialMetadataList(items, metadata, form.version), form.encoding, options);
   }
-  if (form.as === "PartialObjectMetadata") throw newNotAcceptable([JSON_TYPE, YAML_TYPE, PROTOBUF_TYPE]);
+  if (form.as !== undefined) throw wrongShape(form.as, `is a list (${goType(kind, kind.listKind)})`);
   if (form.encoding === "json" && !options.pretty) return spliceList(kind, items, metadata, options.pause);
   const document = {
     kind: kind.listKind,
@@ -143,13 +158,12 @@ function encodeObject(
 ): Encoded {
   if (form.as === "Table") {
     const metadata = { resourceVersion: String(object.rv) };
-    const settings = { nowMs: options.nowMs, include: options.include, withColumns: true };
-    return encodeDocument(tableOf(kind, [object], metadata, settings), form.encoding, options);
+    return encodeDocument(tableOf(kind, [object], metadata, tableOptions(form, options)), form.encoding, options);
   }
   if (form.as === "PartialObjectMetadata") {
-    return encodeDocument(partialMetadata(object.object.metadata), form.encoding, options);
+    return encodeDocument(partialMetadata(object.object.metadata, form.version), form.encoding, options);
   }
-  if (form.as !== undefined) throw newNotAcceptable([JSON_TYPE, YAML_TYPE, PROTOBUF_TYPE]);
+  if (form.as !== undefined) throw wrongShape(form.as, `is not a list (${goType(kind, kind.kind)})`);
   if (form.encoding === "json" && !options.pretty) return one(JSON_TYPE, object.json);
   return encodeDocument(object.object, form.encoding, options);
 }

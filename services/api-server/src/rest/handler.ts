@@ -14,9 +14,9 @@ import { readBody } from "./body.ts";
 import type { RestCall, RestDeps } from "./deps.ts";
 import { encodeResult } from "./encode.ts";
 import type { Negotiated } from "./negotiate.ts";
-import { bodyType, negotiate } from "./negotiate.ts";
+import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
-import { methodNotAllowed, parseRequest, queryFlag, readOptions, resourceNotFound } from "./request-info.ts";
+import { methodNotAllowed, parseRequest, readOptions, resourceNotFound } from "./request-info.ts";
 import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
 import { requestTimeoutMs } from "./request-timeout.ts";
 import { seatFor, tellSeat } from "./seat.ts";
@@ -108,11 +108,6 @@ async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promis
   await sendEncoded(request, response, answer.code, { contentType, parts: [body], length: body.length });
 }
 
-function wantsPretty(request: IncomingMessage, query: URLSearchParams): boolean {
-  if (query.has("pretty")) return queryFlag(query, "pretty");
-  return /^(curl|Wget)\//.test(request.headers["user-agent"] ?? "");
-}
-
 async function apiRequest(info: ResourceInfo, call: RestCall): Promise<ApiRequest> {
   const { request } = call;
   const takesBody = info.verb !== "get" && info.verb !== "list" && info.verb !== "watch";
@@ -143,7 +138,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   const kind = deps.kindFor(info.group, info.version, info.resource);
   if (kind === undefined) throw resourceNotFound();
   const ended = Promise.withResolvers<void>();
-  const include = includeOf(info.query);
+  const include = includeOf(info.query, form);
   const options = { form, kind, include, now: () => deps.env.clock.now(), protobuf: deps.protobuf };
   const sink = createWatchSink(call.response, options, () => ended.resolve());
   const end = (): void => sink.end(undefined);
@@ -190,7 +185,8 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
   const { request, response } = call;
   const watch = info.verb === "watch";
   // Reviews are answers without metadata: they have no other form.
-  const form = negotiate(request.headers.accept, { stream: watch, transform: kind.stored });
+  const protobuf = kind.custom === undefined;
+  const form = negotiate(request.headers.accept, { stream: watch, transform: kind.stored, protobuf });
   if (watch) {
     await serveWatch(deps, info, form, call);
     return;
@@ -198,8 +194,8 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
   const result = await deps.pipeline.handle(await apiRequest(info, call));
   call.audit?.response(result);
   const options = {
-    pretty: wantsPretty(request, info.query),
-    include: includeOf(info.query),
+    pretty: form.pretty === true || wantsPretty(info.query, request.headers["user-agent"]),
+    include: includeOf(info.query, form),
     nowMs: deps.env.clock.now(),
     protobuf: deps.protobuf,
     pause: () => new Promise<void>((resolve) => deps.env.timers.defer(resolve)),

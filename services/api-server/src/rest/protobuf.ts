@@ -2,8 +2,12 @@
 import { encodeProtobuf, schemaNameOf } from "@coxswain/api/wire/index";
 import type { KubeObject } from "@coxswain/apimachinery";
 
-/** Undefined where the kind has no protobuf form (Table, PartialObjectMetadata). */
+const PARTIAL = /^PartialObjectMetadata(List)?$/;
+
+/** Undefined where the kind has no protobuf form: Tables, custom resources. */
 export function toKubernetesProtobuf(document: object): Buffer | undefined {
   const object = document as KubeObject;
-  return schemaNameOf(object.apiVersion ?? "", object.kind ?? "") === undefined ? undefined : encodeProtobuf(object);
+  const { apiVersion = "", kind = "" } = object;
+  const known = schemaNameOf(apiVersion, kind) !== undefined;
+  return known || (apiVersion.startsWith("meta.k8s.io/") && PARTIAL.test(kind)) ? encodeProtobuf(object) : undefined;
 }

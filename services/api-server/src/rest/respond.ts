@@ -9,7 +9,8 @@ import { isAbort } from "@coxswain/env";
 import { TooBusyError } from "../flow-control/too-busy.ts";
 import type { Encoded } from "./encode.ts";
 import { encodeDocument } from "./encode.ts";
-import { acceptsGzip } from "./negotiate.ts";
+import { acceptsGzip, failureEncoding, wantsPretty } from "./negotiate.ts";
+import { toKubernetesProtobuf } from "./protobuf.ts";
 
 const GZIP_FROM_BYTES = 128 * 1024;
 const STREAM_FROM_BYTES = 1024 * 1024;
@@ -85,6 +86,11 @@ export function toStatusError(error: unknown): StatusError {
   return newInternalError(error);
 }
 
+function queryOf(url: string): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+}
+
 /** Sends a failure as a Status object; closes the connection where its body was left unread. */
 export async function sendFailure(
   request: IncomingMessage,
@@ -107,7 +113,10 @@ export async function sendFailure(
     request,
     response,
     error.code,
-    encodeDocument(error.toStatus(), "json", { pretty: false, protobuf: () => undefined }),
+    encodeDocument(error.toStatus(), failureEncoding(request.headers.accept), {
+      pretty: wantsPretty(queryOf(request.url ?? ""), request.headers["user-agent"]),
+      protobuf: toKubernetesProtobuf,
+    }),
   );
 }
 

@@ -1,17 +1,26 @@
 // The Table and PartialObjectMetadata forms of objects and lists. Pure. https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 import type { KindDefinition } from "@coxswain/api";
-import type { ListMeta, ObjectMeta } from "@coxswain/apimachinery";
+import { newBadRequest, quote, type ListMeta, type ObjectMeta } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
+import type { Negotiated, TransformVersion } from "./negotiate.ts";
 
 export type IncludeObject = "None" | "Metadata" | "Object";
 
-/** What of an object a row carries, as the query asks; its metadata where it does not. */
-export function includeOf(query: URLSearchParams): IncludeObject {
-  const value = query.get("includeObject");
-  return value === "None" || value === "Object" ? value : "Metadata";
+/**
+ * What of an object a row carries, as the query asks; its metadata where it does not.
+ * @throws StatusError BadRequest where a Table is wanted and the query asks for something else
+ */
+export function includeOf(query: URLSearchParams, form: Negotiated): IncludeObject {
+  const value = query.get("includeObject") ?? "";
+  if (value === "None" || value === "Object") return value;
+  if (value !== "" && value !== "Metadata" && form.as === "Table") {
+    const why = `includeObject: Invalid value: ${quote(value)}: must be 'Metadata', 'Object', 'None', or empty`;
+    throw newBadRequest(`Unable to convert to Table as requested: ${why}`);
+  }
+  return "Metadata";
 }
 
-const META_VERSION = "meta.k8s.io/v1";
+const metaVersion = (version: TransformVersion = "v1"): string => `meta.k8s.io/${version}`;
 
 interface TableRow {
   cells: unknown[];
@@ -26,16 +35,20 @@ export interface Table {
   rows: TableRow[];
 }
 
-export function partialMetadata(metadata: ObjectMeta | undefined): object {
-  return { kind: "PartialObjectMetadata", apiVersion: META_VERSION, metadata: metadata ?? {} };
+export function partialMetadata(metadata: ObjectMeta | undefined, version?: TransformVersion): object {
+  return { kind: "PartialObjectMetadata", apiVersion: metaVersion(version), metadata: metadata ?? {} };
 }
 
-export function partialMetadataList(items: readonly VersionedObject[], metadata: ListMeta): object {
+export function partialMetadataList(
+  items: readonly VersionedObject[],
+  metadata: ListMeta,
+  version?: TransformVersion,
+): object {
   return {
     kind: "PartialObjectMetadataList",
-    apiVersion: META_VERSION,
+    apiVersion: metaVersion(version),
     metadata,
-    items: items.map((item) => partialMetadata(item.object.metadata)),
+    items: items.map((item) => partialMetadata(item.object.metadata, version)),
   };
 }
 
@@ -49,10 +62,10 @@ function columnDefinitions(kind: KindDefinition): unknown[] {
   }));
 }
 
-function rowOf(kind: KindDefinition, item: VersionedObject, nowMs: number, include: IncludeObject): TableRow {
+function rowOf(kind: KindDefinition, item: VersionedObject, { nowMs, include, version }: TableOptions): TableRow {
   const cells = kind.row(item.object, { nowMs });
   if (include === "None") return { cells };
-  return { cells, object: include === "Object" ? item.object : partialMetadata(item.object.metadata) };
+  return { cells, object: include === "Object" ? item.object : partialMetadata(item.object.metadata, version) };
 }
 
 export interface TableOptions {
@@ -60,6 +73,7 @@ export interface TableOptions {
   readonly include: IncludeObject;
   /** False for every watch event but the first. */
   readonly withColumns: boolean;
+  readonly version?: TransformVersion | undefined;
 }
 
 export function tableOf(
@@ -70,9 +84,9 @@ export function tableOf(
 ): Table {
   return {
     kind: "Table",
-    apiVersion: META_VERSION,
+    apiVersion: metaVersion(options.version),
     metadata,
     columnDefinitions: options.withColumns ? columnDefinitions(kind) : null,
-    rows: items.map((item) => rowOf(kind, item, options.nowMs, options.include)),
+    rows: items.map((item) => rowOf(kind, item, options)),
   };
 }

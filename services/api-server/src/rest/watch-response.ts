@@ -39,9 +39,12 @@ function jsonFrames(options: WatchResponseOptions): FrameWriter {
   let first = true;
   const transform = (type: keyof typeof PREFIX, object: VersionedObject): Buffer => {
     if (options.form.as === undefined) return object.json;
-    if (options.form.as !== "Table") return Buffer.from(JSON.stringify(partialMetadata(object.object.metadata)));
+    const { version } = options.form;
+    if (options.form.as !== "Table") {
+      return Buffer.from(JSON.stringify(partialMetadata(object.object.metadata, version)));
+    }
     const rows = type === "BOOKMARK" ? [] : [object];
-    const settings = { nowMs: options.now(), include: options.include, withColumns: first };
+    const settings = { nowMs: options.now(), include: options.include, withColumns: first, version };
     first = false;
     return Buffer.from(JSON.stringify(tableOf(options.kind, rows, { resourceVersion: String(object.rv) }, settings)));
   };
@@ -51,10 +54,11 @@ function jsonFrames(options: WatchResponseOptions): FrameWriter {
   };
 }
 
-/** Each event as JSON text with a line's end. */
-export function eventTexts(
+/** Each event by itself: as JSON text with a line's end, or as the bytes of a protobuf message. */
+export function eventMessages(
   options: WatchResponseOptions,
-): (type: keyof typeof PREFIX, object: VersionedObject | Status) => string {
+): (type: keyof typeof PREFIX, object: VersionedObject | Status) => string | Buffer {
+  if (options.form.encoding === "protobuf") return protobufEvents(options);
   const frame = jsonFrames(options);
   return (type, object) => {
     const out: Buffer[] = [];
@@ -63,19 +67,27 @@ export function eventTexts(
   };
 }
 
-/** Each frame: four bytes of length, big endian, then a meta/v1 WatchEvent whose object is itself in protobuf. */
-const protobufFrames =
-  (encode: ProtobufEncoder): FrameWriter =>
-  (type, object, out) => {
-    const bytes = encode(isStatus(object) ? object : object.object);
-    if (bytes === undefined) return;
-    const name = Buffer.from(type);
-    const raw = field(1, bytes);
-    const event = Buffer.concat([field(1, name), field(2, raw)]);
+/** A meta/v1 WatchEvent whose object is itself in protobuf. Negotiation sees to it that there is such a form. */
+const protobufEvents =
+  ({ form, kind, protobuf }: WatchResponseOptions) =>
+  (type: keyof typeof PREFIX, object: VersionedObject | Status): Buffer => {
+    const formed = (each: VersionedObject): object =>
+      form.as === undefined ? each.object : partialMetadata(each.object.metadata, form.version);
+    const bytes = protobuf(isStatus(object) ? object : formed(object));
+    if (bytes === undefined) throw new Error(`${kind.kind} has no protobuf form`);
+    return Buffer.concat([field(1, Buffer.from(type)), field(2, field(1, bytes))]);
+  };
+
+/** Each frame: four bytes of length, big endian, then the event. */
+function protobufFrames(options: WatchResponseOptions): FrameWriter {
+  const eventOf = protobufEvents(options);
+  return (type, object, out) => {
+    const event = eventOf(type, object);
     const length = Buffer.alloc(4);
     length.writeUInt32BE(event.length);
     out.push(length, event);
   };
+}
 
 /** A length-delimited protobuf field. */
 function field(id: number, bytes: Buffer): Buffer {
@@ -91,7 +103,8 @@ const sharedProtobuf = new WeakMap<ProtobufEncoder, SharedBatches>();
 
 /** What is the same for all who watch in this form; undefined where each reader's stream is its own. */
 function sharedBatches({ form, protobuf }: WatchResponseOptions): SharedBatches | undefined {
-  if (form.encoding === "json") return form.as === undefined ? sharedJson : undefined;
+  if (form.as !== undefined) return undefined;
+  if (form.encoding === "json") return sharedJson;
   const known = sharedProtobuf.get(protobuf) ?? new SharedBatches();
   sharedProtobuf.set(protobuf, known);
   return known;
@@ -111,7 +124,7 @@ export function createWatchSink(
   onEnd: () => void,
 ): WatchSink & { open(): void } {
   const protobuf = options.form.encoding === "protobuf";
-  const frame = protobuf ? protobufFrames(options.protobuf) : jsonFrames(options);
+  const frame = protobuf ? protobufFrames(options) : jsonFrames(options);
   const shared = sharedBatches(options);
   let ended = false;
   const open = (): void => {

@@ -1,14 +1,14 @@
-// A watch over a WebSocket, for browsers: each event is a text message. Guarantees: what is wrong with the request is told as an
+// A watch over a WebSocket, for browsers: each event is a message, of text or, in protobuf, of bytes. Guarantees: what is wrong with the request is told as an
 // HTTP answer before the handshake; a reader that falls too far behind is dropped; the end of the watch closes the socket.
-import { newNotAcceptable, type Status } from "@coxswain/apimachinery";
+import type { Status } from "@coxswain/apimachinery";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { ApiRequest, PipelineWatchEvent, WatchSink } from "../pipeline/contract.ts";
 import type { RestDeps, UpgradeCall } from "./deps.ts";
-import { JSON_TYPE, negotiate } from "./negotiate.ts";
+import { negotiate } from "./negotiate.ts";
 import { readOptions, resourceNotFound, type ResourceInfo } from "./request-info.ts";
 import { seatFor } from "./seat.ts";
 import { includeOf } from "./table.ts";
-import { eventTexts } from "./watch-response.ts";
+import { eventMessages } from "./watch-response.ts";
 
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Readers have nothing to say. */
@@ -36,14 +36,14 @@ const server = new WebSocketServer({
 export async function serveWatchSocket(deps: RestDeps, info: ResourceInfo, call: UpgradeCall): Promise<void> {
   const kind = deps.kindFor(info.group, info.version, info.resource);
   if (kind === undefined) throw resourceNotFound();
-  const form = negotiate(call.request.headers.accept, { stream: true, transform: true });
-  if (form.encoding !== "json") throw newNotAcceptable([JSON_TYPE]);
+  const protobuf = kind.custom === undefined;
+  const form = negotiate(call.request.headers.accept, { stream: true, transform: true, protobuf });
   const { verb, group, version, resource, subresource, namespace, name, query } = info;
   const where = { verb, group, version, resource, subresource, namespace, name };
   const request: ApiRequest = { user: call.user, ...where, options: readOptions(query), signal: call.signal };
-  const include = includeOf(query);
+  const include = includeOf(query, form);
   const options = { form, kind, include, now: () => deps.env.clock.now(), protobuf: deps.protobuf };
-  const sink = new SocketSink(eventTexts(options));
+  const sink = new SocketSink(eventMessages(options));
   const pending = deps.flow === undefined ? undefined : seatFor(deps, info, call.user, call.signal);
   const seat = pending instanceof Promise ? await pending : pending;
   try {
@@ -54,43 +54,43 @@ export async function serveWatchSocket(deps: RestDeps, info: ResourceInfo, call:
   server.handleUpgrade(call.request, call.socket, call.head, (socket) => sink.open(socket));
 }
 
-type Texts = ReturnType<typeof eventTexts>;
+type Messages = ReturnType<typeof eventMessages>;
 
 /** Keeps what comes before the handshake is done. */
 class SocketSink implements WatchSink {
-  readonly #texts: Texts;
-  #early: string[] = [];
+  readonly #messages: Messages;
+  #early: (string | Buffer)[] = [];
   #socket: WebSocket | undefined;
   #ended = false;
 
-  constructor(texts: Texts) {
-    this.#texts = texts;
+  constructor(messages: Messages) {
+    this.#messages = messages;
   }
 
   open(socket: WebSocket): void {
     this.#socket = socket;
     // A message that is too long ends the connection, which ends the watch.
     socket.on("error", () => socket.terminate());
-    for (const text of this.#early) socket.send(text);
+    for (const message of this.#early) socket.send(message);
     this.#early = [];
     if (this.#ended) socket.close(NORMAL);
   }
 
   send(events: readonly PipelineWatchEvent[]): boolean {
     if (this.#ended) return false;
-    for (const { type, object } of events) this.#write(this.#texts(type, object));
+    for (const { type, object } of events) this.#write(this.#messages(type, object));
     return (this.#socket?.bufferedAmount ?? 0) <= MAX_BUFFERED_BYTES;
   }
 
   end(error: Status | undefined): void {
     if (this.#ended) return;
-    if (error !== undefined) this.#write(this.#texts("ERROR", error));
+    if (error !== undefined) this.#write(this.#messages("ERROR", error));
     this.#ended = true;
     this.#socket?.close(NORMAL);
   }
 
-  #write(text: string): void {
-    if (this.#socket === undefined) this.#early.push(text);
-    else this.#socket.send(text);
+  #write(message: string | Buffer): void {
+    if (this.#socket === undefined) this.#early.push(message);
+    else this.#socket.send(message);
   }
 }
