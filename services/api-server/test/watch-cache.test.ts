@@ -3,10 +3,14 @@ import { expect, test } from "vitest";
 import { CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
 import type { StatusError } from "@coxswain/apimachinery";
-import { allKinds } from "@coxswain/api/scheme";
+import { allKinds, kindFor } from "@coxswain/api/scheme";
 import { CompactedError, type Storage } from "@coxswain/storage";
+import type { PipelineWatchEvent } from "../src/pipeline/contract.ts";
 import { WatchCache } from "../src/watch-cache/watch-cache.ts";
+import { Watcher } from "../src/watch-cache/watcher.ts";
 import { startTestServer } from "./test-server.ts";
+
+const CONFIG_MAPS_KIND = kindFor(CONFIG_MAPS)!;
 
 const configMap = (name: string): ConfigMap => ({
   apiVersion: "v1",
@@ -84,4 +88,34 @@ test("pages of a list stay at its version, in the cache and beyond it", async ()
     );
   }
   await Promise.all([one.stop(), two.stop(), three.stop()]);
+});
+
+test("more watchers than are served in one turn all hear every change, once and in order", async () => {
+  const server = await startTestServer();
+  const { env, storage, client } = server;
+  const kinds = allKinds().filter(({ stored }) => stored);
+  const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage, kinds });
+  const stop = new AbortController();
+  const running = cache.run(stop.signal);
+  await cache.whenPrimed(stop.signal);
+  await cache.consistent();
+  const everything = { namespace: undefined, name: undefined, matches: undefined };
+  const heard = Array.from({ length: 300 }, (): string[] => []);
+  for (const names of heard) {
+    const sink = {
+      send(events: readonly PipelineWatchEvent[]): boolean {
+        names.push(...events.map(({ object }) => object.name));
+        return true;
+      },
+      end: () => undefined,
+    };
+    cache.addWatcher(CONFIG_MAPS_KIND, new Watcher(everything, cache.throughRv, sink, false));
+  }
+  const names = ["a", "b", "c", "d", "e"];
+  for (const name of names) await client.create(CONFIG_MAPS, configMap(name));
+  await expect.poll(() => heard.filter((each) => each.length >= names.length).length).toBe(heard.length);
+  for (const each of heard) expect(each).toEqual(names);
+  stop.abort();
+  await running;
+  await server.stop();
 });
