@@ -12,10 +12,13 @@ import { createBinder } from "./binder.ts";
 import { followFacts } from "./cluster-facts.ts";
 import { patchUnschedulable } from "./pod-status.ts";
 import type { Profile, Rejection } from "./framework/contract.ts";
-import { Framework, type ScheduleOptions } from "./framework/plan-schedule.ts";
+import { Framework, type Consulted, type ScheduleOptions, type SchedulePlan } from "./framework/plan-schedule.ts";
 import { checkProfiles, DEFAULT_PROFILES } from "./framework/registry.ts";
 import { countedReasons } from "./framework/fit-error.ts";
 import { WaitingPods } from "./framework/waiting-pods.ts";
+import type { ExtenderConfiguration, ExtenderTransport } from "./extenders/extender.ts";
+import { Extenders } from "./extenders/extenders.ts";
+import { pickCandidate } from "./plugins/preemption-candidates.ts";
 import { Preemptor, type Preemption } from "./preemptor.ts";
 import type { PodInfo } from "./pod-info.ts";
 import { schedulerService } from "./scheduler-service.ts";
@@ -32,11 +35,15 @@ import {
 import { createQueue, followNodes, followPods } from "./event-handlers.ts";
 import { createVolumeWriter, followVolumes } from "./volume-facts.ts";
 
+type NotPlaced = Extract<SchedulePlan, { kind: "unschedulable" }>;
+
 /** How long an unanswered binding keeps its room where the informer says nothing. */
 const ASSUMED_UNKNOWN_MS = 30_000;
 
 export interface SchedulerOptions {
   readonly profiles?: readonly Profile[];
+  /** Asked in this order, through `SchedulerDeps.callExtender`. */
+  readonly extenders?: readonly ExtenderConfiguration[];
   /** 0: adaptive, as upstream. */
   readonly percentageOfNodesToScore?: number;
   /** How long a pod waits after its first failed attempt, and at most; 1 s and 10 s where unset. */
@@ -55,6 +62,8 @@ export interface SchedulerDeps extends BaseDeps {
   /** Who this process is in elections. */
   readonly identity: string;
   readonly options?: SchedulerOptions;
+  /** Needed where the options name extenders. */
+  readonly callExtender?: ExtenderTransport;
 }
 
 export interface SchedulerParts {
@@ -64,6 +73,14 @@ export interface SchedulerParts {
   readonly frameworks: ReadonlyMap<string, Framework>;
   readonly waiting: WaitingPods;
   readonly schedule: ScheduleOptions;
+  readonly extenders: Extenders;
+}
+
+function extendersOf({ options, callExtender, logger }: SchedulerDeps): Extenders {
+  const configured = options?.extenders ?? [];
+  const missing: ExtenderTransport = () => Promise.reject(new Error("there is no way to call extenders"));
+  if (configured.length > 0 && callExtender === undefined) throw new RangeError("extenders: need callExtender");
+  return new Extenders(configured, callExtender ?? missing, logger);
 }
 
 /** The scheduler of one process. */
@@ -77,6 +94,7 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
     snapshot: new ClusterSnapshot(),
     frameworks,
     waiting: new WaitingPods(deps.env.timers),
+    extenders: extendersOf(deps),
     schedule: {
       random: deps.env.random,
       percentageOfNodesToScore: deps.options?.percentageOfNodesToScore ?? 0,
@@ -158,7 +176,7 @@ class SchedulingLoop {
         continue;
       }
       this.#woken = false;
-      const batch = this.#decideBatch(signal);
+      const batch = await this.#decideBatch(signal);
       this.#report();
       this.#bind(batch, signal);
       if (this.#parts.queue.activeCount === 0 && batch.length === 0) await this.#waitForWork(signal);
@@ -221,8 +239,8 @@ class SchedulingLoop {
     });
   }
 
-  #decideBatch(signal: AbortSignal): Decided[] {
-    const { queue, deps, snapshot } = this.#parts;
+  async #decideBatch(signal: AbortSignal): Promise<Decided[]> {
+    const { queue, deps, snapshot, extenders } = this.#parts;
     const size = deps.options?.batchSize ?? 100;
     const decided: Decided[] = [];
     let unplaced = 0;
@@ -234,6 +252,12 @@ class SchedulingLoop {
         queue.returnFailed(pod.info.key);
         continue;
       }
+      if (extenders.decide(pod.info)) {
+        const asked = await this.#askAndDecide(pod.info, signal);
+        if (asked !== undefined) decided.push(asked);
+        // What was decided before must not wait for the next answers.
+        break;
+      }
       const one = this.#tryDecide(pod.info, signal);
       if (one === undefined) unplaced++;
       else decided.push(one);
@@ -243,21 +267,53 @@ class SchedulingLoop {
 
   /** A plugin that throws must not stop the others' pods. */
   #tryDecide(info: PodInfo, signal: AbortSignal): Decided | undefined {
-    const { queue, deps } = this.#parts;
     try {
       return this.#decide(info, signal);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      deps.logger.error({ pod: info.key, err: error }, "could not decide for a pod");
-      this.#attempts.inc({ result: "error" });
-      queue.returnFailed(info.key);
-      this.#reject(info, message, "SchedulerError", signal);
-      return undefined;
+      return this.#couldNotDecide(info, error, signal);
     }
   }
 
-  #decide(info: PodInfo, signal: AbortSignal): Decided | undefined {
-    const { queue, deps, snapshot, frameworks, schedule } = this.#parts;
+  #couldNotDecide(info: PodInfo, error: unknown, signal: AbortSignal): undefined {
+    const { queue, deps } = this.#parts;
+    const message = error instanceof Error ? error.message : String(error);
+    deps.logger.error({ pod: info.key, err: error }, "could not decide for a pod");
+    this.#attempts.inc({ result: "error" });
+    queue.returnFailed(info.key);
+    this.#reject(info, message, "SchedulerError", signal);
+  }
+
+  /** Asks extenders, then decides on what is there by then. */
+  async #askAndDecide(info: PodInfo, signal: AbortSignal): Promise<Decided | undefined> {
+    const { queue, snapshot, frameworks, schedule, extenders } = this.#parts;
+    const framework = frameworks.get(info.pod.spec?.schedulerName ?? "")!;
+    const consult = (all: boolean): Promise<Consulted> => {
+      const names = framework.findNodes(info, snapshot, schedule, all);
+      return extenders.consult(
+        info,
+        names.map((name) => snapshot.nodes[snapshot.rowOf(name)]!),
+      );
+    };
+    try {
+      let consulted: Consulted = { verdicts: new Map(), scores: new Map() };
+      if (!info.terminating) {
+        consulted = await consult(false);
+        const passes = [...consulted.verdicts.values()].includes(undefined);
+        if (!passes && snapshot.nominations.nodeOf(info.key) !== undefined) consulted = await consult(true);
+      }
+      // The pod may have changed meanwhile, or have gone.
+      const now = queue.get(info.key);
+      if (now?.queue !== "in-flight" || now.info.uid !== info.uid) return undefined;
+      if (!signal.aborted) return this.#decide(now.info, signal, consulted);
+      queue.returnFailed(info.key);
+      return undefined;
+    } catch (error) {
+      return this.#couldNotDecide(info, error, signal);
+    }
+  }
+
+  #decide(info: PodInfo, signal: AbortSignal, consulted?: Consulted): Decided | undefined {
+    const { queue, deps, snapshot, frameworks, schedule, extenders } = this.#parts;
     const { key } = info;
     if (info.terminating) {
       deps.recorder.event(info.pod, "Warning", "FailedScheduling", `skip schedule deleting pod: ${key}`);
@@ -265,22 +321,45 @@ class SchedulingLoop {
       return undefined;
     }
     const framework = frameworks.get(info.pod.spec?.schedulerName ?? "")!;
-    const plan = framework.planSchedule(info, snapshot, schedule);
+    const plan = framework.planSchedule(info, snapshot, schedule, consulted);
     if (plan.kind === "unschedulable") {
       this.#attempts.inc({ result: "unschedulable" });
-      const { nominated, plugins } = plan;
-      this.#reject(info, plan.message, "Unschedulable", signal, nominated);
-      if (plan.victims.length === 0) queue.returnUnschedulable(key, plugins);
-      else this.#preempt({ preemptor: info, node: nominated!, victims: plan.victims }, plugins);
+      if (consulted === undefined || plan.candidates.length === 0) this.#notPlaced(info, plan, signal);
+      else this.#aside(() => this.#askWhomToPreempt(info, plan, signal));
       return undefined;
     }
     snapshot.assume(info, plan.node);
     snapshot.nominations.remove(key);
+    const bound = extenders.binds(info) ? { extenders } : {};
     const reserved = reserve(framework, plan.cycle, plan.node);
-    if ("waits" in reserved) return { cycle: plan.cycle, node: plan.node, framework, waits: reserved.waits };
+    if ("waits" in reserved) return { cycle: plan.cycle, node: plan.node, framework, waits: reserved.waits, ...bound };
     unreserveAll(framework, plan.cycle, plan.node);
     this.#giveUp(info, reserved.plugin, reserved.rejection, signal);
     return undefined;
+  }
+
+  #notPlaced(info: PodInfo, { message, nominated, plugins, victims }: NotPlaced, signal: AbortSignal): void {
+    this.#reject(info, message, "Unschedulable", signal, nominated);
+    if (victims.length === 0) this.#parts.queue.returnUnschedulable(info.key, plugins);
+    else this.#preempt({ preemptor: info, node: nominated!, victims }, plugins);
+  }
+
+  async #askWhomToPreempt(info: PodInfo, plan: NotPlaced, signal: AbortSignal): Promise<void> {
+    const { extenders, snapshot, queue } = this.#parts;
+    try {
+      const left = await extenders.preempt(info, plan.candidates, snapshot);
+      if (queue.get(info.key)?.info.uid !== info.uid) return;
+      if (left.length > 0) {
+        const { node, victims } = pickCandidate(left);
+        this.#notPlaced(info, { ...plan, nominated: node, victims }, signal);
+        return;
+      }
+      const { nominated: _, ...rest } = plan;
+      const message = `${plan.message} preemption: no candidate node for preemption`;
+      this.#notPlaced(info, { ...rest, message, victims: [] }, signal);
+    } catch (error) {
+      this.#couldNotDecide(info, error, signal);
+    }
   }
 
   /** The pod stays in flight until its victims are on their way, so that no event of theirs is lost. */

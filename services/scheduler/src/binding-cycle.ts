@@ -2,6 +2,8 @@
 // to the api-server together, in one batch.
 import { isAbort } from "@coxswain/env";
 import type { Binder, BindOutcome } from "./binder.ts";
+import { ExtenderError } from "./extenders/extender.ts";
+import type { Extenders } from "./extenders/extenders.ts";
 import type { CycleState, Rejection } from "./framework/contract.ts";
 import type { Framework } from "./framework/plan-schedule.ts";
 import type { WaitingPods } from "./framework/waiting-pods.ts";
@@ -13,6 +15,8 @@ export interface Decided {
   readonly framework: Framework;
   /** How long Permit plugins keep it at most, in ms by name. */
   readonly waits: ReadonlyMap<string, number>;
+  /** Of a pod that an extender binds. */
+  readonly extenders?: Extenders;
 }
 
 /** As of the binder; or a plugin turned the pod down after all. */
@@ -55,6 +59,12 @@ function told(outcome: BindOutcome): BindOutcome {
   return outcome.kind === "failed" ? { ...outcome, message: `binding rejected: ${outcome.message}` } : outcome;
 }
 
+/** An extender that did not answer may have bound the pod. */
+function extenderFailed(error: Error): CycleOutcome {
+  const message = `binding rejected: ${error.message}`;
+  return error instanceof ExtenderError ? { kind: "failed", message } : { kind: "unknown", message };
+}
+
 /** Undefined where all plugins agree and none has bound the pod itself. */
 async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSignal): Promise<CycleOutcome | undefined> {
   const { framework, cycle, node, waits } = one;
@@ -67,6 +77,8 @@ async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSigna
     const rejection = await plugin.preBind?.(cycle, node, signal);
     if (rejection !== undefined) return turnedDown("PreBind", plugin.name, rejection);
   }
+  const extended = await one.extenders?.bind(cycle.info, node);
+  if (extended !== undefined) return extended.bound ? { kind: "bound" } : extenderFailed(extended.error);
   for (const plugin of framework.plugins) {
     const result = await plugin.bind?.(cycle, node, signal);
     if (result === undefined || result === "skip") continue;
@@ -76,8 +88,8 @@ async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSigna
 }
 
 /** Whether a pod needs a binding cycle of its own. */
-export function bindsAlone({ framework, cycle, node, waits }: Decided): boolean {
-  if (waits.size > 0) return true;
+export function bindsAlone({ framework, cycle, node, waits, extenders }: Decided): boolean {
+  if (waits.size > 0 || extenders !== undefined) return true;
   return framework.plugins.some(
     (plugin) =>
       plugin.bind !== undefined || (plugin.preBind !== undefined && plugin.preBindPreFlight?.(cycle, node) !== "skip"),

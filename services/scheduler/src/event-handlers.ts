@@ -3,7 +3,7 @@ import type { Node, Pod } from "@coxswain/api";
 import type { SharedInformer } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
-import type { Framework } from "./framework/plan-schedule.ts";
+import { EXTENDER, type Framework } from "./framework/plan-schedule.ts";
 import { isTerminal, makePodInfo, type PodInfo } from "./pod-info.ts";
 import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
 import { SchedulingQueue, type QueueOptions } from "./queue/scheduling-queue.ts";
@@ -22,7 +22,8 @@ export function createQueue(
     clock: env.clock,
     less: (a, b) => less.less!(a, b),
     heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info)?.plugin,
-    registrations: (name) => (registrations.has(name) ? registrations.get(name) : []),
+    // Nobody knows what an extender waits for.
+    registrations: (name) => (registrations.has(name) || name === EXTENDER ? registrations.get(name) : []),
   });
 }
 

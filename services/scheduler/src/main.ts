@@ -5,6 +5,7 @@ import { runComponent } from "@coxswain/component-base/process";
 import { InvalidArgumentError } from "commander";
 import { hostname } from "node:os";
 import { createScheduler } from "./app.ts";
+import { createHttpTransport } from "./extenders/http-transport.ts";
 import { loadSchedulerOptions, type SchedulerFlags } from "./config/load-options.ts";
 
 function parsePercentage(text: string): number {
@@ -48,6 +49,7 @@ void runComponent<SchedulerFlags>({
       informers,
       elector: createLeaderElector(lease, { env, client, logger, recorder }),
       options,
+      callExtender: createHttpTransport(env.timers),
     });
   },
 });

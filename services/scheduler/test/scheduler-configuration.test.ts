@@ -206,10 +206,25 @@ describe("mistakes", () => {
       `${HEAD}profiles: [{ pluginConfig: [{ name: NodeName }, { name: NodeName }] }]`,
       'profiles[0].pluginConfig[1]: Invalid value: "NodeName": repeated plugin config',
     ],
+    [`${HEAD}extenders: [{}]`, "extenders[0].urlPrefix: Required value"],
+    [`${HEAD}extenders: [{ urlPrefix: "nowhere" }]`, 'extenders[0].urlPrefix: Invalid value: "nowhere": must be a URL'],
     [
-      `${HEAD}extenders: [{ urlPrefix: "http://127.0.0.1:1" }]`,
-      "extenders: Forbidden: HTTP extenders are not supported",
+      `${HEAD}extenders: [{ urlPrefix: "http://h", prioritizeVerb: p }]`,
+      "extenders[0].weight: Invalid value: 0: must have a positive weight applied to it",
     ],
+    [
+      `${HEAD}extenders: [{ urlPrefix: "http://h", bindVerb: b }, { urlPrefix: "http://i", bindVerb: b }]`,
+      'extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind',
+    ],
+    [
+      `${HEAD}extenders: [{ urlPrefix: "http://h", managedResources: [{ name: a/b }, { name: a/b }] }]`,
+      'extenders[0].managedResources: Duplicate value: "a/b"',
+    ],
+    [
+      `${HEAD}extenders: [{ urlPrefix: "http://h", httpTimeout: soon }]`,
+      'extenders[0].httpTimeout: Invalid value: "soon": must be a duration',
+    ],
+    [`${HEAD}extenders: [{ urlPrefix: "http://h", verb: x }]`, "extenders[0].verb: Forbidden: unknown field"],
     [`${HEAD}leaderElection: { leaderElect: false }`, "leaderElection.leaderElect: Forbidden: must be true"],
     [`${HEAD}clientConnection: { kubeconfig: /x }`, "clientConnection: Forbidden: "],
     [`${HEAD}enableProfiling: true`, "enableProfiling: Forbidden: "],

@@ -58,6 +58,7 @@ export async function loadSchedulerOptions(flags: SchedulerFlags): Promise<Sched
   const configuration = parseSchedulerConfiguration(await textOf(config));
   const { initialBackoffMs, maxBackoffMs } = configuration;
   return {
+    extenders: configuration.extenders,
     profiles: makeProfiles(configuration, await loadFactories(plugin)),
     percentageOfNodesToScore: configuration.percentageOfNodesToScore ?? percentageOfNodesToScore,
     backoff: {

@@ -44,7 +44,7 @@ const has = (plugin: Plugin, point: Point): boolean => METHODS[point].some((meth
 function without(plugin: Plugin, points: readonly Point[]): Plugin {
   if (points.length === 0) return plugin;
   const kept = POINTS.filter((point) => !points.includes(point)).flatMap((point) => METHODS[point]);
-  const methods = [...kept, "follow", "events"] as const;
+  const methods = [...kept, "follow", "filterKey", "events"] as const;
   const bound = methods.flatMap((method) => {
     const own = plugin[method];
     return own === undefined ? [] : [[method, own.bind(plugin)] as const];

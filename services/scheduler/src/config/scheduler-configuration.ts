@@ -11,6 +11,8 @@ import {
   indexPath,
 } from "@coxswain/apimachinery";
 import { parse as parseYaml } from "yaml";
+import type { ExtenderConfiguration } from "../extenders/extender.ts";
+import { readExtenders } from "./extender-configuration.ts";
 import { above, ConfigReader, within, type Fields } from "./config-reader.ts";
 
 export const EXTENSION_POINTS = [
@@ -62,6 +64,7 @@ export interface SchedulerConfiguration {
   readonly percentageOfNodesToScore: number | undefined;
   readonly initialBackoffMs: number | undefined;
   readonly maxBackoffMs: number | undefined;
+  readonly extenders: readonly ExtenderConfiguration[];
 }
 
 export class SchedulerConfigError extends Error {
@@ -127,8 +130,11 @@ function readConfiguration(reader: ConfigReader, fields: Fields): SchedulerConfi
   const percentage = "percentageOfNodesToScore";
   const profiles = reader.list(fields["profiles"], "profiles", (item, path) => readProfile(reader, item, path));
   checkNames(reader, profiles);
+  const extenders = readExtenders(reader, fields["extenders"], "extenders");
+  const ignored = extenders.flatMap(({ ignoredResources }) => ignoredResources);
   return {
-    profiles: profiles.length > 0 ? profiles : [emptyProfile],
+    profiles: (profiles.length > 0 ? profiles : [emptyProfile]).map((profile) => ignoring(profile, ignored)),
+    extenders: extenders.map(({ extender }) => extender),
     percentageOfNodesToScore: reader.integer(fields[percentage], percentage, PERCENT),
     initialBackoffMs: initial === undefined ? undefined : initial * 1000,
     maxBackoffMs: max === undefined ? undefined : max * 1000,
@@ -142,6 +148,18 @@ const emptyProfile: ProfileConfiguration = {
   plugins: new Map(),
   pluginConfig: new Map(),
 };
+
+/** What an extender manages, and the scheduler must not look at, is not for NodeResourcesFit. */
+function ignoring(profile: ProfileConfiguration, resources: readonly string[]): ProfileConfiguration {
+  if (resources.length === 0) return profile;
+  const name = "NodeResourcesFit";
+  const config = profile.pluginConfig.get(name);
+  const args = isJsonObject(config?.args) ? config.args : {};
+  const own = Array.isArray(args["ignoredResources"]) ? (args["ignoredResources"] as unknown[]) : [];
+  const path = config?.path ?? childPath(profile.path, "pluginConfig");
+  const added = { path, args: { ...args, ignoredResources: [...own, ...resources] } };
+  return { ...profile, pluginConfig: new Map([...profile.pluginConfig, [name, added]]) };
+}
 
 /** What belongs to upstream's process and not to its decisions. */
 function refuseOthers(reader: ConfigReader, fields: Fields): void {
@@ -161,8 +179,6 @@ function refuseOthers(reader: ConfigReader, fields: Fields): void {
   }
   const delays = reader.flag(fields["delayCacheUntilActive"], "delayCacheUntilActive") === true;
   reader.refuse(delays, "delayCacheUntilActive", "a follower keeps its caches, so that a takeover starts at once");
-  const extenders = reader.list(fields["extenders"], "extenders", () => undefined);
-  reader.refuse(extenders.length > 0, "extenders", "HTTP extenders are not supported: write a plugin");
 }
 
 /** Two profiles with one name, or with different queues: one queue serves all of them. */

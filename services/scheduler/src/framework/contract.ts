@@ -6,6 +6,7 @@
 // not fit; rows that an earlier plugin rejected must be left alone (`column.open(row)`). Score writes one number a row.
 import type { Random } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
+import type { Candidate } from "../plugins/preemption-candidates.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import type { EventRegistration } from "../queue/cluster-event.ts";
 
@@ -110,6 +111,8 @@ export interface PostFilterOutcome {
   readonly nominated?: string;
   /** Who has to leave that node. */
   readonly victims?: readonly PodInfo[];
+  /** All nodes among which it was chosen; extenders may choose another. */
+  readonly candidates?: readonly Candidate[];
 }
 
 export interface QueueOrder {

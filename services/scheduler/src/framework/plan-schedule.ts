@@ -2,6 +2,7 @@
 // randomness, changes nothing else.
 import type { Random } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
+import type { Candidate } from "../plugins/preemption-candidates.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { MAX_NODE_SCORE, type CycleState, type Plugin, type Profile, type Rejection } from "./contract.ts";
 import { fitMessage, NO_NODES_AVAILABLE, preFilterMessage } from "./fit-error.ts";
@@ -14,6 +15,17 @@ export interface ScheduleOptions {
   readonly percentageOfNodesToScore: number;
 }
 
+/** What extenders say about the nodes that plugins let pass. */
+export interface Consulted {
+  /** By the name of each node that they were asked about; undefined where it may be used. No other node is. */
+  readonly verdicts: ReadonlyMap<string, Rejection | undefined>;
+  /** Points to add to a node's total. */
+  readonly scores: ReadonlyMap<string, number>;
+}
+
+/** The name under which extenders turn nodes down. */
+export const EXTENDER = "Extender";
+
 export type SchedulePlan =
   | { readonly kind: "node"; readonly node: string; readonly cycle: CycleState; readonly feasible: number }
   | {
@@ -24,6 +36,8 @@ export type SchedulePlan =
       /** The node where the pod will fit once `victims` have left; "" takes a nomination back; absent: it stays. */
       readonly nominated?: string;
       readonly victims: readonly PodInfo[];
+      /** All nodes where preemption would help; none where no plugin names them. */
+      readonly candidates: readonly Candidate[];
     };
 
 /** Fewer nodes than this are always all looked at. */
@@ -47,6 +61,7 @@ interface PostFiltered {
   readonly message: string;
   readonly nominated?: string;
   readonly victims: readonly PodInfo[];
+  readonly candidates: readonly Candidate[];
 }
 
 interface PreFiltered {
@@ -70,7 +85,7 @@ export class Framework {
   constructor(profile: Profile) {
     this.profile = profile;
     this.#plugins = profile.plugins.map((one) => one.plugin);
-    this.#verdicts = new Verdicts(this.#plugins.map((plugin) => plugin.name));
+    this.#verdicts = new Verdicts([...this.#plugins.map((plugin) => plugin.name), EXTENDER]);
     this.#scoring = profile.plugins.filter((one) => one.plugin.score !== undefined && one.weight > 0);
   }
 
@@ -87,28 +102,62 @@ export class Framework {
     return undefined;
   }
 
-  /** Decides for one pod. */
-  planSchedule(info: PodInfo, snapshot: ClusterSnapshot, options: ScheduleOptions): SchedulePlan {
+  /**
+   * Names of the nodes that extenders have to be asked about: those that plugins let pass, as many as suffice; or the one
+   * that the pod is nominated to, unless `all`.
+   */
+  findNodes(info: PodInfo, snapshot: ClusterSnapshot, options: ScheduleOptions, all: boolean): string[] {
+    if (snapshot.size === 0) return [];
+    const cycle: CycleState = { info, snapshot, state: new Map() };
+    const skipped = new Set<string>();
+    const pre = this.runPreFilter(cycle, skipped);
+    if (pre.rejection !== undefined) return [];
+    const probe = new RowProbe(cycle, this.#plugins, skipped, options.random);
+    const nominated = all ? -1 : nominatedRow(cycle, pre);
+    if (nominated >= 0 && probe.fits(nominated, false) === undefined) return [snapshot.names[nominated]!];
+    const percentage = this.profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore;
+    const found = this.#findFeasible(cycle, pre, skipped, nodesToFind(snapshot.size, percentage), probe);
+    return Array.from({ length: found }, (_, at) => snapshot.names[this.#feasible[at]!]!);
+  }
+
+  /** Decides for one pod. `consulted`: what extenders said about the nodes of `findNodes`. */
+  planSchedule(
+    info: PodInfo,
+    snapshot: ClusterSnapshot,
+    options: ScheduleOptions,
+    consulted?: Consulted,
+  ): SchedulePlan {
     const cycle: CycleState = { info, snapshot, state: new Map() };
     if (snapshot.size === 0) {
-      return { kind: "unschedulable", message: NO_NODES_AVAILABLE, plugins: new Set(), cycle, victims: [] };
+      const message = NO_NODES_AVAILABLE;
+      return { kind: "unschedulable", message, plugins: new Set(), cycle, victims: [], candidates: [] };
     }
     const skipped = new Set<string>();
     const pre = this.runPreFilter(cycle, skipped);
     const probe = new RowProbe(cycle, this.#plugins, skipped, options.random);
     if (pre.rejection !== undefined) return this.#rejectedByPreFilter(cycle, pre.rejection, probe);
     const nominated = nominatedRow(cycle, pre);
-    if (nominated >= 0 && probe.fits(nominated, false) === undefined) {
+    const mayUse = (name: string): boolean =>
+      consulted === undefined || (consulted.verdicts.has(name) && consulted.verdicts.get(name) === undefined);
+    if (nominated >= 0 && mayUse(snapshot.names[nominated]!) && probe.fits(nominated, false) === undefined) {
       return { kind: "node", node: snapshot.names[nominated]!, cycle, feasible: 1 };
     }
     const percentage = this.profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore;
     const wanted = nodesToFind(snapshot.size, percentage);
-    const feasible = this.#findFeasible(cycle, pre, skipped, wanted, probe);
+    const feasible =
+      consulted === undefined
+        ? this.#findFeasible(cycle, pre, skipped, wanted, probe)
+        : this.#findConsulted(cycle, pre, skipped, probe, consulted);
     if (feasible === 0) return this.#unschedulable(cycle, probe);
     if (feasible === 1) {
       return { kind: "node", node: snapshot.names[this.#feasible[0]!]!, cycle, feasible };
     }
     this.#scoreAll(cycle, feasible);
+    if (consulted !== undefined) {
+      for (let at = 0; at < feasible; at++) {
+        this.#totals[at]! += consulted.scores.get(snapshot.names[this.#feasible[at]!]!) ?? 0;
+      }
+    }
     return { kind: "node", node: snapshot.names[this.#pick(feasible, options.random)]!, cycle, feasible };
   }
 
@@ -167,6 +216,30 @@ export class Framework {
     }
     this.#nextStart = (start + looked) % total;
     return found;
+  }
+
+  /** Of all nodes those that extenders let pass, too. Where the next decision starts was settled when they were found. */
+  #findConsulted(
+    cycle: CycleState,
+    pre: PreFiltered,
+    skipped: ReadonlySet<string>,
+    probe: RowProbe,
+    { verdicts }: Consulted,
+  ): number {
+    const { size, names } = cycle.snapshot;
+    const start = this.#nextStart;
+    const found = this.#findFeasible(cycle, pre, skipped, size, probe);
+    this.#nextStart = start;
+    this.#verdicts.plugin = this.#plugins.length;
+    let left = 0;
+    for (let at = 0; at < found; at++) {
+      const row = this.#feasible[at]!;
+      const name = names[row]!;
+      const rejection = verdicts.get(name);
+      if (rejection !== undefined) this.#verdicts.reject(row, rejection);
+      else if (verdicts.has(name)) this.#feasible[left++] = row;
+    }
+    return left;
   }
 
   #takenByNominated(row: number, probe: RowProbe): boolean {
@@ -271,12 +344,15 @@ export class Framework {
       const outcome = plugin.postFilter?.(cycle, this.#verdicts, probe);
       if (outcome === undefined) continue;
       if (outcome.nominated !== undefined) nominated = { nominated: outcome.nominated };
-      if (outcome.code === "Success") return { message: "", ...nominated, victims: outcome.victims ?? [] };
-      if (outcome.code === "UnschedulableAndUnresolvable")
-        return { message: outcome.message, ...nominated, victims: [] };
+      if (outcome.code === "Success") {
+        return { message: "", ...nominated, victims: outcome.victims ?? [], candidates: outcome.candidates ?? [] };
+      }
+      if (outcome.code === "UnschedulableAndUnresolvable") {
+        return { message: outcome.message, ...nominated, victims: [], candidates: [] };
+      }
       messages.push(outcome.message);
     }
-    return { message: messages.join(", "), ...nominated, victims: [] };
+    return { message: messages.join(", "), ...nominated, victims: [], candidates: [] };
   }
 }
 

@@ -157,7 +157,7 @@ export function createDefaultPreemption(args: DefaultPreemptionArgs = {}): Plugi
         return { code: "Unschedulable", message, nominated: "" };
       }
       const { node, victims } = pickCandidate(candidates);
-      return { code: "Success", message: "", nominated: node, victims };
+      return { code: "Success", message: "", nominated: node, victims, candidates };
     },
   };
 }
