@@ -26,6 +26,7 @@ interface UpOptions {
   readonly demo?: boolean;
   readonly detach?: boolean;
   readonly output?: string;
+  readonly packNodes?: boolean;
   readonly enableChaos?: boolean;
   readonly freePorts?: boolean;
   readonly logLevel: string;
@@ -52,6 +53,7 @@ export function addUp(program: Command): void {
     .option("--demo", "deploy the demo and show what to try")
     .option("--detach", "return when the cluster is ready; `coxswain down` ends it")
     .option("--output <format>", "json prints one object about the cluster")
+    .option("--pack-nodes", "one kubelet process and one kube-proxy process for all simulated nodes: starts sooner")
     .option("--enable-chaos", "let processes take injected faults over gRPC")
     .option("--free-ports", "use free ports, not the well-known ones")
     .option("--log-level <level>", "trace, debug, info, warn or error", "info")
@@ -120,6 +122,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     // The demo's images are built on the spot: nobody has to fetch any.
     egress: (options.egress ?? (options.demo ? "none" : undefined)) as StartOptions["egress"],
     proxyMode: options.proxyMode as StartOptions["proxyMode"],
+    packNodes: options.packNodes,
     enableChaos: options.enableChaos,
     freePorts: options.freePorts,
     logLevel: options.logLevel,

@@ -21,6 +21,11 @@ export interface ClusterSpec {
   readonly controllerManagers: number;
   readonly egress: Egress;
   readonly proxyMode: ProxyMode;
+  /**
+   * Simulated nodes share one kubelet process and one kube-proxy process however few they are, as more than five always do: the
+   * cluster starts sooner, and single nodes cannot be killed. It is ready then before its metrics-server is.
+   */
+  readonly packNodes: boolean;
   readonly enableChaos: boolean;
   readonly logLevel: string;
   /** Further flags of each api-server, as in "--audit-log-path=/var/log/audit.log". */
@@ -76,12 +81,21 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     controllerManagers: count("controller-managers", wish.controllerManagers ?? 1, 9),
     egress: checkEgress(runtime, wish.egress),
     proxyMode: checkProxyMode(runtime, wish.proxyMode),
+    packNodes: checkPackNodes(runtime, wish),
     enableChaos: wish.enableChaos ?? false,
     logLevel: wish.logLevel ?? "info",
     apiServerFlags: checkFlags("api-server-flag", wish.apiServerFlags ?? []),
     schedulerFlags: checkFlags("scheduler-flag", wish.schedulerFlags ?? []),
     autoscalerFlags: checkFlags("autoscaler-flag", wish.autoscalerFlags ?? []),
   };
+}
+
+function checkPackNodes(runtime: Runtime, { packNodes = false, autoscale }: Partial<ClusterSpec>): boolean {
+  if (packNodes && runtime === "containerd")
+    throw new SpecError("--pack-nodes: Forbidden: a process serves one real node only");
+  if (packNodes && autoscale !== undefined)
+    throw new SpecError("--pack-nodes: Forbidden: may not be specified with --autoscale");
+  return packNodes;
 }
 
 function checkAutoscale({ autoscale, autoscalerFlags }: Partial<ClusterSpec>, nodes: number): Partial<ClusterSpec> {

@@ -73,10 +73,13 @@ const NODES_PER_PACK = 5_000;
 export const slotKey = (component: string, instance: string): string => `${component}/${instance}`;
 
 /** Node names, or ranges of them as kubelet and kube-proxy take them: "node-1" or "node-[1-5000]". */
-export function nodeGroups(spec: Pick<ClusterSpec, "nodes" | "runtime" | "autoscale">): string[] {
+export function nodeGroups(
+  spec: Pick<ClusterSpec, "nodes" | "runtime" | "autoscale"> & Partial<Pick<ClusterSpec, "packNodes">>,
+): string[] {
   const nodes = nodeCapacity(spec);
+  const packed = spec.packNodes === true || nodes > MAX_UNPACKED_NODES;
   // What comes and goes one by one has processes of its own.
-  if (spec.runtime === "containerd" || nodes <= MAX_UNPACKED_NODES || spec.autoscale !== undefined)
+  if (spec.runtime === "containerd" || !packed || spec.autoscale !== undefined)
     return Array.from({ length: nodes }, (_, at) => `node-${at + 1}`);
   const groups: string[] = [];
   for (let first = 1; first <= nodes; first += NODES_PER_PACK) {

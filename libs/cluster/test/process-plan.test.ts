@@ -107,6 +107,18 @@ describe("planProcesses", () => {
     expect(nodeGroups({ nodes: 100, runtime: "containerd" })).toHaveLength(100);
   });
 
+  test("few nodes share processes where they were asked to", () => {
+    const kubelets = plan({ nodes: 3, packNodes: true }).filter((one) => one.component === "kubelet");
+    expect(kubelets.map(({ instance, node }) => [instance, node])).toEqual([["pack-1", "node-[1-3]"]]);
+    expect(kubelets[0]?.args).toContain("--cert-file=/x/default/pki/kubelet-pack-node-1-3.crt");
+    expect(() => clusterSpec({ packNodes: true, runtime: "containerd" })).toThrow(
+      "--pack-nodes: Forbidden: a process serves one real node only",
+    );
+    expect(() => clusterSpec({ packNodes: true, autoscale: { min: 1, max: 3 } })).toThrow(
+      "--pack-nodes: Forbidden: may not be specified with --autoscale",
+    );
+  });
+
   test("nodes have a way out, and the DNS asks outside, only where the cluster was started so", () => {
     const command = (name: string) => ({ command: name, args: [] });
     const real = (ports: ReadonlyMap<string, ProcessPorts>): Site => ({
