@@ -19,6 +19,26 @@ export interface ReadResponseInput {
   json?: Uint8Array | null;
 }
 
+export interface WriteRequest {
+  method: string;
+  path: string;
+  json: Buffer;
+}
+
+export interface WriteRequestInput {
+  method?: string | null;
+  path?: string | null;
+  json?: Uint8Array | null;
+}
+
+export interface WriteResponse {
+  json: Buffer;
+}
+
+export interface WriteResponseInput {
+  json?: Uint8Array | null;
+}
+
 export type ListResourcesRequest = Record<string, never>;
 
 export type ListResourcesRequestInput = Record<string, never>;

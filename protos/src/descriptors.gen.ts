@@ -108,10 +108,17 @@ export const encodedFiles: readonly EncodedFile[] = [
    "coxswain.api.v1.ReadRequest.path",
    "coxswain.api.v1.ReadResponse",
    "coxswain.api.v1.ReadResponse.json",
+   "coxswain.api.v1.WriteRequest",
+   "coxswain.api.v1.WriteRequest.method",
+   "coxswain.api.v1.WriteRequest.path",
+   "coxswain.api.v1.WriteRequest.json",
+   "coxswain.api.v1.WriteResponse",
+   "coxswain.api.v1.WriteResponse.json",
    "coxswain.api.v1.Aggregated",
-   "coxswain.api.v1.Aggregated.Read"
+   "coxswain.api.v1.Aggregated.Read",
+   "coxswain.api.v1.Aggregated.Write"
   ],
-  "descriptor": "CiBjb3hzd2Fpbi9hcGkvdjEvYWdncmVnYXRlZC5wcm90bxIPY294c3dhaW4uYXBpLnYxIiEKC1JlYWRSZXF1ZXN0EhIKBHBhdGgYASABKAlSBHBhdGgiIgoMUmVhZFJlc3BvbnNlEhIKBGpzb24YASABKAxSBGpzb24yUQoKQWdncmVnYXRlZBJDCgRSZWFkEhwuY294c3dhaW4uYXBpLnYxLlJlYWRSZXF1ZXN0Gh0uY294c3dhaW4uYXBpLnYxLlJlYWRSZXNwb25zZWIGcHJvdG8z"
+  "descriptor": "CiBjb3hzd2Fpbi9hcGkvdjEvYWdncmVnYXRlZC5wcm90bxIPY294c3dhaW4uYXBpLnYxIiEKC1JlYWRSZXF1ZXN0EhIKBHBhdGgYASABKAlSBHBhdGgiIgoMUmVhZFJlc3BvbnNlEhIKBGpzb24YASABKAxSBGpzb24iTgoMV3JpdGVSZXF1ZXN0EhYKBm1ldGhvZBgBIAEoCVIGbWV0aG9kEhIKBHBhdGgYAiABKAlSBHBhdGgSEgoEanNvbhgDIAEoDFIEanNvbiIjCg1Xcml0ZVJlc3BvbnNlEhIKBGpzb24YASABKAxSBGpzb24ymQEKCkFnZ3JlZ2F0ZWQSQwoEUmVhZBIcLmNveHN3YWluLmFwaS52MS5SZWFkUmVxdWVzdBodLmNveHN3YWluLmFwaS52MS5SZWFkUmVzcG9uc2USRgoFV3JpdGUSHS5jb3hzd2Fpbi5hcGkudjEuV3JpdGVSZXF1ZXN0Gh4uY294c3dhaW4uYXBpLnYxLldyaXRlUmVzcG9uc2ViBnByb3RvMw=="
  },
  {
   "name": "google/protobuf/struct.proto",

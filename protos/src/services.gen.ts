@@ -106,6 +106,14 @@ export interface ServiceTypes {
       requestStream: false;
       responseStream: false;
     };
+    write: {
+      request: apiV1.WriteRequest;
+      requestInput: apiV1.WriteRequestInput;
+      response: apiV1.WriteResponse;
+      responseInput: apiV1.WriteResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
   };
   "coxswain.api.v1.Discovery": {
     listResources: {

@@ -1,4 +1,4 @@
-// AggregatedReader: how components read what other api-servers serve, as metrics APIs do.
+// AggregatedReader: how components read what other api-servers serve, as metrics APIs do; AggregatedClient: how they change it.
 
 export interface AggregatedReader {
   /**
@@ -6,4 +6,9 @@ export interface AggregatedReader {
    * server's StatusError; NotFound where nobody serves that, ServiceUnavailable where who does cannot be reached.
    */
   read(path: string): Promise<unknown>;
+}
+
+export interface AggregatedClient extends AggregatedReader {
+  /** A merge patch of an object, or the deletion of an object or a collection with DeleteOptions; the answer. Rejects as `read`. */
+  write(method: "PATCH" | "DELETE", path: string, body: object): Promise<unknown>;
 }

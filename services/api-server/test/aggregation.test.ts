@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { json } from "node:stream/consumers";
 import { API_SERVICES, CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SERVICES } from "@coxswain/api";
 import type { APIService, ConfigMap, Service } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
@@ -60,6 +61,14 @@ function documentOf(path: string): object | undefined {
   return undefined;
 }
 
+/** Says what it was sent. */
+async function echo(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { method, headers } = incoming;
+  const body = await json(incoming);
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(JSON.stringify({ method, type: headers["content-type"], body }));
+}
+
 function answer(incoming: IncomingMessage, response: ServerResponse): void {
   const { method = "", url = "", headers } = incoming;
   const { authorized } = incoming.socket as unknown as { authorized: boolean };
@@ -68,6 +77,7 @@ function answer(incoming: IncomingMessage, response: ServerResponse): void {
   if (!healthy) response.writeHead(500).end("broken");
   else if (searchParams.get("watch") === "true") response.writeHead(200).write('{"type":"ADDED","object":{}}\n');
   else if (pathname.endsWith("/flunders/teapot")) response.writeHead(418).end("tea");
+  else if (pathname.endsWith("/echo")) void echo(incoming, response);
   else {
     const document = documentOf(pathname);
     if (document === undefined) response.writeHead(404).end();
@@ -174,6 +184,34 @@ test("components read it over gRPC, with their own rights", async () => {
   });
   await expect(admin.read("/apis/apps/v1/deployments")).rejects.toMatchObject({ reason: "NotFound" });
   await expect(admin.read("/api/v1/pods")).rejects.toThrow("path: must begin with /apis/");
+  admin.close();
+  scheduler.close();
+});
+
+test("components change what is there over gRPC, with their own rights", async () => {
+  const clientOf = (name: string) =>
+    createGrpcAggregatedReader({ env: server.env, addresses: [server.grpcAddress], tls: server.tls(name) });
+  const [admin, scheduler] = [clientOf("admin"), clientOf("scheduler")];
+  seen.length = 0;
+  const path = `${BASE}/namespaces/default/flunders/one/echo`;
+  const patch = { metadata: { uid: "1", finalizers: [] } };
+  expect(await admin.write("PATCH", path, patch)).toEqual({
+    method: "PATCH",
+    type: "application/merge-patch+json",
+    body: patch,
+  });
+  const options = { kind: "DeleteOptions", apiVersion: "v1", propagationPolicy: "Background" };
+  expect(await admin.write("DELETE", path, options)).toEqual({
+    method: "DELETE",
+    type: "application/json",
+    body: options,
+  });
+  expect(seen.map(({ headers }) => headers["x-remote-user"])).toEqual(["kubernetes-admin", "kubernetes-admin"]);
+  const refused = `flunders.${GROUP} "one" is forbidden: User "system:kube-scheduler" cannot delete resource "flunders"`;
+  await expect(scheduler.write("DELETE", `${BASE}/namespaces/default/flunders/one`, options)).rejects.toThrow(refused);
+  await expect(admin.write("DELETE", BASE, options)).rejects.toThrow("path: must name a resource");
+  expect(await scheduler.read(BASE)).toEqual(LIST);
+  await expect(admin.read("/apis/nobody.example.com/v1")).rejects.toMatchObject({ reason: "NotFound" });
   admin.close();
   scheduler.close();
 });

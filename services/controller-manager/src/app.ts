@@ -1,7 +1,14 @@
 // The controller-manager: runs all controllers while it leads. Guarantees:
 // - Controllers write only with the proof of leadership; when it is lost they stop, and the process campaigns again.
 // - Caches are kept by leaders and followers alike, so that a takeover starts at once.
-import type { AggregatedReader, EventRecorder, InformerFactory, LeaderElector, ResourceClient } from "@coxswain/client";
+import type {
+  AggregatedClient,
+  AggregatedReader,
+  EventRecorder,
+  InformerFactory,
+  LeaderElector,
+  ResourceClient,
+} from "@coxswain/client";
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
 import type { LegacyTokenSigner } from "@coxswain/component-base/identity/legacy-tokens";
 import { createManager } from "@coxswain/controller-runtime";
@@ -65,6 +72,8 @@ export interface ControllerManagerDeps extends BaseDeps {
   readonly client: ResourceClient;
   /** How metrics APIs are read; without it there is no autoscaling. */
   readonly aggregated?: AggregatedReader;
+  /** How objects of other api-servers are collected and deleted; without it they are left alone. */
+  readonly remotes?: AggregatedClient;
   readonly informers: InformerFactory;
   readonly elector: LeaderElector;
   /** Makes the recorder of one controller, which is the source of its events. */
@@ -95,7 +104,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createEndpointSliceController(context("endpoint-slice-controller"), options),
     createEndpointsController(context("endpoint-controller")),
     createMirroringController(context("endpoint-slice-mirroring-controller"), options),
-    createGarbageCollector(context("garbage-collector-controller")),
+    createGarbageCollector(context("garbage-collector-controller"), deps.remotes),
     createNodeLifecycleController(context("node-controller"), options),
     createTaintEvictionController(context("taint-eviction-controller")),
     createNodeIpamController(context("cidrAllocator"), options),
@@ -117,7 +126,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createClaimProtection(context("pvc-protection-controller")),
     createVolumeProtection(context("pv-protection-controller")),
     createEphemeralVolumeController(context("ephemeral_volume")),
-    createNamespaceController(context("namespace-controller")),
+    createNamespaceController(context("namespace-controller"), deps.remotes),
     createServiceAccountController(context("serviceaccount-controller")),
     ...(options.rootCa === undefined
       ? []

@@ -20,6 +20,7 @@ void runComponent<Flags>({
     const name = "controller-manager";
     const { client, informers, aggregated } = connectComponent(deps, name);
     const identity = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
+    const remotes = aggregated();
     const recorderFor = (component: string) => createEventRecorder({ env, client, logger, component });
     const lease = { namespace: "kube-system", name: "kube-controller-manager", identity };
     const elector = createLeaderElector(lease, {
@@ -34,7 +35,8 @@ void runComponent<Flags>({
       logger,
       metrics,
       client,
-      aggregated: aggregated(),
+      aggregated: remotes,
+      remotes,
       recorderFor,
       identity,
       informers,

@@ -24,9 +24,10 @@ export interface FixtureOptions {
   readonly authority?: ControllerManagerDeps["authority"];
   readonly tokens?: ControllerManagerDeps["tokens"];
   readonly aggregated?: ControllerManagerDeps["aggregated"];
+  readonly remotes?: ControllerManagerDeps["remotes"];
 }
 
-export function makeFixture({ seed = 3, options = {}, authority, tokens, aggregated }: FixtureOptions = {}) {
+export function makeFixture({ seed = 3, options = {}, authority, tokens, aggregated, remotes }: FixtureOptions = {}) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
   const admin = cluster.client();
@@ -48,6 +49,7 @@ export function makeFixture({ seed = 3, options = {}, authority, tokens, aggrega
       ...(authority === undefined ? {} : { authority }),
       ...(tokens === undefined ? {} : { tokens }),
       ...(aggregated === undefined ? {} : { aggregated }),
+      ...(remotes === undefined ? {} : { remotes }),
     });
     const stop = new AbortController();
     return { app, stop, elector, running: app.run(stop.signal) };

@@ -6,7 +6,7 @@ import { createDelegatedReviews } from "../delegated-reviews.ts";
 import type { InformerFactory } from "../informer-contract.ts";
 import { createInformerFactory } from "../informer-factory.ts";
 import type { ResourceClient } from "../resource-client.ts";
-import type { AggregatedReader } from "../aggregated-reader.ts";
+import type { AggregatedClient } from "../aggregated-reader.ts";
 import { createGrpcAggregatedReader } from "./grpc-aggregated-reader.ts";
 import { createGrpcResourceClient } from "./grpc-resource-client.ts";
 import { waitForServer } from "./wait-for-server.ts";
@@ -21,7 +21,7 @@ const WAIT_FOR_SERVER_MS = 10_000;
 export function connectComponent(
   deps: ProcessDeps<unknown>,
   name: string,
-): { client: ResourceClient; informers: InformerFactory; aggregated: () => AggregatedReader } {
+): { client: ResourceClient; informers: InformerFactory; aggregated: () => AggregatedClient } {
   const { env, logger, flags, clientTls: tls } = deps;
   const client = createGrpcResourceClient({ env, logger, addresses: flags.apiServer, tls, userAgent: name });
   deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
@@ -30,6 +30,6 @@ export function connectComponent(
   );
   const bus = flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls, name });
   const informers = createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) });
-  const aggregated = (): AggregatedReader => createGrpcAggregatedReader({ env, addresses: flags.apiServer, tls });
+  const aggregated = (): AggregatedClient => createGrpcAggregatedReader({ env, addresses: flags.apiServer, tls });
   return { client, informers, aggregated };
 }

@@ -1,4 +1,4 @@
-// The AggregatedReader of processes: coxswain.api.v1.Aggregated of the api-servers.
+// The AggregatedClient of processes: coxswain.api.v1.Aggregated of the api-servers.
 import { Channel, Client } from "@grpc/grpc-js";
 import { StatusError } from "@coxswain/apimachinery";
 import {
@@ -11,9 +11,9 @@ import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { Env } from "@coxswain/env";
 import { serviceDefinition, type ServiceTypes } from "@coxswain/protos";
-import type { AggregatedReader } from "../aggregated-reader.ts";
+import type { AggregatedClient } from "../aggregated-reader.ts";
 
-type Read = ServiceTypes["coxswain.api.v1.Aggregated"]["read"];
+type Methods = ServiceTypes["coxswain.api.v1.Aggregated"];
 
 const TIMEOUT_MS = 10_000;
 
@@ -25,21 +25,22 @@ export interface GrpcAggregatedReaderOptions {
 }
 
 /** Connects on first use. The caller closes it. */
-export function createGrpcAggregatedReader(options: GrpcAggregatedReaderOptions): AggregatedReader & { close(): void } {
+export function createGrpcAggregatedReader(options: GrpcAggregatedReaderOptions): AggregatedClient & { close(): void } {
   const { addresses, tls, env } = options;
   const target = { addresses, serverName: API_SERVER_NAME, tls };
   const credentials = createCredentials(tls);
   const channel = new Channel(channelTarget(addresses), credentials, channelOptions(target));
   const client = new Client(addresses[0] ?? "", credentials, { channelOverride: channel });
-  const method = serviceDefinition("coxswain.api.v1.Aggregated")["Read"];
-  if (method === undefined) throw new Error("Aggregated has no method Read");
-  const call = (path: string): Promise<Read["response"]> =>
-    new Promise((resolve, reject) => {
-      client.makeUnaryRequest<Read["requestInput"], Read["response"]>(
+  const definition = serviceDefinition("coxswain.api.v1.Aggregated");
+  function call<Request, Response>(name: "Read" | "Write", request: Request): Promise<Response> {
+    const method = definition[name];
+    if (method === undefined) throw new Error(`Aggregated has no method ${name}`);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest<Request, Response>(
         method.path,
         method.requestSerialize,
-        method.responseDeserialize as (bytes: Buffer) => Read["response"],
-        { path },
+        method.responseDeserialize as (bytes: Buffer) => Response,
+        request,
         { deadline: env.clock.now() + TIMEOUT_MS },
         (error, response) => {
           if (error !== null) reject(statusFromServiceError(error));
@@ -48,8 +49,17 @@ export function createGrpcAggregatedReader(options: GrpcAggregatedReaderOptions)
         },
       );
     });
+  }
   return {
-    read: async (path) => JSON.parse((await call(path)).json.toString("utf8")) as unknown,
+    async read(path) {
+      const { json } = await call<Methods["read"]["requestInput"], Methods["read"]["response"]>("Read", { path });
+      return JSON.parse(json.toString("utf8")) as unknown;
+    },
+    async write(method, path, body) {
+      const request = { method, path, json: Buffer.from(JSON.stringify(body)) };
+      const { json } = await call<Methods["write"]["requestInput"], Methods["write"]["response"]>("Write", request);
+      return JSON.parse(json.toString("utf8")) as unknown;
+    },
     close: () => client.close(),
   };
 }

@@ -19,7 +19,7 @@ import type { Availability } from "./plan-availability.ts";
 import { remoteResources } from "./remote-discovery.ts";
 import type { RemoteResource } from "./remote-discovery.ts";
 import { fetchRemote } from "./remote-fetch.ts";
-import type { RemoteAnswer } from "./remote-fetch.ts";
+import type { RemoteAnswer, RemoteWrite } from "./remote-fetch.ts";
 import { remoteSource, remoteTarget } from "./remote-target.ts";
 import type { RemoteTargetDeps } from "./remote-target.ts";
 
@@ -48,6 +48,8 @@ export interface RemoteCall {
   readonly path: string;
   readonly user: UserInfo;
   readonly signal: AbortSignal;
+  /** What the call changes; a GET without it. */
+  readonly write?: RemoteWrite;
 }
 
 export interface AggregatedApis {
@@ -55,7 +57,7 @@ export interface AggregatedApis {
   handles(group: string, version: string): boolean;
   /** For a user who may. Writes the whole answer; rejects with StatusError before its first byte. */
   serve(group: string, version: string, call: RestCall): Promise<void>;
-  /** A GET for a user who may; rejects with StatusError ServiceUnavailable where no whole answer comes. */
+  /** For a user who may; rejects with StatusError ServiceUnavailable where no whole answer comes. */
   fetch(group: string, version: string, call: RemoteCall): Promise<RemoteAnswer>;
   /** Takes over the socket; rejects with StatusError before that. */
   upgrade(group: string, version: string, call: UpgradeCall): Promise<void>;
@@ -117,11 +119,11 @@ export class Aggregator implements AggregatedApis {
     await forwardUpgrade({ ...target, user: call.user }, call, pathOf(call.request.url ?? "/"));
   }
 
-  async fetch(group: string, version: string, { path, user, signal }: RemoteCall): Promise<RemoteAnswer> {
+  async fetch(group: string, version: string, { path, user, signal, write }: RemoteCall): Promise<RemoteAnswer> {
     const target = this.#targetFor(group, version);
     if (target === undefined) throw newServiceUnavailable("the server is currently unable to handle the request");
     try {
-      return await fetchRemote(target, path, signal, user);
+      return await fetchRemote(target, path, signal, user, write);
     } catch (error) {
       throw newServiceUnavailable(`error trying to reach service: ${(error as Error).message}`);
     }

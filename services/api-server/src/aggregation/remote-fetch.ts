@@ -1,4 +1,4 @@
-// One GET of a remote api-server, whole. Guarantees: it ends within its time limit, and holds no more than its size limit.
+// One request to a remote api-server, whole. Guarantees: it ends within its time limit, and holds no more than its size limit.
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { UserInfo } from "@coxswain/component-base";
@@ -9,6 +9,12 @@ import type { ProxyTarget } from "../rest/proxy/proxy-transport.ts";
 const TIMEOUT_MS = 5_000;
 const MAX_BYTES = 32 * 1024 * 1024;
 const AGGREGATOR = { username: "system:kube-aggregator", groups: ["system:masters"] };
+
+export interface RemoteWrite {
+  readonly method: "PATCH" | "DELETE";
+  readonly contentType: string;
+  readonly body: Buffer;
+}
 
 export interface RemoteAnswer {
   readonly code: number;
@@ -26,16 +32,20 @@ async function readAll(answer: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** As the aggregator itself, who may read everything, where no user is named. Rejects where no whole answer comes. */
+/** A GET where nothing is written; as the aggregator itself, who may read everything, where no user is named. Rejects where no whole answer comes. */
 export async function fetchRemote(
   target: ProxyTarget,
   path: string,
   signal: AbortSignal,
   user: UserInfo = AGGREGATOR,
+  write?: RemoteWrite,
 ): Promise<RemoteAnswer> {
   const headers = ["Accept", "application/json", "Host", target.host, "Connection", "close"];
+  if (write !== undefined) {
+    headers.push("Content-Type", write.contentType, "Content-Length", String(write.body.length));
+  }
   const outgoing = httpRequest({
-    method: "GET",
+    method: write?.method ?? "GET",
     path,
     headers: [...headers, ...identityHeaders(user)],
     createConnection: () => openSocket(target),
@@ -46,7 +56,7 @@ export async function fetchRemote(
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once("response", resolve).on("error", reject);
-      outgoing.end();
+      outgoing.end(write?.body);
     });
     return { code: answer.statusCode ?? 0, body: await readAll(answer) };
   } finally {

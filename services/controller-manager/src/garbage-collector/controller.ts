@@ -1,6 +1,7 @@
 // The garbage collector: deletes what has lost all its owners, and lets owners go that wait for their dependents.
 // Guarantees: absence of an owner is verified at the api-server before anything is deleted for it; every write is bound to
-// the UID and the version that were judged; a reference across namespaces deletes nothing.
+// the UID and the version that were judged; a reference across namespaces deletes nothing; owners that another api-server
+// serves, and that cannot be asked for now, are not taken for gone, and hold up nothing else.
 import { allKinds, kindForGvk } from "@coxswain/api";
 import {
   apiVersionOf,
@@ -11,9 +12,12 @@ import {
   type OwnerReference,
   type ResourceRef,
 } from "@coxswain/apimachinery";
+import type { AggregatedClient } from "@coxswain/client";
 import { createController, settleAll, type Controller } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { CustomInformers } from "../custom-resources/custom-resources.ts";
+import { isGone, type RemoteObjects } from "../remote-resources/remote-objects.ts";
+import { RemotePoll } from "../remote-resources/remote-poll.ts";
 import { FOREGROUND, nodeOf, ORPHAN, OwnershipGraph, waitsForDependents, type GraphNode } from "./graph.ts";
 import { blockingDependents, planGarbage, type OwnerState } from "./plan.ts";
 
@@ -35,10 +39,18 @@ export function collectedKinds(): ResourceRef[] {
     .map(({ group, version, resource }) => ({ group, version, resource }));
 }
 
-export function createGarbageCollector(context: ControllerContext): ManagedController {
+/** Without `remotes` the objects of other api-servers are neither owners nor owned. */
+export function createGarbageCollector(context: ControllerContext, remotes?: AggregatedClient): ManagedController {
   const graph = new OwnershipGraph();
   const custom = new CustomInformers(context.informers, (informer) => follow(informer.ref));
-  const collector = new Collector(context, graph, custom, (uid) => controller.enqueue(uid));
+  const poll =
+    remotes === undefined
+      ? undefined
+      : new RemotePoll(remotes, context.informers, context, {
+          seen: (ref, object) => enqueueAll(graph.upsert(nodeOf(ref, object))),
+          gone: (uid) => enqueueAll(graph.remove(uid)),
+        });
+  const collector = new Collector(context, graph, { custom, remote: poll }, (uid) => controller.enqueue(uid));
   const controller: Controller = createController(
     { name: "garbage-collector-controller", workers: WORKERS, reconcile: (uid) => collector.reconcile(uid) },
     context,
@@ -54,26 +66,34 @@ export function createGarbageCollector(context: ControllerContext): ManagedContr
     });
   };
   for (const ref of collectedKinds()) follow(ref);
-  return { controller };
+  if (poll === undefined) return { controller };
+  return {
+    controller,
+    prepare: async (signal) => {
+      // It goes on beside the controller, as long as this process leads.
+      void poll.run(signal);
+    },
+  };
+}
+
+/** The resources that are not built in. */
+interface MoreResources {
+  readonly custom: CustomInformers;
+  readonly remote: RemotePoll | undefined;
 }
 
 class Collector {
   readonly #context: ControllerContext;
   readonly #graph: OwnershipGraph;
-  readonly #custom: CustomInformers;
+  readonly #more: MoreResources;
   readonly #enqueue: (uid: string) => void;
   /** UIDs that are gone for good: they never come back. */
   readonly #absent = new Set<string>();
 
-  constructor(
-    context: ControllerContext,
-    graph: OwnershipGraph,
-    custom: CustomInformers,
-    enqueue: (uid: string) => void,
-  ) {
+  constructor(context: ControllerContext, graph: OwnershipGraph, more: MoreResources, enqueue: (uid: string) => void) {
     this.#context = context;
     this.#graph = graph;
-    this.#custom = custom;
+    this.#more = more;
     this.#enqueue = enqueue;
   }
 
@@ -97,12 +117,20 @@ class Collector {
   }
 
   async #live(ref: ResourceRef, namespace: string, name: string): Promise<KubeObject | undefined> {
+    const target = { ...(namespace === "" ? {} : { namespace }), name };
+    const remote = this.#remoteOf(ref);
     try {
-      return await this.#context.client.get(ref, { ...(namespace === "" ? {} : { namespace }), name });
+      return await (remote === undefined ? this.#context.client.get(ref, target) : remote.get(ref, target));
     } catch (error) {
-      if (isReason(error, "NotFound")) return undefined;
+      if (remote === undefined ? isReason(error, "NotFound") : isGone(error)) return undefined;
       throw error;
     }
+  }
+
+  /** Set for what another api-server serves. */
+  #remoteOf(ref: ResourceRef): RemoteObjects | undefined {
+    const { remote } = this.#more;
+    return remote?.of(ref) === undefined ? undefined : remote.objects;
   }
 
   async #stateOf(live: GraphNode, reference: OwnerReference): Promise<OwnerState> {
@@ -124,7 +152,7 @@ class Collector {
 
   #ownerKind(gvk: GroupVersionKind): { readonly ref: ResourceRef; readonly namespaced: boolean } | undefined {
     const kind = kindForGvk(gvk);
-    if (kind === undefined) return this.#custom.find(gvk);
+    if (kind === undefined) return this.#more.custom.find(gvk) ?? this.#more.remote?.find(gvk);
     const { group, version, resource, namespaced } = kind;
     return kind.stored ? { ref: { group, version, resource }, namespaced } : undefined;
   }
@@ -132,7 +160,7 @@ class Collector {
   #refuse(live: GraphNode, { kind, name, uid }: OwnerReference): OwnerState {
     const where = live.namespace === "" ? "" : ` in namespace "${live.namespace}"`;
     const message = `ownerRef [kind: ${kind}, name: ${name}, uid: ${uid}] does not exist${where}`;
-    const object = kindOf(live, this.#custom);
+    const object = kindOf(live, this.#more);
     if (object !== undefined) this.#context.recorder.event(object, "Warning", "OwnerRefInvalidNamespace", message);
     return "unknown";
   }
@@ -181,10 +209,11 @@ class Collector {
 
   async #patch(node: GraphNode, object: KubeObject, change: object): Promise<KubeObject | undefined> {
     const { uid, resourceVersion } = object.metadata ?? {};
+    const patch = { metadata: { uid, resourceVersion, ...change } };
+    const remote = this.#remoteOf(node.ref);
     try {
-      return await this.#context.client.patch(node.ref, targetOf(node), MERGE, {
-        metadata: { uid, resourceVersion, ...change },
-      });
+      if (remote !== undefined) return await remote.patch(node.ref, targetOf(node), patch);
+      return await this.#context.client.patch(node.ref, targetOf(node), MERGE, patch);
     } catch (error) {
       if (!isReason(error, "NotFound")) throw error;
       return undefined;
@@ -197,9 +226,10 @@ class Collector {
     propagationPolicy: "Background" | "Foreground" | "Orphan",
   ): Promise<void> {
     const { uid, resourceVersion } = object.metadata ?? {};
-    const preconditions = { uid, resourceVersion };
+    const options = { propagationPolicy, preconditions: { uid, resourceVersion } };
+    const remote = this.#remoteOf(node.ref);
     try {
-      await this.#context.client.delete(node.ref, targetOf(node), { propagationPolicy, preconditions });
+      await (remote ?? this.#context.client).delete(node.ref, targetOf(node), options);
     } catch (error) {
       if (!isReason(error, "NotFound")) throw error;
     }
@@ -211,9 +241,9 @@ function targetOf({ namespace, name }: GraphNode): { namespace?: string; name: s
 }
 
 /** Enough of the object for an event about it. */
-function kindOf({ ref, namespace, name, uid }: GraphNode, custom: CustomInformers): KubeObject | undefined {
+function kindOf({ ref, namespace, name, uid }: GraphNode, { custom, remote }: MoreResources): KubeObject | undefined {
   const known = allKinds().find((one) => one.group === ref.group && one.resource === ref.resource);
-  const kind = known?.kind ?? custom.of(ref)?.kind;
+  const kind = known?.kind ?? custom.of(ref)?.kind ?? remote?.of(ref)?.kind;
   if (kind === undefined) return undefined;
   return { apiVersion: apiVersionOf(ref), kind, metadata: { name, uid, ...(namespace === "" ? {} : { namespace }) } };
 }
