@@ -1,10 +1,11 @@
 // How much the change feed is worth, and that it is a hint only: a rolling update of 500 simulated pods in a cluster with two
 // api-servers, with NATS, with NATS frozen in the middle, and with NATS killed again and again. Prints how long each took and
-// whether the Deployment kept its promises meanwhile. Only ratios carry over to other machines.
+// whether the Deployment kept its promises meanwhile: pods are counted in the order in which the api-server wrote them, not by the
+// Deployment's status, which sums what its ReplicaSets told at different moments. Only ratios carry over to other machines.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { DEPLOYMENTS, type Deployment } from "@coxswain/api";
+import { DEPLOYMENTS, PODS, type Deployment, type Pod } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
@@ -16,9 +17,58 @@ import { report, type Figure } from "./figures.ts";
 
 interface Rollout {
   readonly ms: number;
-  /** Over the whole rollout, as the Deployment's status told. */
+  /** Over the whole rollout: pods that neither end nor have ended. */
   readonly mostPods: number;
+  /** Of these, those that were ready. */
   readonly leastAvailable: number;
+}
+
+/** The pods of the Deployment, in each state that they were in. */
+class PodCount {
+  readonly #pods = new Map<string, { readonly active: boolean; readonly ready: boolean }>();
+  most = 0;
+  least = 0;
+
+  reset(): void {
+    this.most = this.#count(({ active }) => active);
+    this.least = this.#count(({ active, ready }) => active && ready);
+  }
+
+  /** Follows the pods until `signal` aborts; resolves then. Rejects where changes were missed. */
+  async run(client: ResourceClient, resourceVersion: string, signal: AbortSignal): Promise<void> {
+    let from = resourceVersion;
+    while (!signal.aborted) {
+      const watch = { namespace: TARGET.namespace, resourceVersion: from, allowWatchBookmarks: true };
+      for await (const { type, object } of client.watch<Pod>(PODS, watch, signal)) {
+        from = object.metadata?.resourceVersion ?? from;
+        if (type !== "BOOKMARK") this.#see(object, type === "DELETED");
+      }
+    }
+  }
+
+  #see({ metadata, status }: Pod, gone: boolean): void {
+    const uid = metadata?.uid ?? "";
+    const ended = status?.phase === "Succeeded" || status?.phase === "Failed";
+    if (gone) this.#pods.delete(uid);
+    else {
+      const ready = status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+      this.#pods.set(uid, { active: metadata?.deletionTimestamp === undefined && !ended, ready });
+    }
+    this.most = Math.max(
+      this.most,
+      this.#count(({ active }) => active),
+    );
+    this.least = Math.min(
+      this.least,
+      this.#count(({ active, ready }) => active && ready),
+    );
+  }
+
+  #count(test: (pod: { readonly active: boolean; readonly ready: boolean }) => boolean): number {
+    let count = 0;
+    for (const pod of this.#pods.values()) if (test(pod)) count++;
+    return count;
+  }
 }
 
 const REPLICAS = 500;
@@ -55,17 +105,20 @@ function isDone({ metadata, spec, status }: KubeObject & Deployment): boolean {
   );
 }
 
+interface Bench {
+  readonly client: ResourceClient;
+  readonly pods: PodCount;
+}
+
 /** Follows the Deployment until its rollout is done; `onProgress` hears how many pods are of the new template. */
-async function awaitRollout(client: ResourceClient, onProgress: (updated: number) => void): Promise<Rollout> {
+async function awaitRollout({ client, pods }: Bench, onProgress: (updated: number) => void): Promise<Rollout> {
   const start = env.clock.monotonic();
-  let [mostPods, leastAvailable] = [0, REPLICAS];
+  pods.reset();
   for (;;) {
     const seen = await client.get<KubeObject & Deployment>(DEPLOYMENTS, TARGET);
-    const { replicas = 0, availableReplicas = 0, updatedReplicas = 0 } = seen.status ?? {};
-    mostPods = Math.max(mostPods, replicas);
-    leastAvailable = Math.min(leastAvailable, availableReplicas);
+    const { updatedReplicas = 0 } = seen.status ?? {};
     const ms = Math.round(env.clock.monotonic() - start);
-    if (isDone(seen)) return { ms, mostPods, leastAvailable };
+    if (isDone(seen)) return { ms, mostPods: pods.most, leastAvailable: pods.least };
     if (ms > ROLLOUT_MS) throw new Error(`not rolled out after ${ms} ms: ${JSON.stringify(seen.status)}`);
     onProgress(updatedReplicas);
     await env.timers.sleep(25);
@@ -73,11 +126,11 @@ async function awaitRollout(client: ResourceClient, onProgress: (updated: number
 }
 
 /** Changes the image and waits for the rollout; `fault` begins when a quarter of the pods is new. */
-async function rollOut(client: ResourceClient, image: string, fault: () => void = () => {}): Promise<Rollout> {
+async function rollOut(bench: Bench, image: string, fault: () => void = () => {}): Promise<Rollout> {
   const patch = { spec: { template: { spec: { containers: [{ name: "main", image }] } } } };
-  await client.patch(DEPLOYMENTS, TARGET, "application/strategic-merge-patch+json", patch);
+  await bench.client.patch(DEPLOYMENTS, TARGET, "application/strategic-merge-patch+json", patch);
   let begun = false;
-  return awaitRollout(client, (updated) => {
+  return awaitRollout(bench, (updated) => {
     if (begun || updated < SURGE) return;
     begun = true;
     fault();
@@ -85,9 +138,9 @@ async function rollOut(client: ResourceClient, image: string, fault: () => void 
 }
 
 /** Rolls out while NATS is stopped from the middle on; the frozen server runs again afterwards. */
-async function withNatsFrozen(cluster: Cluster, client: ResourceClient): Promise<Rollout> {
+async function withNatsFrozen(cluster: Cluster, bench: Bench): Promise<Rollout> {
   let freezing: Promise<unknown> | undefined;
-  const rollout = await rollOut(client, "example.test/app:frozen", () => {
+  const rollout = await rollOut(bench, "example.test/app:frozen", () => {
     freezing = cluster.chaos.freeze("nats/0");
   });
   if (freezing === undefined) throw new Error("the rollout was over before NATS could be frozen");
@@ -97,7 +150,7 @@ async function withNatsFrozen(cluster: Cluster, client: ResourceClient): Promise
 }
 
 /** Rolls out while NATS is killed as soon as it is back, from the middle on. */
-async function withNatsKilled(cluster: Cluster, client: ResourceClient): Promise<Rollout & { kills: number }> {
+async function withNatsKilled(cluster: Cluster, bench: Bench): Promise<Rollout & { kills: number }> {
   const done = new AbortController();
   let kills = 0;
   let killing: Promise<void> | undefined;
@@ -111,7 +164,7 @@ async function withNatsKilled(cluster: Cluster, client: ResourceClient): Promise
       await env.timers.sleep(KILL_EVERY_MS);
     }
   };
-  const rollout = await rollOut(client, "example.test/app:killed", () => {
+  const rollout = await rollOut(bench, "example.test/app:killed", () => {
     killing = killOn();
   }).finally(() => done.abort());
   if (killing === undefined) throw new Error("the rollout was over before NATS could be killed");
@@ -153,16 +206,22 @@ export async function run(): Promise<Figure[]> {
     addresses: cluster.info.processes.filter(({ component }) => component === "api-server").map(({ grpc }) => grpc),
     tls: { ca: readFileSync(caFile), cert: readFileSync(certFile), key: readFileSync(keyFile) },
   });
+  const bench = { client, pods: new PodCount() };
+  const stop = new AbortController();
+  const { metadata } = await client.list<Pod>(PODS, { namespace: TARGET.namespace });
+  const counting = bench.pods.run(client, metadata.resourceVersion ?? "", stop.signal);
   try {
     await client.create(DEPLOYMENTS, deployment());
-    await awaitRollout(client, () => {});
-    await rollOut(client, "example.test/app:warm");
-    const before = await rollOut(client, "example.test/app:before");
-    const frozen = await withNatsFrozen(cluster, client);
+    await awaitRollout(bench, () => {});
+    await rollOut(bench, "example.test/app:warm");
+    const before = await rollOut(bench, "example.test/app:before");
+    const frozen = await withNatsFrozen(cluster, bench);
     await awaitNats(cluster);
-    const killed = await withNatsKilled(cluster, client);
+    const killed = await withNatsKilled(cluster, bench);
     await awaitNats(cluster);
-    const after = await rollOut(client, "example.test/app:after");
+    const after = await rollOut(bench, "example.test/app:after");
+    stop.abort();
+    await counting;
     const usual = Math.round((before.ms + after.ms) / 2);
     return [
       ...figuresOf("with NATS, before", before, null),
@@ -172,6 +231,7 @@ export async function run(): Promise<Figure[]> {
       { name: "kills of NATS", value: killed.kills, unit: "kills", aim: null, against: null, met: killed.kills > 0 },
     ];
   } finally {
+    stop.abort();
     await client.close();
     await cluster.down({ purge: true });
     rmSync(home, { recursive: true, force: true });

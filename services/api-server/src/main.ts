@@ -5,17 +5,13 @@ import { runComponent } from "@coxswain/component-base/process";
 import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
 import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
 import { InvalidArgumentError, type Command } from "commander";
-import type { Logger } from "@coxswain/component-base";
-import type { Env } from "@coxswain/env";
-import { createAuditor, type Auditor } from "./audit/auditor.ts";
-import { createLogFile } from "./audit/log-file.ts";
-import { parseAuditPolicy } from "./audit/policy.ts";
+import { addAuditFlags, makeAuditor, type AuditFlags } from "./audit/flags.ts";
 import { encryptingStorage } from "./encryption/encrypting-storage.ts";
 import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
-interface Flags {
+interface Flags extends AuditFlags {
   readonly etcd: readonly string[];
   readonly etcdCaFile?: string;
   readonly etcdCertFile?: string;
@@ -45,28 +41,6 @@ interface Flags {
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
   readonly enablePriorityAndFairness: string | boolean;
-  readonly auditPolicyFile?: string;
-  readonly auditLogPath?: string;
-  readonly auditLogMaxage: number;
-  readonly auditLogMaxbackup: number;
-  readonly auditLogMaxsize: number;
-  readonly auditLogFormat: string;
-}
-
-/** @throws Error where the policy is wrong */
-function makeAuditor(flags: Flags, env: Env, logger: Logger): Auditor | undefined {
-  if (flags.auditLogFormat !== "json") {
-    throw new Error(`--audit-log-format: Unsupported value: "${flags.auditLogFormat}": supported values: "json"`);
-  }
-  if (flags.auditPolicyFile === undefined || flags.auditLogPath === undefined) {
-    const half = flags.auditPolicyFile !== undefined || flags.auditLogPath !== undefined;
-    if (half) logger.warn({}, "no audit events are recorded: they need --audit-policy-file and --audit-log-path");
-    return undefined;
-  }
-  const policy = parseAuditPolicy(readFileSync(flags.auditPolicyFile, "utf8"));
-  const { auditLogMaxage: maxAgeDays, auditLogMaxbackup: maxBackups, auditLogMaxsize: maxSizeMegabytes } = flags;
-  const file = { path: flags.auditLogPath, maxAgeDays, maxBackups, maxSizeMegabytes };
-  return createAuditor({ policy, backend: createLogFile(file, env, logger), clock: env.clock });
 }
 
 /** @throws Error where flags of an issuer come without one, or a claim has no value */
@@ -130,13 +104,8 @@ function addFlags(command: Command): void {
     .option("--enable-priority-and-fairness [boolean]", "queue and refuse requests by FlowSchemas", "true")
     .option("--max-requests-inflight <count>", "with the next: the seats that priority levels share", count, 400)
     .option("--max-mutating-requests-inflight <count>", "see above", count, 200)
-    .option("--audit-policy-file <file>", "which requests the audit log tells of, and how much")
-    .option("--audit-log-path <file>", "where it lies; - is this process's output")
-    .option("--audit-log-maxage <days>", "how long rotated files are kept; 0: for ever", count, 0)
-    .option("--audit-log-maxbackup <files>", "how many rotated files are kept; 0: all", count, 0)
-    .option("--audit-log-maxsize <megabytes>", "when a file is rotated", count, 0)
-    .option("--audit-log-format <format>", "json", "json")
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
+  addAuditFlags(command);
 }
 
 void runComponent<Flags>({

@@ -32,8 +32,13 @@ export function createGrpcAggregatedReader(options: GrpcAggregatedReaderOptions)
   const channel = new Channel(channelTarget(addresses), credentials, channelOptions(target));
   const client = new Client(addresses[0] ?? "", credentials, { channelOverride: channel });
   const definition = serviceDefinition("coxswain.api.v1.Aggregated");
-  function call<Request, Response>(name: "Read" | "Write", request: Request): Promise<Response> {
-    const method = definition[name];
+  function call<Name extends keyof Methods>(
+    name: Name,
+    request: Methods[Name]["requestInput"],
+  ): Promise<Methods[Name]["response"]> {
+    type Request = Methods[Name]["requestInput"];
+    type Response = Methods[Name]["response"];
+    const method = definition[name === "read" ? "Read" : "Write"];
     if (method === undefined) throw new Error(`Aggregated has no method ${name}`);
     return new Promise((resolve, reject) => {
       client.makeUnaryRequest<Request, Response>(
@@ -52,12 +57,11 @@ export function createGrpcAggregatedReader(options: GrpcAggregatedReaderOptions)
   }
   return {
     async read(path) {
-      const { json } = await call<Methods["read"]["requestInput"], Methods["read"]["response"]>("Read", { path });
+      const { json } = await call("read", { path });
       return JSON.parse(json.toString("utf8")) as unknown;
     },
     async write(method, path, body) {
-      const request = { method, path, json: Buffer.from(JSON.stringify(body)) };
-      const { json } = await call<Methods["write"]["requestInput"], Methods["write"]["response"]>("Write", request);
+      const { json } = await call("write", { method, path, json: Buffer.from(JSON.stringify(body)) });
       return JSON.parse(json.toString("utf8")) as unknown;
     },
     close: () => client.close(),
