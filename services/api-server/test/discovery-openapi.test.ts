@@ -4,6 +4,8 @@ import { allKinds } from "@coxswain/api";
 import { createDiscovery } from "../src/discovery/discovery-documents.ts";
 import { wantsAggregated } from "../src/discovery/discovery-paths.ts";
 import { createOpenApi } from "../src/openapi/openapi-documents.ts";
+import { createOpenApiPaths } from "../src/openapi/openapi-paths.ts";
+import type { PathAnswer } from "../src/rest/deps.ts";
 
 const openApi = createOpenApi(allKinds());
 
@@ -106,4 +108,34 @@ test("aggregated discovery is given to those who ask for v2", () => {
   expect(wantsAggregated(`${v2},application/json`)).toBe(true);
   expect(wantsAggregated(`${v2.replace("v2", "v2beta1")},application/json`)).toBe(false);
   expect(wantsAggregated("application/json")).toBe(false);
+});
+
+test("who has an OpenAPI document is not sent it again, and one asked for by its hash may be kept", async () => {
+  const now = Date.UTC(2026, 0, 1);
+  const paths = createOpenApiPaths(openApi, () => now);
+  const get = async (target: string, ifNoneMatch?: string, accept = "application/json"): Promise<PathAnswer> => {
+    const { pathname, searchParams } = new URL(target, "https://a");
+    const answer = await paths({ path: pathname, query: searchParams, accept, ifNoneMatch });
+    if (answer === undefined) throw new Error(`${target} is not served`);
+    return answer;
+  };
+  const index = await get("/openapi/v3");
+  const { paths: listed } = JSON.parse(String(index.body)) as { paths: Record<string, { serverRelativeURL: string }> };
+  const url = listed["apis/apps/v1"]?.serverRelativeURL ?? "";
+  expect(url).toMatch(/^\/openapi\/v3\/apis\/apps\/v1\?hash=[0-9A-F]+$/);
+  const kept = await get(url);
+  expect(kept).toMatchObject({
+    code: 200,
+    headers: { "Cache-Control": "public, immutable", Vary: "Accept", Expires: "Fri, 01 Jan 2027 00:00:00 GMT" },
+  });
+  expect((await get("/openapi/v3/apis/apps/v1")).headers?.["Cache-Control"]).toBeUndefined();
+  expect(await get("/openapi/v3/apis/apps/v1?hash=OLD")).toMatchObject({ code: 301, headers: { Location: url } });
+  const protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+  for (const [target, accept] of [["/openapi/v3"], [url], ["/openapi/v2"], ["/openapi/v2", protobuf]] as const) {
+    const etag = (await get(target, undefined, accept)).headers?.["ETag"] ?? "";
+    expect(etag).toMatch(/^"[0-9A-F]{64,128}"$/);
+    const again = await get(target, `"other", ${etag}`, accept);
+    expect([again.code, again.body.length, again.headers?.["ETag"]]).toEqual([304, 0, etag]);
+    expect((await get(target, '"other"', accept)).code).toBe(200);
+  }
 });

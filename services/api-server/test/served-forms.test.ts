@@ -203,6 +203,34 @@ describe("events of two groups", () => {
     );
   });
 
+  test("are seen by an admission policy for either, in the form that it is for", async () => {
+    const policy = {
+      metadata: { name: "no-secrets" },
+      spec: {
+        matchConstraints: {
+          matchPolicy: "Equivalent",
+          resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], resources: ["events"], operations: ["CREATE"] }],
+        },
+        validations: [{ expression: "!object.message.contains('secret')", message: "no secrets" }],
+      },
+    };
+    const binding = {
+      metadata: { name: "no-secrets" },
+      spec: { policyName: "no-secrets", validationActions: ["Deny"] },
+    };
+    const policies = { group: "admissionregistration.k8s.io", version: "v1", resource: "validatingadmissionpolicies" };
+    const bindings = { ...policies, resource: "validatingadmissionpolicybindings" };
+    await client().create(policies, policy);
+    await client().create(bindings, binding);
+    await vi.waitFor(async () => {
+      const dry = client().create(NEW_EVENTS, eventOf("told", { note: "a secret" }), { dryRun: true });
+      expect((await refusal(dry)).message).toContain("no secrets");
+    });
+    expect((await client().create<EventsEvent>(NEW_EVENTS, eventOf("kept"))).note).toBe("Note of kept");
+    await client().delete(bindings, { name: "no-secrets" });
+    await client().delete(policies, { name: "no-secrets" });
+  });
+
   test("count for a quota under the name of the group that they are stored in", async () => {
     const quota = { apiVersion: "v1", kind: "ResourceQuota", metadata: { name: "few", namespace: "counted" } };
     await run("create namespace counted");

@@ -1,7 +1,9 @@
-// Answers /openapi/v3, /openapi/v3/… and /openapi/v2 as JSON, the last also as protobuf, which is all that kubectl asks for. A v3 document asked for by its hash never changes, so clients
-// may keep it for good.
+// Answers /openapi/v3, /openapi/v3/… and /openapi/v2 as JSON, the last also as protobuf, which is all that kubectl asks for.
+// Guarantees: who has a document is not sent it again; one of v3 that is asked for by its hash never changes, so that clients may
+// keep it, and one by an older hash leads to the present one.
+import { createHash } from "node:crypto";
 import { newNotAcceptable } from "@coxswain/apimachinery";
-import type { PathAnswer, PathHandler } from "../rest/deps.ts";
+import type { PathAnswer, PathHandler, PathRequest } from "../rest/deps.ts";
 import { parseAccept } from "../rest/negotiate.ts";
 import type { OpenApiDocuments } from "./openapi-documents.ts";
 import { emptyV2Document } from "./openapi-v2-protobuf.ts";
@@ -23,30 +25,58 @@ function checkAccept(accept: string | undefined): void {
   }
 }
 
-export function createOpenApiPaths(documents: OpenApiDocuments): PathHandler {
-  let v2: Buffer | undefined;
-  return ({ path, query, accept, ifNoneMatch }): PathAnswer | undefined => {
+/** How long a document that is asked for by its hash may be kept, as upstream says it: a year, ms. */
+const KEPT_MS = 365 * 24 * 60 * 60 * 1000;
+
+interface Document {
+  readonly body: Buffer;
+  readonly hash: string;
+}
+
+function hashed(body: Buffer): Document {
+  return { body, hash: createHash("sha512").update(body).digest("hex").toUpperCase() };
+}
+
+/** The document, or 304 where the client has it. */
+function answer(
+  { body, hash }: Document,
+  { ifNoneMatch }: PathRequest,
+  contentType: string,
+  more: Readonly<Record<string, string>> = {},
+): PathAnswer {
+  const etag = `"${hash}"`;
+  const headers = { ETag: etag, Vary: "Accept", ...more };
+  const known = (ifNoneMatch ?? "").split(",").map((each) => each.trim().replace(/^W\//, ""));
+  if (known.includes(etag) || known.includes("*")) return { code: 304, contentType, body: Buffer.alloc(0), headers };
+  return { code: 200, contentType, body, headers };
+}
+
+export function createOpenApiPaths(documents: OpenApiDocuments, nowMs: () => number): PathHandler {
+  let v2: Document | undefined;
+  let index: Document | undefined;
+  const v2Protobuf = hashed(emptyV2Document());
+  return (request): PathAnswer | undefined => {
+    const { path, query, accept } = request;
     const plain = path.endsWith("/") ? path.slice(0, -1) : path;
     if (!plain.startsWith("/openapi/")) return undefined;
-    if (plain === "/openapi/v2" && wantsV2Protobuf(accept)) {
-      return { code: 200, contentType: V2_PROTOBUF_TYPE, body: emptyV2Document() };
-    }
+    if (plain === "/openapi/v2" && wantsV2Protobuf(accept)) return answer(v2Protobuf, request, V2_PROTOBUF_TYPE);
     if (plain === "/openapi/v2") {
       checkAccept(accept);
-      v2 ??= documents.v2();
-      return { code: 200, contentType: JSON_TYPE, body: v2 };
+      return answer((v2 ??= hashed(documents.v2())), request, JSON_TYPE);
     }
     checkAccept(accept);
     if (plain === "/openapi/v3") {
-      return { code: 200, contentType: JSON_TYPE, body: Buffer.from(JSON.stringify(documents.index())) };
+      return answer((index ??= hashed(Buffer.from(JSON.stringify(documents.index())))), request, JSON_TYPE);
     }
     const found = plain.startsWith("/openapi/v3/") ? documents.v3(plain.slice("/openapi/v3/".length)) : undefined;
     if (found === undefined) return undefined;
-    const etag = `"${found.hash}"`;
-    const cached: Record<string, string> =
-      query.get("hash") === found.hash ? { "Cache-Control": "public, immutable" } : {};
-    const headers = { ETag: etag, Vary: "Accept", ...cached };
-    if (ifNoneMatch === etag) return { code: 304, contentType: JSON_TYPE, body: Buffer.alloc(0), headers };
-    return { code: 200, contentType: JSON_TYPE, body: found.body, headers };
+    const hash = query.get("hash");
+    if (hash === null || hash === "") return answer(found, request, JSON_TYPE);
+    if (hash !== found.hash) {
+      const headers = { Location: `${plain}?hash=${found.hash}` };
+      return { code: 301, contentType: JSON_TYPE, body: Buffer.alloc(0), headers };
+    }
+    const expires = new Date(nowMs() + KEPT_MS).toUTCString();
+    return answer(found, request, JSON_TYPE, { "Cache-Control": "public, immutable", Expires: expires });
   };
 }

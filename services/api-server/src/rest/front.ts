@@ -134,7 +134,13 @@ export function createFront(deps: FrontDeps): Front {
   const served = perServed(kinds, deps.aggregated, (all, remotes) => {
     const openApi = createOpenApi(all, remotes);
     const discovery = createDiscoveryPaths(createDiscovery(all, deps.advertiseAddress, remotes));
-    return { openApi, paths: firstOf(discovery, createOpenApiPaths(openApi)) };
+    return {
+      openApi,
+      paths: firstOf(
+        discovery,
+        createOpenApiPaths(openApi, () => deps.env.clock.now()),
+      ),
+    };
   });
   const paths = firstOf(
     createProcessPaths({
