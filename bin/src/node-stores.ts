@@ -6,6 +6,7 @@ import {
   ClusterError,
   type ClusterSpec,
   ensureNodePrograms,
+  nodeCapacity,
   nodeImageStore,
   openPlatform,
   planPlatform,
@@ -33,10 +34,11 @@ export async function nodeStores(cluster: Cluster, say: (line: string) => void):
   const programs = await ensureNodePrograms(tools, say);
   const { dataDir } = cluster.paths;
   const id = platformId(cluster.name, path.dirname(dataDir));
-  const plan = planPlatform({ id, dataDir, controlMembers: [], nodes: spec.nodes, programs });
+  const plan = planPlatform({ id, dataDir, controlMembers: [], nodes: nodeCapacity(spec), programs });
   const platform = openPlatform(plan);
   const cacheDir = path.join(tools, "images");
   const system = await ensureSystemImages({ cacheDir, programs: { busybox: programs.busybox }, say });
-  const names = plan.nodes.map(({ name }) => name);
+  const { records } = await cluster.status();
+  const names = records.filter((record) => record.spec.component === "containerd").map((record) => record.spec.node);
   return { stores: names.map((name) => nodeImageStore(platform, name)), names, system, cacheDir };
 }

@@ -1,18 +1,22 @@
 // up: starts a cluster, shows how far it is, and says where to look. In the foreground it stays, and Ctrl-C takes all down.
 import path from "node:path";
-import type { Command } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { Listr } from "listr2";
 import {
   ClusterError,
   nodeRuntimeMissing,
   repositoryRoot,
   startCluster,
+  type AutoscaleRange,
   type Cluster,
   type StartOptions,
 } from "@coxswain/cluster";
 import { createRealEnv } from "@coxswain/env";
 import { runDemo } from "./demo.ts";
 import { toNumber } from "./option-values.ts";
+
+/** What an autoscaler may add where nobody says. */
+const MORE_NODES = 3;
 
 interface UpOptions {
   readonly name: string;
@@ -32,6 +36,8 @@ interface UpOptions {
   readonly logLevel: string;
   readonly apiServerFlag: readonly string[];
   readonly schedulerFlag: readonly string[];
+  readonly autoscale?: AutoscaleRange | true;
+  readonly autoscalerFlag: readonly string[];
   readonly timeout: number;
 }
 
@@ -69,12 +75,29 @@ export function addUp(program: Command): void {
       appendFlag,
       [],
     )
+    .option(
+      "--autoscale [MIN:MAX]",
+      "add nodes while pods find none, and remove those that nobody needs (default: from --nodes to 3 more)",
+      toRange,
+    )
+    .option(
+      "--autoscaler-flag <flag>",
+      "a further flag of the cluster autoscaler, as in --autoscaler-flag=--scale-down-unneeded-time=1m; repeatable",
+      appendFlag,
+      [],
+    )
     .option("--timeout <seconds>", "give up after this long", toNumber, 120)
     .action(up);
 }
 
 function appendFlag(flag: string, before: readonly string[]): readonly string[] {
   return [...before, flag];
+}
+
+function toRange(text: string): AutoscaleRange {
+  const [, min, max] = /^(\d+):(\d+)$/.exec(text) ?? [];
+  if (min === undefined || max === undefined) throw new InvalidArgumentError("must be like 1:5");
+  return { min: Number(min), max: Number(max) };
 }
 
 async function up(options: UpOptions): Promise<void> {
@@ -128,6 +151,8 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     logLevel: options.logLevel,
     apiServerFlags: options.apiServerFlag,
     schedulerFlags: options.schedulerFlag,
+    autoscale: options.autoscale === true ? { min: options.nodes, max: options.nodes + MORE_NODES } : options.autoscale,
+    autoscalerFlags: options.autoscalerFlag,
     detached: options.detach === true,
     timeoutMs: options.timeout * 1000,
     signal,

@@ -2,8 +2,8 @@
 export { attach, ClusterError, repositoryRoot, startCluster, statusOf, stopCluster } from "./cluster.ts";
 export type { Chaos, Cluster, StartOptions } from "./cluster.ts";
 export type { ClusterInfo, ProcessInfo } from "./cluster-info.ts";
-export { clusterPaths, clusterSpec, homeDir, SpecError } from "./cluster-spec.ts";
-export type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
+export { clusterPaths, clusterSpec, homeDir, nodeCapacity, SpecError } from "./cluster-spec.ts";
+export type { AutoscaleRange, ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
 export {
   CLIENTS_134,
   CLIENTS_135,

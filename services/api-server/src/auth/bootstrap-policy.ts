@@ -440,6 +440,7 @@ function clusterRoleBinding(name: string, subjects: readonly RbacSubject[]): Clu
   };
 }
 
+const AUTOSCALER = "system:cluster-autoscaler";
 const EXTENSION_READER = "extension-apiserver-authentication-reader";
 
 function inKubeSystem(name: string): Pick<Role, "apiVersion" | "metadata"> {
@@ -453,7 +454,14 @@ function inKubeSystem(name: string): Pick<Role, "apiVersion" | "metadata"> {
 export function defaultRoles(): Role[] {
   const resourceNames = ["extension-apiserver-authentication"];
   const rules = [{ apiGroups: [""], resources: ["configmaps"], resourceNames, verbs: ["get", "list", "watch"] }];
-  return [{ ...inKubeSystem(EXTENSION_READER), kind: "Role", rules }];
+  return [
+    { ...inKubeSystem(EXTENSION_READER), kind: "Role", rules },
+    {
+      ...inKubeSystem(AUTOSCALER),
+      kind: "Role",
+      rules: ["create | core | configmaps", "get,update | core | configmaps | cluster-autoscaler-status"].map(ruleOf),
+    },
+  ];
 }
 
 /** The RoleBindings of a fresh cluster. */
@@ -464,6 +472,12 @@ export function defaultRoleBindings(): RoleBinding[] {
       kind: "RoleBinding",
       roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: EXTENSION_READER },
       subjects: ["kube-controller-manager", "kube-scheduler", "metrics-server"].map((name) => user(`system:${name}`)),
+    },
+    {
+      ...inKubeSystem(AUTOSCALER),
+      kind: "RoleBinding",
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: AUTOSCALER },
+      subjects: [user(AUTOSCALER)],
     },
   ];
 }

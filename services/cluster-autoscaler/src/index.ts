@@ -1,0 +1,3 @@
+// The cluster autoscaler, for whoever composes it with other dependencies.
+export { createClusterAutoscaler } from "./app.ts";
+export type { ClusterAutoscalerDeps } from "./app.ts";
