@@ -103,7 +103,9 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
   const loop = new SchedulingLoop(parts);
   const pods = deps.informers.informer<Pod>(PODS);
   const nodes = deps.informers.informer<Node>(NODES);
-  const factsSynced = followFacts(deps.informers, parts.snapshot);
+  const factsSynced = followFacts(deps.informers, parts.snapshot, (event) => {
+    if (parts.queue.moveOn(event) > 0) loop.wake();
+  });
   const volumesSynced = followVolumes(deps.informers, parts, () => loop.wake());
   followNodes(nodes, parts, () => loop.wake());
   followPods(pods, parts, () => loop.wake());

@@ -15,12 +15,17 @@ import {
   type StatefulSet,
 } from "@coxswain/api";
 import type { InformerFactory } from "@coxswain/client";
+import type { ClusterEvent } from "./queue/cluster-event.ts";
 import type { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
 
 const keyOf = ({ metadata }: KubeObject): string => `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
 
-/** Lets the snapshot follow them; the informers still have to be started. Returns whether all have synced. */
-export function followFacts(informers: InformerFactory, snapshot: ClusterSnapshot): () => boolean {
+/** Lets the snapshot follow them; `onNamespace` hears of namespaces with new labels. The informers still have to be started. Returns whether all have synced. */
+export function followFacts(
+  informers: InformerFactory,
+  snapshot: ClusterSnapshot,
+  onNamespace: (event: ClusterEvent) => void,
+): () => boolean {
   const synced: (() => boolean)[] = [];
 
   /** `set` gets undefined for the new state of an object that has gone. */
@@ -35,9 +40,14 @@ export function followFacts(informers: InformerFactory, snapshot: ClusterSnapsho
   }
 
   const { workloads, budgets } = snapshot;
-  follow<Namespace>(NAMESPACES, ({ metadata }, now) =>
-    snapshot.setNamespace(metadata?.name ?? "", now === undefined ? undefined : (now.metadata?.labels ?? {})),
-  );
+  follow<Namespace>(NAMESPACES, ({ metadata }, now) => {
+    const labels = now === undefined ? undefined : (now.metadata?.labels ?? {});
+    const known = snapshot.namespaceLabels(metadata?.name ?? "");
+    snapshot.setNamespace(metadata?.name ?? "", labels);
+    if (now === undefined || JSON.stringify(known) === JSON.stringify(labels)) return;
+    const action = known === undefined ? "Add" : "Update";
+    onNamespace({ resource: "Namespace", actions: new Set([action] as const), object: now });
+  });
   follow<Service>(SERVICES, ({ metadata }, now) =>
     workloads.setService(metadata?.namespace ?? "", metadata?.name ?? "", now?.spec?.selector),
   );

@@ -1,5 +1,5 @@
 // The whole scheduler on the in-memory cluster, under virtual time and with failing writes.
-import { EVENTS, NODES, PODS, type Event, type Node, type Pod } from "@coxswain/api";
+import { EVENTS, NAMESPACES, NODES, PODS, type Event, type Node, type Pod } from "@coxswain/api";
 import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster, timeoutError } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
@@ -131,6 +131,28 @@ describe("scheduler", () => {
     const deleted = cluster.client().delete(PODS, { namespace: "default", name: "a" }, { gracePeriodSeconds: 0 });
     expect(await env.runUntil(() => placed()["b"] === "n1", env.elapsedMs + 15_000)).toBe(true);
     await deleted;
+  });
+
+  test("new labels of a namespace bring a pod back that asks for pods of such namespaces", async () => {
+    const { env, cluster, scheduler, placed } = setup();
+    cluster.seed(NODES, node("n1"));
+    cluster.seed(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } });
+    const web = pod("web", "100m", { nodeName: "n1" });
+    cluster.seed(PODS, { ...web, metadata: { name: "web", namespace: "shop", labels: { app: "web" } } });
+    const term = {
+      labelSelector: { matchLabels: { app: "web" } },
+      namespaceSelector: { matchLabels: { team: "a" } },
+      topologyKey: "kubernetes.io/hostname",
+    };
+    const affinity = { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [term] } };
+    cluster.seed(PODS, pod("near", "100m", { affinity }));
+    scheduler("s1");
+    await env.advance(30_000);
+    expect(placed()["near"]).toBeUndefined();
+    const patch = { metadata: { labels: { team: "a" } } };
+    const labelled = cluster.client().patch(NAMESPACES, { name: "shop" }, "application/merge-patch+json", patch);
+    expect(await env.runUntil(() => placed()["near"] === "n1", env.elapsedMs + 15_000)).toBe(true);
+    await labelled;
   });
 
   test.each([1, 2, 3, 4, 5, 6, 7, 8])(

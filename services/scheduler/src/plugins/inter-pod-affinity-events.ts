@@ -44,8 +44,16 @@ function nodeHelps(waiting: PodInfo, { node, oldNode }: ClusterEvent): boolean {
   return requiredAnti.length > 0 || required.some(({ topologyKey }) => value(node, topologyKey) !== undefined);
 }
 
+/** A namespace has come, or has other labels: other pods are meant by selectors of namespaces, those who wait among them. */
+function namespaceHelps(waiting: PodInfo, { object }: ClusterEvent): boolean {
+  if (object?.metadata?.name === waiting.namespace) return true;
+  const { required, requiredAnti } = waiting.terms;
+  return [...required, ...requiredAnti].some(({ namespaceSelector }) => namespaceSelector !== undefined);
+}
+
 export const affinityEvents: readonly EventRegistration[] = [
   { resource: "AssignedPod", actions: ["Add", "Delete", "UpdatePodLabel"], hint: podHelps },
   { resource: "Node", actions: ["Add", "UpdateNodeLabel"], hint: nodeHelps },
+  { resource: "Namespace", actions: ["Add", "Update"], hint: namespaceHelps },
   { resource: "TargetPod", actions: ["UpdatePodLabel"] },
 ];

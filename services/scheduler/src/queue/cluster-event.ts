@@ -12,7 +12,7 @@ export type StorageResource =
   | "CSIStorageCapacity"
   | "VolumeAttachment";
 
-export type EventResource = "Node" | "AssignedPod" | "TargetPod" | "WildCard" | StorageResource;
+export type EventResource = "Node" | "AssignedPod" | "TargetPod" | "Namespace" | "WildCard" | StorageResource;
 
 export type EventAction =
   | "Add"
@@ -34,7 +34,7 @@ export interface ClusterEvent {
   readonly node?: Node;
   readonly oldPod?: Pod;
   readonly pod?: Pod;
-  /** Of storage: the object as it is now, or was. */
+  /** Of storage and namespaces: the object as it is now, or was. */
   readonly object?: KubeObject;
 }
 
