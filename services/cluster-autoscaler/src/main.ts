@@ -12,7 +12,7 @@ import { createExternalGrpcProvider } from "./external-grpc-provider.ts";
 import { addFlags, optionsFrom, type Flags } from "./flags.ts";
 import { createSchedulerPlacement } from "./scheduler-placement.ts";
 
-await runComponent<Flags>({
+void runComponent<Flags>({
   name: "cluster-autoscaler",
   version: "0.1.0",
   defaultPort: 10_273,
