@@ -143,7 +143,7 @@ export function createWatchSink(
       if (ended || response.destroyed) return false;
       open();
       const { socket } = response;
-      if (shared !== undefined && response.chunkedEncoding && socket !== null && !socket.destroyed) {
+      if (shared !== undefined && response.chunkedEncoding && socket?.writable === true) {
         // The response would put the same chunk together again for each reader.
         const chunk = shared.chunk(events, frames);
         if (chunk.length > 0) writeInTurn(socket, chunk);
