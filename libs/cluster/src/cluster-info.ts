@@ -2,6 +2,7 @@
 import type { ClusterPaths } from "./cluster-spec.ts";
 import type { ProcessSpec } from "./process-plan.ts";
 import { COMPONENTS, isOurs } from "./process-slots.ts";
+import type { ClusterState } from "./state-file.ts";
 import type { ProcessRecord } from "./supervisor.ts";
 
 export interface ProcessInfo {
@@ -47,12 +48,16 @@ function processInfo({ spec, pid }: ProcessRecord): ProcessInfo {
 }
 
 /** The object that `up --output json` prints. */
-export function clusterInfo(name: string, paths: ClusterPaths, records: readonly ProcessRecord[]): ClusterInfo {
+export function clusterInfo(
+  name: string,
+  paths: ClusterPaths,
+  { records, front }: Pick<ClusterState, "records" | "front">,
+): ClusterInfo {
   const api = firstOf(records, "api-server");
   return {
     name,
     kubeconfig: paths.kubeconfig,
-    apiServer: `https://${HOST}:${api?.ports.main ?? 0}`,
+    apiServer: `https://${HOST}:${front ?? api?.ports.main ?? 0}`,
     grpc: `${HOST}:${api?.ports.grpc ?? 0}`,
     nats: `tls://${HOST}:${firstOf(records, "nats")?.ports.main ?? 0}`,
     etcd: `https://${HOST}:${firstOf(records, "etcd")?.ports.main ?? 0}`,

@@ -191,7 +191,7 @@ export async function attach(name: string, home: string = homeDir()): Promise<Cl
   return {
     name,
     paths,
-    info: clusterInfo(name, paths, state.records),
+    info: clusterInfo(name, paths, state),
     kubeconfig: readFileSync(paths.kubeconfig, "utf8"),
     status: async () => {
       const now = await statusOf(name, home);

@@ -3,6 +3,7 @@
 import path from "node:path";
 import type { Env } from "@coxswain/env";
 import { ensureSystemImages, importImage } from "@coxswain/images";
+import type { ApiFront } from "./api-front.ts";
 import { clusterId } from "./cluster-id.ts";
 import { nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { createLoopbackSockets, type LoopbackSockets } from "./gateway/loopback-sockets.ts";
@@ -11,7 +12,7 @@ import { ensureNodePrograms } from "./node-programs.ts";
 import { createPlatform, type Platform } from "./platform/create-platform.ts";
 import { nodeShare } from "./platform/node-share.ts";
 import { planPlatform } from "./platform/platform-plan.ts";
-import { choosePorts, prepareIdentity, writeConfigs } from "./prepare.ts";
+import { choosePorts, openFront, prepareIdentity, writeConfigs } from "./prepare.ts";
 import type { ProcessSpec } from "./process-plan.ts";
 import { controlMembers, type ProcessPorts } from "./process-slots.ts";
 import { fabricSite, type Site } from "./site.ts";
@@ -34,6 +35,8 @@ export interface ContainerdGround {
   readonly site: Site;
   readonly sockets: LoopbackSockets;
   readonly ports: ReadonlyMap<string, ProcessPorts>;
+  /** Before several api-servers. */
+  readonly front: ApiFront | undefined;
 }
 
 /** Makes all that the processes stand on. The caller removes the platform, also when this rejects. */
@@ -55,9 +58,11 @@ export async function prepareContainerd(input: ContainerdInput): Promise<Contain
   say("certificates");
   await prepareIdentity(env, spec, paths, site);
   const sockets = createLoopbackSockets();
-  const ports = await choosePorts(spec, path.join(paths.dataDir, "ports.json"), input.freePorts, sockets.choose);
+  const file = path.join(paths.dataDir, "ports.json");
+  const front = await openFront(spec, file, input.freePorts);
+  const ports = await choosePorts(spec, file, input.freePorts, sockets.choose, front);
   writeConfigs(spec, paths, ports, site);
-  return { platform, site, sockets, ports };
+  return { platform, site, sockets, ports, front };
 }
 
 /** Leads the ports of every process on 127.0.0.1 to where it listens. Resolves when the gateway listens on all. */

@@ -12,6 +12,7 @@ import {
   type NodePack,
 } from "@coxswain/component-base/identity/index";
 import { busPermissions, natsServerConfig, type BusIdentity } from "@coxswain/event-bus/nats/server-config";
+import { createApiFront, type ApiFront } from "./api-front.ts";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
 import { createPortChooser, type PortChooser } from "./port-choice.ts";
 import { servingCertificate } from "./process-flags.ts";
@@ -24,15 +25,32 @@ export function packOf(group: string): NodePack | undefined {
   return match === null ? undefined : { prefix: match[1]!, first: Number(match[2]), last: Number(match[3]) };
 }
 
+/** Where the file of ports keeps the one before several api-servers. */
+const FRONT_KEY = slotKey("api-front", "0");
+
+/** Listens before several api-servers: on the port of last time, else the api-server's own. Undefined where there is one. */
+export async function openFront(
+  spec: ClusterSpec,
+  file: string,
+  avoidDefaults: boolean,
+): Promise<ApiFront | undefined> {
+  if (spec.apiServers < 2) return undefined;
+  const [api] = planSlots(spec).filter(({ component }) => component === "api-server");
+  const wanted = readJson(file)[FRONT_KEY]?.main ?? (avoidDefaults ? 0 : (api?.wanted.main ?? 0));
+  return createApiFront({ wanted, claims: spec.runtime === "containerd" });
+}
+
 /** Gives each process its ports: those it had last time, else the well-known ones, else free ones. */
 export async function choosePorts(
   spec: ClusterSpec,
   file: string,
   avoidDefaults: boolean,
   choose: PortChooser = createPortChooser(),
+  front?: Pick<ApiFront, "port">,
 ): Promise<ReadonlyMap<string, ProcessPorts>> {
   const previous = new Map<string, ProcessPorts>(Object.entries(readJson(file)));
   const ports = new Map<string, ProcessPorts>();
+  if (front !== undefined) ports.set(FRONT_KEY, { main: front.port, grpc: 0 });
   for (const slot of planSlots(spec)) {
     const key = slotKey(slot.component, slot.instance);
     const hint = previous.get(key) ?? (avoidDefaults ? { main: 0, grpc: 0 } : slot.wanted);
@@ -117,7 +135,6 @@ export function writeConfigs(
   ports: ReadonlyMap<string, ProcessPorts>,
   site: Site = loopbackSite(ports),
 ): void {
-  const port = (component: string): number => ports.get(slotKey(component, "0"))?.main ?? 0;
   const nats = planSlots(spec)
     .filter(({ component }) => component === "nats")
     .map((slot) => site.endpoint(slot))[0];
@@ -136,7 +153,7 @@ export function writeConfigs(
     },
   );
   const { caPem, certPem, keyPem } = loadCertificate(paths.pki, "admin");
-  const server = `https://127.0.0.1:${port("api-server")}`;
+  const server = `https://127.0.0.1:${(ports.get(FRONT_KEY) ?? ports.get(slotKey("api-server", "0")))?.main ?? 0}`;
   if (spec.autoscale !== undefined)
     writeFileSync(paths.cloudConfig, `address: unix:${paths.nodeProvider}\n`, { mode: 0o600 });
   writeFileSync(paths.kubeconfig, makeKubeconfig({ server, caPem, certPem, keyPem, name: `coxswain-${spec.name}` }), {

@@ -18,6 +18,8 @@ export interface ClusterState {
   readonly phase: "starting" | "ready" | "stopping";
   readonly progress: readonly string[];
   readonly records: readonly ProcessRecord[];
+  /** The port of 127.0.0.1 before several api-servers; absent where there is one. */
+  readonly front?: number;
   /** Absent where nothing can be exposed. */
   readonly exposed?: readonly Exposed[];
 }

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { inSources } from "@coxswain/component-base/source-positions";
 import { createRealEnv, isAbort, type Env } from "@coxswain/env";
+import type { ApiFront } from "./api-front.ts";
 import { clusterPaths, clusterSpec, nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { serveControl, type ControlAnswer, type ControlRequest } from "./control-api.ts";
 import { missingPart } from "./cluster-info.ts";
@@ -24,7 +25,7 @@ import { readNodes, writeNodes } from "./nodes-file.ts";
 import { endLeftovers, removeGround } from "./leftovers.ts";
 import { createNodePower } from "./node-power.ts";
 import { nodeShare } from "./platform/node-share.ts";
-import { choosePorts, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
+import { choosePorts, openFront, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
 import { PlatformError } from "./platform/platform-plan.ts";
 import { createProber, type Prober } from "./probe.ts";
 import { planProcesses, type Binaries, type ProcessSpec } from "./process-plan.ts";
@@ -103,6 +104,7 @@ class ClusterRun {
   #written = "";
   #ground: ContainerdGround | undefined;
   #exposures: ReturnType<typeof createExposures> | undefined;
+  #front: ApiFront | undefined;
   #supervisor: Supervisor | undefined;
   #prober: Prober | undefined;
   #pool: NodePool | undefined;
@@ -136,6 +138,7 @@ class ClusterRun {
     this.#endProvider?.();
     await this.#pool?.close();
     await this.#supervisor?.stop();
+    this.#front?.close();
     this.#prober?.close();
     this.#ground?.sockets.close();
     await removeGround(this.#env, this.#paths, spec.runtime);
@@ -146,8 +149,9 @@ class ClusterRun {
 
   #state(): ClusterState {
     const exposed = this.#exposures === undefined ? {} : { exposed: this.#exposures.list() };
+    const front = this.#front === undefined ? {} : { front: this.#front.port };
     const records = this.#supervisor?.records() ?? [];
-    return { supervisor: this.#self, phase: this.#phase, progress: this.#progress, records, ...exposed };
+    return { supervisor: this.#self, phase: this.#phase, progress: this.#progress, records, ...front, ...exposed };
   }
 
   #persist(): void {
@@ -210,6 +214,7 @@ class ClusterRun {
     if (spec.runtime === "containerd") {
       const ground = await prepareContainerd(input);
       this.#ground = ground;
+      this.#front = ground.front;
       this.#exposures = createExposures(ground.sockets);
       const specs = planProcesses({ spec, paths, binaries, ports: ground.ports, site: ground.site });
       await this.#startOnGround(ground, specs, input);
@@ -219,7 +224,8 @@ class ClusterRun {
       this.#say("certificates");
       await prepareIdentity(this.#env, spec, paths);
       const file = `${paths.dataDir}/ports.json`;
-      const ports = await choosePorts(spec, file, freePorts);
+      this.#front = await openFront(spec, file, freePorts);
+      const ports = await choosePorts(spec, file, freePorts, undefined, this.#front);
       writeConfigs(spec, paths, ports);
       const specs = planProcesses({ spec, paths, binaries, ports });
       this.#supervise(presentOnes(specs, nodes)).start(COMPONENTS);
@@ -292,7 +298,10 @@ class ClusterRun {
       env: this.#env,
       spawn: (one) => this.#spawn(one),
       probe: (one, kind) => prober.probe(one, kind),
-      onChange: () => this.#persist(),
+      onChange: (records) => {
+        this.#front?.follow(records);
+        this.#persist();
+      },
       nodes: ground === undefined ? undefined : createNodePower(ground.platform),
     });
     this.#say("starting processes");

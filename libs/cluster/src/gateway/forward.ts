@@ -15,8 +15,16 @@ export function parseTarget(text: string): Target | undefined {
   return match === null || port < 1 || port > 65_535 ? undefined : { host: match[1]!, port };
 }
 
-/** Connects `client` to the first of `targets` that takes the connection. `client` must not have been read from. */
-export function forward(client: Socket, targets: readonly Target[], logger: Logger): void {
+/**
+ * Connects `client` to the first of `targets` that takes the connection, and says to which. `client` must not have been read
+ * from.
+ */
+export function forward(
+  client: Socket,
+  targets: readonly Target[],
+  logger: Logger,
+  onJoined: (target: Target) => void = () => {},
+): void {
   const [target, ...others] = targets;
   if (target === undefined) return void client.destroy();
   const server = connect({ ...target, allowHalfOpen: true, noDelay: true });
@@ -25,11 +33,12 @@ export function forward(client: Socket, targets: readonly Target[], logger: Logg
   server.once("error", (error) => {
     logger.debug({ target, err: error }, "no connection to the target");
     client.off("close", giveUp);
-    forward(client, others, logger);
+    forward(client, others, logger, onJoined);
   });
   server.once("connect", () => {
     server.removeAllListeners("error");
     client.off("close", giveUp);
+    onJoined(target);
     join(client, server, logger);
   });
 }

@@ -34,7 +34,7 @@ export interface LoopbackSockets {
 }
 
 /** A claim on the port among all clusters of this machine; undefined where another has it. */
-function claimPort(port: number): Promise<Server | undefined> {
+export function claimPort(port: number): Promise<Server | undefined> {
   const server = createServer();
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
