@@ -65,6 +65,21 @@ test("a role grants in its namespace only, and a denial reads as upstream's", ()
   expect(denialOf({ ...ask(alice, "get", ""), path: "/metrics" })).toBe('User "alice" cannot get path "/metrics"');
 });
 
+test("what one name was granted is not taken for another, nor is a reason", () => {
+  const named: PolicyRule = { verbs: ["get"], apiGroups: [""], resources: ["pods"], resourceNames: ["x"] };
+  const { index, authorizer } = rbac(role("a", "named", [named]), binding("a", "named", "Role", "alice"));
+  const get = (name: string) => authorizer.authorize(ask(alice, "get", "pods", "a", { name }));
+  expect([get("x").allowed, get("y").allowed, get("x").allowed]).toEqual([true, false, true]);
+  index.apply("ADDED", role("a", "read", [readPods]));
+  index.apply("ADDED", binding("a", "read", "Role", "alice"));
+  for (let round = 0; round < 2; round++) {
+    expect(get("y").reason).toContain('RoleBinding "read/a"');
+    expect(get("x").reason).toContain('RoleBinding "named/a"');
+  }
+  index.apply("MODIFIED", role("a", "read", []));
+  expect([get("x").allowed, get("y").allowed]).toEqual([true, false]);
+});
+
 test("a binding to a role that is not there denies and says so; the role's arrival counts at once", () => {
   const { index, authorizer } = rbac(binding("a", "late", "Role", "alice"));
   expect(authorizer.authorize(ask(alice, "list", "pods", "a")).reason).toContain(

@@ -10,6 +10,8 @@ import { ruleAllows } from "./rbac-rules.ts";
 
 export const MASTERS_GROUP = "system:masters";
 
+type Decision = ReturnType<Authorizer["authorize"]>;
+
 export interface RbacAuthorizer extends Authorizer {
   /** All rules that hold for the user in the namespace ("" for cluster-wide ones only). */
   rulesFor(user: UserInfo, namespace: string): PolicyRule[];
@@ -63,17 +65,58 @@ function inOwnNamespace(attributes: AuthorizationAttributes): AuthorizationAttri
   return { ...attributes, namespace: name };
 }
 
+const YES: Decision = { allowed: true, reason: "" };
+const MAX_REMEMBERED = 1_024;
+
+/** What users were granted for objects of any name, until the index changes: the same is asked for pod after pod. */
+class Granted {
+  readonly #index: RbacIndex;
+  #revision = -1;
+  #users = new WeakMap<UserInfo, Map<string, Decision>>();
+
+  constructor(index: RbacIndex) {
+    this.#index = index;
+  }
+
+  of(user: UserInfo): Map<string, Decision> {
+    if (this.#revision !== this.#index.revision) {
+      this.#revision = this.#index.revision;
+      this.#users = new WeakMap();
+    }
+    let known = this.#users.get(user);
+    if (known === undefined) this.#users.set(user, (known = new Map()));
+    if (known.size >= MAX_REMEMBERED) known.clear();
+    return known;
+  }
+}
+
+function questionOf({ verb, group, resource, subresource, namespace }: AuthorizationAttributes): string {
+  return `${verb} ${group}/${resource}/${subresource} ${namespace}`;
+}
+
 export function createRbacAuthorizer(index: RbacIndex): RbacAuthorizer {
+  const granted = new Granted(index);
   return {
     authorize(asked) {
+      if (asked.user.groups.includes(MASTERS_GROUP)) return YES;
       const attributes = inOwnNamespace(asked);
-      if (attributes.user.groups.includes(MASTERS_GROUP)) return { allowed: true, reason: "" };
+      const known = attributes.path === undefined ? granted.of(attributes.user) : undefined;
+      const question = known === undefined ? "" : questionOf(attributes);
+      const before = known?.get(question);
+      if (before !== undefined) return before;
       const missing = new Set<string>();
+      // A rule for some names alone may be the first to allow the same for one of them.
+      let byName = false;
       for (const grant of index.grants(attributes.user, attributes.path === undefined ? attributes.namespace : "")) {
         const rules = index.rulesOf(grant);
         if (rules === undefined) missing.add(missingRole(grant));
-        else if (rules.some((rule) => ruleAllows(rule, attributes))) {
-          return { allowed: true, reason: describeGrant(grant) };
+        for (const rule of rules ?? []) {
+          const named = (rule.resourceNames ?? []).length > 0;
+          byName ||= named && ruleAllows({ ...rule, resourceNames: [] }, attributes);
+          if (!ruleAllows(rule, attributes)) continue;
+          const decision = { allowed: true, reason: describeGrant(grant) };
+          if (!byName) known?.set(question, decision);
+          return decision;
         }
       }
       return { allowed: false, reason: denialOf(attributes) + summarize([...missing]) };

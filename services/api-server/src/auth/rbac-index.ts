@@ -13,6 +13,8 @@ export interface Grant {
 }
 
 export interface RbacIndex {
+  /** Another number after every change: what was answered before it may be wrong. */
+  readonly revision: number;
   /** Takes over one object of an RBAC kind, or forgets it. Other kinds are ignored. */
   apply(type: "ADDED" | "MODIFIED" | "DELETED", object: KubeObject): void;
   /** Every grant that holds for the user in the namespace; cluster-wide ones first. */
@@ -67,6 +69,7 @@ export function createRbacIndex(): RbacIndex {
   const bindings = new Map<string, { keys: string[]; grants: Grant[] }>();
   const bySubject = new Map<string, Map<string, Grant[]>>();
   let aggregated = new Map<string, readonly PolicyRule[]>();
+  let revision = 0;
 
   const forget = (id: string): void => {
     for (const key of bindings.get(id)?.keys ?? []) {
@@ -114,7 +117,11 @@ export function createRbacIndex(): RbacIndex {
         : undefined;
 
   return {
+    get revision() {
+      return revision;
+    },
     apply(type, object) {
+      revision++;
       const namespace = object.metadata?.namespace ?? "";
       const name = object.metadata?.name ?? "";
       const id = `${object.kind}/${namespace}/${name}`;
@@ -150,6 +157,7 @@ export function createRbacIndex(): RbacIndex {
     rulesOf: (grant) => roleRules(grant.binding.roleRef.kind, grant.namespace, grant.binding.roleRef.name),
     roleRules,
     clear(kind) {
+      revision++;
       if (kind === "Role") roles.clear();
       if (kind === "ClusterRole") clusterRoles.clear();
       if (kind === "ClusterRole") aggregated = new Map();
