@@ -17,8 +17,49 @@ export function decodeJson(input: Buffer | string, options: { duplicates?: boole
   const text = typeof input === "string" ? input : input.toString("utf8");
   const value = parse(text);
   if (mayBeUnsafe(text)) checkSafe(value, 0);
-  const duplicates = options.duplicates === true ? new DuplicateScanner(text).scan() : [];
-  return { value, duplicates };
+  // A member that was written twice is there once: where all are there, none was.
+  const complete = options.duplicates !== true || keysIn(text) === membersOf(value);
+  return { value, duplicates: complete ? [] : new DuplicateScanner(text).scan() };
+}
+
+const QUOTE = '"';
+const BACKSLASH = 92;
+const COLON = 58;
+
+/** How many keys text has that JSON.parse has accepted: strings that a colon follows. */
+function keysIn(text: string): number {
+  let keys = 0;
+  for (let at = text.indexOf(QUOTE); at >= 0; at = text.indexOf(QUOTE, at)) {
+    at = stringEnd(text, at);
+    while (isBlank(text.charCodeAt(at))) at++;
+    if (text.charCodeAt(at) === COLON) keys++;
+  }
+  return keys;
+}
+
+/** Where the string that begins at `at` is over, its quote included. */
+function stringEnd(text: string, at: number): number {
+  for (let end = text.indexOf(QUOTE, at + 1); ; end = text.indexOf(QUOTE, end + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return end + 1;
+  }
+}
+
+function isBlank(code: number): boolean {
+  return code === 32 || code === 10 || code === 13 || code === 9;
+}
+
+/** How many members all objects in the value have together. */
+function membersOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let members = 0;
+  if (Array.isArray(value)) {
+    for (const each of value) members += membersOf(each);
+    return members;
+  }
+  for (const key of Object.keys(value)) members += 1 + membersOf((value as Record<string, unknown>)[key]);
+  return members;
 }
 
 function parse(text: string): unknown {
@@ -66,11 +107,7 @@ class DuplicateScanner {
   }
 
   private blanks(): void {
-    for (;;) {
-      const code = this.text.charCodeAt(this.at);
-      if (code !== 32 && code !== 10 && code !== 13 && code !== 9) return;
-      this.at++;
-    }
+    while (isBlank(this.text.charCodeAt(this.at))) this.at++;
   }
 
   private value(path: string): void {
@@ -84,14 +121,9 @@ class DuplicateScanner {
 
   /** Skips a string; returns it raw, quotes included. */
   private string(): string {
-    const start = this.at++;
-    for (;;) {
-      const end = this.text.indexOf('"', this.at);
-      let backslashes = 0;
-      while (this.text.charCodeAt(end - 1 - backslashes) === 92) backslashes++;
-      this.at = end + 1;
-      if (backslashes % 2 === 0) return this.text.slice(start, this.at);
-    }
+    const start = this.at;
+    this.at = stringEnd(this.text, start);
+    return this.text.slice(start, this.at);
   }
 
   private array(path: string): void {

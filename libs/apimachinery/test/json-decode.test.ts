@@ -35,6 +35,18 @@ test("any JSON decodes as JSON.parse does, without duplicates", () => {
   );
 });
 
+test("a member written twice is found whatever stands around it and however its key is written", () => {
+  fc.assert(
+    fc.property(fc.json(), fc.string(), fc.boolean(), (json, key, escaped) => {
+      if (json.includes("__proto__") || key === "__proto__") return;
+      const plain = JSON.stringify(key);
+      const again = escaped ? `"${unicodeEscapes(key)}"` : plain;
+      const text = `[${JSON.stringify(JSON.parse(json))}, {${plain}: {"a": "\\"b\\": "}, ${again} : ${JSON.stringify(JSON.parse(json))}}]`;
+      expect(decodeJson(text, { duplicates: true }).duplicates).toHaveLength(1);
+    }),
+  );
+});
+
 test("any bytes decode or are refused", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
@@ -46,3 +58,10 @@ test("any bytes decode or are refused", () => {
     }),
   );
 });
+
+/** Text as JSON may spell it. */
+function unicodeEscapes(text: string): string {
+  return Array.from({ length: text.length }, (_, at) => text.charCodeAt(at))
+    .map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`)
+    .join("");
+}
