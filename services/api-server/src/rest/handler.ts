@@ -17,7 +17,7 @@ import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, parseRequest, readOptions, resourceNotFound } from "./request-info.ts";
-import { commonHeaders, sendEncoded, sendFailure, toStatusError } from "./respond.ts";
+import { commonHeaders, sendEncoded, sendFailure, toStatusError, warningHeaders } from "./respond.ts";
 import { requestTimeoutMs } from "./request-timeout.ts";
 import { seatFor, tellSeat } from "./seat.ts";
 import { includeOf } from "./table.ts";
@@ -201,7 +201,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     pause: () => new Promise<void>((resolve) => deps.env.timers.defer(resolve)),
   };
   const encoded = encodeResult(result, form, options);
-  commonHeaders(response, call.auditId, "warnings" in result ? result.warnings : []);
+  if ("warnings" in result) warningHeaders(response, result.warnings);
   await sendEncoded(request, response, "code" in result ? result.code : 200, encoded);
 }
 
@@ -309,7 +309,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
         // Making an abort's error costs more than the rest of a short request.
         if (!response.writableFinished) controller.abort();
       });
-      commonHeaders(response, auditId, []);
+      commonHeaders(response, auditId);
       if (draining) response.setHeader("Connection", "close");
       let verb = "unknown";
       try {

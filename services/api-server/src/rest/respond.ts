@@ -30,9 +30,12 @@ function sanitize(text: string): string {
   return out;
 }
 
-export function commonHeaders(response: ServerResponse, auditId: string, warnings: readonly string[]): void {
+export function commonHeaders(response: ServerResponse, auditId: string): void {
   response.setHeader("Audit-Id", auditId);
   response.setHeader("Cache-Control", "no-cache, private");
+}
+
+export function warningHeaders(response: ServerResponse, warnings: readonly string[]): void {
   if (warnings.length > 0) response.setHeader("Warning", warnings.map(warningHeader));
 }
 
