@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { DEPLOYMENTS, PODS, type Deployment, type Pod } from "@coxswain/api";
-import type { KubeObject } from "@coxswain/apimachinery";
+import { isReason, type KubeObject } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import { createGrpcResourceClient } from "@coxswain/client/grpc/grpc-resource-client";
 import { startCluster, type Cluster } from "@coxswain/cluster";
@@ -26,6 +26,7 @@ interface Rollout {
 /** The pods of the Deployment, in each state that they were in. */
 class PodCount {
   readonly #pods = new Map<string, { readonly active: boolean; readonly ready: boolean }>();
+  #from = "";
   most = 0;
   least = 0;
 
@@ -36,13 +37,23 @@ class PodCount {
 
   /** Follows the pods until `signal` aborts; resolves then. Rejects where changes were missed. */
   async run(client: ResourceClient, resourceVersion: string, signal: AbortSignal): Promise<void> {
-    let from = resourceVersion;
+    this.#from = resourceVersion;
     while (!signal.aborted) {
-      const watch = { namespace: TARGET.namespace, resourceVersion: from, allowWatchBookmarks: true };
-      for await (const { type, object } of client.watch<Pod>(PODS, watch, signal)) {
-        from = object.metadata?.resourceVersion ?? from;
-        if (type !== "BOOKMARK") this.#see(object, type === "DELETED");
+      try {
+        await this.#follow(client, signal);
+      } catch (error) {
+        // Where the connection was lost, the next one goes on from the last change.
+        if (!isReason(error, "ServiceUnavailable")) throw error;
+        await env.timers.sleep(25);
       }
+    }
+  }
+
+  async #follow(client: ResourceClient, signal: AbortSignal): Promise<void> {
+    const watch = { namespace: TARGET.namespace, resourceVersion: this.#from, allowWatchBookmarks: true };
+    for await (const { type, object } of client.watch<Pod>(PODS, watch, signal)) {
+      this.#from = object.metadata?.resourceVersion ?? this.#from;
+      if (type !== "BOOKMARK") this.#see(object, type === "DELETED");
     }
   }
 

@@ -11,6 +11,7 @@ import {
 } from "@coxswain/api";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { TriggerTimes, withTriggerTime } from "../src/endpoint-slice/trigger-times.ts";
 import { planMirror } from "../src/endpoint-slice-mirroring/plan.ts";
 import { planEndpointsObject, planSubsets, truncate } from "../src/endpoints/plan.ts";
 import { makeFixture } from "./cluster-fixture.ts";
@@ -53,6 +54,46 @@ function service(spec: Partial<NonNullable<Service["spec"]>> = {}): Service {
 
 const target = (name: string) => ({ kind: "Pod", namespace: "default", name, uid: `uid-${name}` });
 const address = (name: string, ip: string) => ({ ip, nodeName: "n1", targetRef: target(name) });
+
+describe("the time of the change that endpoints are written for", () => {
+  const timed = (name: string, lastTransitionTime: string): Pod => {
+    const one = pod(name, "10.0.0.1");
+    return { ...one, status: { ...one.status, conditions: [{ type: "Ready", status: "True", lastTransitionTime }] } };
+  };
+  const made = { ...service(), metadata: { ...service().metadata, creationTimestamp: "2026-01-01T00:00:00Z" } };
+
+  test("is the Service's at first, then the earliest of what changed", () => {
+    const times = new TriggerTimes();
+    const [a, b] = [timed("a", "2026-01-01T00:00:10Z"), timed("b", "2026-01-01T00:00:20Z")];
+    expect(times.next(made, [a])).toBe("2026-01-01T00:00:00Z");
+    expect(times.next(made, [a])).toBeUndefined();
+    expect(times.next(made, [a, b])).toBe("2026-01-01T00:00:20Z");
+    const [later, latest] = [timed("a", "2026-01-01T00:00:30Z"), timed("b", "2026-01-01T00:00:40Z")];
+    expect(times.next(made, [latest, later])).toBe("2026-01-01T00:00:30Z");
+    // A pod that goes has no time of its own.
+    expect(times.next(made, [later])).toBeUndefined();
+    times.forget(made);
+    expect(times.next(made, [later])).toBe("2026-01-01T00:00:00Z");
+  });
+
+  test("stands with what was written for it, and goes with the next write that has none", () => {
+    const key = "endpoints.kubernetes.io/last-change-trigger-time";
+    expect(withTriggerTime({ a: "b" }, "t")).toEqual({ a: "b", [key]: "t" });
+    expect(withTriggerTime({ a: "b", [key]: "t" }, undefined)).toEqual({ a: "b" });
+    expect(withTriggerTime({ [key]: "t" }, undefined)).toBeUndefined();
+  });
+
+  test("is written by both controllers", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    fixture.start();
+    const created = await fixture.settle(fixture.admin.create(SERVICES, service()));
+    const time = (ref: typeof ENDPOINTS) =>
+      fixture.cluster.objects(ref)[0]?.metadata?.annotations?.["endpoints.kubernetes.io/last-change-trigger-time"];
+    expect(await fixture.until(() => time(ENDPOINTS) !== undefined && time(ENDPOINT_SLICES) !== undefined)).toBe(true);
+    expect([time(ENDPOINTS), time(ENDPOINT_SLICES)]).toEqual(Array(2).fill(created.metadata?.creationTimestamp));
+  });
+});
 
 describe("subsets", () => {
   test("tell ready pods from others, and leave out those that end", () => {

@@ -16,6 +16,7 @@ import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 import { planEndpoints, type AddressType } from "./endpoints.ts";
 import { followEndpoints } from "./event-handlers.ts";
 import { MANAGED_BY, MANAGER, planSlices, type SlicePlan } from "./plan.ts";
+import { TriggerTimes, withTriggerTime } from "./trigger-times.ts";
 
 const WORKERS = 5;
 const NODE_UNKNOWN_MS = 1_000;
@@ -34,6 +35,7 @@ export function createEndpointSliceController(
   const expectations = createExpectations(context);
   /** The version of each slice's last change by this process, by UID. */
   const written = new Map<string, string>();
+  const times = new TriggerTimes();
   const maxEndpoints = options.maxEndpointsPerSlice ?? 100;
 
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
@@ -46,12 +48,19 @@ export function createEndpointSliceController(
     const present = caches.endpointSlices.lister.byIndex(BY_SERVICE, key).filter(isOurs);
     // The cache's next change of the slice leads back here; the delay is for the case that none comes.
     if (present.some(isStale)) return { requeueAfterMs: STALE_MS };
+    const changedAt = times.next(service, pods);
+    const stamped = (slice: EndpointSlice): EndpointSlice => {
+      const { annotations: before, ...metadata } = slice.metadata ?? {};
+      const annotations = withTriggerTime(before, changedAt);
+      return { ...slice, metadata: { ...metadata, ...(annotations === undefined ? {} : { annotations }) } };
+    };
     let incomplete = false;
     for (const type of addressTypes(service)) {
       const wanted = planEndpoints(service, pods, type, (name) => caches.nodes.lister.get(name));
       incomplete ||= wanted.incomplete;
       const same = present.filter((slice) => slice.addressType === type);
-      await execute(service, planSlices(service, type, wanted.groups, same, maxEndpoints), signal);
+      const { create, update: change, remove } = planSlices(service, type, wanted.groups, same, maxEndpoints);
+      await execute(service, { create: create.map(stamped), update: change.map(stamped), remove }, signal);
     }
     return incomplete ? { requeueAfterMs: NODE_UNKNOWN_MS } : undefined;
   }
@@ -108,6 +117,7 @@ export function createEndpointSliceController(
 
   const controller = createController({ name: "endpointslice-controller", workers: WORKERS, reconcile }, context);
   followEndpoints(caches, controller, expectations);
+  caches.services.addHandler({ delete: (service) => times.forget(service) });
   caches.endpointSlices.addHandler({ delete: (slice) => void written.delete(slice.metadata?.uid ?? "") });
   return { controller };
 }

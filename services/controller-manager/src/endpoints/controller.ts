@@ -5,6 +5,7 @@ import { compareResourceVersions, isReason, objectKey, selectorFromLabels } from
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
 import { BY_NAMESPACE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { followServicePods } from "../endpoint-slice/event-handlers.ts";
+import { TriggerTimes, withTriggerTime } from "../endpoint-slice/trigger-times.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 import { MANAGED_BY, MANAGER, planEndpointsObject } from "./plan.ts";
 
@@ -16,6 +17,7 @@ export function createEndpointsController(context: ControllerContext): ManagedCo
   const endpoints = informers.informer<Endpoints>(ENDPOINTS);
   /** The version of the last write by this process, by namespace/name. */
   const written = new Map<string, string>();
+  const times = new TriggerTimes();
 
   async function reconcile(key: string): Promise<ReconcileResult | void> {
     const service = caches.services.lister.get(key);
@@ -29,8 +31,14 @@ export function createEndpointsController(context: ControllerContext): ManagedCo
     if (version !== undefined && seen !== undefined && compareResourceVersions(seen, version) < 0) {
       return { requeueAfterMs: STALE_MS };
     }
-    const wanted = planEndpointsObject(service, podsOf(service), present);
-    return wanted === undefined ? undefined : store(service, key, wanted, present !== undefined);
+    const pods = podsOf(service);
+    const changedAt = times.next(service, pods);
+    const wanted = planEndpointsObject(service, pods, present);
+    if (wanted === undefined) return undefined;
+    const annotations = withTriggerTime(wanted.metadata?.annotations, changedAt);
+    const { annotations: _before, ...metadata } = wanted.metadata ?? {};
+    const stamped = { ...wanted, metadata: { ...metadata, ...(annotations === undefined ? {} : { annotations }) } };
+    return store(service, key, stamped, present !== undefined);
   }
 
   function podsOf(service: Service): Pod[] {
@@ -76,7 +84,12 @@ export function createEndpointsController(context: ControllerContext): ManagedCo
 
   const controller = createController({ name: "endpoints-controller", workers: WORKERS, reconcile }, context);
   followServicePods(caches, (key) => controller.enqueue(key));
-  caches.services.addHandler({ delete: (service) => controller.enqueue(objectKey(service)) });
+  caches.services.addHandler({
+    delete(service) {
+      times.forget(service);
+      controller.enqueue(objectKey(service));
+    },
+  });
   endpoints.addHandler({
     // What is left of a Service that went while nobody led; what others made stays.
     add: (object, isInInitialList) => {
