@@ -50,6 +50,13 @@ describe("log", () => {
     expect(kubelet.callers.at(-1)).toBe("system:apiserver");
   });
 
+  test("a kubelet that was away is reached as soon as it is back", async () => {
+    await kubelet.stop();
+    for (let tries = 0; tries < 3; tries++) expect((await log("one/log")).code).toBeGreaterThanOrEqual(500);
+    await kubelet.start();
+    expect(await log("one/log")).toEqual({ code: 200, text: "line one\nline two\n" });
+  });
+
   test("a client that goes away stops the kubelet's stream", async () => {
     const url = `${server.url}/api/v1/namespaces/default/pods/one/log?follow=true`;
     const { body } = await request(url, { dispatcher: agent });
@@ -115,6 +122,13 @@ describe("log over a WebSocket", () => {
     await expect(logSocket("one/log", ["v5.channel.k8s.io"])).rejects.toThrow("400");
     await expect(logSocket("absent/log", ["binary.k8s.io"])).rejects.toThrow("404");
     await expect(logSocket("two/log?container=broken", ["binary.k8s.io"])).rejects.toThrow("400");
+  });
+
+  test("a kubelet that was away is reached as soon as it is back", async () => {
+    await kubelet.stop();
+    for (let tries = 0; tries < 3; tries++) expect((await log("one/log")).code).toBeGreaterThanOrEqual(500);
+    await kubelet.start();
+    expect(await log("one/log")).toEqual({ code: 200, text: "line one\nline two\n" });
   });
 
   test("a client that goes away stops the kubelet's stream", async () => {

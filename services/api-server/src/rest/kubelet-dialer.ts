@@ -1,6 +1,6 @@
 // Finds and calls the kubelet of a node. Guarantees: one channel an address, made on demand with the api-server's client
-// certificate, closed with the process.
-import { Client } from "@grpc/grpc-js";
+// certificate, closed with the process; an address that failed is tried anew by the next call.
+import { Client, connectivityState } from "@grpc/grpc-js";
 import type { ClientReadableStream, MethodDefinition } from "@grpc/grpc-js";
 import type { Node } from "@coxswain/api";
 import { newServiceUnavailable } from "@coxswain/apimachinery";
@@ -53,7 +53,11 @@ export function createKubeletDialer(tls: TlsMaterial): KubeletDialer {
   const clientFor = (node: Node): Client => {
     const address = kubeletAddress(node);
     const known = clients.get(address);
-    if (known !== undefined) return known;
+    // A channel that failed waits before it tries again, and fails calls until then, while the node may long be back.
+    if (known !== undefined && known.getChannel().getConnectivityState(false) !== connectivityState.TRANSIENT_FAILURE) {
+      return known;
+    }
+    known?.close();
     const channel = createChannel({ addresses: [address], tls });
     const client = new Client(address, createCredentials(tls), { channelOverride: channel });
     clients.set(address, client);

@@ -5,6 +5,7 @@ import { StatusError } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import { silentLogger } from "@coxswain/component-base";
 import { createGrpcServer } from "@coxswain/component-base/grpc-server";
+import type { GrpcServer } from "@coxswain/component-base/grpc-server";
 import type { GrpcService } from "@coxswain/component-base";
 import type { ResponseStream } from "@coxswain/component-base/grpc-service";
 import { implementService } from "@coxswain/component-base/grpc-service";
@@ -31,6 +32,9 @@ export interface FakeKubelet {
   readonly gone: { followers: number; connections: number };
   /** Connections to port 84 so far. */
   readonly opened: { connections: number };
+  /** Ends it at once; `start` brings it back at the same address. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -132,7 +136,7 @@ async function portForward(
   return false;
 }
 
-function service({ asked, callers, gone, opened }: Omit<FakeKubelet, "close">): GrpcService {
+function service({ asked, callers, gone, opened }: Omit<FakeKubelet, "stop" | "start" | "close">): GrpcService {
   return implementService("coxswain.kubelet.v1.Kubelet", {
     listPods: async () => ({ pods: [] }),
     getStats: async () => ({ nodes: [] }),
@@ -160,14 +164,17 @@ function service({ asked, callers, gone, opened }: Omit<FakeKubelet, "close">): 
 /** Starts it for `server`, and puts its node and pods there. */
 export async function startFakeKubelet(server: TestServer): Promise<FakeKubelet> {
   const state = { asked: [], callers: [], gone: { followers: 0, connections: 0 }, opened: { connections: 0 } };
-  const grpc = createGrpcServer({
-    tls: server.tls("kubelet-node-1"),
-    services: [service(state)],
-    ...server.component.auth,
-    timers: server.env.timers,
-    logger: silentLogger,
-  });
-  const address = `127.0.0.1:${await grpc.listen({ host: "127.0.0.1", port: 0 })}`;
+  const make = (): GrpcServer =>
+    createGrpcServer({
+      tls: server.tls("kubelet-node-1"),
+      services: [service(state)],
+      ...server.component.auth,
+      timers: server.env.timers,
+      logger: silentLogger,
+    });
+  let grpc = make();
+  const port = await grpc.listen({ host: "127.0.0.1", port: 0 });
+  const address = `127.0.0.1:${port}`;
   const { loopback } = server.component.server;
   await loopback.create(NODES, {
     apiVersion: "v1",
@@ -178,5 +185,10 @@ export async function startFakeKubelet(server: TestServer): Promise<FakeKubelet>
     const created = await loopback.create(PODS, one);
     await loopback.update(PODS, { ...created, status: one["status"] }, { subresource: "status" });
   }
-  return { ...state, close: () => grpc.close(0) };
+  const stop = (): Promise<void> => grpc.close(0);
+  const start = async (): Promise<void> => {
+    grpc = make();
+    await grpc.listen({ host: "127.0.0.1", port });
+  };
+  return { ...state, stop, start, close: stop };
 }
