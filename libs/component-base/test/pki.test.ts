@@ -96,7 +96,7 @@ describe("a cluster's certificates", () => {
       writeFileSync(join(own, "scheduler.key"), readFileSync(join(own, "nats.key")));
       expect(await ensurePki(own, {}, env)).toEqual({ made: ["scheduler"] });
       const { made } = await ensurePki(own, {}, later);
-      expect(made).toHaveLength(11);
+      expect(made).toHaveLength(12);
       expect(made).not.toContain("ca");
     } finally {
       rmSync(own, { recursive: true, force: true });
