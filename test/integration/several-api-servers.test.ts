@@ -1,5 +1,5 @@
-// Three api-servers behind one kubeconfig: kubectl works on when one of them freezes or dies, whoever answers has everybody's
-// writes, and informers move from one to another and miss nothing.
+// Three api-servers behind one kubeconfig: whoever answers has everybody's writes, what one of them leaves undone another goes on
+// with, and an address or a port is given to one Service, whichever of them were asked for it.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { CoreV1Api, KubeConfig, makeInformer, type V1ConfigMap } from "@kubernetes/client-node";
@@ -10,7 +10,7 @@ import { silentLogger } from "@coxswain/component-base";
 import { createRealEnv } from "@coxswain/env";
 import { createNatsBus } from "@coxswain/event-bus";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ApiError, createRest, namesOf, type Resource, type Rest } from "../conformance/rest-client.ts";
+import { ApiError, at, createRest, namesOf, type Resource, type Rest } from "../conformance/rest-client.ts";
 import { eventually, testCluster, type TestCluster } from "./cluster-fixture.ts";
 import { etcdHistory, historyLine } from "./etcd-history.ts";
 
@@ -326,4 +326,101 @@ test("informers move from a dead one to a live one, and miss nothing of what is 
     expect(versionOf(line) > (newest.get(uid) ?? 0n)).toBe(true);
     newest.set(uid, versionOf(line));
   }
+});
+
+describe("Services", () => {
+  const services = (n: number): Resource => server(n).resource("v1", "services", "default");
+  const spec = (more: object = {}): object => ({ type: "NodePort", ports: [{ port: 80 }], ...more });
+  /** Of those that have one: an ExternalName has none. */
+  const addressesOf = async (): Promise<string[]> =>
+    (await front.resource("v1", "services").list()).items.flatMap((one) => at<string>(one, "spec.clusterIP") ?? []);
+  const ipAddresses = async (): Promise<string[]> =>
+    namesOf((await front.resource("networking.k8s.io/v1", "ipaddresses").list()).items);
+
+  /** Asks one after the other until one has made it: a death in the middle leaves open whether it has. */
+  async function create(name: string, first: number): Promise<void> {
+    for (let n = first; ; n++) {
+      try {
+        await services(n).create({ metadata: { name, labels: { many: "yes" } }, spec: spec() });
+        return;
+      } catch (error) {
+        const code = codeOf(error);
+        if (code === 409) return;
+        if (code !== 0 && code < 500) throw error;
+      }
+    }
+  }
+
+  test("get an address and a port of their own from all at once, and from one that dies in the middle", async () => {
+    const total = 72;
+    let made = 0;
+    const names = Array.from({ length: total }, (_, n) => `many-${n}`);
+    const kills = (async () => {
+      for (const [n, after] of [total / 6, total / 3, total / 2].entries()) {
+        await eventually(
+          async () => made,
+          (count) => count >= after,
+        );
+        await killed(n);
+      }
+    })();
+    const lanes = Array.from({ length: 12 }, async (_, lane) => {
+      for (let n = lane; n < total; n += 12) {
+        await create(names[n]!, n);
+        made++;
+      }
+    });
+    await Promise.all(lanes);
+    await kills;
+    const { items } = await front.resource("v1", "services", "default").list({ labelSelector: "many=yes" });
+    expect(namesOf(items)).toEqual(names.toSorted());
+    const [ips, ports] = [
+      items.map((one) => at<string>(one, "spec.clusterIP")),
+      items.map((one) => at<number>(one, "spec.ports.0.nodePort")),
+    ];
+    for (const values of [ips, ports]) {
+      expect(values.every((value) => value !== undefined)).toBe(true);
+      expect(new Set<unknown>(values).size).toBe(total);
+    }
+    // What a dead one had begun is cleared up: an IPAddress for each Service, and none without.
+    const addresses = (await addressesOf()).toSorted();
+    await eventually(ipAddresses, (found) => JSON.stringify(found.toSorted()) === JSON.stringify(addresses), 150_000);
+  });
+
+  test("the same address, or the same port, asked of all at once goes to one", async () => {
+    for (let n = 0; n < 5; n++) {
+      // Of the lower bands, which nobody gets who does not ask for them.
+      for (const [word, wish] of [
+        ["ip", spec({ clusterIP: `10.96.0.${n + 20}` })],
+        ["port", spec({ ports: [{ port: 80, nodePort: 30_010 + n }] })],
+      ] as const) {
+        const asked = Array.from({ length: 2 * SERVERS }, (_, at) =>
+          services(at).create({ metadata: { name: `same-${word}-${n}-${at}` }, spec: wish }),
+        );
+        const outcomes = await Promise.allSettled(asked);
+        const refusals = outcomes.flatMap((one) => (one.status === "rejected" ? [one.reason as ApiError] : []));
+        expect(refusals.length).toBe(2 * SERVERS - 1);
+        for (const { code, message } of refusals) {
+          expect(code).toBe(422);
+          expect(message).toContain(`provided ${word === "ip" ? "IP" : "port"} is already allocated`);
+        }
+      }
+    }
+  });
+
+  test("what was given back can be had again, of whichever", async () => {
+    const { items } = await front.resource("v1", "services", "default").list();
+    const ours = items.filter(({ metadata }) => metadata.name !== "kubernetes");
+    const [first] = ours;
+    const again = { clusterIP: at(first, "spec.clusterIP"), nodePort: at(first, "spec.ports.0.nodePort") };
+    await Promise.all(ours.map(({ metadata }, n) => services(n).delete(metadata.name ?? "")));
+    const ports = [{ port: 80, nodePort: again.nodePort }];
+    for (let n = 0; n < SERVERS; n++) {
+      const made = await services(n).create({ metadata: { name: "again" }, spec: spec({ ...again, ports }) });
+      expect(at(made, "spec.clusterIP")).toBe(again.clusterIP);
+      await services(n + 1).delete("again");
+    }
+    const left = (await addressesOf()).toSorted();
+    await eventually(ipAddresses, (found) => JSON.stringify(found.toSorted()) === JSON.stringify(left));
+  });
 });
