@@ -137,6 +137,8 @@ describe.runIf(runs)("kubernetes-mcp-server", () => {
     expect(await ask("resources_list", { apiVersion: "apps/v1", kind: "Deployment" })).toMatch(
       / Deployment +web +\d\/1 /,
     );
+    // It reads, changes and writes, once: while the controller still writes its status, that may be a conflict.
+    await k.ok(["-n", NS, "rollout", "status", "deployment/web", "--timeout=60s"]);
     expect(await ask("resources_scale", { ...web, scale: 2 })).toMatch(/kind: Scale[\s\S]*replicas: 2/);
     const applied = await k.get<{ metadata: { managedFields: { manager: string; operation: string }[] } }>([
       "-n",
