@@ -129,7 +129,12 @@ conformsShared("kubectl")(
       90_000,
     );
     const name = namesOf(items)[0] ?? "";
-    expect(await c.ok(["-n", ns, "logs", name, "main"])).toBe("listening\n");
+    // The container runs a while before its program says anything.
+    const said = await eventually(
+      () => c.ok(["-n", ns, "logs", name, "main"]),
+      (text) => text.endsWith("\n"),
+    );
+    expect(said).toBe("listening\n");
     const exposed = async (args: readonly string[], service: string, port: number): Promise<void> => {
       expect(
         await c.ok(["-n", ns, "expose", ...args, `--name=${service}`, `--port=${port}`, "--target-port=6379"]),
