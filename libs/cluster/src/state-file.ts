@@ -1,6 +1,7 @@
 // The cluster's state on disk: what runs, and where. Written whole or not at all, so that `down` finds everything even
 // after the supervisor was killed.
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
+import { readJsonFile, writeJsonFile } from "./json-file.ts";
 import type { ProcessIdentity } from "./process-table.ts";
 import type { ProcessRecord } from "./supervisor.ts";
 
@@ -26,24 +27,12 @@ export interface ClusterState {
 
 /** Undefined where there is no state file. Throws on a damaged one, naming it. */
 export function readState(file: string): ClusterState | undefined {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-  try {
-    return JSON.parse(text) as ClusterState;
-  } catch (error) {
-    throw new Error(`${file} is damaged; remove it if no process of the cluster runs any more`, { cause: error });
-  }
+  const advice = "remove it if no process of the cluster runs any more";
+  return readJsonFile(file, advice, (value) => value as ClusterState);
 }
 
 export function writeState(file: string, state: ClusterState): void {
-  const temporary = `${file}.new`;
-  writeFileSync(temporary, JSON.stringify(state), { mode: 0o600 });
-  renameSync(temporary, file);
+  writeJsonFile(file, state);
 }
 
 export function removeState(file: string): void {
