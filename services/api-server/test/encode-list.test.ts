@@ -43,7 +43,15 @@ test.each([
   const options = { pretty: false, protobuf: () => undefined, include: "Metadata" as const, nowMs: 0, pause };
   const encoded = encodeResult(result, { encoding: "json" }, options);
   const parts: Buffer[] = [];
-  for await (const part of encoded.parts) parts.push(part);
+  let before: Buffer | undefined;
+  let untouched = "";
+  for await (const part of encoded.parts) {
+    // What was handed over last may still be on its way to the reader.
+    expect(before?.toString("latin1") ?? "").toBe(untouched);
+    before = part;
+    untouched = part.toString("latin1");
+    parts.push(Buffer.from(part));
+  }
   const body = Buffer.concat(parts);
   expect(body).toHaveLength(encoded.length);
   expect(JSON.parse(body.toString())).toEqual({

@@ -25,7 +25,10 @@ export interface EncodeOptions {
   readonly pause: () => Promise<void>;
 }
 
-/** `parts` are written one after another; a large list is made while it is written. */
+/**
+ * `parts` are written one after another; a large list is made while it is written, in memory that is used again: a part of it
+ * is valid until the one after the next is asked for.
+ */
 export interface Encoded {
   readonly contentType: string;
   readonly parts: readonly Buffer[] | AsyncIterable<Buffer>;
@@ -69,7 +72,8 @@ function listMeta(result: Extract<ApiResult, { type: "list" }>): ListMeta {
 const COMMA = Buffer.from(",");
 const COMMA_BYTE = 0x2c;
 const LIST_END = Buffer.from("]}\n");
-const CHUNK_BYTES = 256 * 1024;
+const EMPTY = Buffer.alloc(0);
+const CHUNK_BYTES = 128 * 1024;
 
 function spliceList(
   kind: KindDefinition,
@@ -90,29 +94,34 @@ function jsonLength(item: VersionedObject): number {
   return item instanceof CachedObject ? item.jsonLength : item.json.length;
 }
 
+/** There must be items. New memory for every chunk would cost more than filling it. */
 async function* listChunks(
   start: Buffer,
   items: readonly VersionedObject[],
   pause: () => Promise<void>,
 ): AsyncGenerator<Buffer> {
-  yield start;
+  let [chunk, other] = [EMPTY, EMPTY];
   for (let from = 0, to = 0; from < items.length; from = to) {
-    let length = 0;
+    [chunk, other] = [other, chunk];
+    const opening = from === 0 ? start : EMPTY;
     // Each item, and the comma before the next or the bracket.
+    let length = opening.length;
     do length += jsonLength(items[to++]!) + 1;
     while (to < items.length && length < CHUNK_BYTES);
-    const chunk = Buffer.allocUnsafe(length);
-    let at = 0;
-    for (const item of items.slice(from, to)) {
+    const room = length + LIST_END.length;
+    if (chunk.length < room) chunk = Buffer.allocUnsafeSlow(Math.max(room, CHUNK_BYTES + CHUNK_BYTES / 16));
+    let at = opening.copy(chunk);
+    for (let next = from; next < to; next++) {
+      const item = items[next]!;
       if (item instanceof CachedObject) item.copyJson(chunk, at);
       else item.json.copy(chunk, at);
       at += jsonLength(item);
       chunk[at++] = COMMA_BYTE;
     }
-    yield to < items.length ? chunk : chunk.subarray(0, length - 1);
+    if (to === items.length) at += LIST_END.copy(chunk, at - 1) - 1;
+    yield chunk.subarray(0, at);
     await pause();
   }
-  yield LIST_END;
 }
 
 function tableOptions(form: Negotiated, { nowMs, include }: EncodeOptions): TableOptions {

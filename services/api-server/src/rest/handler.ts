@@ -18,6 +18,7 @@ import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, parseRequest, readOptions, resourceNotFound } from "./request-info.ts";
 import { commonHeaders, sendEncoded, sendFailure, toStatusError, warningHeaders } from "./respond.ts";
+import { inTurns } from "./turns.ts";
 import { requestTimeoutMs } from "./request-timeout.ts";
 import { seatFor, tellSeat } from "./seat.ts";
 import { includeOf } from "./table.ts";
@@ -198,7 +199,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     include: includeOf(info.query, form),
     nowMs: deps.env.clock.now(),
     protobuf: deps.protobuf,
-    pause: () => new Promise<void>((resolve) => deps.env.timers.defer(resolve)),
+    pause: inTurns(deps.env),
   };
   const encoded = encodeResult(result, form, options);
   if ("warnings" in result) warningHeaders(response, result.warnings);

@@ -2,7 +2,7 @@
 // connection that is gone; large answers wait for the reader and are compressed where the client takes gzip.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline as streamPipeline } from "node:stream/promises";
-import { Readable } from "node:stream";
+import type { Writable } from "node:stream";
 import { constants, createGzip, gzip } from "node:zlib";
 import { StatusError, newInternalError, newTimeout } from "@coxswain/apimachinery";
 import { isAbort } from "@coxswain/env";
@@ -57,14 +57,40 @@ export async function sendEncoded(
   if (!compress) response.setHeader("Content-Length", encoded.length);
   const { parts } = encoded;
   if (!isWhole(parts) || encoded.length >= STREAM_FROM_BYTES) {
-    const source = Readable.from(parts, { objectMode: false });
-    if (compress) await streamPipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), response);
-    else await streamPipeline(source, response);
+    if (compress) {
+      const packer = createGzip({ level: constants.Z_BEST_SPEED });
+      await Promise.all([writeParts(parts, packer), streamPipeline(packer, response)]);
+    } else await writeParts(parts, response);
     return;
   }
   const [first] = parts;
   const body = parts.length === 1 && first !== undefined ? first : Buffer.concat(parts);
   response.end(compress ? await gzipped(body) : body);
+}
+
+/**
+ * Writes part by part, and ends. While one is written the next is made, and no more, so that parts may lie in memory that is
+ * used again. Rejects where the reader is gone.
+ */
+async function writeParts(parts: Encoded["parts"], sink: Writable): Promise<void> {
+  let writing: Promise<Error | undefined> | undefined;
+  const settled = async (): Promise<void> => {
+    const failure = await writing;
+    if (failure !== undefined) throw failure;
+  };
+  for await (const part of parts) {
+    await settled();
+    writing = written(sink, part);
+  }
+  await settled();
+  sink.end();
+}
+
+/** Resolves once `part` is used no more, with what went wrong. */
+function written(sink: Writable, part: Buffer): Promise<Error | undefined> {
+  return new Promise((resolve) => {
+    sink.write(part, (error) => resolve(error ?? undefined));
+  });
 }
 
 function isWhole(parts: Encoded["parts"]): parts is readonly Buffer[] {
