@@ -40,6 +40,20 @@ const container = (spec: NonNullable<Pod["spec"]>) => {
   return first;
 };
 
+test.each([
+  [{ kind: "Node", name: "node-1.example" }, []],
+  [
+    { kind: "Pod", name: "" },
+    ['target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>"', "target.name: Required value"],
+  ],
+  [
+    { name: "*" },
+    [expect.stringMatching(/^target\.name: Invalid value: "\*": a lowercase RFC 1123 subdomain must consist of/)],
+  ],
+])("a binding to %j", (target, errors) => {
+  expect(create("bindings", "", { metadata: { name: "web" }, target } as KubeObject)).toEqual(errors);
+});
+
 const BAD_PODS: [string, PodChange, string[]][] = [
   ["a good pod", () => {}, []],
   ["no containers", (s) => (s.containers = []), ["spec.containers: Required value"]],

@@ -1,4 +1,5 @@
 // Logs and exec through the api-server to a kubelet: what the kubelet is asked, what the client sees, and errors in between.
+import { NODES, PODS } from "@coxswain/api";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Agent, request } from "undici";
 import { WebSocket } from "ws";
@@ -211,6 +212,23 @@ describe("exec", () => {
     await expect(exec("command=ls&stdout=1", ["v1.channel.k8s.io"])).rejects.toThrow("400");
     await expect(exec("command=ls&stdout=1&container=z", ["v5.channel.k8s.io"])).rejects.toThrow("400");
   });
+});
+
+test("a pod on a node without an address: refused before the upgrade", async () => {
+  const { loopback } = server.component.server;
+  await loopback.create(NODES, { apiVersion: "v1", kind: "Node", metadata: { name: "nowhere" } });
+  await loopback.create(PODS, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "lost", namespace: "default" },
+    spec: { nodeName: "nowhere", containers: [{ name: "c", image: "x" }] },
+  });
+  const asked = [
+    ["lost/exec?command=ls&stdout=1", "v5.channel.k8s.io"],
+    ["lost/attach?stdout=1", "v5.channel.k8s.io"],
+    ["lost/portforward?ports=80", "v4.channel.k8s.io"],
+  ] as const;
+  for (const [path, protocol] of asked) await expect(logSocket(path, [protocol]), path).rejects.toThrow("503");
 });
 
 test("kubectl logs and exec", async () => {

@@ -5,6 +5,7 @@ import { newBadRequest } from "@coxswain/apimachinery";
 import { createWebSocketStream } from "ws";
 import type { WebSocket } from "ws";
 import type { ConnectHandler, UpgradeCall } from "./deps.ts";
+import { kubeletAddress } from "./kubelet-dialer.ts";
 import { chooseContainer } from "./pod-containers.ts";
 import { logsAsBody, streamLogs } from "./pod-logs.ts";
 import { authorizeConnect, fetchNode, fetchPod } from "./pod-targets.ts";
@@ -32,11 +33,14 @@ function readStreams(query: URLSearchParams): CommandStreams {
   return { stdin, stdout, stderr: stderr && !tty, tty };
 }
 
-/** Throws BadRequest where the pod is on no node yet. */
-function nodeNameOf(pod: Pod): string {
+/** The pod's node, which has an address. Rejects with BadRequest where the pod is on no node yet, else with StatusError. */
+async function dialableNode(deps: PodConnectDeps, pod: Pod, signal: AbortSignal): Promise<Node> {
   const name = pod.spec?.nodeName ?? "";
   if (name === "") throw newBadRequest(`pod ${pod.metadata?.name} does not have a host assigned`);
-  return name;
+  const node = await fetchNode(deps, name, signal);
+  // Now, while a refusal can still be an answer.
+  kubeletAddress(node);
+  return node;
 }
 
 /** The streams of pods for the REST server. */
@@ -53,8 +57,8 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
     const upgrade = upgradeKind(call);
     const pod = await fetchPod(deps, info, call.signal);
     const container = chooseContainer(pod, info.query.get("container") ?? "");
-    const node = await fetchNode(deps, nodeNameOf(pod), call.signal);
-    const target = { node: nodeNameOf(pod), namespace: info.namespace, pod: info.name, container };
+    const node = await dialableNode(deps, pod, call.signal);
+    const target = { node: node.metadata?.name ?? "", namespace: info.namespace, pod: info.name, container };
     const { stdin, tty } = streams;
     const start = exec ? { ...target, command, stdin, tty } : { ...target, stdin };
     const run = async (client: CommandClient): Promise<void> => {
@@ -62,7 +66,7 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
       await runRemoteCommand(client, kubelet, start, streams);
     };
     if (upgrade === "websocket") {
-      commandSockets.accept(call, (socket) => void run(commandOverSocket(socket, streams)));
+      commandSockets.accept(call, (socket) => run(commandOverSocket(socket, streams)));
       return;
     }
     const client = await commandOverSpdy(acceptSpdy(call, COMMAND_SPDY_PROTOCOLS), streams);
@@ -81,7 +85,7 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
   const upgradePortForward = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
     const upgrade = upgradeKind(call);
     const pod = await fetchPod(deps, info, call.signal);
-    const open = openForwardTo(await fetchNode(deps, nodeNameOf(pod), call.signal), info);
+    const open = openForwardTo(await dialableNode(deps, pod, call.signal), info);
     if (upgrade === "spdy") {
       await servePortForward(acceptSpdy(call, [PORT_FORWARD_PROTOCOL]), open);
       return;
@@ -90,7 +94,7 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
     const ports = tunnel ? [] : readPorts(info.query);
     const serve = (socket: WebSocket): Promise<void> =>
       tunnel ? servePortForward(createWebSocketStream(socket), open) : serveSocketPortForward(socket, ports, open);
-    forwardSockets.accept(call, (socket) => void serve(socket));
+    forwardSockets.accept(call, serve);
   };
 
   const upgradeLog = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {

@@ -7,6 +7,19 @@ import type { WebSocket } from "ws";
 import type { UpgradeCall } from "../deps.ts";
 
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
+/** Of a closing frame: RFC 6455, sections 7.4.1 and 5.5. */
+const INTERNAL_ERROR = 1011;
+const MAX_REASON_BYTES = 123;
+
+/** What a closing frame can hold of an error's message. */
+function closeReason(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  // No part of a character at the end.
+  return Buffer.from(message)
+    .subarray(0, MAX_REASON_BYTES)
+    .toString()
+    .replace(/\uFFFD$/, "");
+}
 
 function offeredBy(header: string | string[] | undefined): string[] {
   const text = Array.isArray(header) ? header.join(",") : (header ?? "");
@@ -27,8 +40,8 @@ export function upgradeKind({ request }: UpgradeCall): "websocket" | "spdy" {
 export interface SocketUpgrader {
   /** Throws BadRequest where no protocol is common. */
   check(call: UpgradeCall): void;
-  /** Throws BadRequest where no protocol is common, before anything is sent. */
-  accept(call: UpgradeCall, serve: (socket: WebSocket) => void): void;
+  /** Throws BadRequest where no protocol is common, before anything is sent. Where `serve` rejects, the client is told in the closing frame. */
+  accept(call: UpgradeCall, serve: (socket: WebSocket) => void | Promise<void>): void;
   close(): void;
 }
 
@@ -50,7 +63,10 @@ export function createSocketUpgrader(protocols: readonly string[]): SocketUpgrad
     check,
     accept(call, serve) {
       check(call);
-      server.handleUpgrade(call.request, call.socket, call.head, serve);
+      server.handleUpgrade(call.request, call.socket, call.head, (socket) => {
+        const fail = (error: unknown): void => socket.close(INTERNAL_ERROR, closeReason(error));
+        void (async () => serve(socket))().catch(fail);
+      });
     },
     close: () => server.close(),
   };
