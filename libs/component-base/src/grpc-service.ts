@@ -116,21 +116,26 @@ type DuplexCall = ServerDuplexStream<unknown, unknown>;
 type WritableCall = ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>;
 
 function responseStream(call: WritableCall, context: CallContext): ResponseStream<unknown> {
+  // However many answers wait, they wait for the same.
+  let drained: Promise<void> | undefined;
+  const untilDrained = async (): Promise<void> => {
+    const { signal } = context;
+    await new Promise<void>((resolve) => {
+      const settle = (): void => {
+        call.off("drain", settle);
+        signal.removeEventListener("abort", settle);
+        drained = undefined;
+        resolve();
+      };
+      call.once("drain", settle);
+      signal.addEventListener("abort", settle, { once: true });
+    });
+    if (signal.aborted) throw new AbortError("the call was cancelled");
+  };
   return {
     send: async (message) => {
       if (call.cancelled) throw new AbortError("the call was cancelled");
-      if (call.write(message)) return;
-      const { signal } = context;
-      await new Promise<void>((resolve, reject) => {
-        const settle = (): void => {
-          call.off("drain", settle);
-          signal.removeEventListener("abort", settle);
-          if (signal.aborted) reject(new AbortError("the call was cancelled"));
-          else resolve();
-        };
-        call.once("drain", settle);
-        signal.addEventListener("abort", settle, { once: true });
-      });
+      if (!call.write(message)) await (drained ??= untilDrained());
     },
   };
 }

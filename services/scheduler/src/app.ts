@@ -147,6 +147,7 @@ class SchedulingLoop {
   #wake: (() => void) | undefined;
   #woken = false;
   #batches = 0;
+  #batchEnded: (() => void) | undefined;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
@@ -173,10 +174,9 @@ class SchedulingLoop {
   async run(signal: AbortSignal): Promise<void> {
     const limit = this.#parts.deps.options?.batchesInFlight ?? 4;
     while (!signal.aborted) {
-      if (this.#batches >= limit) {
-        await Promise.race(this.#inFlight);
-        continue;
-      }
+      // Not a race of all that runs beside: preemptions by the thousand may.
+      while (this.#batches >= limit) await new Promise<void>((resolve) => (this.#batchEnded = resolve));
+      if (signal.aborted) break;
       this.#woken = false;
       const batch = await this.#decideBatch(signal);
       this.#report();
@@ -216,6 +216,7 @@ class SchedulingLoop {
         for (const [at, outcome] of outcomes.entries()) this.#settle(together[at]!, outcome, signal);
       } finally {
         this.#batches--;
+        this.#batchEnded?.();
       }
     });
   }

@@ -11,6 +11,7 @@ import type { ServiceTypes } from "@coxswain/protos";
 import type { ApiRequest, ApiResult, Pipeline, PipelineWatchEvent } from "../pipeline/contract.ts";
 import type { Caller, ObjectMessage, WatchRequest } from "./resource-requests.ts";
 import { slimJson } from "../watch-cache/managed-form.ts";
+import { OperationsInFlight } from "./operations-in-flight.ts";
 import * as requests from "./resource-requests.ts";
 
 type Methods = ServiceTypes["coxswain.api.v1.Resources"];
@@ -22,8 +23,8 @@ const PART_BYTES = 1024 * 1024;
 const PART_ITEMS = 1000;
 /** Ticks that may wait for a slow reader before it is dropped. */
 const MAX_QUEUED_BYTES = 32 * 1024 * 1024;
-/** Operations of one Batch call that run at once; further ones wait their turn. */
-const MAX_BATCH_IN_FLIGHT = 512;
+/** Operations of one Batch call that run at once; further ones wait their turn. Fewer than a flow may have in its queues. */
+const MAX_BATCH_IN_FLIGHT = 256;
 
 function callerOf(context: CallContext): Caller {
   const [agent] = context.metadata.get("user-agent");
@@ -143,11 +144,16 @@ function batchOperation(caller: Caller, message: BatchRequest): { request: ApiRe
   throw newBadRequest("an operation is required");
 }
 
-async function answerBatch(pipeline: Pipeline, caller: Caller, message: BatchRequest): Promise<BatchResponse> {
+async function answerBatch(
+  pipeline: Pipeline,
+  caller: Caller,
+  message: BatchRequest,
+  inFlight: OperationsInFlight,
+): Promise<BatchResponse> {
   const { id } = message;
   try {
     const { request, format } = batchOperation(caller, message);
-    return { id, object: await single(pipeline, request, format) };
+    return { id, object: await inFlight.admitted(() => single(pipeline, request, format)) };
   } catch (error) {
     const status = (error instanceof StatusError ? error : newInternalError(error)).toStatus();
     return { id, status: Buffer.from(JSON.stringify(status)) };
@@ -161,21 +167,19 @@ async function runBatch(
   context: CallContext,
 ): Promise<void> {
   const caller = callerOf(context);
-  const running = new Set<Promise<void>>();
+  const inFlight = new OperationsInFlight(MAX_BATCH_IN_FLIGHT);
   let failure: unknown;
   for await (const message of messages) {
-    while (running.size >= MAX_BATCH_IN_FLIGHT) await Promise.race(running);
-    const work = (async () => {
-      await responses.send(await answerBatch(pipeline, caller, message));
-    })();
-    const settled = work
-      .catch((error: unknown) => {
+    await inFlight.room();
+    inFlight.start(async () => {
+      try {
+        await responses.send(await answerBatch(pipeline, caller, message, inFlight));
+      } catch (error) {
         failure ??= error;
-      })
-      .finally(() => running.delete(settled));
-    running.add(settled);
+      }
+    });
   }
-  await Promise.all(running);
+  await inFlight.settled();
   if (failure !== undefined) throw failure;
 }
 
