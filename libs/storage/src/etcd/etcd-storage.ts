@@ -12,6 +12,7 @@ import { createCandidate } from "./election.ts";
 import { createKeyspace, decodeStored, type Keyspace } from "./encoding.ts";
 import { Fences } from "./fences.ts";
 import { COMPACT, RANGE, type RangeResponse } from "./rpc.ts";
+import { SharedReads } from "./shared-reads.ts";
 import { Watcher } from "./watcher.ts";
 
 const ANY_KEY = Buffer.from([0]);
@@ -57,8 +58,7 @@ class EtcdStorage implements Storage {
   readonly #etcd: Etcd3;
   readonly #closed = new AbortController();
   readonly #watches = new Set<Promise<void>>();
-  #running: Promise<bigint> | undefined;
-  #next: Promise<bigint> | undefined;
+  readonly #revisions: SharedReads<bigint>;
 
   constructor(options: EtcdStorageOptions) {
     const { env, tls, endpoints } = options;
@@ -69,6 +69,7 @@ class EtcdStorage implements Storage {
     this.#connection = new Connection({ env, endpoints, tls, deadlineMs });
     const { groupCommit: grouping = true } = options;
     this.#committer = new Committer({ env, connection: this.#connection, keyspace: this.#keyspace, grouping });
+    this.#revisions = new SharedReads(env.timers, () => this.#readRevision());
     this.#fences = new Fences((key) => this.get(key));
     this.#etcd = new Etcd3({
       hosts: endpoints.map(
@@ -137,25 +138,7 @@ class EtcdStorage implements Storage {
   }
 
   currentRv(): Promise<bigint> {
-    if (this.#next !== undefined) return this.#next;
-    if (this.#running === undefined) return this.#startRead();
-    // A read that is under way may have been served before this caller asked: it shares the next one, with all who ask
-    // in the same turn of the loop.
-    const again = (): Promise<bigint> =>
-      new Promise((resolve) => {
-        this.#env.timers.defer(() => resolve(this.#startRead()));
-      });
-    this.#next = this.#running.then(again, again);
-    return this.#next;
-  }
-
-  #startRead(): Promise<bigint> {
-    this.#next = undefined;
-    const running = this.#readRevision().finally(() => {
-      if (this.#running === running) this.#running = undefined;
-    });
-    this.#running = running;
-    return running;
+    return this.#revisions.ask();
   }
 
   async #readRevision(): Promise<bigint> {
