@@ -24,6 +24,8 @@ const MAX_QUEUED = 1_000;
 const MAX_BATCH = 64;
 const MAX_ATTEMPTS = 12;
 const RETRY_MS = 10_000;
+/** After a server that has too much to do. */
+const BUSY_RETRY_MS = 1_000;
 const MAX_REMEMBERED = 4_096;
 const SIMILAR_LIMIT = 10;
 const SIMILAR_WINDOW_MS = 600_000;
@@ -216,15 +218,15 @@ class Recorder implements EventRecorder {
   async #sendSome(): Promise<void> {
     const batch = this.#takeDistinct();
     const outcomes = await this.#deps.client.batch<Event>(batch.map((pending) => this.#operation(pending)));
-    let retry = false;
+    let retryMs = 0;
     for (const [at, pending] of batch.entries()) {
       const outcome = outcomes[at];
-      if (outcome !== undefined && this.#settle(pending, outcome)) {
-        this.#queue.unshift(pending);
-        retry = true;
-      }
+      if (outcome === undefined || !this.#settle(pending, outcome)) continue;
+      this.#queue.unshift(pending);
+      const busy = !outcome.ok && isReason(outcome.error, "TooManyRequests");
+      retryMs = Math.max(retryMs, busy ? BUSY_RETRY_MS : RETRY_MS);
     }
-    if (retry) await this.#deps.env.timers.sleep(RETRY_MS * this.#deps.env.random.float());
+    if (retryMs > 0) await this.#deps.env.timers.sleep(retryMs * this.#deps.env.random.float());
   }
 
   /** Up to a batch of events with different keys: a second write to one key must see the first. */
@@ -271,7 +273,8 @@ class Recorder implements EventRecorder {
       this.#written.set(pending.key, pending.event);
       return false;
     }
-    if (mayHaveLanded(error) && pending.attempts < MAX_ATTEMPTS) return true;
+    const again = mayHaveLanded(error) || isReason(error, "TooManyRequests");
+    if (again && pending.attempts < MAX_ATTEMPTS) return true;
     this.#logger.warn({ err: error, reason: pending.event.reason }, "the server rejected an event");
     return false;
   }

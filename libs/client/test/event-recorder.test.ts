@@ -1,7 +1,7 @@
 // Events are counted, aggregated and limited as upstream does, and recording never hurts its caller.
 import { expect, test } from "vitest";
 import { EVENTS, type Event } from "@coxswain/api";
-import type { KubeObject } from "@coxswain/apimachinery";
+import { newTooManyRequests, type KubeObject } from "@coxswain/apimachinery";
 import { VirtualEnv } from "@coxswain/env";
 import { createEventRecorder } from "../src/event-recorder.ts";
 import { createMemoryCluster, timeoutError } from "../src/memory/memory-cluster.ts";
@@ -101,6 +101,15 @@ test("time-outs are tried again, refusals dropped, an expired event is made anew
     error: Object.assign(timeoutError(), { reason: "Forbidden" }),
   });
   recorder.event(about, "Normal", "B", "m");
+  await recorder.flush();
+  expect(events()).toHaveLength(1);
+});
+
+test("what a busy server refuses is tried again soon", async () => {
+  const { env, cluster, recorder, events } = make();
+  cluster.inject({ verb: "create", resource: "events", error: newTooManyRequests("too busy", 1), times: 2 });
+  recorder.event(about, "Normal", "A", "m");
+  await env.advance(2_000);
   await recorder.flush();
   expect(events()).toHaveLength(1);
 });

@@ -68,6 +68,15 @@ describe("the gRPC client", () => {
     expect((await client.list(CONFIG_MAPS)).items).toHaveLength(100);
   });
 
+  test("sends Leases over a stream of their own, so that they wait behind no other writes", async () => {
+    const server = await serve();
+    const client = connect([server.port]);
+    await client.create(CONFIG_MAPS, configMap("a"));
+    const leases = { group: "coordination.k8s.io", version: "v1", resource: "leases" };
+    await client.create(leases, { metadata: { name: "a", namespace: "ns" } });
+    expect(server.seen).toEqual({ batch: 2 });
+  });
+
   test("reads go on with another server when one dies", async () => {
     const cluster = makeCluster();
     const [one, two] = [await serve(cluster), await serve(cluster)];

@@ -10,14 +10,19 @@ export interface ChannelTarget {
   /** The name that the server's certificate must carry. Defaults to the host name, or localhost for addresses. */
   readonly serverName?: string;
   readonly tls: Pick<TlsMaterial, "ca"> & Partial<TlsMaterial>;
-  /** Defaults to 3 s: a frozen peer is given up after `keepaliveMs` + 2 s. */
+  /** How long after the last answer a peer is asked whether it lives. Defaults to 2 s. */
   readonly keepaliveMs?: number;
+  /** How long it may take to answer that. Defaults to 5 s. */
+  readonly keepaliveTimeoutMs?: number;
 }
 
 /** The name in every api-server's certificate, whatever its address. */
 export const API_SERVER_NAME = "kubernetes";
 
 const WINDOW_BYTES = 4 << 20;
+const KEEPALIVE_MS = 2_000;
+/** A busy peer is not a dead one; but a leader has 8 s after a renewal fell due to find another server. */
+const KEEPALIVE_TIMEOUT_MS = 5_000;
 const SERVICE_CONFIG = JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] });
 
 function hostOf(address: string): string {
@@ -50,8 +55,8 @@ export function channelOptions(target: ChannelTarget): ChannelOptions {
     }),
     "grpc.service_config": SERVICE_CONFIG,
     "grpc.service_config_disable_resolution": 1,
-    "grpc.keepalive_time_ms": target.keepaliveMs ?? 3_000,
-    "grpc.keepalive_timeout_ms": 2_000,
+    "grpc.keepalive_time_ms": target.keepaliveMs ?? KEEPALIVE_MS,
+    "grpc.keepalive_timeout_ms": target.keepaliveTimeoutMs ?? KEEPALIVE_TIMEOUT_MS,
     "grpc.keepalive_permit_without_calls": 1,
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 2_000,

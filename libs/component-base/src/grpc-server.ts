@@ -127,7 +127,7 @@ function makeServer(options: GrpcServerOptions, connections: ReadonlyMap<string,
     "grpc.max_receive_message_length": MAX_RECEIVE_BYTES,
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": 10_000,
-    "grpc.keepalive_timeout_ms": 5_000,
+    "grpc.keepalive_timeout_ms": 20_000,
     "grpc.enable_channelz": 0,
   });
   // grpc-js has no option for a server's receive window, and 64 KiB stalls streams of objects.

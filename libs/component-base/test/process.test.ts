@@ -172,7 +172,7 @@ describe("a component process", { timeout: 20_000 }, () => {
     const ports = await Promise.all([one.serving(), two.serving()]);
     const addresses = ports.map(({ grpcPort }) => `127.0.0.1:${grpcPort}`);
     const tls = loadTlsMaterial(certificateFiles(dir, "admin"));
-    const options = channelOptions({ addresses, tls, keepaliveMs: 300 });
+    const options = channelOptions({ addresses, tls, keepaliveMs: 300, keepaliveTimeoutMs: 1_000 });
     const client = new Client(channelTarget(addresses), createCredentials(tls), options);
     const { path, requestSerialize, responseDeserialize } = serviceDefinition("coxswain.component.v1.Component")[
       "GetInfo"
@@ -190,6 +190,18 @@ describe("a component process", { timeout: 20_000 }, () => {
     expect(answers.toSorted()).toEqual(["failed", "two"]);
     expect([await instance(), await instance(), await instance()]).toEqual(["two", "two", "two"]);
     client.close();
+  });
+
+  test("a peer that is busy for seconds is waited for, and a frozen one given up before a leader's time is up", () => {
+    const options = channelOptions({
+      addresses: ["127.0.0.1:1"],
+      tls: loadTlsMaterial(certificateFiles(dir, "admin")),
+    });
+    const askedMs = Number(options["grpc.keepalive_time_ms"]);
+    const busyMs = Number(options["grpc.keepalive_timeout_ms"]);
+    expect(busyMs).toBeGreaterThanOrEqual(5_000);
+    // The last renewal may be 2 s old when the server freezes, and the lease is given up 10 s after it.
+    expect(askedMs + busyMs).toBeLessThan(8_000);
   });
 
   test("a second signal ends a stubborn one at once", async () => {

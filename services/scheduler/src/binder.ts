@@ -75,12 +75,14 @@ export function createBinder(deps: { env: Env; client: ResourceClient }): Binder
     let delayMs = FIRST_RECHECK_MS;
     for (let check = 0; check <= MAX_RECHECKS; check++) {
       if (isReason(error, "NotFound")) return { kind: "superseded", message: "the pod is gone" };
+      const busy = isReason(error, "TooManyRequests");
       const unsure = mayHaveLanded(error) || isReason(error, "Conflict", "AlreadyExists");
-      if (!unsure) return { kind: "failed", message: error.message };
-      const found = await look(request);
+      if (!unsure && !busy) return { kind: "failed", message: error.message };
+      // A server that has too much to do has not bound it, and needs no question more.
+      const found = busy ? "unbound" : await look(request);
       if (found !== undefined && found !== "unbound") return found;
       // A refused binding of a pod that is still unbound: the fence or the pod's version is out of date.
-      if (found === "unbound" && !mayHaveLanded(error)) return { kind: "failed", message: error.message };
+      if (found === "unbound" && !busy && !mayHaveLanded(error)) return { kind: "failed", message: error.message };
       await env.timers.sleep(delayMs, signal);
       delayMs = Math.min(2000, delayMs * 2);
       if (found === "unbound") [error] = await send([request]);

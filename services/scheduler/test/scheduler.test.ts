@@ -1,4 +1,5 @@
 // The whole scheduler on the in-memory cluster, under virtual time and with failing writes.
+import { newTooManyRequests } from "@coxswain/apimachinery";
 import { EVENTS, NAMESPACES, NODES, PODS, type Event, type Node, type Pod } from "@coxswain/api";
 import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster, timeoutError } from "@coxswain/client/memory/memory-cluster";
@@ -88,6 +89,20 @@ describe("scheduler", () => {
     expect(await env.runUntil(() => placed()["ours"] === "n1", 60_000)).toBe(true);
     await env.advance(5000);
     expect(placed()["theirs"]).toBeUndefined();
+    expect(events()).toEqual(["Scheduled: Successfully assigned default/ours to n1"]);
+    one.stop.abort();
+    await env.advance(1000);
+    await one.running;
+  });
+
+  test("a binding that a busy server refuses is tried again, and nobody is told that it failed", async () => {
+    const { env, cluster, scheduler, placed, events } = setup();
+    cluster.seed(NODES, node("n1"));
+    cluster.seed(PODS, pod("ours"));
+    cluster.inject({ verb: "create", subresource: "binding", error: newTooManyRequests("too busy", 1), times: 2 });
+    const one = scheduler("s1");
+    expect(await env.runUntil(() => placed()["ours"] === "n1", 60_000)).toBe(true);
+    await env.advance(5000);
     expect(events()).toEqual(["Scheduled: Successfully assigned default/ours to n1"]);
     one.stop.abort();
     await env.advance(1000);

@@ -6,7 +6,7 @@ import type { Env } from "@coxswain/env";
 import type { SimProcess } from "./sim-process.ts";
 
 /** How long a silent server is waited for, as gRPC's keepalive is set. */
-const KEEPALIVE_MS = 4_000;
+const KEEPALIVE_MS = 6_000;
 
 export interface Incarnation {
   readonly process: SimProcess;

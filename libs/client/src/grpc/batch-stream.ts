@@ -1,6 +1,8 @@
 // Writes over one long-lived Batch stream: a message on a stream costs a sixteenth of a unary call. Guarantees:
 // - An operation is sent at most once; one that was not sent yet when a stream breaks goes out on the next.
 // - One that was sent and not answered rejects with ServiceUnavailable or Timeout: it may have landed.
+// - No more are sent at once than a server works on, so that one that takes its time over many answers none too late: an
+//   operation's time counts from when it was sent, and before that from the last answer to any.
 // - A server without Batch answers Unimplemented, has done nothing, and gets everything as unary calls from then on.
 import { connectivityState, status, type Channel, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import { StatusError, type Status } from "@coxswain/apimachinery";
@@ -15,11 +17,14 @@ type Call = ClientDuplexStream<BatchRequest, BatchResponse>;
 
 const CONNECT_WAIT_MS = 1_000;
 const REOPEN_MS = 50;
+/** A server works on 256 of a stream; the others are there when it is done with those. */
+const MAX_SENT = 512;
 
 interface Item {
   readonly id: string;
   readonly request: BatchRequest;
-  readonly dueMs: number;
+  /** When it was submitted, then when it was sent. */
+  sinceMs: number;
   readonly resolve: (response: BatchResponse) => void;
   readonly reject: (error: Error) => void;
 }
@@ -37,6 +42,8 @@ export class BatchStream {
   /** Accepted, not sent. */
   #queue: Item[] = [];
   readonly #sent = new Map<string, Item>();
+  /** Sent and given up: the server may still work on them. */
+  readonly #late = new Set<string>();
   #call: Call | undefined;
   #nextId = 1;
   #waiting = false;
@@ -44,6 +51,7 @@ export class BatchStream {
   #unavailable = false;
   #closed = false;
   #timer: TimerHandle | undefined;
+  #answeredMs = 0;
 
   constructor(deps: BatchStreamDeps) {
     this.#deps = deps;
@@ -54,8 +62,8 @@ export class BatchStream {
     if (this.#unavailable) return this.#deps.unary(request);
     return new Promise((resolve, reject) => {
       const id = String(this.#nextId++);
-      const dueMs = this.#deps.env.clock.monotonic() + this.#deps.timeoutMs;
-      this.#queue.push({ id, request: { ...request, id }, dueMs, resolve, reject });
+      const sinceMs = this.#deps.env.clock.monotonic();
+      this.#queue.push({ id, request: { ...request, id }, sinceMs, resolve, reject });
       this.#arm();
       this.#flushSoon();
     });
@@ -82,7 +90,7 @@ export class BatchStream {
   }
 
   #flush(): void {
-    if (this.#queue.length === 0 || this.#closed) return;
+    if (this.#queue.length === 0 || this.#closed || this.#room() <= 0) return;
     // Only a connection that stands gets operations: before that, nothing counts as sent.
     const state = this.#deps.channel.getConnectivityState(true);
     if (this.#call === undefined && state !== connectivityState.READY) {
@@ -90,10 +98,16 @@ export class BatchStream {
       return;
     }
     const call = (this.#call ??= this.#open());
-    for (const item of this.#queue.splice(0)) {
+    const nowMs = this.#deps.env.clock.monotonic();
+    for (const item of this.#queue.splice(0, this.#room())) {
+      item.sinceMs = nowMs;
       this.#sent.set(item.id, item);
       call.write(item.request);
     }
+  }
+
+  #room(): number {
+    return MAX_SENT - this.#sent.size - this.#late.size;
   }
 
   #awaitConnection(state: connectivityState): void {
@@ -111,7 +125,10 @@ export class BatchStream {
     call.on("data", (response: BatchResponse) => {
       const item = this.#sent.get(response.id);
       this.#sent.delete(response.id);
+      this.#late.delete(response.id);
+      this.#answeredMs = this.#deps.env.clock.monotonic();
       item?.resolve(response);
+      if (this.#queue.length > 0) this.#flushSoon();
     });
     call.on("error", (error: ServiceError) => this.#broken(call, error));
     call.on("end", () => this.#broken(call, undefined));
@@ -123,6 +140,7 @@ export class BatchStream {
     this.#call = undefined;
     const items = [...this.#sent.values()];
     this.#sent.clear();
+    this.#late.clear();
     const unserved = error?.code === status.UNIMPLEMENTED;
     if (unserved) {
       this.#unavailable = true;
@@ -140,11 +158,11 @@ export class BatchStream {
     if (this.#queue.length > 0) this.#deps.env.timers.setTimeout(() => this.#flush(), REOPEN_MS);
   }
 
-  /** All operations have the same time to live, so the oldest is the next that is due. */
+  /** All operations have the same time to live, so the oldest of either kind is the next that is due. */
   #arm(): void {
     if (this.#timer !== undefined) return;
-    const oldest = this.#oldest();
-    if (oldest === undefined) return;
+    const dueMs = this.#nextDueMs();
+    if (dueMs === undefined) return;
     const { clock, timers } = this.#deps.env;
     this.#timer = timers.setTimeout(
       () => {
@@ -152,25 +170,33 @@ export class BatchStream {
         this.#expire();
         this.#arm();
       },
-      Math.max(1, oldest.dueMs - clock.monotonic()),
+      Math.max(1, dueMs - clock.monotonic()),
     );
   }
 
-  #oldest(): Item | undefined {
+  #nextDueMs(): number | undefined {
     const [sent] = this.#sent.values();
-    return sent ?? this.#queue[0];
+    const [unsent] = this.#queue;
+    if (sent === undefined && unsent === undefined) return undefined;
+    return Math.min(this.#unsentDueMs(unsent), (sent?.sinceMs ?? Infinity) + this.#deps.timeoutMs);
+  }
+
+  #unsentDueMs(item: Item | undefined): number {
+    if (item === undefined) return Infinity;
+    return Math.max(item.sinceMs, this.#answeredMs) + this.#deps.timeoutMs;
   }
 
   #expire(): void {
     const now = this.#deps.env.clock.monotonic();
     for (const item of this.#sent.values()) {
-      if (item.dueMs > now) break;
+      if (item.sinceMs + this.#deps.timeoutMs > now) break;
       this.#sent.delete(item.id);
+      this.#late.add(item.id);
       item.reject(
         new StatusError("Timeout", 504, "Timeout: the server did not answer in time; the write may have landed"),
       );
     }
-    while (this.#queue[0] !== undefined && this.#queue[0].dueMs <= now) {
+    while (this.#unsentDueMs(this.#queue[0]) <= now) {
       this.#queue.shift()?.reject(new StatusError("ServiceUnavailable", 503, "no api-server could be reached"));
     }
   }

@@ -55,7 +55,12 @@ interface Connection {
   readonly client: Client;
   readonly metadata: Metadata;
   readonly batch: BatchStream;
+  /** Of Leases: who has to say in time that it lives must not wait behind the thousands of writes of a busy process. */
+  readonly leases: BatchStream;
 }
+
+/** The group of Leases. */
+const COORDINATION = "coordination.k8s.io";
 
 const READ_ATTEMPTS = 4;
 const RETRY_MS = 100;
@@ -84,20 +89,22 @@ function connect(options: GrpcResourceClientOptions): Connection {
   const metadata = new Metadata();
   if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
   const method = methodOf("batch");
-  const batch = new BatchStream({
-    env,
-    channel,
-    timeoutMs,
-    open: () =>
-      client.makeBidiStreamRequest<BatchRequest, BatchResponse>(
-        method.path,
-        method.requestSerialize,
-        method.responseDeserialize as (bytes: Buffer) => BatchResponse,
-        metadata.clone(),
-      ),
-    unary: (request) => unaryWrite(connection, request),
-  });
-  const connection: Connection = { options, timeoutMs, channel, client, metadata, batch };
+  const stream = (): BatchStream =>
+    new BatchStream({
+      env,
+      channel,
+      timeoutMs,
+      open: () =>
+        client.makeBidiStreamRequest<BatchRequest, BatchResponse>(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize as (bytes: Buffer) => BatchResponse,
+          metadata.clone(),
+        ),
+      unary: (request) => unaryWrite(connection, request),
+    });
+  const [batch, leases] = [stream(), stream()];
+  const connection: Connection = { options, timeoutMs, channel, client, metadata, batch, leases };
   return connection;
 }
 
@@ -253,8 +260,10 @@ function clientOf(connection: Connection, fence: (() => Fence | undefined) | und
     }
     return current;
   };
-  const submit = async (operation: BatchOperation, options: WriteOptions = {}): Promise<BatchResponse> =>
-    connection.batch.submit(batchRequest(operation, options, proof()));
+  const submit = async (operation: BatchOperation, options: WriteOptions = {}): Promise<BatchResponse> => {
+    const through = operation.ref.group === COORDINATION ? connection.leases : connection.batch;
+    return through.submit(batchRequest(operation, options, proof()));
+  };
   const write = async <T>(operation: BatchOperation, options: WriteOptions = {}): Promise<T> =>
     batchAnswer(await submit(operation, options)) as T;
   const client: ResourceClient = {
@@ -280,6 +289,7 @@ function clientOf(connection: Connection, fence: (() => Fence | undefined) | und
     fenced: (current) => clientOf(connection, current),
     close: () => {
       connection.batch.close();
+      connection.leases.close();
       connection.client.close();
       return Promise.resolve();
     },

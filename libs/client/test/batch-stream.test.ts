@@ -1,0 +1,66 @@
+// The Batch stream's queue and time-outs, over a stream that the test answers.
+import { EventEmitter } from "node:events";
+import { connectivityState, type Channel } from "@grpc/grpc-js";
+import { expect, test } from "vitest";
+import { VirtualEnv } from "@coxswain/env";
+import { BatchStream, type BatchRequest, type BatchStreamDeps } from "../src/grpc/batch-stream.ts";
+
+const TIMEOUT_MS = 10_000;
+
+/** Answers as the server would: the oldest first. */
+class FakeCall extends EventEmitter {
+  readonly unanswered: BatchRequest[] = [];
+  write(request: BatchRequest): void {
+    this.unanswered.push(request);
+  }
+  cancel(): void {}
+  answer(count: number): void {
+    for (const { id } of this.unanswered.splice(0, count)) this.emit("data", { id, status: Buffer.alloc(0) });
+  }
+}
+
+function make() {
+  const env = new VirtualEnv({ seed: 1 });
+  const call = new FakeCall();
+  const channel = { getConnectivityState: () => connectivityState.READY } as unknown as Channel;
+  const open = (() => call) as unknown as BatchStreamDeps["open"];
+  const unary = (): Promise<never> => Promise.reject(new Error("no unary calls here"));
+  const stream = new BatchStream({ env, channel, timeoutMs: TIMEOUT_MS, open, unary });
+  const outcomes: string[] = [];
+  const submit = (count: number): void => {
+    for (let at = 0; at < count; at++) {
+      stream.submit({}).then(
+        () => outcomes.push("ok"),
+        (error: { reason: string }) => outcomes.push(error.reason),
+      );
+    }
+  };
+  const count = (outcome: string): number => outcomes.filter((one) => one === outcome).length;
+  return { env, call, stream, submit, count };
+}
+
+test("thousands of writes to a server that takes its time are all in time", async () => {
+  const { env, call, stream, submit, count } = make();
+  submit(3_000);
+  await env.advance(0);
+  expect(call.unanswered).toHaveLength(512);
+  // 100 answers a second: the last comes after 30 s.
+  for (let second = 0; second < 30; second++) {
+    await env.advance(1_000);
+    call.answer(100);
+    expect(call.unanswered.length).toBeLessThanOrEqual(512);
+  }
+  await env.advance(0);
+  expect(count("ok")).toBe(3_000);
+  stream.close();
+});
+
+test("of a server that stands still, what was sent may have landed and the rest was never sent", async () => {
+  const { env, call, stream, submit, count } = make();
+  submit(600);
+  await env.advance(1_000);
+  call.answer(20);
+  await env.advance(TIMEOUT_MS + 10);
+  expect([count("ok"), count("Timeout"), count("ServiceUnavailable")]).toEqual([20, 512, 68]);
+  stream.close();
+});
