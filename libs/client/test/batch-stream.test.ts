@@ -1,9 +1,11 @@
 // The Batch stream's queue and time-outs, over a stream that the test answers.
 import { EventEmitter } from "node:events";
 import { connectivityState, type Channel } from "@grpc/grpc-js";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { VirtualEnv } from "@coxswain/env";
 import { BatchStream, type BatchRequest, type BatchStreamDeps } from "../src/grpc/batch-stream.ts";
+import { Fifo } from "../src/grpc/fifo.ts";
 
 const TIMEOUT_MS = 10_000;
 
@@ -63,4 +65,30 @@ test("of a server that stands still, what was sent may have landed and the rest 
   await env.advance(TIMEOUT_MS + 10);
   expect([count("ok"), count("Timeout"), count("ServiceUnavailable")]).toEqual([20, 512, 68]);
   stream.close();
+});
+
+test("property: a queue gives out what came first", () => {
+  const steps = fc.array(
+    fc.record({ push: fc.integer({ min: 0, max: 1_500 }), shift: fc.integer({ min: 0, max: 1_500 }) }),
+  );
+  fc.assert(
+    fc.property(steps, fc.boolean(), (all, drain) => {
+      const queue = new Fifo<number>();
+      const model: number[] = [];
+      let next = 0;
+      for (const { push, shift } of all) {
+        for (let at = 0; at < push; at++) {
+          model.push(next);
+          queue.push(next++);
+        }
+        for (let at = 0; at < shift; at++) {
+          expect(queue.peek()).toBe(model[0]);
+          expect(queue.shift()).toBe(model.shift());
+        }
+        expect(queue.size).toBe(model.length);
+      }
+      if (drain) expect(queue.takeAll()).toEqual(model);
+    }),
+    { numRuns: 20 },
+  );
 });

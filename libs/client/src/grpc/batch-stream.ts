@@ -9,6 +9,7 @@ import { StatusError, type Status } from "@coxswain/apimachinery";
 import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
 import type { Env, TimerHandle } from "@coxswain/env";
 import type { ServiceTypes } from "@coxswain/protos";
+import { Fifo } from "./fifo.ts";
 
 type Batch = ServiceTypes["coxswain.api.v1.Resources"]["batch"];
 export type BatchRequest = Batch["requestInput"];
@@ -40,7 +41,7 @@ export interface BatchStreamDeps {
 export class BatchStream {
   readonly #deps: BatchStreamDeps;
   /** Accepted, not sent. */
-  #queue: Item[] = [];
+  readonly #queue = new Fifo<Item>();
   readonly #sent = new Map<string, Item>();
   /** Sent and given up: the server may still work on them. */
   readonly #late = new Set<string>();
@@ -75,7 +76,7 @@ export class BatchStream {
     this.#call?.cancel();
     this.#call = undefined;
     const error = new StatusError("ServiceUnavailable", 503, "the client was closed before the server answered");
-    for (const item of [...this.#queue.splice(0), ...this.#sent.values()]) item.reject(error);
+    for (const item of [...this.#queue.takeAll(), ...this.#sent.values()]) item.reject(error);
     this.#sent.clear();
   }
 
@@ -90,7 +91,7 @@ export class BatchStream {
   }
 
   #flush(): void {
-    if (this.#queue.length === 0 || this.#closed || this.#room() <= 0) return;
+    if (this.#queue.size === 0 || this.#closed || this.#room() <= 0) return;
     // Only a connection that stands gets operations: before that, nothing counts as sent.
     const state = this.#deps.channel.getConnectivityState(true);
     if (this.#call === undefined && state !== connectivityState.READY) {
@@ -99,7 +100,8 @@ export class BatchStream {
     }
     const call = (this.#call ??= this.#open());
     const nowMs = this.#deps.env.clock.monotonic();
-    for (const item of this.#queue.splice(0, this.#room())) {
+    for (let item = this.#queue.peek(); item !== undefined && this.#room() > 0; item = this.#queue.peek()) {
+      this.#queue.shift();
       item.sinceMs = nowMs;
       this.#sent.set(item.id, item);
       call.write(item.request);
@@ -128,7 +130,7 @@ export class BatchStream {
       this.#late.delete(response.id);
       this.#answeredMs = this.#deps.env.clock.monotonic();
       item?.resolve(response);
-      if (this.#queue.length > 0) this.#flushSoon();
+      if (this.#queue.size > 0) this.#flushSoon();
     });
     call.on("error", (error: ServiceError) => this.#broken(call, error));
     call.on("end", () => this.#broken(call, undefined));
@@ -144,7 +146,7 @@ export class BatchStream {
     const unserved = error?.code === status.UNIMPLEMENTED;
     if (unserved) {
       this.#unavailable = true;
-      for (const item of [...items, ...this.#queue.splice(0)]) {
+      for (const item of [...items, ...this.#queue.takeAll()]) {
         this.#deps.unary(item.request).then(item.resolve, item.reject);
       }
       return;
@@ -155,7 +157,7 @@ export class BatchStream {
         : statusFromServiceError(error);
     for (const item of items) item.reject(lost);
     // A server that refuses the stream again and again must not be asked in a tight loop.
-    if (this.#queue.length > 0) this.#deps.env.timers.setTimeout(() => this.#flush(), REOPEN_MS);
+    if (this.#queue.size > 0) this.#deps.env.timers.setTimeout(() => this.#flush(), REOPEN_MS);
   }
 
   /** All operations have the same time to live, so the oldest of either kind is the next that is due. */
@@ -176,7 +178,7 @@ export class BatchStream {
 
   #nextDueMs(): number | undefined {
     const [sent] = this.#sent.values();
-    const [unsent] = this.#queue;
+    const unsent = this.#queue.peek();
     if (sent === undefined && unsent === undefined) return undefined;
     return Math.min(this.#unsentDueMs(unsent), (sent?.sinceMs ?? Infinity) + this.#deps.timeoutMs);
   }
@@ -196,7 +198,7 @@ export class BatchStream {
         new StatusError("Timeout", 504, "Timeout: the server did not answer in time; the write may have landed"),
       );
     }
-    while (this.#unsentDueMs(this.#queue[0]) <= now) {
+    while (this.#unsentDueMs(this.#queue.peek()) <= now) {
       this.#queue.shift()?.reject(new StatusError("ServiceUnavailable", 503, "no api-server could be reached"));
     }
   }

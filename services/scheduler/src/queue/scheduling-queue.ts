@@ -157,7 +157,11 @@ export class SchedulingQueue {
     pod.misses++;
     pod.errors = 0;
     this.#setBackoff(pod, pod.misses);
-    const helped = this.#log.some(key, (event) => this.#helped(pod, event));
+    const helped = this.#log.some(
+      key,
+      (sample) => this.#concerned(plugins, sample),
+      (event) => this.#helped(pod, event),
+    );
     this.#log.land(key);
     this.#put(pod, helped ? "backoff" : "unschedulable");
   }
