@@ -364,6 +364,8 @@ export interface BatchRequest {
   update?: UpdateRequest | null;
   patch?: PatchRequest | null;
   delete?: DeleteRequest | null;
+  more: Array<BatchRequest>;
+  together: boolean;
   operation?: "create" | "update" | "patch" | "delete";
 }
 
@@ -373,18 +375,22 @@ export interface BatchRequestInput {
   update?: UpdateRequestInput | null;
   patch?: PatchRequestInput | null;
   delete?: DeleteRequestInput | null;
+  more?: ReadonlyArray<BatchRequestInput> | null;
+  together?: boolean | null;
 }
 
 export interface BatchResponse {
   id: string;
   object: Object | null;
   status: Buffer;
+  more: Array<BatchResponse>;
 }
 
 export interface BatchResponseInput {
   id?: (string | number) | null;
   object?: ObjectInput | null;
   status?: Uint8Array | null;
+  more?: ReadonlyArray<BatchResponseInput> | null;
 }
 
 export type Format = "FORMAT_UNSPECIFIED" | "FORMAT_JSON" | "FORMAT_READABLE";

@@ -12,12 +12,17 @@ const TIMEOUT_MS = 10_000;
 /** Answers as the server would: the oldest first. */
 class FakeCall extends EventEmitter {
   readonly unanswered: BatchRequest[] = [];
+  messages = 0;
   write(request: BatchRequest): void {
-    this.unanswered.push(request);
+    this.messages++;
+    this.unanswered.push(request, ...(request.more ?? []));
   }
   cancel(): void {}
   answer(count: number): void {
-    for (const { id } of this.unanswered.splice(0, count)) this.emit("data", { id, status: Buffer.alloc(0) });
+    const [first, ...more] = this.unanswered
+      .splice(0, count)
+      .map(({ id }) => ({ id, status: Buffer.alloc(0), more: [] as unknown[] }));
+    if (first !== undefined) this.emit("data", { ...first, more });
   }
 }
 
@@ -29,9 +34,9 @@ function make() {
   const unary = (): Promise<never> => Promise.reject(new Error("no unary calls here"));
   const stream = new BatchStream({ env, channel, timeoutMs: TIMEOUT_MS, open, unary });
   const outcomes: string[] = [];
-  const submit = (count: number): void => {
+  const submit = (count: number, request: BatchRequest = {}): void => {
     for (let at = 0; at < count; at++) {
-      stream.submit({}).then(
+      stream.submit(request).then(
         () => outcomes.push("ok"),
         (error: { reason: string }) => outcomes.push(error.reason),
       );
@@ -64,6 +69,23 @@ test("of a server that stands still, what was sent may have landed and the rest 
   call.answer(20);
   await env.advance(TIMEOUT_MS + 10);
   expect([count("ok"), count("Timeout"), count("ServiceUnavailable")]).toEqual([20, 512, 68]);
+  stream.close();
+});
+
+test("what is written in one turn shares messages, as far as those stay small", async () => {
+  const { env, call, stream, submit, count } = make();
+  submit(130);
+  await env.advance(0);
+  expect([call.messages, call.unanswered.length]).toEqual([3, 130]);
+  submit(4, { create: { object: { json: Buffer.alloc(300 * 1024) } } });
+  submit(1, { patch: { patch: Buffer.alloc(3 * 1024 * 1024) } });
+  submit(2);
+  await env.advance(0);
+  expect([call.messages, call.unanswered.length]).toEqual([3 + 6, 137]);
+  expect(new Set(call.unanswered.map(({ id }) => id)).size).toBe(137);
+  call.answer(137);
+  await env.advance(0);
+  expect(count("ok")).toBe(137);
   stream.close();
 });
 

@@ -23,7 +23,10 @@ function withFence(client: ResourceClient, options: Batch["create"] extends infe
   return fence === undefined || fence === null ? client : client.fenced(() => fence);
 }
 
-function writeOne(client: ResourceClient, request: Omit<Batch, "id">): Promise<KubeObject | undefined> {
+function writeOne(
+  client: ResourceClient,
+  request: Omit<Batch, "id" | "more" | "together">,
+): Promise<KubeObject | undefined> {
   const { create, update, patch } = request;
   if (create) {
     const { subresource, namespace, name } = create.target ?? none;
@@ -110,7 +113,10 @@ export async function serveResources(
     batch: async (requests, responses) => {
       note("batch");
       if (!batch) throw new StatusError("NotImplemented", 501, "no batches here");
-      for await (const request of requests) {
+      for await (const message of requests) {
+        for (const request of [message, ...message.more]) await respond(request);
+      }
+      async function respond(request: Batch): Promise<void> {
         const done = answer(writeOne(client, request)).then(
           async ({ object }) => (held ? undefined : responses.send({ id: request.id, object })),
           (error: unknown) => responses.send({ id: request.id, status: encode(toStatusError(error).toStatus()).json }),

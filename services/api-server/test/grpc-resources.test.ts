@@ -57,6 +57,47 @@ test("an object is readable on request", async () => {
   expect(structToJson(answer.object.readable)).toMatchObject({ kind: "Namespace", metadata: { name: "default" } });
 });
 
+interface Answer {
+  readonly id: string;
+  readonly status: Buffer;
+  readonly more: readonly Answer[];
+}
+
+/** The messages that answer one message of a Batch call. */
+async function answersTo(message: object): Promise<Answer[]> {
+  const definition = serviceDefinition("coxswain.api.v1.Resources")["Batch"]!;
+  const stream = raw.makeBidiStreamRequest<object, Answer>(
+    definition.path,
+    definition.requestSerialize,
+    definition.responseDeserialize as (bytes: Buffer) => Answer,
+  );
+  stream.write(message);
+  stream.end();
+  const answers: Answer[] = [];
+  for await (const answer of stream) answers.push(answer as Answer);
+  return answers;
+}
+
+test("operations of one message are answered one by one, or together where the client asks for that", async () => {
+  const create = (id: number, name: string) => ({
+    id,
+    create: {
+      target: { version: "v1", resource: "configmaps", namespace: "default" },
+      object: { json: Buffer.from(JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name } })) },
+    },
+  });
+  const three = (name: string) => ({
+    ...create(1, `${name}-1`),
+    more: [create(2, `${name}-2`), create(3, "Not a name")],
+  });
+  const alone = await answersTo(three("alone"));
+  expect(alone.map(({ id }) => id).toSorted()).toEqual(["1", "2", "3"]);
+  expect(alone.every(({ more }) => more.length === 0)).toBe(true);
+  const answers = (await answersTo({ ...three("together"), together: true })).flatMap((one) => [one, ...one.more]);
+  const refused = answers.filter(({ status }) => status.length > 0).map(({ id }) => id);
+  expect([answers.map(({ id }) => id).toSorted(), refused]).toEqual([["1", "2", "3"], ["3"]]);
+});
+
 test("discovery lists resources and gives schemas", async () => {
   const list = await call<{ resources: { resource: string; subresources: string[] }[] }>(
     "coxswain.api.v1.Discovery",

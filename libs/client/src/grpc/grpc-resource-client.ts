@@ -144,7 +144,7 @@ async function unaryWrite(connection: Connection, request: BatchRequest): Promis
       : request.patch
         ? unary(connection, "patch", request.patch)
         : unary(connection, "delete", request.delete ?? {}));
-  return { id: "", object: answer.object, status: Buffer.alloc(0) };
+  return { id: "", object: answer.object, status: Buffer.alloc(0), more: [] };
 }
 
 function stream<M extends StreamMethod>(

@@ -6,6 +6,7 @@ import type { Status } from "@coxswain/apimachinery";
 import type { GrpcService } from "@coxswain/component-base";
 import { implementService } from "@coxswain/component-base/grpc-service";
 import type { CallContext, ResponseStream } from "@coxswain/component-base/grpc-service";
+import type { Timers } from "@coxswain/env";
 import { structFromJson } from "@coxswain/protos";
 import type { ServiceTypes } from "@coxswain/protos";
 import type { ApiRequest, ApiResult, Pipeline, PipelineWatchEvent } from "../pipeline/contract.ts";
@@ -160,31 +161,75 @@ async function answerBatch(
   }
 }
 
+/** Answers to the operations of one Batch call; those of one turn leave in one message, where the client wants that. */
+class Answers {
+  readonly #responses: ResponseStream<BatchResponse>;
+  readonly #timers: Timers;
+  #ready: BatchResponse[] = [];
+  #bytes = 0;
+  #sent: Promise<void> | undefined;
+  together = false;
+
+  constructor(responses: ResponseStream<BatchResponse>, timers: Timers) {
+    this.#responses = responses;
+    this.#timers = timers;
+  }
+
+  /** Resolves when the stream can take more. */
+  add(response: BatchResponse): Promise<void> {
+    if (!this.together) return this.#responses.send(response);
+    this.#ready.push(response);
+    this.#bytes += response.object?.json?.length ?? 0;
+    if (this.#bytes >= PART_BYTES) return this.#flush();
+    return (this.#sent ??= this.#later());
+  }
+
+  async #later(): Promise<void> {
+    await new Promise<void>((resolve) => this.#timers.defer(resolve));
+    await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    const [first, ...more] = this.#ready;
+    this.#ready = [];
+    this.#bytes = 0;
+    this.#sent = undefined;
+    if (first !== undefined) await this.#responses.send({ ...first, more });
+  }
+}
+
 async function runBatch(
   pipeline: Pipeline,
+  timers: Timers,
   messages: AsyncIterable<BatchRequest>,
   responses: ResponseStream<BatchResponse>,
   context: CallContext,
 ): Promise<void> {
   const caller = callerOf(context);
   const inFlight = new OperationsInFlight(MAX_BATCH_IN_FLIGHT);
+  const answers = new Answers(responses, timers);
   let failure: unknown;
-  for await (const message of messages) {
+  const start = async (operation: BatchRequest): Promise<void> => {
     await inFlight.room();
     inFlight.start(async () => {
       try {
-        await responses.send(await answerBatch(pipeline, caller, message, inFlight));
+        await answers.add(await answerBatch(pipeline, caller, operation, inFlight));
       } catch (error) {
         failure ??= error;
       }
     });
+  };
+  for await (const message of messages) {
+    if (message.together) answers.together = true;
+    await start(message);
+    for (const operation of message.more) await start(operation);
   }
   await inFlight.settled();
   if (failure !== undefined) throw failure;
 }
 
 /** The service for createGrpcServer. */
-export function createResourcesService(pipeline: Pipeline): GrpcService {
+export function createResourcesService(pipeline: Pipeline, timers: Timers): GrpcService {
   return implementService("coxswain.api.v1.Resources", {
     get: async (request, context) => ({
       object: await single(pipeline, requests.getRequest(callerOf(context), request), request.format),
@@ -217,6 +262,6 @@ export function createResourcesService(pipeline: Pipeline): GrpcService {
         object: readable ? { readable: structFromJson(status) } : { json: Buffer.from(JSON.stringify(status)) },
       };
     },
-    batch: (messages, responses, context) => runBatch(pipeline, messages, responses, context),
+    batch: (messages, responses, context) => runBatch(pipeline, timers, messages, responses, context),
   });
 }

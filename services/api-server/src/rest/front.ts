@@ -176,7 +176,7 @@ export function createFront(deps: FrontDeps): Front {
   return {
     rest,
     grpcServices: [
-      createResourcesService(grpcPipeline(deps)),
+      createResourcesService(grpcPipeline(deps), env.timers),
       createDiscoveryService(
         () => kinds.all(),
         () => served().openApi,
