@@ -4,6 +4,7 @@ import { registerAuthorization } from "./functions/authorization.ts";
 import { registerComprehensions } from "./functions/comprehensions.ts";
 import { registerAll } from "./functions/definition.ts";
 import { registerKubernetes } from "./functions/kubernetes.ts";
+import { registerListExtensions } from "./functions/list-extensions.ts";
 import { LISTS } from "./functions/lists.ts";
 import { registerNamespaces, registerPatchKeys } from "./functions/namespaces.ts";
 import { registerNetwork } from "./functions/network.ts";
@@ -22,6 +23,7 @@ export function celEnvironment(patches: boolean): Environment {
     base = new Environment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false, limits: LIMITS });
     registerAll(base, STRINGS);
     registerAll(base, LISTS);
+    registerListExtensions(base);
     registerNetwork(base);
     registerKubernetes(base);
     registerComprehensions(base);

@@ -1,6 +1,8 @@
 // Counts the steps of an evaluation and stops it at its limit. Guarantee: every node that is evaluated, and every character
 // or item that a function walks over, costs something, so that no expression runs on.
 import { EvaluationError, type ASTNode } from "@marcbachmann/cel-js";
+import { namespaceOf } from "./cost/estimate.ts";
+import { runtimeRule } from "./cost/runtime.ts";
 
 /** Characters of a string that cost as much as a step. */
 const CHARACTERS_A_STEP = 10;
@@ -93,6 +95,7 @@ function meterNode(node: MeteredNode, meter: Meter): void {
     evaluate = (evaluator, _node, context) =>
       (alternate as unknown as { evaluate: Evaluate }).evaluate(evaluator, alternate, context);
   } else if (macro !== undefined) evaluate = (evaluator, _node, context) => macro.evaluate(evaluator, macro, context);
+  if (node.op === "rcall" && meterByRule(node, evaluate, meter)) return;
   // What a call returns is what it made or walked over; variables cost nothing but their step.
   const calls = node.op !== "id" && node.op !== "." && node.op !== "value";
   const step = node.op === "rcall" && (node.args as readonly unknown[])[0] === "check" ? AUTHORIZATION_STEPS : 1;
@@ -102,5 +105,37 @@ function meterNode(node: MeteredNode, meter: Meter): void {
     if (calls) meter.spend(sizeOf(result));
     return result;
   };
-  Object.defineProperty(node, "evaluate", { value: metered });
+  Object.defineProperty(node, "evaluate", { value: metered, writable: true, configurable: true });
+}
+
+/** Charges a call before it works, once all that it is given has a value; a macro, which asks its body often, when it is done. */
+function meterByRule(node: MeteredNode, evaluate: Evaluate, meter: Meter): boolean {
+  const [name, receiver, args] = node.args as readonly [string, ASTNode, readonly ASTNode[]];
+  const rule = runtimeRule(namespaceOf(receiver), name);
+  if (rule === undefined) return false;
+  const macro = node.meta.macro !== undefined;
+  const operands = [receiver, ...args];
+  let values: unknown[] = [];
+  let known = 0;
+  const charge = (): void => meter.spend(rule(values) ?? 1);
+  for (const [at, operand] of operands.entries()) {
+    const own = operand as unknown as { readonly evaluate: Evaluate };
+    const asked = own.evaluate;
+    const kept: Evaluate = (evaluator, self, context) => {
+      const value = asked(evaluator, self, context);
+      values[at] = value;
+      if (!macro && ++known === operands.length) charge();
+      return value;
+    };
+    Object.defineProperty(operand, "evaluate", { value: kept, writable: true, configurable: true });
+  }
+  const metered: Evaluate = (evaluator, self, context) => {
+    values = [];
+    known = 0;
+    const result = evaluate(evaluator, self, context);
+    if (macro) charge();
+    return result;
+  };
+  Object.defineProperty(node, "evaluate", { value: metered, writable: true, configurable: true });
+  return true;
 }

@@ -185,8 +185,9 @@ export function sameCelValue(a: unknown, b: unknown): boolean {
     const numbers = [a, b].every((each) => typeof each === "bigint" || typeof each === "number");
     return numbers && Number(a) === Number(b);
   }
-  if (a instanceof Date || b instanceof Date)
-    return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
+  const [plainA, plainB] = [a.valueOf(), b.valueOf()] as unknown[];
+  // Timestamps, durations and unsigned numbers.
+  if (plainA !== a || plainB !== b) return a.constructor === b.constructor && plainA === plainB;
   if (Array.isArray(a) || Array.isArray(b)) {
     return (
       Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((each, at) => sameCelValue(each, b[at]))

@@ -66,6 +66,9 @@ test.each([
   "url('https://x/a?b=c&b=d').getQuery()['b'] == ['c', 'd'] && url('https://x:1/a').getPort() == '1'",
   "format.dns1123Label().validate('ok').hasValue() == false && format.dns1123Label().validate('No').hasValue()",
   "semver('1.2.3').isLessThan(semver('1.10.0')) && semver('1.0.0-rc.1').compareTo(semver('1.0.0')) == -1",
+  "semver('v01.02', true).minor() == 2 && semver('1', true) == semver('1.0.0') && isSemver('v1.2.3-rc.1+b', true)",
+  "!isSemver('v1.2.3') && !isSemver('1.2') && !isSemver('01.2.3') && !isSemver('1.0.0-01') && !isSemver('1.2-rc', true)",
+  "!isSemver('1.2.3.4', true) && !isSemver('1.2.18446744073709551616') && isSemver('1.0.0-0a.-', false)",
   "cel.bind(n, self.replicas, n * n == 9)",
 ])("%s", (expression) => {
   expect(evaluate(expression)).toBe(true);

@@ -3,7 +3,7 @@
 // Kubernetes, https://github.com/google/cel-go/blob/v0.26.0/checker/cost.go for the language.
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { sizeOf, type CostSizes, type Operand } from "./operand.ts";
-import { add, fixed, multiply, times, UNKNOWN, type Range } from "./ranges.ts";
+import { add, fixed, multiply, times, UNKNOWN, union, type Range } from "./ranges.ts";
 
 /** Of walking over a string, a character. */
 export const STRING_FACTOR = 0.1;
@@ -17,6 +17,8 @@ const AUTHORIZATION_COST = 350_000;
 const NAMED_FORMAT_REGEXP_SIZE = 128;
 /** Bytes of an address of either family. */
 const ADDRESS_SIZE: Range = { min: 4, max: 16 };
+/** Of each element with each. */
+export const SELF_COMPARISON = 2;
 const ONE = fixed(1);
 
 export interface Call {
@@ -141,11 +143,13 @@ const slice: Rule = (_call, target, [from, to]) => {
 const flatten: Rule = (_call, target, [depth]) =>
   made(sizeOf(target), depth === undefined ? 1 : (integerOf(depth.node) ?? UNKNOWN.max));
 
-/** Each element is compared with each. */
-const compared = (operand: Operand): CallCost => {
-  const texts = operand.type?.valueType?.name === "string" || operand.type?.valueType?.name === "bytes";
-  return made(multiply(sizeOf(operand), sizeOf(operand)), 2 + (texts ? STRING_FACTOR : 0));
-};
+/** Of sorting `count` elements by keys of the type: each is compared with each. */
+export function sortCost(count: Range, key: string | undefined): CallCost {
+  const square = multiply(count, count);
+  const [cheap, dear] = [made(square, SELF_COMPARISON), made(square, SELF_COMPARISON + STRING_FACTOR)];
+  if (key === "string" || key === "bytes") return dear;
+  return key === undefined || key === "dyn" ? { ...cheap, cost: union(cheap.cost, dear.cost) } : cheap;
+}
 
 const RULES: Readonly<Record<string, Rule>> = {
   check: () => ({ cost: fixed(AUTHORIZATION_COST) }),
@@ -180,8 +184,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   slice,
   flatten,
   reverse: (_call, target) => (target.kind === "list" ? made(sizeOf(target)) : { cost: ONE }),
-  distinct: (_call, target) => made(multiply(sizeOf(target), sizeOf(target)), 2),
-  sort: (_call, target) => compared(target),
+  distinct: (_call, target) => made(multiply(sizeOf(target), sizeOf(target)), SELF_COMPARISON),
+  sort: (_call, target) => sortCost(sizeOf(target), target.type?.valueType?.name),
 };
 
 const withSize: Rule = (_call, _target, [text]) => ({ cost: walk(sizeOf(text!)), size: sizeOf(text!) });

@@ -5,7 +5,7 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { CONSTRUCT } from "../syntax/desugar.ts";
 import { internals, type CheckedType } from "../syntax/node.ts";
-import { callCost, LIST_COST, MAP_COST, STRUCT_COST } from "./calls.ts";
+import { callCost, sortCost, LIST_COST, MAP_COST, STRUCT_COST } from "./calls.ts";
 import { isScalar, kindOfType, SCALAR_SIZE, sizeOf, unionOf, type CostSizes, type Operand } from "./operand.ts";
 import { operatorCost } from "./operators.ts";
 import { add, fixed, multiply, union, type Range } from "./ranges.ts";
@@ -290,11 +290,10 @@ class Estimator {
     const range = this.visit(receiver);
     const key = this.#scopes.with([[name!.args as string, oneOf(range)]], () => this.visit(by!));
     const count = sizeOf(range);
-    const keys = add(range.cost, fixed(list.around), multiply(count, appending(key.cost)));
-    const texts = key.kind === "string" || key.kind === "bytes";
-    const square = multiply(count, count);
-    const sort = add(multiply(square, { min: texts ? 2.1 : 2, max: texts ? 2.1 : 2 }), ONE, fixed(LIST_COST));
-    return { cost: add(range.cost, fixed(LIST_COST), keys, ONE, sort), size: square };
+    // The list has a name by then.
+    const keys = add(ONE, fixed(list.around), multiply(count, appending(key.cost)));
+    const sort = sortCost(count, key.kind);
+    return { ...sort, cost: add(range.cost, fixed(LIST_COST), keys, ONE, sort.cost) };
   }
 }
 
@@ -311,7 +310,7 @@ function elementsOf(node: ASTNode): readonly MarkedElement[] {
 }
 
 /** The namespace that a function stands in, as in `sets.contains`: no value, so it costs nothing. */
-function namespaceOf(receiver: ASTNode): string | undefined {
+export function namespaceOf(receiver: ASTNode): string | undefined {
   const type = (receiver as { checkedType?: CheckedType }).checkedType?.name ?? "";
   return receiver.op === "id" && type.includes("Namespace") ? receiver.args : undefined;
 }

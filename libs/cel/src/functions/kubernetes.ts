@@ -56,8 +56,10 @@ class CelSemver {
   }
 }
 
+// Numbers before and in a pre-release have no leading zeros.
 const SEMVER =
-  /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$/;
+  /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$/;
+const SEMVER_LIMIT = 2n ** 64n;
 
 /** `normalize` accepts a leading v, missing parts and leading zeros. */
 function parseSemver(text: string, normalize: boolean): CelSemver | undefined {
@@ -65,15 +67,16 @@ function parseSemver(text: string, normalize: boolean): CelSemver | undefined {
   if (normalize) {
     const [core = "", ...rest] = text.replace(/^v/, "").split(/(?=[-+])/);
     const parts = core.split(".").map((part) => part.replace(/^0+(?=\d)/, ""));
+    // What is short has neither a pre-release nor metadata.
+    if (parts.length < 3 && rest.length > 0) return undefined;
     while (parts.length < 3) parts.push("0");
     plain = [parts.join("."), ...rest].join("");
   }
   const found = SEMVER.exec(plain);
   if (found === null) return undefined;
-  return new CelSemver(
-    found.slice(1, 4).map((part) => BigInt(part)),
-    found[4] === undefined ? [] : found[4].split("."),
-  );
+  const numbers = found.slice(1, 4).map((part) => BigInt(part));
+  if (numbers.some((number) => number >= SEMVER_LIMIT)) return undefined;
+  return new CelSemver(numbers, found[4] === undefined ? [] : found[4].split("."));
 }
 
 function semver(text: string, normalize = false): CelSemver {

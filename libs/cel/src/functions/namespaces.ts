@@ -1,8 +1,9 @@
-// Functions that stand in a namespace: sets, quoting, keys of patches.
+// Functions that stand in a namespace: sets, quoting, ranges, keys of patches.
 // https://pkg.go.dev/github.com/google/cel-go/ext#Sets
 import type { Environment } from "@marcbachmann/cel-js";
 import { quote } from "@coxswain/apimachinery";
 import { sameCelValue } from "../values.ts";
+import { listsRange } from "./list-extensions.ts";
 import { registerAll, type FunctionTable, type Handler } from "./definition.ts";
 
 type List = readonly unknown[];
@@ -34,6 +35,7 @@ export function registerNamespaces(environment: Environment): void {
     "intersects(list<T>, list<T>): bool": (a: List, b: List) => a.some((each) => has(b, each)),
   });
   registerNamespace(environment, "strings", { "quote(string): string": quote });
+  registerNamespace(environment, "lists", { "range(int): list<int>": listsRange });
 }
 
 /** For mutations only. */
