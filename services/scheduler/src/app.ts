@@ -427,7 +427,7 @@ class SchedulingLoop {
     if (outcome.kind === "bound") {
       this.#attempts.inc({ result: "scheduled" });
       if (mine) queue.delete(info.key);
-      for (const plugin of framework.plugins) plugin.postBind?.(cycle, node);
+      for (const plugin of framework.at("postBind")) plugin.postBind?.(cycle, node);
       deps.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${info.key} to ${node}`);
       return;
     }

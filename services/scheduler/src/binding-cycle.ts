@@ -26,7 +26,7 @@ export type CycleOutcome =
 
 /** Tells every Reserve plugin, last first. */
 export function unreserveAll(framework: Framework, cycle: CycleState, node: string): void {
-  for (const plugin of framework.plugins.toReversed()) plugin.unreserve?.(cycle, node);
+  for (const plugin of framework.at("reserve").toReversed()) plugin.unreserve?.(cycle, node);
 }
 
 /** Asks Reserve and Permit plugins; what the first says that turns the pod down. */
@@ -36,11 +36,11 @@ export function reserve(
   node: string,
 ): { readonly waits: ReadonlyMap<string, number> } | { readonly plugin: string; readonly rejection: Rejection } {
   const waits = new Map<string, number>();
-  for (const plugin of framework.plugins) {
+  for (const plugin of framework.at("reserve")) {
     const rejection = plugin.reserve?.(cycle, node);
     if (rejection !== undefined) return { plugin: plugin.name, rejection };
   }
-  for (const plugin of framework.plugins) {
+  for (const plugin of framework.at("permit")) {
     const said = plugin.permit?.(cycle, node);
     if (said === undefined) continue;
     if (said.code === "Wait") waits.set(plugin.name, said.timeoutMs);
@@ -72,28 +72,28 @@ async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSigna
     const verdict = await waiting.wait(cycle.info, node, waits, signal);
     if (verdict !== undefined) return turnedDown("Permit", verdict.plugin, verdict.rejection);
   }
-  for (const plugin of framework.plugins) {
+  for (const plugin of framework.at("preBind")) {
     if (plugin.preBindPreFlight?.(cycle, node) === "skip") continue;
     const rejection = await plugin.preBind?.(cycle, node, signal);
     if (rejection !== undefined) return turnedDown("PreBind", plugin.name, rejection);
   }
   const extended = await one.extenders?.bind(cycle.info, node);
   if (extended !== undefined) return extended.bound ? { kind: "bound" } : extenderFailed(extended.error);
-  for (const plugin of framework.plugins) {
+  for (const plugin of framework.at("bind")) {
     const result = await plugin.bind?.(cycle, node, signal);
     if (result === undefined || result === "skip") continue;
     return result === "bound" ? { kind: "bound" } : turnedDown("Bind", plugin.name, result);
   }
-  return undefined;
+  return framework.bindsItself ? undefined : { kind: "failed", message: "no Bind plugin of the profile took the pod" };
 }
 
 /** Whether a pod needs a binding cycle of its own. */
 export function bindsAlone({ framework, cycle, node, waits, extenders }: Decided): boolean {
   if (waits.size > 0 || extenders !== undefined) return true;
-  return framework.plugins.some(
-    (plugin) =>
-      plugin.bind !== undefined || (plugin.preBind !== undefined && plugin.preBindPreFlight?.(cycle, node) !== "skip"),
-  );
+  if (framework.at("bind").length > 0) return true;
+  return framework
+    .at("preBind")
+    .some((plugin) => plugin.preBind !== undefined && plugin.preBindPreFlight?.(cycle, node) !== "skip");
 }
 
 /** Never rejects. */

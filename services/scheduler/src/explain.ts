@@ -67,12 +67,11 @@ function candidatesOf(cycle: CycleState, probe: RowProbe, nodes: readonly Mutabl
 function scoreAll(framework: Framework, cycle: CycleState, nodes: readonly MutableNode[]): void {
   const rows = Int32Array.from(nodes.flatMap((node, row) => (node.feasible ? [row] : [])));
   if (rows.length === 0) return;
-  for (const { plugin, weight } of framework.profile.plugins) {
-    if (plugin.score === undefined || weight === 0) continue;
+  for (const { plugin, weight } of framework.scoring) {
     const early = plugin.preScore?.(cycle, rows, rows.length);
     if (early === "skip") continue;
     const scores = new Float64Array(rows.length);
-    if (early === undefined) plugin.score(cycle, rows, rows.length, scores);
+    if (early === undefined) plugin.score!(cycle, rows, rows.length, scores);
     else scores.fill(early);
     const raw = scores.slice();
     if (early === undefined) plugin.normalizeScore?.(cycle, rows, rows.length, scores);
@@ -117,10 +116,10 @@ export function explainPod(
       ],
     });
   }
-  const probe = new RowProbe(cycle, framework.plugins, skipped, options.random);
+  const probe = new RowProbe(cycle, framework.filters, skipped, options.random);
   if (pre.rejection === undefined) {
-    for (const plugin of framework.plugins) {
-      if (plugin.filter !== undefined && !skipped.has(plugin.name)) filterAll(plugin, cycle, nodes);
+    for (const { plugin } of framework.filters) {
+      if (!skipped.has(plugin.name)) filterAll(plugin, cycle, nodes);
     }
     filterNominated(framework, probe, nodes);
     scoreAll(framework, cycle, nodes);

@@ -210,7 +210,7 @@ class Scene {
     const pre = framework.runPreFilter(cycle, skipped);
     if (pre.rejection !== undefined) return pre.rejection.rejection.reasons.join(", ");
     if (pre.nodeNames?.has(name) === false) return `node(s) didn't satisfy plugin(s) [${pre.narrowedBy.join(" ")}]`;
-    const probe = new RowProbe(cycle, framework.plugins, skipped, schedule.random);
+    const probe = new RowProbe(cycle, framework.filters, skipped, schedule.random);
     return probe.fits(snapshot.rowOf(name), false)?.reasons.join(", ");
   }
 

@@ -235,7 +235,7 @@ test("property: a dry run leaves the snapshot as it was, and without its victims
       const framework = new Framework(DEFAULT_PROFILES[0]!);
       const skipped = new Set<string>();
       framework.runPreFilter(cycle, skipped);
-      const probe = new RowProbe(cycle, framework.plugins, skipped, createSeededRandom(1));
+      const probe = new RowProbe(cycle, framework.filters, skipped, createSeededRandom(1));
       const found = selectVictims(cycle, 0, probe);
       expect(snapshot.resource("cpu")?.requested[0]).toBe(before);
       expect([...snapshot.pods[0]!.keys()].length).toBe(pods.length);

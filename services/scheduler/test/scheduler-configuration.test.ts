@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadSchedulerOptions } from "../src/config/load-options.ts";
 import { makeProfiles } from "../src/config/make-profiles.ts";
 import { parseSchedulerConfiguration } from "../src/config/scheduler-configuration.ts";
-import type { Plugin, Profile } from "../src/framework/contract.ts";
+import type { ExtensionPoint, Plugin, Profile } from "../src/framework/contract.ts";
 import { Framework } from "../src/framework/plan-schedule.ts";
 import { checkProfiles, DEFAULT_PLUGINS } from "../src/framework/registry.ts";
 import { makePodInfo } from "../src/pod-info.ts";
@@ -144,6 +144,132 @@ profiles:
   });
 });
 
+describe("the order at an extension point", () => {
+  const filters = "NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit".split(" ");
+  const others =
+    "VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity".split(" ");
+  const without = (...names: string[]): string[] => [...filters, ...others].filter((name) => !names.includes(name));
+
+  test.each<[string, string, ExtensionPoint, string[]]>([
+    ["the default's", "{}", "filter", [...filters, ...others]],
+    [
+      "who is named again comes first, as the point orders them",
+      "{ filter: { enabled: [{ name: VolumeZone }, { name: NodeName }] } }",
+      "filter",
+      ["VolumeZone", "NodeName", ...without("VolumeZone", "NodeName")],
+    ],
+    [
+      "who is disabled and named comes last",
+      "{ filter: { enabled: [{ name: NodeName }], disabled: [{ name: NodeName }, { name: NodePorts }] } }",
+      "filter",
+      [...without("NodeName", "NodePorts"), "NodeName"],
+    ],
+    [
+      "where all are disabled only the point's own list is left",
+      "{ filter: { enabled: [{ name: VolumeZone }, { name: NodeName }], disabled: [{ name: '*' }] } }",
+      "filter",
+      ["VolumeZone", "NodeName"],
+    ],
+    [
+      "multiPoint keeps the place of a default plugin that it names again",
+      "{ multiPoint: { enabled: [{ name: VolumeZone }] } }",
+      "filter",
+      [...filters, ...others],
+    ],
+    [
+      "multiPoint puts at the end what it disables and names",
+      "{ multiPoint: { enabled: [{ name: NodeName }], disabled: [{ name: NodeName }] } }",
+      "filter",
+      [...without("NodeName"), "NodeName"],
+    ],
+    [
+      "multiPoint's own list in place of the default's",
+      "{ multiPoint: { enabled: [{ name: VolumeZone }, { name: NodeName }, { name: PrioritySort }, { name: DefaultBinder }], disabled: [{ name: '*' }] } }",
+      "filter",
+      ["VolumeZone", "NodeName"],
+    ],
+    [
+      "the point's list wins over a plugin that multiPoint disables",
+      "{ multiPoint: { disabled: [{ name: NodeName }] }, filter: { enabled: [{ name: NodeName }] } }",
+      "filter",
+      [...without("NodeName"), "NodeName"],
+    ],
+    [
+      "one point's order leaves the others'",
+      "{ filter: { enabled: [{ name: InterPodAffinity }] } }",
+      "score",
+      "TaintToleration NodeAffinity NodeResourcesFit PodTopologySpread InterPodAffinity NodeResourcesBalancedAllocation ImageLocality".split(
+        " ",
+      ),
+    ],
+  ])("%s", (_, plugins, point, names) => {
+    const [profile] = profilesOf(`profiles: [{ plugins: ${plugins} }]`);
+    checkProfiles([profile!]);
+    // What only refuses pods of a kind that is not there to schedule has no place in the table.
+    const order = new Framework(profile!).at(point).map(({ name }) => name);
+    expect(order.filter((name) => name !== "DynamicResources")).toEqual(names);
+  });
+
+  test("the first plugin that rejects a node is the one that is named", () => {
+    const cordoned = node("a", {}, { unschedulable: true, taints: [{ key: "gone", effect: "NoSchedule" }] });
+    const first = (plugins: string): string =>
+      nodeFor(profilesOf(`profiles: [{ plugins: ${plugins} }]`)[0]!, [cordoned]);
+    expect(first("{}")).toContain("were unschedulable");
+    expect(first("{ filter: { enabled: [{ name: TaintToleration }] } }")).toContain("untolerated taint");
+  });
+
+  test.each<[string, string, number | undefined]>([
+    [
+      "the point's weight before multiPoint's",
+      "{ score: { enabled: [{ name: NodeAffinity, weight: 4 }] }, multiPoint: { enabled: [{ name: NodeAffinity, weight: 9 }] } }",
+      4,
+    ],
+    ["multiPoint's weight", "{ multiPoint: { enabled: [{ name: NodeAffinity, weight: 9 }] } }", 9],
+    ["1 where the point names it without one", "{ score: { enabled: [{ name: NodeAffinity }] } }", 1],
+    ["1 where multiPoint names it without one", "{ multiPoint: { enabled: [{ name: NodeAffinity }] } }", 1],
+    [
+      "the default's where only another point names it",
+      "{ filter: { enabled: [{ name: NodeAffinity, weight: 8 }] } }",
+      2,
+    ],
+    ["none where it does not score", "{ score: { disabled: [{ name: NodeAffinity }] } }", undefined],
+  ])("weight: %s", (_, plugins, weight) => {
+    const { scoring } = new Framework(profilesOf(`profiles: [{ plugins: ${plugins} }]`)[0]!);
+    expect(scoring.find(({ plugin }) => plugin.name === "NodeAffinity")?.weight).toBe(weight);
+  });
+
+  const binder: Plugin = { name: "Own", bind: () => Promise.resolve("bound") };
+  test.each<[string, string, string[], boolean]>([
+    ["none but the scheduler's own", "{}", [], true],
+    ["nobody is asked after it", "{ multiPoint: { enabled: [{ name: Own }] } }", [], true],
+    [
+      "who only the point names comes after it",
+      "{ bind: { enabled: [{ name: Own }, { name: DefaultBinder }] } }",
+      [],
+      true,
+    ],
+    [
+      "before it",
+      "{ bind: { enabled: [{ name: Own }, { name: DefaultBinder }], disabled: [{ name: DefaultBinder }] } }",
+      ["Own"],
+      true,
+    ],
+    ["in its place", "{ bind: { enabled: [{ name: Own }], disabled: [{ name: DefaultBinder }] } }", ["Own"], false],
+    [
+      "before it, as multiPoint says",
+      "{ multiPoint: { enabled: [{ name: Own }, { name: DefaultBinder }], disabled: [{ name: DefaultBinder }] } }",
+      ["Own"],
+      true,
+    ],
+  ])("bind: %s", (_, plugins, names, itself) => {
+    const text = `${HEAD}profiles: [{ plugins: ${plugins} }]`;
+    const [profile] = makeProfiles(parseSchedulerConfiguration(text), new Map([["Own", () => binder]]));
+    const framework = new Framework(profile!);
+    expect(framework.at("bind").map(({ name }) => name)).toEqual(names);
+    expect(framework.bindsItself).toBe(itself);
+  });
+});
+
 describe("plugins of others", () => {
   const dear = node("dear", { "example.com/price": "9" });
   const cheap = node("cheap", { "example.com/price": "1" });
@@ -162,7 +288,7 @@ profiles:
 
   test.each([
     ["arguments that it refuses", enabled("{ limit: -1 }"), [EXAMPLE], "profiles[0].pluginConfig[0]"],
-    ["a name that nobody has", enabled("{}"), [], 'profiles[0].plugins: Not found: "NodePrice"'],
+    ["a name that nobody has", enabled("{}"), [], 'profiles[0].plugins.multiPoint.enabled[0]: Not found: "NodePrice"'],
     ["a module that is not there", enabled("{}"), ["/nowhere/plugin.ts"], "--plugin /nowhere/plugin.ts: "],
     [
       "a module without plugins",
@@ -270,6 +396,18 @@ describe("mistakes", () => {
     [
       config("DefaultPreemption", "{ minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0 }"),
       `${at}.minCandidateNodesPercentage, minCandidateNodesAbsolute: Invalid value: both are zero`,
+    ],
+    [
+      "profiles: [{ plugins: { score: { enabled: [{ name: NodeAffinity }, { name: NodeName }] } } }]",
+      'profiles[0].plugins.score.enabled[1]: Invalid value: "NodeName": plugin does not extend score',
+    ],
+    [
+      "profiles: [{ plugins: { filter: { enabled: [{ name: DefaultBinder }] } } }]",
+      "profiles[0].plugins.filter.enabled[0]: Invalid value",
+    ],
+    [
+      "profiles: [{ plugins: { permit: { enabled: [{ name: Nobody }] } } }]",
+      'profiles[0].plugins.permit.enabled[0]: Not found: "Nobody"',
     ],
     [
       "profiles: [{ plugins: { bind: { disabled: [{ name: DefaultBinder }] } } }]",

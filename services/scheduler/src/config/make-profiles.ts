@@ -1,14 +1,21 @@
-// Makes the profiles that a configuration describes. Guarantees, as upstream: plugins of the default profile are there unless
-// they are disabled; who is enabled by name keeps the default's place where it has one, and comes after them otherwise; an
-// extension point's own list wins over multiPoint. Pure.
-import { childPath, fieldErrorText, fieldForbidden, fieldInvalid, fieldNotFound } from "@coxswain/apimachinery";
-import type { Plugin, Profile, WeightedPlugin } from "../framework/contract.ts";
+// Makes the profiles that a configuration describes: the plugins, their arguments and weights, and their order at each extension
+// point. Pure.
+import {
+  childPath,
+  fieldErrorText,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotFound,
+  indexPath,
+} from "@coxswain/apimachinery";
+import type { ExtensionPoint, Plugin, Profile, WeightedPlugin } from "../framework/contract.ts";
+import { DEFAULT_BINDER, extendsPoint, METHODS, POINTS } from "../framework/extension-points.ts";
 import { DEFAULT_PLUGINS } from "../framework/registry.ts";
 import { ConfigReader } from "./config-reader.ts";
 import { ARGUMENTS } from "./plugin-args.ts";
+import { multiPointNames, namesAt } from "./plugin-order.ts";
 import {
   SchedulerConfigError,
-  type ExtensionPoint,
   type ProfileConfiguration,
   type SchedulerConfiguration,
 } from "./scheduler-configuration.ts";
@@ -16,32 +23,28 @@ import {
 /** Makes a plugin of its arguments, which are as the configuration has them; undefined where it has none. */
 export type PluginFactory = (args: unknown) => Plugin;
 
-/** Methods of a plugin that belong to each of upstream's extension points. */
-const METHODS = {
-  preEnqueue: ["preEnqueue"],
-  queueSort: ["less"],
-  preFilter: ["preFilter"],
-  filter: ["filter"],
-  postFilter: ["postFilter"],
-  preScore: ["preScore"],
-  score: ["score", "normalizeScore"],
-  reserve: ["reserve", "unreserve"],
-  permit: ["permit"],
-  preBind: ["preBind", "preBindPreFlight"],
-  bind: ["bind"],
-  postBind: ["postBind"],
-} satisfies Record<Exclude<ExtensionPoint, "multiPoint">, (keyof Plugin)[]>;
-
-type Point = keyof typeof METHODS;
-const POINTS = Object.keys(METHODS) as Point[];
-
-/** Upstream's name of the binding that every profile has: the scheduler binds in batches where no plugin does. */
-const DEFAULT_BINDER = "DefaultBinder";
-
-const has = (plugin: Plugin, point: Point): boolean => METHODS[point].some((method) => plugin[method] !== undefined);
+/**
+ * Where upstream's plugins take part, as far as ours have nothing to do there: a configuration may name them.
+ * https://kubernetes.io/docs/reference/scheduling/config/#scheduling-plugins
+ */
+const NAMED_AT: Readonly<Record<string, readonly ExtensionPoint[]>> = {
+  TaintToleration: ["preScore"],
+  NodeAffinity: ["preFilter", "preScore"],
+  NodePorts: ["preFilter"],
+  NodeResourcesFit: ["preFilter", "preScore"],
+  VolumeRestrictions: ["preFilter"],
+  NodeVolumeLimits: ["preFilter"],
+  VolumeBinding: ["preFilter", "reserve", "preBind", "preScore", "score"],
+  VolumeZone: ["preFilter"],
+  PodTopologySpread: ["preFilter", "preScore"],
+  InterPodAffinity: ["preFilter", "preScore"],
+  DynamicResources: ["preEnqueue", "preFilter", "filter", "postFilter", "score", "reserve", "preBind"],
+  DefaultPreemption: ["preEnqueue"],
+  NodeResourcesBalancedAllocation: ["preScore"],
+};
 
 /** The plugin without what it does at `points`. Its methods go on seeing the whole of it. */
-function without(plugin: Plugin, points: readonly Point[]): Plugin {
+function without(plugin: Plugin, points: readonly ExtensionPoint[]): Plugin {
   if (points.length === 0) return plugin;
   const kept = POINTS.filter((point) => !points.includes(point)).flatMap((point) => METHODS[point]);
   const methods = [...kept, "follow", "filterKey", "events"] as const;
@@ -74,46 +77,62 @@ class ProfileMaker {
       if (this.#isKnown(name)) continue;
       this.#reader.errors.push(fieldNotFound(childPath(path, "pluginConfig"), name));
     }
-    const weighted = this.#names().flatMap((name): WeightedPlugin[] => {
-      const plugin = this.#plugin(name);
+    const made = new Map(this.#names().map((name) => [name, this.#plugin(name)]));
+    this.#checkNamed(made);
+    const takesPart = (name: string, point: ExtensionPoint): boolean => {
+      if (name === DEFAULT_BINDER) return point === "bind";
+      const plugin = made.get(name);
+      return plugin !== undefined && extendsPoint(plugin, point);
+    };
+    const order = new Map(
+      POINTS.map((point) => [point, namesAt(plugins, point, takesPart).filter((name) => takesPart(name, point))]),
+    );
+    const weighted = [...made].flatMap(([name, plugin]): WeightedPlugin[] => {
       if (plugin === undefined) return [];
-      const off = POINTS.filter((point) => has(plugin, point) && !this.#isOn(name, point));
+      const off = POINTS.filter((point) => extendsPoint(plugin, point) && !order.get(point)!.includes(name));
       const own = without(plugin, off);
       return [{ plugin: own, weight: own.score === undefined ? 0 : this.#weight(name) }];
     });
-    const sorts = weighted.filter(({ plugin }) => plugin.less !== undefined);
+    const sorts = order.get("queueSort")!;
     if (sorts.length !== 1) {
       const detail = `needs one queue sort plugin, has ${sorts.length}`;
       this.#reader.errors.push(fieldInvalid(childPath(path, "plugins.queueSort"), schedulerName, detail));
     }
-    const binder = plugins.get("bind")?.disabled.some((name) => name === "*" || name === DEFAULT_BINDER) === true;
-    if (binder && !weighted.some(({ plugin }) => plugin.bind !== undefined)) {
+    if (order.get("bind")!.length === 0) {
       const detail = "at least one bind plugin is needed for profile";
       this.#reader.errors.push(fieldInvalid(childPath(path, "plugins.bind"), schedulerName, detail));
     }
     return {
       schedulerName,
-      plugins: weighted,
+      plugins: weighted.filter(({ plugin }) => POINTS.some((point) => extendsPoint(plugin, point))),
+      order,
       ...(percentageOfNodesToScore === undefined ? {} : { percentageOfNodesToScore }),
     };
   }
 
-  /** Plugins that are on at any point: the default ones in their order, then the others as they are named. */
+  /** Plugins that are named or there by default: the default ones in their order, then the others as they are named. */
   #names(): string[] {
-    const named = [...this.#configuration.plugins.values()].flatMap(({ enabled }) => enabled.map(({ name }) => name));
-    const defaults = DEFAULT_PLUGINS.map(({ plugin }) => plugin.name);
-    const all = new Set([...defaults, ...named].filter((name) => name !== DEFAULT_BINDER));
-    return [...all].filter((name) => POINTS.some((point) => this.#isOn(name, point)));
+    const { plugins } = this.#configuration;
+    const named = [...plugins.values()].flatMap(({ enabled }) => enabled.map(({ name }) => name));
+    const on = new Set([...multiPointNames(plugins), ...named]);
+    const defaults = DEFAULT_PLUGINS.map(({ plugin }) => plugin.name).filter((name) => on.has(name));
+    return [...new Set([...defaults, ...on])].filter((name) => name !== DEFAULT_BINDER && this.#isKnown(name));
   }
 
-  #isOn(name: string, point: Point): boolean {
-    const own = this.#configuration.plugins.get(point);
-    if (own?.enabled.some((choice) => choice.name === name) === true) return true;
-    if (own?.disabled.some((other) => other === "*" || other === name) === true) return false;
-    const multi = this.#configuration.plugins.get("multiPoint");
-    if (multi?.enabled.some((choice) => choice.name === name) === true) return true;
-    if (multi?.disabled.some((other) => other === "*" || other === name) === true) return false;
-    return DEFAULT_PLUGINS.some(({ plugin }) => plugin.name === name);
+  /** Nobody is named who is not there, nor at a point in which he has no part. */
+  #checkNamed(made: ReadonlyMap<string, Plugin | undefined>): void {
+    const { plugins, path } = this.#configuration;
+    for (const [set, { enabled }] of plugins) {
+      for (const [index, { name }] of enabled.entries()) {
+        const at = indexPath(childPath(path, `plugins.${set}.enabled`), index);
+        if (!this.#isKnown(name)) this.#reader.errors.push(fieldNotFound(at, name));
+        const plugin = made.get(name);
+        if (set === "multiPoint" || NAMED_AT[name]?.includes(set) === true) continue;
+        const binds = name === DEFAULT_BINDER && set === "bind";
+        if (binds || (plugin === undefined ? name !== DEFAULT_BINDER : extendsPoint(plugin, set))) continue;
+        this.#reader.errors.push(fieldInvalid(at, name, `plugin does not extend ${set}`));
+      }
+    }
   }
 
   #weight(name: string): number {
@@ -134,10 +153,7 @@ class ProfileMaker {
     const factory = this.#factories.get(name);
     if (factory !== undefined) return this.#foreign(name, factory, config?.args);
     const builtIn = DEFAULT_PLUGINS.find(({ plugin }) => plugin.name === name)?.plugin;
-    if (builtIn === undefined) {
-      this.#reader.errors.push(fieldNotFound(childPath(this.#configuration.path, "plugins"), name));
-      return undefined;
-    }
+    if (builtIn === undefined) return undefined;
     if (config === undefined) return builtIn;
     const make = ARGUMENTS.get(name);
     if (make !== undefined)
@@ -180,6 +196,8 @@ class ProfileMaker {
   }
 }
 
+const sortOf = ({ order }: Profile): string | undefined => order?.get("queueSort")?.[0];
+
 /**
  * The profiles of a configuration. `factories` are plugins that do not come with the scheduler, by name.
  * @throws SchedulerConfigError with all that is wrong
@@ -190,11 +208,11 @@ export function makeProfiles(
 ): Profile[] {
   const reader = new ConfigReader();
   const made = profiles.map((profile) => new ProfileMaker(reader, profile, factories).make());
-  const sorts = new Set(
-    made.map(({ plugins }) => plugins.find(({ plugin }) => plugin.less !== undefined)?.plugin.name),
-  );
-  if (sorts.size > 1) {
-    reader.errors.push(fieldInvalid("profiles", [...sorts].join(", "), "all must have the same queue sort plugin"));
+  const [sort] = made.map(sortOf);
+  for (const [index, profile] of made.entries()) {
+    if (sortOf(profile) === sort) continue;
+    const at = childPath(profiles[index]!.path, "plugins.queueSort");
+    reader.errors.push(fieldInvalid(at, sortOf(profile) ?? "", "must be the same for all profiles"));
   }
   if (reader.errors.length > 0) {
     throw new SchedulerConfigError(`scheduler configuration: ${reader.errors.map(fieldErrorText).join(", ")}`);

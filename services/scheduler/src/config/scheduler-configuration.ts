@@ -12,26 +12,15 @@ import {
 } from "@coxswain/apimachinery";
 import { parse as parseYaml } from "yaml";
 import type { ExtenderConfiguration } from "../extenders/extender.ts";
+import type { ExtensionPoint } from "../framework/contract.ts";
+import { POINTS } from "../framework/extension-points.ts";
 import { readExtenders } from "./extender-configuration.ts";
 import { above, ConfigReader, within, type Fields } from "./config-reader.ts";
 
-export const EXTENSION_POINTS = [
-  "preEnqueue",
-  "queueSort",
-  "preFilter",
-  "filter",
-  "postFilter",
-  "preScore",
-  "score",
-  "reserve",
-  "permit",
-  "preBind",
-  "bind",
-  "postBind",
-  "multiPoint",
-] as const;
+/** Where plugins are named: at an extension point, or at all that they take part in. */
+export type PluginSetName = ExtensionPoint | "multiPoint";
 
-export type ExtensionPoint = (typeof EXTENSION_POINTS)[number];
+export const PLUGIN_SETS: readonly PluginSetName[] = [...POINTS, "multiPoint"];
 
 export interface PluginChoice {
   readonly name: string;
@@ -54,7 +43,7 @@ export interface ProfileConfiguration {
   readonly path: string;
   readonly schedulerName: string;
   readonly percentageOfNodesToScore: number | undefined;
-  readonly plugins: ReadonlyMap<ExtensionPoint, PluginSet>;
+  readonly plugins: ReadonlyMap<PluginSetName, PluginSet>;
   /** By the plugin's name. */
   readonly pluginConfig: ReadonlyMap<string, PluginArgs>;
 }
@@ -206,10 +195,10 @@ function readProfile(reader: ConfigReader, item: unknown, path: string): Profile
   };
 }
 
-function readPlugins(reader: ConfigReader, value: unknown, path: string): Map<ExtensionPoint, PluginSet> {
-  const fields = reader.object(value, path, EXTENSION_POINTS);
-  const sets = new Map<ExtensionPoint, PluginSet>();
-  for (const point of EXTENSION_POINTS) {
+function readPlugins(reader: ConfigReader, value: unknown, path: string): Map<PluginSetName, PluginSet> {
+  const fields = reader.object(value, path, PLUGIN_SETS);
+  const sets = new Map<PluginSetName, PluginSet>();
+  for (const point of PLUGIN_SETS) {
     if (fields[point] === undefined) continue;
     const at = childPath(path, point);
     const set = reader.object(fields[point], at, ["enabled", "disabled"]);

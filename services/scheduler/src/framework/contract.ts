@@ -136,10 +136,26 @@ export interface WeightedPlugin {
   readonly weight: number;
 }
 
-/** A named set of plugins, in the order in which they run. A pod picks one with spec.schedulerName. */
+export type ExtensionPoint =
+  | "preEnqueue"
+  | "queueSort"
+  | "preFilter"
+  | "filter"
+  | "postFilter"
+  | "preScore"
+  | "score"
+  | "reserve"
+  | "permit"
+  | "preBind"
+  | "bind"
+  | "postBind";
+
+/** A named set of plugins. A pod picks one with spec.schedulerName. */
 export interface Profile {
   readonly schedulerName: string;
   readonly plugins: readonly WeightedPlugin[];
+  /** Names in the order in which they run, with the default binder's at `bind`. A point that is not there: as in `plugins`. */
+  readonly order?: ReadonlyMap<ExtensionPoint, readonly string[]>;
   /** In place of the scheduler's own. */
   readonly percentageOfNodesToScore?: number;
 }

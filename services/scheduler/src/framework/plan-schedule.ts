@@ -4,9 +4,18 @@ import type { Random } from "@coxswain/env";
 import type { PodInfo } from "../pod-info.ts";
 import type { Candidate } from "../plugins/preemption-candidates.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
-import { MAX_NODE_SCORE, type CycleState, type Plugin, type Profile, type Rejection } from "./contract.ts";
+import {
+  MAX_NODE_SCORE,
+  type CycleState,
+  type ExtensionPoint,
+  type Plugin,
+  type Profile,
+  type Rejection,
+  type WeightedPlugin,
+} from "./contract.ts";
 import { fitMessage, NO_NODES_AVAILABLE, preFilterMessage } from "./fit-error.ts";
-import { RowProbe } from "./row-probe.ts";
+import { pluginsAt, DEFAULT_BINDER, POINTS } from "./extension-points.ts";
+import { RowProbe, type FilterStep } from "./row-probe.ts";
 import { Verdicts } from "./verdicts.ts";
 
 export interface ScheduleOptions {
@@ -74,9 +83,15 @@ interface PreFiltered {
 /** The framework of one profile. Keeps scratch columns between decisions, nothing else but where the last one stopped. */
 export class Framework {
   readonly profile: Profile;
+  /** Filter plugins in their order. */
+  readonly filters: readonly FilterStep[];
+  /** Score plugins in their order. */
+  readonly scoring: readonly WeightedPlugin[];
+  /** Whether the scheduler binds what no plugin has bound. */
+  readonly bindsItself: boolean;
+  readonly #points: ReadonlyMap<ExtensionPoint, readonly Plugin[]>;
   readonly #plugins: readonly Plugin[];
   readonly #verdicts: Verdicts;
-  readonly #scoring: readonly { plugin: Plugin; weight: number }[];
   #feasible = new Int32Array(64);
   #totals = new Float64Array(64);
   #scores = new Float64Array(64);
@@ -86,7 +101,18 @@ export class Framework {
     this.profile = profile;
     this.#plugins = profile.plugins.map((one) => one.plugin);
     this.#verdicts = new Verdicts([...this.#plugins.map((plugin) => plugin.name), EXTENDER]);
-    this.#scoring = profile.plugins.filter((one) => one.plugin.score !== undefined && one.weight > 0);
+    this.#points = new Map(POINTS.map((point) => [point, pluginsAt(profile, point)]));
+    this.filters = this.at("filter").map((plugin) => ({ plugin, at: this.#plugins.indexOf(plugin) }));
+    const weights = new Map(profile.plugins.map(({ plugin, weight }) => [plugin, weight]));
+    this.scoring = this.at("score")
+      .map((plugin) => ({ plugin, weight: weights.get(plugin)! }))
+      .filter(({ plugin, weight }) => plugin.score !== undefined && weight > 0);
+    this.bindsItself = profile.order?.get("bind")?.includes(DEFAULT_BINDER) ?? true;
+  }
+
+  /** The plugins of an extension point, in the order in which they run. */
+  at(point: ExtensionPoint): readonly Plugin[] {
+    return this.#points.get(point)!;
   }
 
   get plugins(): readonly Plugin[] {
@@ -95,7 +121,7 @@ export class Framework {
 
   /** The first PreEnqueue plugin that holds the pod back, with its reason. */
   heldBack(info: PodInfo): { plugin: string; reason: string } | undefined {
-    for (const plugin of this.#plugins) {
+    for (const plugin of this.at("preEnqueue")) {
       const reason = plugin.preEnqueue?.(info);
       if (reason !== undefined) return { plugin: plugin.name, reason };
     }
@@ -112,7 +138,7 @@ export class Framework {
     const skipped = new Set<string>();
     const pre = this.runPreFilter(cycle, skipped);
     if (pre.rejection !== undefined) return [];
-    const probe = new RowProbe(cycle, this.#plugins, skipped, options.random);
+    const probe = new RowProbe(cycle, this.filters, skipped, options.random);
     const nominated = all ? -1 : nominatedRow(cycle, pre);
     if (nominated >= 0 && probe.fits(nominated, false) === undefined) return [snapshot.names[nominated]!];
     const percentage = this.profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore;
@@ -134,7 +160,7 @@ export class Framework {
     }
     const skipped = new Set<string>();
     const pre = this.runPreFilter(cycle, skipped);
-    const probe = new RowProbe(cycle, this.#plugins, skipped, options.random);
+    const probe = new RowProbe(cycle, this.filters, skipped, options.random);
     if (pre.rejection !== undefined) return this.#rejectedByPreFilter(cycle, pre.rejection, probe);
     const nominated = nominatedRow(cycle, pre);
     const mayUse = (name: string): boolean =>
@@ -164,7 +190,7 @@ export class Framework {
   runPreFilter(cycle: CycleState, skipped: Set<string>): PreFiltered {
     let nodeNames: ReadonlySet<string> | undefined;
     const narrowedBy: string[] = [];
-    for (const plugin of this.#plugins) {
+    for (const plugin of this.at("preFilter")) {
       const outcome = plugin.preFilter?.(cycle);
       if (outcome === undefined) continue;
       if (outcome.kind === "skip") skipped.add(plugin.name);
@@ -251,11 +277,10 @@ export class Framework {
   }
 
   filterRange(cycle: CycleState, verdicts: Verdicts, skipped: ReadonlySet<string>, from: number, to: number): void {
-    for (let at = 0; at < this.#plugins.length; at++) {
-      const plugin = this.#plugins[at]!;
-      if (plugin.filter === undefined || skipped.has(plugin.name)) continue;
+    for (const { plugin, at } of this.filters) {
+      if (skipped.has(plugin.name)) continue;
       verdicts.plugin = at;
-      plugin.filter(cycle, verdicts, from, to);
+      plugin.filter!(cycle, verdicts, from, to);
     }
   }
 
@@ -281,7 +306,7 @@ export class Framework {
     const totals = this.#totals;
     const scores = this.#scores;
     totals.fill(0, 0, count);
-    for (const { plugin, weight } of this.#scoring) {
+    for (const { plugin, weight } of this.scoring) {
       if (!this.#scoreWith(plugin, cycle, this.#feasible, count, scores)) continue;
       for (let at = 0; at < count; at++) totals[at]! += weight * scores[at]!;
     }
@@ -340,7 +365,7 @@ export class Framework {
   #postFilter(cycle: CycleState, probe: RowProbe): PostFiltered {
     const messages: string[] = [];
     let nominated: { nominated?: string } = {};
-    for (const plugin of this.#plugins) {
+    for (const plugin of this.at("postFilter")) {
       const outcome = plugin.postFilter?.(cycle, this.#verdicts, probe);
       if (outcome === undefined) continue;
       if (outcome.nominated !== undefined) nominated = { nominated: outcome.nominated };

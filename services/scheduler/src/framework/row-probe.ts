@@ -4,23 +4,23 @@ import type { PodInfo } from "../pod-info.ts";
 import type { CycleState, Plugin, Probe, Rejection } from "./contract.ts";
 import { RowVerdict } from "./verdicts.ts";
 
-interface Step {
+/** A Filter plugin. */
+export interface FilterStep {
   readonly plugin: Plugin;
   /** Place among all plugins of the profile. */
   readonly at: number;
 }
 
 interface Steps {
-  readonly filters: readonly Step[];
-  readonly aboutPods: readonly Step[];
+  readonly filters: readonly FilterStep[];
+  readonly aboutPods: readonly FilterStep[];
   readonly followers: readonly Plugin[];
 }
 
-function stepsOf(plugins: readonly Plugin[], skipped: ReadonlySet<string>): Steps {
-  const steps = plugins.map((plugin, at) => ({ plugin, at })).filter(({ plugin }) => !skipped.has(plugin.name));
-  const filters = steps.filter(({ plugin }) => plugin.filter !== undefined);
+function stepsOf(all: readonly FilterStep[], skipped: ReadonlySet<string>): Steps {
+  const filters = all.filter(({ plugin }) => !skipped.has(plugin.name));
   const aboutPods = filters.filter(({ plugin }) => plugin.ignoresPods !== true);
-  const followers = steps.map(({ plugin }) => plugin).filter((plugin) => plugin.follow !== undefined);
+  const followers = filters.map(({ plugin }) => plugin).filter((plugin) => plugin.follow !== undefined);
   return { filters, aboutPods, followers };
 }
 
@@ -28,21 +28,21 @@ function stepsOf(plugins: readonly Plugin[], skipped: ReadonlySet<string>): Step
 export class RowProbe implements Probe {
   readonly random: Random;
   readonly #cycle: CycleState;
-  readonly #plugins: readonly Plugin[];
+  readonly #filters: readonly FilterStep[];
   readonly #skipped: ReadonlySet<string>;
   readonly #verdict = new RowVerdict();
   #made: Steps | undefined;
 
-  constructor(cycle: CycleState, plugins: readonly Plugin[], skipped: ReadonlySet<string>, random: Random) {
+  constructor(cycle: CycleState, filters: readonly FilterStep[], skipped: ReadonlySet<string>, random: Random) {
     this.#cycle = cycle;
     this.random = random;
-    this.#plugins = plugins;
+    this.#filters = filters;
     this.#skipped = skipped;
   }
 
   /** Most decisions need no probe. */
   get #steps(): Steps {
-    return (this.#made ??= stepsOf(this.#plugins, this.#skipped));
+    return (this.#made ??= stepsOf(this.#filters, this.#skipped));
   }
 
   get key(): string | undefined {
@@ -89,7 +89,7 @@ export class RowProbe implements Probe {
     for (const plugin of this.#steps.followers) plugin.follow!(this.#cycle, row, other, 1);
   }
 
-  #run(row: number, steps: readonly Step[]): Rejection | undefined {
+  #run(row: number, steps: readonly FilterStep[]): Rejection | undefined {
     const verdict = this.#verdict;
     verdict.rejection = undefined;
     for (const { plugin, at } of steps) {
