@@ -1,7 +1,7 @@
 // The OpenAPI documents that are served: one for each group and version, made on first demand and then kept as bytes with
 // their hash, by which clients know whether their copy is current.
 import { createHash } from "node:crypto";
-import { componentSchemas } from "@coxswain/api/schema/open-api-schemas";
+import { componentSchemas, type JsonSchema } from "@coxswain/api/schema/open-api-schemas";
 import { openApiPath, openApiV2, openApiV3, openApiV3Index, type V3Document } from "@coxswain/api/schema/index";
 import { REFERRED_SCHEMAS } from "@coxswain/api/apiextensions-v1/open-api";
 import type { KindDefinition } from "@coxswain/api";
@@ -14,7 +14,7 @@ export interface OpenApiDocuments {
   index(): object;
   /** As in "api/v1" or "apis/apps/v1"; undefined where it is not served. */
   v3(groupPath: string): { readonly body: Buffer; readonly hash: string } | undefined;
-  v2(): Buffer;
+  v2(): JsonSchema;
   /** One kind's schema with all that it refers to; undefined where the kind is not known. */
   schemaOf(group: string, version: string, kind: string): object | undefined;
 }
@@ -47,8 +47,7 @@ export function createOpenApi(
   return {
     index: () => openApiV3Index([...groupVersions.values()], (path) => v3(path)?.hash ?? ""),
     v3,
-    v2: () =>
-      Buffer.from(JSON.stringify(openApiV2([...groupVersions.keys()].flatMap((path) => parsed(v3(path)?.body))))),
+    v2: () => openApiV2([...groupVersions.keys()].flatMap((path) => parsed(v3(path)?.body))),
     schemaOf(group, version, name) {
       const kind = kinds.find((one) => one.group === group && one.version === version && one.kind === name);
       if (kind === undefined) return undefined;

@@ -6,7 +6,7 @@ import { newNotAcceptable } from "@coxswain/apimachinery";
 import type { PathAnswer, PathHandler, PathRequest } from "../rest/deps.ts";
 import { parseAccept } from "../rest/negotiate.ts";
 import type { OpenApiDocuments } from "./openapi-documents.ts";
-import { emptyV2Document } from "./openapi-v2-protobuf.ts";
+import { encodeV2Document } from "./openapi-v2-protobuf.ts";
 
 const JSON_TYPE = "application/json";
 
@@ -53,16 +53,19 @@ function answer(
 
 export function createOpenApiPaths(documents: OpenApiDocuments, nowMs: () => number): PathHandler {
   let v2: Document | undefined;
+  let v2Protobuf: Document | undefined;
   let index: Document | undefined;
-  const v2Protobuf = hashed(emptyV2Document());
   return (request): PathAnswer | undefined => {
     const { path, query, accept } = request;
     const plain = path.endsWith("/") ? path.slice(0, -1) : path;
     if (!plain.startsWith("/openapi/")) return undefined;
-    if (plain === "/openapi/v2" && wantsV2Protobuf(accept)) return answer(v2Protobuf, request, V2_PROTOBUF_TYPE);
+    if (plain === "/openapi/v2" && wantsV2Protobuf(accept)) {
+      v2Protobuf ??= hashed(encodeV2Document(documents.v2()));
+      return answer(v2Protobuf, request, V2_PROTOBUF_TYPE);
+    }
     if (plain === "/openapi/v2") {
       checkAccept(accept);
-      return answer((v2 ??= hashed(documents.v2())), request, JSON_TYPE);
+      return answer((v2 ??= hashed(Buffer.from(JSON.stringify(documents.v2())))), request, JSON_TYPE);
     }
     checkAccept(accept);
     if (plain === "/openapi/v3") {
