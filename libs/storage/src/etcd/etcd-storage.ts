@@ -69,7 +69,7 @@ class EtcdStorage implements Storage {
     this.#connection = new Connection({ env, endpoints, tls, deadlineMs });
     const { groupCommit: grouping = true } = options;
     this.#committer = new Committer({ env, connection: this.#connection, keyspace: this.#keyspace, grouping });
-    this.#revisions = new SharedReads(env.timers, () => this.#readRevision());
+    this.#revisions = new SharedReads(env, () => this.#readRevision());
     this.#fences = new Fences((key) => this.get(key));
     this.#etcd = new Etcd3({
       hosts: endpoints.map(
