@@ -129,6 +129,28 @@ describe("kubelet", () => {
     expect(events()).toContain("Killing: Stopping container c");
   });
 
+  test("that a deletion was seen is written with the end of the containers, or where that takes its time before it", async () => {
+    const { env, cluster, start, get, ready, within } = setup();
+    start();
+    cluster.seed(PODS, pod("quick"));
+    cluster.seed(PODS, pod("slow", {}, simulate({ ignoresTermination: true })));
+    expect(await within(10_000, () => ready("quick") && ready("slow"))).toBe(true);
+    await env.advance(2_000);
+    const writes: Record<string, number> = { quick: 0, slow: 0 };
+    cluster.inject({
+      resource: "pods",
+      when: ({ verb, subresource, name }) => {
+        if (verb === "patch" && subresource === "status") writes[name] = (writes[name] ?? 0) + 1;
+        return false;
+      },
+    });
+    for (const name of ["quick", "slow"]) void cluster.client().delete(PODS, { namespace: "default", name });
+    const generation = (get("slow")?.metadata?.generation ?? 0) + 1;
+    expect(await within(5_000, () => get("quick") === undefined)).toBe(true);
+    expect(await within(5_000, () => get("slow")?.status?.observedGeneration === generation)).toBe(true);
+    expect(writes).toEqual({ quick: 1, slow: 1 });
+  });
+
   test("restarts what crashes with a backoff that doubles, and tells of it", async () => {
     const { env, cluster, start, get, within, events } = setup();
     start();

@@ -3,14 +3,18 @@
 import { PODS, type Pod, type PodCondition, type PodStatus } from "@coxswain/api";
 import { compareResourceVersions, objectKey } from "@coxswain/apimachinery";
 import type { BatchOperation } from "@coxswain/client";
+import type { TimerHandle } from "@coxswain/env";
 import { goDuration } from "./backoff.ts";
 import type { NodeContext } from "./node-context.ts";
 import { withAllocation } from "./plan-resize.ts";
 import { planStatus, podLogName } from "./plan-status.ts";
 import { crashBackoffUntil, terminationGrace } from "./plan-sync.ts";
 import { exitCodeOf, takeSpec, type ContainerRecord, type PodState } from "./pod-state.ts";
-import { statusPatch } from "./status-patch.ts";
+import { differsInGeneration, statusPatch } from "./status-patch.ts";
 import type { StatusSource, WriteOutcome } from "./status-writer.ts";
+
+/** That a deletion was seen is told with the end of the containers, where that comes as soon as this. */
+const DELETION_SEEN_MS = 500;
 
 export class PodReport implements StatusSource {
   readonly key: string;
@@ -20,6 +24,7 @@ export class PodReport implements StatusSource {
   /** The pod as the server had it last. */
   #server: Pod;
   #desired: PodStatus | undefined;
+  #later: TimerHandle | undefined;
   #deletionSent = false;
   #closed = false;
   /** Containers whose present wait has been told. */
@@ -58,7 +63,13 @@ export class PodReport implements StatusSource {
     this.#tellCrashLoops(nowMs);
     this.#desired = planStatus({ state, nowMs, hostIp, runtimeName });
     state.conditions = new Map((this.#desired.conditions ?? []).map((one): [string, PodCondition] => [one.type, one]));
-    if (statusPatch(this.#server.status ?? {}, this.#desired) !== undefined) writer.touch(this);
+    const server = this.#server.status ?? {};
+    if (state.pod.metadata?.deletionTimestamp !== undefined && differsInGeneration(server, this.#desired)) {
+      this.#later ??= env.timers.setTimeout(() => {
+        this.#later = undefined;
+        if (!this.#closed) writer.touch(this);
+      }, DELETION_SEEN_MS);
+    } else if (statusPatch(server, this.#desired) !== undefined) writer.touch(this);
   }
 
   /** The last write, once the status is there: the object goes. */
@@ -74,6 +85,8 @@ export class PodReport implements StatusSource {
 
   /** Writes nothing any more. */
   forget(): void {
+    this.#context.env.timers.clear(this.#later);
+    this.#later = undefined;
     this.#context.writer.forget(this);
   }
 

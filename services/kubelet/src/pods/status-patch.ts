@@ -61,3 +61,17 @@ export function statusPatch(before: PodStatus, after: PodStatus): Record<string,
   }
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
+
+/** Whether all that differs is which generation of the pod the status speaks of. */
+export function differsInGeneration(before: PodStatus, after: PodStatus): boolean {
+  const generations = new Map((after.conditions ?? []).map((one) => [one.type, one.observedGeneration]));
+  const conditions = (before.conditions ?? []).map((one) => {
+    const { observedGeneration: _, ...rest } = one;
+    const now = generations.has(one.type) ? generations.get(one.type) : one.observedGeneration;
+    return now === undefined ? rest : { ...rest, observedGeneration: now };
+  });
+  const { observedGeneration: _, ...status } = before;
+  const { observedGeneration } = after;
+  const moved = { ...status, conditions, ...(observedGeneration === undefined ? {} : { observedGeneration }) };
+  return statusPatch(before, after) !== undefined && statusPatch(moved, after) === undefined;
+}
