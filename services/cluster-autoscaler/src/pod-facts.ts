@@ -1,6 +1,6 @@
 // What the autoscaler asks of a pod: pure.
 import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
-import type { Container, OwnerReference, Pod } from "@coxswain/api";
+import { occupyingPod, type Container, type OwnerReference, type Pod } from "@coxswain/api";
 
 export interface Requests {
   readonly cpuMillis: number;
@@ -33,8 +33,9 @@ const larger = (a: Requests, b: Requests): Requests => ({
 
 const ofContainer = (container: Container): Requests => amounts(container.resources?.requests);
 
-/** cpu and memory that a pod asks of its node: containers and sidecars, or the largest init container; pod-level requests; overhead. */
-export function requestsOf({ spec }: Pod): Requests {
+/** cpu and memory that a pod takes of its node: containers and sidecars, or the largest init container; pod-level requests; overhead. */
+export function requestsOf(pod: Pod): Requests {
+  const { spec } = occupyingPod(pod);
   let total = (spec?.containers ?? []).map(ofContainer).reduce(sum, ZERO);
   let sidecars = ZERO;
   let peak = ZERO;

@@ -7,6 +7,8 @@ import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { describe, expect, test } from "vitest";
 import { createKubelet } from "../src/app.ts";
+import { amounts, resourceRefusal } from "../src/pods/admission.ts";
+import { type ContainerRecord, newPodState, occupyingState } from "../src/pods/pod-state.ts";
 import { reportedAllocation, withAllocation } from "../src/pods/plan-resize.ts";
 
 function pod(name: string, cpu: string, restarts = false): Pod {
@@ -156,4 +158,21 @@ test("what was granted is read back from the status", () => {
   expect(wanted.spec?.containers[0]?.resources?.limits).toEqual({ cpu: "3" });
   const fresh = pod("q", "2");
   expect(withAllocation(fresh, reportedAllocation(fresh))).toBe(fresh);
+});
+
+test.each([
+  ["more than it is granted", "1", "3", "3"],
+  ["less than it is granted", "3", "1", "3"],
+  ["as much", "2", "2000m", "2"],
+])("a pod that still has %s takes the more of the two from others", (_, granted, has, takes) => {
+  const state = newPodState(pod("p", granted), 0);
+  const [record] = state.containers;
+  record!.applied = { requests: { cpu: has }, limits: { cpu: has } };
+  // Nothing holds what does not run.
+  expect(occupyingState(state)).toBe(state.pod);
+  record!.run = { id: "1", state: "running", startedAtMs: 0 } as NonNullable<ContainerRecord["run"]>;
+  const taken = occupyingState(state);
+  expect(taken.spec?.containers[0]?.resources).toEqual({ requests: { cpu: takes }, limits: { cpu: granted } });
+  const allocatable = amounts({ cpu: "4", memory: "8Gi", pods: "10" });
+  expect(resourceRefusal(pod("q", "2"), [taken], allocatable)?.reason).toBe(takes === "3" ? "OutOfcpu" : undefined);
 });

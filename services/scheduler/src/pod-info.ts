@@ -1,6 +1,6 @@
 // What the scheduler knows of a pod, computed once per version of the pod: its requests as numbers, its ports, its labels.
 import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
-import type { Container, Pod } from "@coxswain/api";
+import { occupyingPod, type Container, type Pod } from "@coxswain/api";
 import { affinityTermsOf, type PodTerms } from "./affinity-terms.ts";
 
 /** cpu in millicores, memory and ephemeral-storage in bytes, everything else as a count. */
@@ -76,10 +76,11 @@ function podLevel(resource: string): boolean {
 
 /**
  * What a pod needs of a node: the containers and sidecars together, or the largest init container with the sidecars
- * that were started before it, whichever is more; pod-level requests in their place; and the overhead on top.
+ * that were started before it, whichever is more; pod-level requests in their place; and the overhead on top. What a pod
+ * was granted or still has counts as long as it is more than what it asks for.
  */
 export function podRequests(pod: Pod, defaults: ResourceAmounts = NO_DEFAULTS): Map<string, number> {
-  const spec = pod.spec;
+  const { spec } = occupyingPod(pod);
   const total = new Map<string, number>();
   const sidecars = new Map<string, number>();
   const initPeak = new Map<string, number>();

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import { Framework, nodesToFind } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo, podRequests } from "../src/pod-info.ts";
+import { mayHelp, podUpdateEvent } from "../src/queue/cluster-event.ts";
 import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import type { Selection } from "../src/snapshot/pod-counters.ts";
 
@@ -165,6 +166,103 @@ describe("plugins", () => {
     expect(podRequests({ spec }).get("cpu")).toBe(350);
     expect(podRequests({ spec: { ...spec, overhead: { cpu: "10m" } } }).get("cpu")).toBe(360);
     expect(podRequests({ spec: { ...spec, resources: { requests: { cpu: "1" } } } }).get("cpu")).toBe(1000);
+  });
+
+  describe("requests of a pod that is resized in place", () => {
+    interface Given {
+      readonly asked: Record<string, string>;
+      readonly granted?: Record<string, string>;
+      readonly has?: Record<string, string>;
+      readonly pending?: "Deferred" | "Infeasible";
+      readonly whole?: Record<string, string>;
+      readonly kind?: "containers" | "initContainers";
+    }
+
+    function resized({ asked, granted, has, pending, whole, kind = "containers" }: Given): Pod {
+      const status = {
+        name: "main",
+        image: "",
+        imageID: "",
+        ready: true,
+        restartCount: 0,
+        ...(granted === undefined ? {} : { allocatedResources: granted }),
+        ...(has === undefined ? {} : { resources: { requests: has } }),
+      };
+      const sidecar = { name: "main", restartPolicy: "Always", resources: { requests: asked } };
+      const wanted = pod("p", {
+        nodeName: "a",
+        ...(kind === "containers"
+          ? { containers: [{ name: "main", resources: { requests: asked } }] }
+          : { containers: [{ name: "other" }], initContainers: [sidecar] }),
+        ...(whole === undefined ? {} : { resources: { requests: whole } }),
+      });
+      wanted.status = {
+        phase: "Running",
+        ...(kind === "containers" ? { containerStatuses: [status] } : { initContainerStatuses: [status] }),
+        ...(pending === undefined
+          ? {}
+          : { conditions: [{ type: "PodResizePending", status: "True", reason: pending }] }),
+      };
+      return wanted;
+    }
+
+    test.each<[string, Given, number]>([
+      ["nothing is known of it", { asked: { cpu: "1" } }, 1000],
+      ["the node has said nothing of what it has", { asked: { cpu: "1" }, granted: { cpu: "2" } }, 1000],
+      ["it has what it asks for", { asked: { cpu: "1" }, granted: { cpu: "1000m" }, has: { cpu: "1" } }, 1000],
+      ["it will have more", { asked: { cpu: "3" }, granted: { cpu: "1" }, has: { cpu: "1" } }, 3000],
+      ["more is granted, and not there yet", { asked: { cpu: "3" }, granted: { cpu: "3" }, has: { cpu: "1" } }, 3000],
+      ["it still has more", { asked: { cpu: "1" }, granted: { cpu: "1" }, has: { cpu: "2" } }, 2000],
+      ["it was granted more", { asked: { cpu: "1" }, granted: { cpu: "2" }, has: { cpu: "1" } }, 2000],
+      ["it asks for nothing any more", { asked: {}, granted: { cpu: "500m" }, has: { cpu: "1500m" } }, 1500],
+      ["it waits", { asked: { cpu: "3" }, granted: { cpu: "1" }, has: { cpu: "1" }, pending: "Deferred" }, 3000],
+      ["never", { asked: { cpu: "9" }, granted: { cpu: "1" }, has: { cpu: "500m" }, pending: "Infeasible" }, 1000],
+      [
+        "never, still more",
+        { asked: { cpu: "9" }, granted: { cpu: "1" }, has: { cpu: "2" }, pending: "Infeasible" },
+        2000,
+      ],
+      ["a sidecar", { asked: { cpu: "1" }, granted: { cpu: "1" }, has: { cpu: "2" }, kind: "initContainers" }, 2000],
+      ["pod-level requests hold", { asked: { cpu: "1" }, has: { cpu: "2" }, whole: { cpu: "1500m" } }, 1500],
+    ])("%s", (_, given, cpu) => {
+      const one = resized(given);
+      expect(podRequests(one).get("cpu")).toBe(cpu);
+      const snapshot = new ClusterSnapshot();
+      snapshot.upsertNode(node("a", { cpu: "4" }));
+      snapshot.upsertPod(resized({ asked: { cpu: "100m" } }));
+      snapshot.upsertPod(one);
+      expect(snapshot.resource("cpu")?.requested[0]).toBe(cpu);
+    });
+
+    test.each<[string, Given, Given, boolean]>([
+      [
+        "asks for less, and has more",
+        { asked: { cpu: "2" }, has: { cpu: "2" } },
+        { asked: { cpu: "1" }, has: { cpu: "2" } },
+        false,
+      ],
+      [
+        "has less now, too",
+        { asked: { cpu: "1" }, has: { cpu: "2" } },
+        { asked: { cpu: "1" }, has: { cpu: "1" } },
+        true,
+      ],
+      ["asks for more", { asked: { cpu: "1" } }, { asked: { cpu: "2" } }, false],
+      [
+        "never gets it",
+        { asked: { cpu: "9" }, has: { cpu: "1" } },
+        { asked: { cpu: "9" }, has: { cpu: "1" }, pending: "Infeasible" },
+        true,
+      ],
+    ])("room for others where it %s", (_, before, after, freed) => {
+      const event = podUpdateEvent("AssignedPod", resized(before), resized(after));
+      expect(event.actions.has("UpdatePodScaleDown")).toBe(freed);
+      const fit = DEFAULT_PROFILES[0]!.plugins.find(({ plugin }) => plugin.name === "NodeResourcesFit")!.plugin;
+      const helps = (requests: Record<string, string>): boolean =>
+        mayHelp(fit.events!(), makePodInfo(pod("w", { containers: [{ name: "c", resources: { requests } }] })), event);
+      expect(helps({ cpu: "1" })).toBe(freed);
+      expect(helps({ memory: "1Gi" })).toBe(false);
+    });
   });
 
   test("preferred affinity and PreferNoSchedule taints decide among fitting nodes", () => {

@@ -51,6 +51,8 @@ export interface NodeContext extends Partial<RealNode> {
   open(): boolean;
   /** Pods that are admitted and not over, but this one. */
   activePods(but: Pod): Pod[];
+  /** The same, as if they asked for what they take of the node: what they are granted, or still have where that is more. */
+  occupants(but: Pod): Pod[];
   /** Something has been asked of the runtime whose end it does not tell by itself. */
   lookAgain(): void;
 }

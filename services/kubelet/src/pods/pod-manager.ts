@@ -11,6 +11,7 @@ import type { NodeContext } from "./node-context.ts";
 import { CpuClock } from "../stats/cpu-clock.ts";
 import { Orphans } from "./orphans.ts";
 import type { RuntimePod } from "./plan-adoption.ts";
+import { occupyingState, type PodState } from "./pod-state.ts";
 import { PodWorker } from "./pod-worker.ts";
 import { listRuntimePods, RuntimeLister, type RuntimePods } from "./runtime-lister.ts";
 
@@ -42,13 +43,17 @@ export class PodManager {
   #opening = false;
   #open = false;
 
-  constructor(context: Omit<NodeContext, "activePods" | "open" | "lookAgain" | "bornMs">, options: PodManagerOptions) {
+  constructor(
+    context: Omit<NodeContext, "activePods" | "occupants" | "open" | "lookAgain" | "bornMs">,
+    options: PodManagerOptions,
+  ) {
     this.#options = options;
     this.context = {
       ...context,
       bornMs: context.env.clock.now(),
       open: () => this.#open,
-      activePods: (but) => this.#activePods(but),
+      activePods: (but) => this.#active(but).map(({ pod }) => pod),
+      occupants: (but) => this.#active(but).map(occupyingState),
       lookAgain: () => this.#lister?.soon(),
     };
     const { cri, env, logger } = this.context;
@@ -153,12 +158,12 @@ export class PodManager {
     for (const worker of this.#byUid.values()) if (worker.state.resize.pending !== undefined) worker.sync();
   }
 
-  #activePods(but: Pod): Pod[] {
-    const pods: Pod[] = [];
+  #active(but: Pod): PodState[] {
+    const states: PodState[] = [];
     for (const worker of this.#byUid.values()) {
-      if (worker.uid !== but.metadata?.uid && worker.admitted && !worker.over) pods.push(worker.state.pod);
+      if (worker.uid !== but.metadata?.uid && worker.admitted && !worker.over) states.push(worker.state);
     }
-    return pods;
+    return states;
   }
 
   #onRuntimeEvent(event: ContainerEvent): void {

@@ -54,7 +54,7 @@ export class PodResizer {
       state.resize.pending = undefined;
       return;
     }
-    const others = this.#context.activePods(state.wanted);
+    const others = this.#context.occupants(state.wanted);
     const allocatable = amounts(this.#context.allocatable);
     const pending = planResize({ pod: state.wanted, others, allocatable });
     if (pending !== undefined) {

@@ -7,6 +7,7 @@ import type {
   PodCondition,
   ResourceRequirements,
 } from "@coxswain/api";
+import { largestAmounts } from "@coxswain/api";
 import { parseTime } from "@coxswain/apimachinery";
 import type { Backoff } from "./backoff.ts";
 import { type Allocation, reportedAllocation, RESIZE_IN_PROGRESS, withAllocation } from "./plan-resize.ts";
@@ -264,4 +265,16 @@ export function exitCodeOf(record: ContainerRecord): number | undefined {
 
 export function isRunning(record: ContainerRecord): boolean {
   return record.run?.state === "running";
+}
+
+/** The pod as if its spec asked for the more of what is granted to each container and what the one that runs still has. */
+export function occupyingState({ pod, containers, allocation }: PodState): Pod {
+  const held = new Map(allocation);
+  for (const record of containers) {
+    const granted = held.get(record.name);
+    if (granted === undefined || !isRunning(record)) continue;
+    const requests = largestAmounts(granted.requests ?? {}, record.applied?.requests ?? {});
+    if (requests !== granted.requests) held.set(record.name, { ...granted, requests });
+  }
+  return withAllocation(pod, held);
 }

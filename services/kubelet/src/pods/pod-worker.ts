@@ -269,7 +269,7 @@ export class PodWorker {
     if (failure !== undefined || deletionTimestamp !== undefined || pod.status?.startTime !== undefined)
       return undefined;
     const { allocatable, runtime } = this.#context;
-    const others = this.#context.activePods(pod);
+    const others = this.#context.occupants(pod);
     const real = runtime.linux !== undefined;
     return planAdmission({ pod, others, allocatable: amounts(allocatable), node, real });
   }

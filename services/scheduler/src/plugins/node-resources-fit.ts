@@ -2,6 +2,7 @@
 // Score: how full the node would be, by a strategy: LeastAllocated, MostAllocated or RequestedToCapacityRatio.
 import type { Node } from "@coxswain/api";
 import type { CycleState, Plugin, PreFilterOutcome, Rejection } from "../framework/contract.ts";
+import { freedRequests } from "../queue/cluster-event.ts";
 import { parseAmount, podRequests, type PodInfo } from "../pod-info.ts";
 import { DerivedColumn, ShapeCache } from "../snapshot/derived-column.ts";
 import { checkStrategy, DEFAULT_RESOURCES, rowScoreOf, sharesOf, type ScoringStrategy } from "./resource-scores.ts";
@@ -159,7 +160,11 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
       {
         resource: "AssignedPod",
         actions: ["Delete", "UpdatePodScaleDown"],
-        hint: (waiting, event) => event.oldPod === undefined || freesSomething(waiting, podRequests(event.oldPod)),
+        hint: (waiting, { pod, oldPod }) => {
+          if (oldPod === undefined) return true;
+          if (pod === undefined) return freesSomething(waiting, podRequests(oldPod));
+          return frees(waiting, freedRequests(oldPod, pod));
+        },
       },
       {
         resource: "Node",
@@ -174,6 +179,10 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
 /** Any pod that leaves makes room for one more pod; it helps a waiting pod that asks for nothing, too. */
 function freesSomething(waiting: PodInfo, freed: ReadonlyMap<string, number>): boolean {
   if (waiting.requests.size === 0 || freed.size === 0) return true;
+  return frees(waiting, freed);
+}
+
+function frees(waiting: PodInfo, freed: ReadonlyMap<string, number>): boolean {
   return [...waiting.requests].some(([resource, amount]) => amount > 0 && (freed.get(resource) ?? 0) > 0);
 }
 

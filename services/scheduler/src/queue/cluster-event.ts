@@ -1,7 +1,7 @@
 // What happens in the cluster, as far as it may make a waiting pod schedulable; and what a plugin says about that.
 import type { Node, Pod } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
-import type { PodInfo } from "../pod-info.ts";
+import { podRequests, type PodInfo } from "../pod-info.ts";
 
 export type StorageResource =
   | "PersistentVolumeClaim"
@@ -74,12 +74,28 @@ export function nodeUpdateEvent(old: Node, node: Node): ClusterEvent | undefined
   return actions.size === 0 ? undefined : { resource: "Node", actions, oldNode: old, node };
 }
 
+/** All that a pod's requests are made of. */
+function resourcesOf({ spec, status }: Pod): unknown {
+  const asked = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ resources }) => resources);
+  const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  const given = statuses.map(({ resources, allocatedResources }) => [resources, allocatedResources]);
+  const pending = status?.conditions?.find(({ type }) => type === "PodResizePending")?.reason;
+  return [asked, spec?.resources, spec?.overhead, given, pending];
+}
+
+/** How much less than before a pod takes of its node, by resource; only where it is less. */
+export function freedRequests(old: Pod, pod: Pod): Map<string, number> {
+  if (same(resourcesOf(old), resourcesOf(pod))) return new Map();
+  const after = podRequests(pod);
+  const freed = [...podRequests(old)].map(([name, amount]) => [name, amount - (after.get(name) ?? 0)] as const);
+  return new Map(freed.filter(([, amount]) => amount > 0));
+}
+
 /** What changed of a pod, assigned or waiting. */
 export function podUpdateEvent(resource: EventResource, old: Pod, pod: Pod): ClusterEvent {
   const actions = new Set<EventAction>(["Update"]);
   if (!same(old.metadata?.labels, pod.metadata?.labels)) actions.add("UpdatePodLabel");
-  const requests = (one: Pod): unknown => (one.spec?.containers ?? []).map((container) => container.resources);
-  if (!same(requests(old), requests(pod))) actions.add("UpdatePodScaleDown");
+  if (freedRequests(old, pod).size > 0) actions.add("UpdatePodScaleDown");
   if (!same(old.spec?.tolerations, pod.spec?.tolerations)) actions.add("UpdatePodToleration");
   const gates = (one: Pod): number => one.spec?.schedulingGates?.length ?? 0;
   if (gates(old) > 0 && gates(pod) === 0) actions.add("UpdatePodSchedulingGatesEliminated");
