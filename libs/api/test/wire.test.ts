@@ -97,6 +97,22 @@ test("maps of any text round-trip, bytes too", () => {
   );
 });
 
+test("a quantity that is none is refused", () => {
+  const pod = (cpu: string): object => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "a" },
+    spec: { containers: [{ name: "c", image: "x", resources: { limits: { cpu } } }] },
+  });
+  expect(decodeProtobuf(encodeProtobuf(pod("100m")))).toMatchObject(pod("100m"));
+  expect(() => decodeProtobuf(encodeProtobuf(pod("[object Object]")))).toThrow(
+    expect.objectContaining({
+      code: 400,
+      message: expect.stringContaining("quantities must match") as string,
+    }) as Error,
+  );
+});
+
 test("damaged bodies are refused or read, never crash", () => {
   const whole = sent("Deployment");
   fc.assert(

@@ -1,6 +1,6 @@
 // Decodes messages of the API into their JSON form. Fields that upstream's JSON would leave out because they are empty are
 // left out here too: on the wire every plain (non-pointer) field is present, set or not.
-import { decodeJson, formatMicroTime, formatTime, setOwn } from "@coxswain/apimachinery";
+import { decodeJson, formatMicroTime, formatTime, parseQuantity, QuantityError, setOwn } from "@coxswain/apimachinery";
 import { JSON_SCHEMA_PROPS } from "../apiextensions-v1/model.ts";
 import { type ModelField, type ModelType, modelType } from "../schema/model.ts";
 import { malformed, WireReader } from "./reader.ts";
@@ -119,7 +119,7 @@ function readBlock(bytes: Buffer, type: string): unknown {
     case "bytes":
       return bytes.toString("base64");
     case "quantity":
-      return parts(bytes).text(1) || "0";
+      return quantityOf(parts(bytes).text(1) || "0");
     case "int-or-string": {
       const read = parts(bytes);
       return read.number(1) === 1 ? read.text(3) : Number(BigInt.asIntN(32, BigInt(read.number(2))));
@@ -150,6 +150,17 @@ function readBlock(bytes: Buffer, type: string): unknown {
       return parts(bytes).texts(1);
     default:
       return decodeMessage(bytes, type.slice(1));
+  }
+}
+
+/** Nobody after this looks at what a quantity is made of before it counts with it. */
+function quantityOf(text: string): string {
+  try {
+    parseQuantity(text);
+    return text;
+  } catch (error) {
+    if (error instanceof QuantityError) throw malformed(error.message);
+    throw error;
   }
 }
 
