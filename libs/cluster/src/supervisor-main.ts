@@ -76,6 +76,13 @@ async function countReadyNodes(get: (path: string) => Promise<unknown>): Promise
     .length;
 }
 
+/** Whether a pod can be created in the namespace `default` yet: it needs an account. */
+async function hasDefaultAccount(get: (path: string) => Promise<unknown>): Promise<boolean> {
+  const named = "fieldSelector=metadata.name%3Ddefault&resourceVersion=0";
+  const list = (await get(`/api/v1/namespaces/default/serviceaccounts?${named}`)) as { items: unknown[] };
+  return list.items.length > 0;
+}
+
 /** Without those on nodes that are not there yet. */
 function presentOnes(specs: readonly ProcessSpec[], nodes: readonly string[]): ProcessSpec[] {
   return specs.filter(
@@ -349,7 +356,9 @@ class ClusterRun {
         const ready = await countReadyNodes(get);
         // An autoscaler may have added some meanwhile.
         const enough = spec.autoscale === undefined ? ready === nodes : ready >= nodes;
-        return enough ? undefined : `nodes ready: ${ready}/${nodes}`;
+        if (!enough) return `nodes ready: ${ready}/${nodes}`;
+        if (spec.controllerManagers === 0 || (await hasDefaultAccount(get))) return undefined;
+        return "the ServiceAccount of the namespace default";
       } catch (error) {
         return `nodes ready: ${String(error)}/${nodes}`;
       }
