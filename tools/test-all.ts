@@ -1,4 +1,4 @@
-// `npm test`: every suite that this machine can run, one after the other, and one closing line that adds them all up.
+// `npm test`: every suite that this machine can run, nearly all one after the other, and one closing line that adds them all up.
 // What cannot run here counts as skipped, with the reason. Exits 1 when anything failed.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -17,8 +17,11 @@ interface SeedReport {
 const node = process.execPath;
 const only = process.argv.slice(2);
 
-/** Runs one vitest project with the readable report on the screen and the countable one in a file. */
-async function runVitest(project: string, quiet = false): Promise<Tally> {
+type Say = (line: string) => void;
+const aloud: Say = (line) => console.log(line);
+
+/** Runs one vitest project; what failed is said, the countable report goes to a file. */
+async function runVitest(project: string, { quiet = false, say = aloud } = {}): Promise<Tally> {
   const report = path.join(root, "dist", "reports", `${project}.json`);
   mkdirSync(path.dirname(report), { recursive: true });
   const args = ["run", "--project", project, "--reporter=dot", "--reporter=json", `--outputFile.json=${report}`];
@@ -26,11 +29,11 @@ async function runVitest(project: string, quiet = false): Promise<Tally> {
   const result = await runStep(command, all);
   // The last: a test of the check itself prints such lines, too.
   const leakLine = [...result.output.matchAll(/^leak check: .*$/gm)].at(-1)?.[0];
-  if (leakLine !== undefined) console.log(leakLine);
+  if (leakLine !== undefined) say(leakLine);
   const tally = existsSync(report)
     ? tallyOf(JSON.parse(readFileSync(report, "utf8")) as VitestReport)
     : { passed: 0, failed: 1, skipped: 0 };
-  if (!result.ok) console.log(result.output);
+  if (!result.ok) say(result.output);
   // A run that fails without a failed test (a suite that cannot load, an unhandled rejection) is a failure all the same.
   return !result.ok && tally.failed === 0 ? { ...tally, failed: 1 } : tally;
 }
@@ -76,44 +79,68 @@ async function runNodes(project: string): Promise<Tally> {
     return { passed: 0, failed: 0, skipped: 1 };
   }
   // Now, while there is a network to get them over.
-  const say = (line: string): void => console.log(line);
-  await ensureNodePrograms(tools, say, { egress: true });
-  await ensureKubectl(tools, say);
-  return runVitest(project, true);
+  await ensureNodePrograms(tools, aloud, { egress: true });
+  await ensureKubectl(tools, aloud);
+  return runVitest(project, { quiet: true });
 }
 
-async function runCompose(): Promise<Tally> {
+async function runCompose(say: Say): Promise<Tally> {
   const missing = composeMissing();
-  if (missing === undefined) return runVitest("compose");
-  console.log(`skipped: compose suite: ${missing}`);
+  if (missing === undefined) return runVitest("compose", { say });
+  say(`skipped: compose suite: ${missing}`);
   return { passed: 0, failed: 0, skipped: 1 };
 }
 
-const suites: readonly (readonly [string, () => Promise<Tally>])[] = [
-  ["checks", runChecks],
-  ["unit", () => runVitest("unit")],
-  ["sim", () => runSimulator(20)],
-  ["integration", () => runVitest("integration")],
-  ["conformance", () => runVitest("conformance")],
-  ["clients", () => runVitest("clients")],
-  ["nodes", () => runNodes("nodes")],
-  ["conformance-nodes", () => runNodes("conformance-nodes")],
-  ["compose", runCompose],
+interface Suite {
+  readonly name: string;
+  run(say: Say): Promise<Tally>;
+  /**
+   * Runs beside the suites before it, and tells of itself when its turn comes: for what mostly waits, in namespaces of its
+   * own. Not beside those that count packets.
+   */
+  readonly early?: boolean;
+}
+
+const suites: readonly Suite[] = [
+  { name: "checks", run: runChecks },
+  { name: "unit", run: () => runVitest("unit") },
+  { name: "sim", run: () => runSimulator(20) },
+  { name: "integration", run: () => runVitest("integration") },
+  { name: "conformance", run: () => runVitest("conformance") },
+  { name: "clients", run: () => runVitest("clients") },
+  { name: "compose", run: runCompose, early: true },
+  { name: "nodes", run: () => runNodes("nodes") },
+  { name: "conformance-nodes", run: () => runNodes("conformance-nodes") },
 ];
+
+interface Outcome {
+  readonly tally: Tally;
+  readonly seconds: number;
+}
+
+async function timed(suite: Suite, say: Say): Promise<Outcome> {
+  const began = process.uptime();
+  const tally = await suite.run(say);
+  return { tally, seconds: process.uptime() - began };
+}
 
 await provide();
 console.log("building");
 const build = await runStep(node, ["tools/build.ts"]);
 let total: Tally = { passed: 0, failed: build.ok ? 0 : 1, skipped: 0 };
 if (!build.ok) console.log(build.output);
-for (const [name, run] of suites) {
-  if (only.length > 0 && !only.includes(name)) continue;
-  const began = process.uptime();
-  console.log(`\n== ${name}`);
-  const tally = await run();
+const chosen = suites.filter(({ name }) => only.length === 0 || only.includes(name));
+const said: string[] = [];
+const begun = new Map(
+  chosen.filter(({ early }) => early).map((suite) => [suite, timed(suite, (line) => said.push(line))]),
+);
+for (const suite of chosen) {
+  console.log(`\n== ${suite.name}`);
+  const { tally, seconds } = await (begun.get(suite) ?? timed(suite, aloud));
+  if (begun.has(suite)) for (const line of said.splice(0)) console.log(line);
   total = addTally(total, tally);
   console.log(
-    `${name}: ${tally.passed} ok, ${tally.failed} not ok, ${tally.skipped} left out (${(process.uptime() - began).toFixed(0)} s)`,
+    `${suite.name}: ${tally.passed} ok, ${tally.failed} not ok, ${tally.skipped} left out (${seconds.toFixed(0)} s)`,
   );
 }
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

@@ -123,6 +123,8 @@ test("two nodes register with containerd, and no container is privileged", async
 });
 
 test("a pod runs on each node, and answers through the Service's address and name from either", async () => {
+  // It is made by a controller, which may come after the nodes.
+  await project.kubectl(["wait", "--for=create", "serviceaccount/default", "--timeout=60s"]);
   await apply(webOn("node-1"), webOn("node-2"), service("web"));
   await project.kubectl(["wait", "--for=condition=Ready", "pods", "-l", "app=web", "--timeout=90s"]);
   const running = await pods();
@@ -198,10 +200,6 @@ test("`down --volumes` leaves nothing", async () => {
   expect(links.filter((line) => !/^(lo|docker0)\s/.test(line))).toEqual([]);
   const shims = await docker.run(["pgrep", "-af", "containerd-shim|kubelet.mjs|httpd"]);
   expect(shims.stdout).toBe("");
-  const cgroups = await docker.ok([
-    "sh",
-    "-c",
-    "find /sys/fs/cgroup -type d -path '*/coxswain-docker-*/*' -name 'pod*'",
-  ]);
+  const cgroups = await docker.ok(["sh", "-c", "find /sys/fs/cgroup -type d -path '*/cox-docker-*/*' -name 'pod*'"]);
   expect(cgroups).toBe("");
 });

@@ -17,7 +17,8 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-const PREFIX = "coxswain-docker-";
+/** Not that of clusters, whose cgroups the leak checks of suites beside this one count. */
+const PREFIX = "cox-docker-";
 const CGROUPS = "/sys/fs/cgroup";
 const SOCKET = "unix:///run/docker.sock";
 
