@@ -12,7 +12,8 @@ import { loadTlsMaterial, serverTlsOptions } from "@coxswain/component-base/tls-
 import { createRealEnv, VirtualEnv } from "@coxswain/env";
 import { Command } from "commander";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { AuditBatches, type BatchOptions, type SendBatch } from "../src/audit/batches.ts";
+import { AuditBatches, type BatchOptions } from "../src/audit/batches.ts";
+import { blocking, once, withRetries, type SendBatch } from "../src/audit/delivery.ts";
 import { addAuditFlags, makeAuditor, type AuditFlags } from "../src/audit/flags.ts";
 import { splitBySize, truncated } from "../src/audit/truncate.ts";
 import { createWebhookSender, readWebhookConfig } from "../src/audit/webhook.ts";
@@ -22,7 +23,7 @@ const OPTIONS: BatchOptions = {
   maxSize: 3,
   maxWaitMs: 30_000,
   throttle: undefined,
-  initialBackoffMs: 10_000,
+  ordered: false,
 };
 
 function batches(options: Partial<BatchOptions> = {}, send?: SendBatch) {
@@ -34,7 +35,12 @@ function batches(options: Partial<BatchOptions> = {}, send?: SendBatch) {
     sent.push({ events, atMs: env.elapsedMs });
     await send?.(events);
   };
-  const backend = new AuditBatches({ ...OPTIONS, ...options }, note, env, logger);
+  const backend = new AuditBatches(
+    { ...OPTIONS, ...options },
+    withRetries({ send: note, env, logger }, 10_000),
+    env,
+    logger,
+  );
   const close = async (): Promise<void> => {
     let closed = false;
     const closing = backend.close().then(() => void (closed = true));
@@ -112,6 +118,50 @@ describe("batches", () => {
     expect(env.elapsedMs - before).toBeLessThan(1_000);
     backend.write("late");
     expect(attempts).toBe(3);
+  });
+});
+
+describe("what requests wait for", () => {
+  test("batches that may not overtake each other go one after the other", async () => {
+    const gates: (() => void)[] = [];
+    const { env, backend, sent, close } = batches({ maxSize: 1, maxWaitMs: 0, ordered: true }, () => {
+      return new Promise<void>((resolve) => void gates.push(resolve));
+    });
+    for (const event of ["1", "2"]) expect(backend.write(event)).toBeUndefined();
+    await env.advance(1_000);
+    expect(sent.map(({ events }) => events)).toEqual([["1"]]);
+    gates[0]!();
+    await env.advance(1_000);
+    expect(sent.map(({ events }) => events)).toEqual([["1"], ["2"]]);
+    gates[1]!();
+    await close();
+  });
+
+  test("a blocking backend lets them go when the event has arrived, or was lost; a strict one tells of the loss", async () => {
+    const env = new VirtualEnv({ seed: 1 });
+    const lost: unknown[] = [];
+    const logger = { ...silentLogger, error: (details: object) => void lost.push(details) };
+    let failures = 1;
+    const send: SendBatch = async () => {
+      if (failures-- > 0) throw new Error("not now");
+    };
+    const again = blocking(withRetries({ send, env, logger }, 1_000), false);
+    expect(again.waits).toBe(true);
+    let arrivedMs = -1;
+    const written = again.write("1")!.then(() => (arrivedMs = env.elapsedMs));
+    await env.advance(2_000);
+    await written;
+    expect(arrivedMs).toBeGreaterThanOrEqual(1_000);
+    expect(lost).toEqual([]);
+
+    failures = Infinity;
+    await blocking(once({ send, logger }), false).write("2");
+    await expect(blocking(once({ send, logger }), true).write("3")).rejects.toThrow("not now");
+    const closing = blocking(withRetries({ send, env, logger }, 3_600_000), true);
+    const refused = expect(closing.write("4")).rejects.toThrow("not now");
+    await closing.close();
+    await refused;
+    expect(lost).toHaveLength(3);
   });
 });
 
@@ -260,7 +310,7 @@ describe("over a connection", () => {
       userAgent: "tests/1",
       receivedMs: env.clock.now(),
     });
-    record!.complete(200);
+    void record!.complete(200);
     await expect.poll(() => received.length, { timeout: 10_000 }).toBe(2);
     await auditor.close();
     const told = received.map(({ body }) => (body as { items: { auditID: string; stage: string }[] }).items);
@@ -271,12 +321,59 @@ describe("over a connection", () => {
     expect(readFileSync(log, "utf8").trim().split("\n")).toHaveLength(2);
   });
 
+  test("the log has the same flags, and knows no throttle where none is wanted", async () => {
+    const log = join(dir, "batched.log");
+    const files = [`--audit-policy-file=${join(dir, "policy.yaml")}`, `--audit-log-path=${log}`];
+    for (const [mode, waits] of [
+      ["batch", false],
+      ["blocking", true],
+      ["blocking-strict", true],
+    ] as const) {
+      const auditor = makeAuditor(flagsOf(...files, `--audit-log-mode=${mode}`), env, silentLogger)!;
+      const nothing = { group: "", resource: "", subresource: "", namespace: "", name: "" };
+      const jane = { username: "jane", groups: [] };
+      const record = auditor.begin({
+        auditId: mode,
+        attributes: { ...nothing, user: jane, verb: "get", path: "/version" },
+        caller: jane,
+        requestUri: "/version",
+        sourceIps: [],
+        userAgent: undefined,
+        receivedMs: env.clock.now(),
+      })!;
+      expect([record.waits, record.received !== undefined]).toEqual([waits, waits]);
+      await record.received;
+      if (waits) expect(readFileSync(log, "utf8")).toContain(`"auditID":"${mode}","stage":"RequestReceived"`);
+      await record.complete(200);
+      await auditor.close();
+      const stages = readFileSync(log, "utf8")
+        .split("\n")
+        .filter((line) => line.includes(`"auditID":"${mode}"`));
+      expect(stages.map((line) => (JSON.parse(line) as { stage: string }).stage)).toEqual([
+        "RequestReceived",
+        "ResponseComplete",
+      ]);
+    }
+    expect(() => makeAuditor(flagsOf(...files, "--audit-log-mode=never"), env, silentLogger)).toThrow(
+      "invalid audit log mode never",
+    );
+    expect(() =>
+      makeAuditor(flagsOf(...files, "--audit-log-mode=batch", "--audit-log-batch-max-size=0"), env, silentLogger),
+    ).toThrow("invalid audit batch log max batch size 0");
+    // What is not used is not looked at.
+    await makeAuditor(flagsOf(...files, "--audit-log-batch-max-size=0"), env, silentLogger)!.close();
+  });
+
   test.each([
     [
       "--audit-webhook-mode=sometimes",
       'invalid audit webhook mode sometimes, allowed modes are "batch,blocking,blocking-strict"',
     ],
-    ["--audit-webhook-mode=blocking", "--audit-webhook-mode: blocking is not supported"],
+    ["--audit-webhook-truncate-max-event-size=0", "invalid audit truncate webhook max event size 0"],
+    [
+      "--audit-webhook-truncate-max-batch-size=1",
+      "invalid audit truncate webhook max batch size 1, must be greater than max event size (102400)",
+    ],
     ["--audit-webhook-version=audit.k8s.io/v1beta1", 'invalid group version, allowed versions are ["audit.k8s.io/v1"]'],
     ["--audit-webhook-batch-buffer-size=0", "invalid audit batch webhook buffer size 0, must be a positive number"],
     ["--audit-webhook-batch-max-size=0", "invalid audit batch webhook max batch size 0, must be a positive number"],

@@ -1,14 +1,13 @@
 // The audit log: what the policy wants told, what a request leaves in the file, and how files are turned over.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, Metadata } from "@grpc/grpc-js";
-import { silentLogger } from "@coxswain/component-base";
 import { createChannel, createCredentials } from "@coxswain/component-base/grpc-channel";
 import { createRealEnv, VirtualEnv } from "@coxswain/env";
 import { serviceDefinition } from "@coxswain/protos";
 import { Agent, request } from "undici";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createAuditor, type AuditBackend } from "../src/audit/auditor.ts";
 import { backupName, createLogFile, planRemovals } from "../src/audit/log-file.ts";
 import { decideAudit, parseAuditPolicy } from "../src/audit/policy.ts";
@@ -95,7 +94,18 @@ interface Event {
 
 describe("an api-server", () => {
   const events: Event[] = [];
-  const backend: AuditBackend = { write: (text) => void events.push(JSON.parse(text) as Event), close: async () => {} };
+  /** What a write gives. */
+  let storing: (() => Promise<void>) | undefined;
+  const backend: AuditBackend = {
+    get waits() {
+      return storing !== undefined;
+    },
+    write(text) {
+      events.push(JSON.parse(text) as Event);
+      return storing?.();
+    },
+    close: async () => {},
+  };
   let server: TestServer;
   let admin: Agent;
   let scheduler: Agent;
@@ -247,6 +257,30 @@ describe("an api-server", () => {
     });
   });
 
+  describe("whose requests wait", () => {
+    afterEach(() => {
+      storing = undefined;
+    });
+    test("answers them when the events are stored", async () => {
+      const gate = Promise.withResolvers<void>();
+      storing = () => gate.promise;
+      let answered = false;
+      const before = events.length;
+      const asked = call("GET", "/version").then((answer) => ((answered = true), answer));
+      await expect.poll(() => events.length).toBeGreaterThan(before);
+      expect(events.at(-1)).toMatchObject({ stage: "ResponseComplete", responseStatus: { code: 200 } });
+      expect(answered).toBe(false);
+      gate.resolve();
+      expect((await asked).code).toBe(200);
+    });
+
+    test("answers what it did although the end could not be told", async () => {
+      storing = () => Promise.reject(new Error("full"));
+      const made = await call("POST", CONFIG_MAPS_PATH, { metadata: { name: "told-late" } });
+      expect([made.code, made.events.length]).toEqual([201, 1]);
+    });
+  });
+
   test("calls over gRPC leave the same", async () => {
     const tls = server.tls("admin");
     const channel = createChannel({ addresses: [server.grpcAddress], tls });
@@ -272,6 +306,44 @@ describe("an api-server", () => {
   });
 });
 
+test("an api-server that must not do what it cannot tell does nothing", async () => {
+  const policy = parseAuditPolicy(
+    "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{ level: Metadata, verbs: [create] }]",
+  );
+  const written: string[] = [];
+  const backend: AuditBackend = {
+    waits: true,
+    write(text) {
+      written.push((JSON.parse(text) as Event).stage);
+      return Promise.reject(new Error("full"));
+    },
+    close: async () => {},
+  };
+  const auditor = createAuditor({ policy, backend, clock: createRealEnv().clock });
+  const server = await startTestServer(["ServiceAccount"], { auditor });
+  const admin = new Agent({ connect: server.tls("admin") });
+  try {
+    const path = "/api/v1/namespaces/default/configmaps";
+    const made = await request(server.url + path, {
+      dispatcher: admin,
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ metadata: { name: "untold" } }),
+    });
+    expect([made.statusCode, await made.body.json()]).toMatchObject([
+      500,
+      { reason: "InternalError", message: "Internal error occurred: failed to store audit event" },
+    ]);
+    expect(written).toEqual(["RequestReceived"]);
+    const read = await request(`${server.url}${path}/untold`, { dispatcher: admin });
+    expect(read.statusCode).toBe(404);
+    await read.body.dump();
+  } finally {
+    await admin.destroy();
+    await server.close();
+  }
+});
+
 describe("the file", () => {
   const dirs: string[] = [];
   const folder = (): string => {
@@ -283,8 +355,8 @@ describe("the file", () => {
 
   test("holds a line an event, in order, and makes its folder", async () => {
     const path = join(folder(), "deep", "audit.log");
-    const file = createLogFile({ ...limits, path }, createRealEnv(), silentLogger);
-    for (let at = 0; at < 1000; at++) file.write(JSON.stringify({ at }));
+    const file = createLogFile({ ...limits, path }, createRealEnv());
+    for (let at = 0; at < 1000; at++) void file.append([JSON.stringify({ at })]);
     await file.close();
     const lines = readFileSync(path, "utf8").trimEnd().split("\n");
     expect(lines.map((line) => (JSON.parse(line) as { at: number }).at)).toEqual(lines.map((_, at) => at));
@@ -298,18 +370,27 @@ describe("the file", () => {
     const file = createLogFile(
       { ...limits, path, maxSizeMegabytes: 1, maxBackups: 2 },
       { ...createRealEnv(), clock: env.clock },
-      silentLogger,
     );
     const line = "x".repeat(400 * 1024);
     for (let at = 0; at < 12; at++) {
       await env.advance(1_000);
-      file.write(line);
-      await file.close();
+      await file.append([line]);
     }
     const files = readdirSync(dir).toSorted();
     expect(files).toHaveLength(3);
     expect(files.filter((name) => /^audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log$/.test(name))).toHaveLength(2);
     for (const name of files) expect(readFileSync(join(dir, name)).length).toBeLessThanOrEqual(1 << 20);
+  });
+
+  test("tells who gave what the disk refuses, and goes on", async () => {
+    const dir = folder();
+    const path = join(dir, "audit.log");
+    mkdirSync(path);
+    const file = createLogFile({ ...limits, path }, createRealEnv());
+    await expect(file.append(["a"])).rejects.toThrow("EISDIR");
+    rmSync(path, { recursive: true });
+    await file.append(["b"]);
+    expect(readFileSync(path, "utf8")).toBe("b\n");
   });
 
   test("which files go is decided by age and number", () => {

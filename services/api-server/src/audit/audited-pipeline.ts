@@ -43,35 +43,37 @@ export function auditedPipeline(inner: Pipeline, deps: AuditedPipelineDeps): Pip
     async handle(request) {
       const record = begin(request);
       if (record === undefined) return await inner.handle(request);
+      await record.received;
       try {
         const result = await inner.handle(told(request, record));
         record.response(result);
-        record.complete("code" in result ? result.code : 200);
+        await record.complete("code" in result ? result.code : 200);
         return result;
       } catch (error) {
         const failure = failureOf(error);
-        record.complete(failure.code, failure.toStatus());
+        await record.complete(failure.code, failure.toStatus());
         throw error;
       }
     },
     async watch(request, sink) {
       const record = begin(request);
       if (record === undefined) return await inner.watch(request, sink);
+      await record.received;
       const ending = {
         ...sink,
         send: sink.send.bind(sink),
         end(status: Parameters<typeof sink.end>[0]) {
-          record.complete(status?.code ?? 200, status);
+          void record.complete(status?.code ?? 200, status);
           sink.end(status);
         },
       };
       try {
         const started = await inner.watch(told(request, record), ending);
-        record.started(200);
+        await record.started(200);
         return started;
       } catch (error) {
         const failure = failureOf(error);
-        record.complete(failure.code, failure.toStatus());
+        await record.complete(failure.code, failure.toStatus());
         throw error;
       }
     },

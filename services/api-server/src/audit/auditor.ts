@@ -2,7 +2,7 @@
 // in order, with no more of the request than its level allows; a request that nobody asked about costs one look at the policy.
 // https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/#audit-k8s-io-v1-Event
 import { decodeProtobuf } from "@coxswain/api/wire/index";
-import { formatMicroTime, isJsonObject, type Status } from "@coxswain/apimachinery";
+import { formatMicroTime, isJsonObject, newInternalError, type Status } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
 import { parse as parseYaml } from "yaml";
@@ -11,7 +11,10 @@ import { decideAudit, type AuditDecision, type AuditPolicy, type AuditStage } fr
 
 /** Takes events, one JSON text each, without a line's end. */
 export interface AuditBackend {
-  write(event: string): void;
+  /** True where some request may wait. */
+  readonly waits: boolean;
+  /** Resolves when a request that waits for its events may go on; rejects where it must not. Undefined: none waits. */
+  write(event: string): Promise<void> | undefined;
   /** Resolves when all of it lies where it belongs. */
   close(): Promise<void>;
 }
@@ -30,13 +33,17 @@ export interface AuditContext {
 }
 
 export interface AuditRecord {
+  /** What the request waits for before anything is done; rejects with InternalError where it must not be done. */
+  readonly received: Promise<void> | undefined;
+  /** True where answers wait for their events. */
+  readonly waits: boolean;
   annotate(key: string, value: string): void;
   requestBody(body: Buffer | undefined, contentType: string | undefined): void;
   response(result: ApiResult): void;
-  /** A long-running request has begun to be answered. */
-  started(code: number): void;
-  /** The end; `status` where it is a failure. */
-  complete(code: number, status?: Status): void;
+  /** A long-running request is about to be answered; what that waits for. */
+  started(code: number): Promise<void> | undefined;
+  /** The end; `status` where it is a failure. What the answer waits for, where it was not sent yet. */
+  complete(code: number, status?: Status): Promise<void> | undefined;
 }
 
 export interface Auditor {
@@ -72,13 +79,18 @@ class Recording implements AuditRecord {
   readonly #annotations = new Map<string, string>();
   #requestObject: unknown;
   #responseObject: unknown;
+  readonly received: Promise<void> | undefined;
   #completed = false;
 
   constructor(deps: AuditorDeps, context: AuditContext, decision: AuditDecision) {
     this.#deps = deps;
     this.#context = context;
     this.#decision = decision;
-    this.#emit("RequestReceived", undefined);
+    this.received = this.#emit("RequestReceived", undefined)?.catch((error: unknown) => {
+      throw Object.assign(newInternalError("failed to store audit event"), { cause: error });
+    });
+    // Who begins may end before it asks.
+    this.received?.catch(() => undefined);
     if (context.decision === undefined) return;
     this.annotate("authorization.k8s.io/decision", context.decision.allowed ? "allow" : "forbid");
     this.annotate("authorization.k8s.io/reason", context.decision.reason);
@@ -99,20 +111,29 @@ class Recording implements AuditRecord {
     if (this.#decision.level === "RequestResponse") this.#responseObject = this.#trimmed(documentOf(result));
   }
 
-  started(code: number): void {
-    this.#emit("ResponseStarted", { metadata: {}, code });
+  get waits(): boolean {
+    return this.#deps.backend.waits;
   }
 
-  complete(code: number, status?: Status): void {
-    if (this.#completed) return;
+  started(code: number): Promise<void> | undefined {
+    return this.#answering("ResponseStarted", { metadata: {}, code });
+  }
+
+  complete(code: number, status?: Status): Promise<void> | undefined {
+    if (this.#completed) return undefined;
     this.#completed = true;
     const { status: verdict, message, reason, details } = status ?? {};
     if (status !== undefined && this.#decision.level === "RequestResponse") this.#responseObject ??= status;
-    this.#emit("ResponseComplete", { metadata: {}, status: verdict, message, reason, details, code });
+    return this.#answering("ResponseComplete", { metadata: {}, status: verdict, message, reason, details, code });
   }
 
-  #emit(stage: AuditStage, responseStatus: object | undefined): void {
-    if (this.#decision.omitStages.has(stage)) return;
+  /** What is done is done, whether it could be told or not. */
+  #answering(stage: AuditStage, responseStatus: object): Promise<void> | undefined {
+    return this.#emit(stage, responseStatus)?.catch(() => undefined);
+  }
+
+  #emit(stage: AuditStage, responseStatus: object | undefined): Promise<void> | undefined {
+    if (this.#decision.omitStages.has(stage)) return undefined;
     const shared = this.#context;
     const event = {
       kind: "Event",
@@ -134,7 +155,7 @@ class Recording implements AuditRecord {
       stageTimestamp: formatMicroTime(stage === "RequestReceived" ? shared.receivedMs : this.#deps.clock.now()),
       annotations: this.#annotations.size === 0 ? undefined : Object.fromEntries(this.#annotations),
     };
-    this.#deps.backend.write(JSON.stringify(event));
+    return this.#deps.backend.write(JSON.stringify(event));
   }
 
   #trimmed(document: unknown): unknown {

@@ -1,10 +1,11 @@
 // Audit events that are sent in batches. Guarantees: a request never waits for them; a batch goes when it is full, or when its
-// time has passed; not more batches a second than allowed; a batch that is not taken is sent again, later each time, and is
-// lost after the last attempt; what comes while the buffer is full is lost and counted. Closing sends what is left.
+// time has passed; not more batches a second than allowed; what comes while the buffer is full is lost and counted. Closing
+// sends what is left.
 // https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/#batching
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
 import type { AuditBackend } from "./auditor.ts";
+import type { Deliver } from "./delivery.ts";
 
 export interface BatchOptions {
   /** Events that wait at most. */
@@ -15,20 +16,14 @@ export interface BatchOptions {
   readonly maxWaitMs: number;
   /** Batches a second, and how many at once after a pause; undefined: no limit. */
   readonly throttle: { readonly qps: number; readonly burst: number } | undefined;
-  /** Before the second attempt; each further one waits half as long again. */
-  readonly initialBackoffMs: number;
+  /** A batch waits until the one before it has arrived. */
+  readonly ordered: boolean;
 }
 
-/** Sends one batch of JSON texts. Rejects where it was not taken. */
-export type SendBatch = (events: readonly string[]) => Promise<void>;
-
-const ATTEMPTS = 5;
-const BACKOFF_FACTOR = 1.5;
-const BACKOFF_JITTER = 0.2;
-
 export class AuditBatches implements AuditBackend {
+  readonly waits = false;
   readonly #options: BatchOptions;
-  readonly #send: SendBatch;
+  readonly #deliver: Deliver;
   readonly #env: Env;
   readonly #logger: Logger;
   readonly #closing = new AbortController();
@@ -36,31 +31,31 @@ export class AuditBatches implements AuditBackend {
   readonly #running: Promise<void>;
   #buffer: string[] = [];
   #dropped = 0;
-  #full: (() => void) | undefined;
+  #wake: (() => void) | undefined;
   /** Batches that may go now, as far as the throttle is concerned, and when that was so. */
   #allowed: { readonly count: number; readonly atMs: number };
 
-  constructor(options: BatchOptions, send: SendBatch, env: Env, logger: Logger) {
+  constructor(options: BatchOptions, deliver: Deliver, env: Env, logger: Logger) {
     this.#options = options;
-    this.#send = send;
+    this.#deliver = deliver;
     this.#env = env;
     this.#logger = logger;
     this.#allowed = { count: options.throttle?.burst ?? 0, atMs: env.clock.monotonic() };
     this.#running = this.#run();
   }
 
-  write(event: string): void {
+  write(event: string): undefined {
     if (this.#closing.signal.aborted || this.#buffer.length >= this.#options.bufferSize) {
       this.#dropped++;
       return;
     }
     this.#buffer.push(event);
-    if (this.#buffer.length >= this.#options.maxSize) this.#full?.();
+    if (this.#buffer.length === 1 || this.#buffer.length >= this.#options.maxSize) this.#wake?.();
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#full?.();
+    this.#wake?.();
     await this.#running;
     await Promise.all(this.#sending);
     this.#tellDropped();
@@ -74,14 +69,20 @@ export class AuditBatches implements AuditBackend {
     while (this.#buffer.length > 0) await this.#sendSome();
   }
 
-  /** Until a batch is full or its time has passed. */
+  /** Until a batch is full, or its time has passed since there was something to send. */
   async #awaitBatch(): Promise<void> {
     const { maxSize, maxWaitMs } = this.#options;
-    if (this.#buffer.length >= maxSize || this.#closing.signal.aborted) return;
-    const woken = new AbortController();
-    this.#full = () => woken.abort();
-    await this.#sleep(maxWaitMs, woken.signal);
-    this.#full = undefined;
+    if (this.#buffer.length === 0 && !this.#closing.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#buffer.length < maxSize && !this.#closing.signal.aborted) {
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await this.#sleep(maxWaitMs, woken.signal);
+    }
+    this.#wake = undefined;
   }
 
   async #sendSome(): Promise<void> {
@@ -90,9 +91,13 @@ export class AuditBatches implements AuditBackend {
     await this.#awaitTurn();
     const batch = this.#buffer.slice(0, this.#options.maxSize);
     this.#buffer = this.#buffer.slice(batch.length);
-    // Others go while this one is on its way.
-    const sending = this.#deliver(batch).finally(() => this.#sending.delete(sending));
+    const sending = this.#deliver(batch, this.#closing.signal)
+      // Who delivers has told why.
+      .catch(() => undefined)
+      .finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);
+    // Others go while this one is on its way, where order does not matter.
+    if (this.#options.ordered) await sending;
   }
 
   /** A token bucket. */
@@ -104,24 +109,6 @@ export class AuditBatches implements AuditBackend {
     const count = Math.min(grown, throttle.burst) - 1;
     this.#allowed = { count, atMs: nowMs };
     if (count < 0) await this.#sleep((-count / throttle.qps) * 1_000, this.#closing.signal);
-  }
-
-  async #deliver(batch: readonly string[]): Promise<void> {
-    let waitMs = this.#options.initialBackoffMs;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.#send(batch);
-        return;
-      } catch (error) {
-        // Who closes waits for one attempt more, not for all of them.
-        const last = attempt >= ATTEMPTS || this.#closing.signal.aborted;
-        const told = { error: String(error), events: batch.length, attempt };
-        if (last) return this.#logger.error(told, "audit events were lost: the webhook does not take them");
-        this.#logger.warn(told, "the audit webhook does not take events, will try again");
-      }
-      await this.#sleep(waitMs * (1 + this.#env.random.float() * BACKOFF_JITTER), this.#closing.signal);
-      waitMs *= BACKOFF_FACTOR;
-    }
   }
 
   #tellDropped(): void {

@@ -5,13 +5,33 @@ import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import { InvalidArgumentError, type Command } from "commander";
 import { createAuditor, type AuditBackend, type Auditor } from "./auditor.ts";
-import { AuditBatches } from "./batches.ts";
+import { AuditBatches, type BatchOptions } from "./batches.ts";
+import { blocking, once, withRetries, type Deliver, type SendBatch } from "./delivery.ts";
 import { createLogFile } from "./log-file.ts";
 import { parseAuditPolicy } from "./policy.ts";
-import { truncating } from "./truncate.ts";
+import { truncating, type TruncateOptions } from "./truncate.ts";
 import { createWebhookSender, readWebhookConfig } from "./webhook.ts";
 
-export interface AuditFlags {
+type Mode = "batch" | "blocking" | "blocking-strict";
+type Backend = "Log" | "Webhook";
+
+/** All times in ms. */
+type BackendFlags<B extends Backend> = {
+  readonly [
+    K in
+      | `audit${B}BatchBufferSize`
+      | `audit${B}BatchMaxSize`
+      | `audit${B}BatchMaxWait`
+      | `audit${B}BatchThrottleQps`
+      | `audit${B}BatchThrottleBurst`
+      | `audit${B}TruncateMaxBatchSize`
+      | `audit${B}TruncateMaxEventSize`
+  ]: number;
+} & { readonly [K in `audit${B}BatchThrottleEnable` | `audit${B}TruncateEnabled`]: string | boolean } & {
+  readonly [K in `audit${B}Mode` | `audit${B}Version`]: string;
+};
+
+export interface AuditFlags extends BackendFlags<"Log">, BackendFlags<"Webhook"> {
   readonly auditPolicyFile?: string;
   readonly auditLogPath?: string;
   readonly auditLogMaxage: number;
@@ -19,22 +39,11 @@ export interface AuditFlags {
   readonly auditLogMaxsize: number;
   readonly auditLogFormat: string;
   readonly auditWebhookConfigFile?: string;
-  readonly auditWebhookMode: string;
-  readonly auditWebhookVersion: string;
-  /** All times in ms. */
   readonly auditWebhookInitialBackoff: number;
-  readonly auditWebhookBatchBufferSize: number;
-  readonly auditWebhookBatchMaxSize: number;
-  readonly auditWebhookBatchMaxWait: number;
-  readonly auditWebhookBatchThrottleEnable: string | boolean;
-  readonly auditWebhookBatchThrottleQps: number;
-  readonly auditWebhookBatchThrottleBurst: number;
-  readonly auditWebhookTruncateEnabled: string | boolean;
-  readonly auditWebhookTruncateMaxBatchSize: number;
-  readonly auditWebhookTruncateMaxEventSize: number;
 }
 
-const MODES = ["batch", "blocking", "blocking-strict"];
+const MODES: readonly string[] = ["batch", "blocking", "blocking-strict"];
+const VERSION = "audit.k8s.io/v1";
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 function count(text: string): number {
@@ -66,64 +75,134 @@ export function addAuditFlags(command: Command): void {
     .option("--audit-log-maxsize <megabytes>", "when a file is rotated", count, 0)
     .option("--audit-log-format <format>", "json", "json")
     .option("--audit-webhook-config-file <file>", "kubeconfig of a service that gets the events too")
-    .option("--audit-webhook-mode <mode>", "batch: no request waits for it", "batch")
-    .option("--audit-webhook-version <version>", "of the events", "audit.k8s.io/v1")
-    .option("--audit-webhook-initial-backoff <duration>", "before a second attempt to send a batch", duration, 10_000)
-    .option("--audit-webhook-batch-buffer-size <events>", "events that wait, before more are lost", count, 10_000)
-    .option("--audit-webhook-batch-max-size <events>", "of one batch", count, 400)
-    .option("--audit-webhook-batch-max-wait <duration>", "before a batch goes that is not full", duration, 30_000)
-    .option("--audit-webhook-batch-throttle-enable [boolean]", "limit how often batches go", "true")
-    .option("--audit-webhook-batch-throttle-qps <batches>", "a second", rate, 10)
-    .option("--audit-webhook-batch-throttle-burst <batches>", "at once after a pause", count, 15)
-    .option("--audit-webhook-truncate-enabled [boolean]", "leave objects out of large events", "false")
-    .option("--audit-webhook-truncate-max-batch-size <bytes>", "of events that go at once", count, 10 * 1024 * 1024)
-    .option("--audit-webhook-truncate-max-event-size <bytes>", "of one event", count, 100 * 1024);
+    .option("--audit-webhook-initial-backoff <duration>", "before a second attempt to send events", duration, 10_000);
+  addBackendFlags(command, "log", { mode: "blocking", maxSize: 1, maxWaitMs: 0, throttle: false, qps: 0, burst: 0 });
+  addBackendFlags(command, "webhook", {
+    mode: "batch",
+    maxSize: 400,
+    maxWaitMs: 30_000,
+    throttle: true,
+    qps: 10,
+    burst: 15,
+  });
+}
+
+interface BackendDefaults {
+  readonly mode: Mode;
+  readonly maxSize: number;
+  readonly maxWaitMs: number;
+  readonly throttle: boolean;
+  readonly qps: number;
+  readonly burst: number;
+}
+
+function addBackendFlags(command: Command, name: string, defaults: BackendDefaults): void {
+  const mode = "batch: no request waits; blocking: all wait; blocking-strict: and fail where their event is lost";
+  command
+    .option(`--audit-${name}-mode <mode>`, mode, defaults.mode)
+    .option(`--audit-${name}-version <version>`, "of the events", VERSION)
+    .option(`--audit-${name}-batch-buffer-size <events>`, "events that wait, before more are lost", count, 10_000)
+    .option(`--audit-${name}-batch-max-size <events>`, "of one batch", count, defaults.maxSize)
+    .option(
+      `--audit-${name}-batch-max-wait <duration>`,
+      "before a batch goes that is not full",
+      duration,
+      defaults.maxWaitMs,
+    )
+    .option(`--audit-${name}-batch-throttle-enable [boolean]`, "limit how often batches go", String(defaults.throttle))
+    .option(`--audit-${name}-batch-throttle-qps <batches>`, "a second", rate, defaults.qps)
+    .option(`--audit-${name}-batch-throttle-burst <batches>`, "at once after a pause", count, defaults.burst)
+    .option(`--audit-${name}-truncate-enabled [boolean]`, "leave objects out of large events", "false")
+    .option(`--audit-${name}-truncate-max-batch-size <bytes>`, "of events that go at once", count, 10 * 1024 * 1024)
+    .option(`--audit-${name}-truncate-max-event-size <bytes>`, "of one event", count, 100 * 1024);
 }
 
 const enabled = (value: string | boolean): boolean => String(value) !== "false";
 
+interface BackendOptions {
+  readonly mode: Mode;
+  readonly batches: Omit<BatchOptions, "ordered">;
+  readonly truncate: TruncateOptions | undefined;
+}
+
 /** Upstream's words. @throws Error */
-function validateWebhook(flags: AuditFlags): void {
-  const { auditWebhookMode: mode, auditWebhookVersion: version } = flags;
+function optionsOf(flags: AuditFlags, backend: Backend): BackendOptions {
+  const name = backend.toLowerCase();
+  const mode = flags[`audit${backend}Mode`];
   if (!MODES.includes(mode)) {
-    throw new Error(`invalid audit webhook mode ${mode}, allowed modes are ${JSON.stringify(MODES.join(","))}`);
+    throw new Error(`invalid audit ${name} mode ${mode}, allowed modes are ${JSON.stringify(MODES.join(","))}`);
   }
-  if (mode !== "batch") throw new Error(`--audit-webhook-mode: ${mode} is not supported: requests never wait for it`);
-  if (version !== "audit.k8s.io/v1") throw new Error('invalid group version, allowed versions are ["audit.k8s.io/v1"]');
+  if (flags[`audit${backend}Version`] !== VERSION) {
+    throw new Error(`invalid group version, allowed versions are [${JSON.stringify(VERSION)}]`);
+  }
   const positive = (what: string, value: number): void => {
-    if (value <= 0) throw new Error(`invalid audit batch webhook ${what} ${value}, must be a positive number`);
+    if (value <= 0) throw new Error(`invalid audit ${what} ${value}, must be a positive number`);
   };
-  positive("buffer size", flags.auditWebhookBatchBufferSize);
-  positive("max batch size", flags.auditWebhookBatchMaxSize);
-  if (!enabled(flags.auditWebhookBatchThrottleEnable)) return;
-  positive("throttle QPS", flags.auditWebhookBatchThrottleQps);
-  positive("throttle burst", flags.auditWebhookBatchThrottleBurst);
+  const throttle = { qps: flags[`audit${backend}BatchThrottleQps`], burst: flags[`audit${backend}BatchThrottleBurst`] };
+  const batches = {
+    bufferSize: flags[`audit${backend}BatchBufferSize`],
+    maxSize: flags[`audit${backend}BatchMaxSize`],
+    maxWaitMs: flags[`audit${backend}BatchMaxWait`],
+    throttle: enabled(flags[`audit${backend}BatchThrottleEnable`]) ? throttle : undefined,
+  };
+  // What is not used is not looked at.
+  if (mode === "batch") {
+    positive(`batch ${name} buffer size`, batches.bufferSize);
+    positive(`batch ${name} max batch size`, batches.maxSize);
+    if (batches.throttle !== undefined) {
+      positive(`batch ${name} throttle QPS`, throttle.qps);
+      positive(`batch ${name} throttle burst`, throttle.burst);
+    }
+  }
+  const maxEventBytes = flags[`audit${backend}TruncateMaxEventSize`];
+  const maxBatchBytes = flags[`audit${backend}TruncateMaxBatchSize`];
+  positive(`truncate ${name} max event size`, maxEventBytes);
+  if (maxBatchBytes < maxEventBytes) {
+    const least = `must be greater than max event size (${maxEventBytes})`;
+    throw new Error(`invalid audit truncate ${name} max batch size ${maxBatchBytes}, ${least}`);
+  }
+  const truncate = enabled(flags[`audit${backend}TruncateEnabled`]) ? { maxEventBytes, maxBatchBytes } : undefined;
+  return { mode: mode as Mode, batches, truncate };
+}
+
+interface Target {
+  readonly deliver: Deliver;
+  /** Of what may not overtake each other. */
+  readonly ordered: boolean;
+  close(): Promise<void>;
+}
+
+function backendOf({ mode, batches }: BackendOptions, target: Target, env: Env, logger: Logger): AuditBackend {
+  const { deliver, ordered } = target;
+  const inner =
+    mode === "batch"
+      ? new AuditBatches({ ...batches, ordered }, deliver, env, logger)
+      : blocking(deliver, mode === "blocking-strict");
+  return {
+    waits: inner.waits,
+    write: (event) => inner.write(event),
+    async close() {
+      await inner.close();
+      await target.close();
+    },
+  };
 }
 
 function makeWebhook(file: string, flags: AuditFlags, env: Env, logger: Logger): AuditBackend {
-  validateWebhook(flags);
+  const options = optionsOf(flags, "Webhook");
   const sender = createWebhookSender(readWebhookConfig(file));
-  const limits = {
-    maxEventBytes: flags.auditWebhookTruncateMaxEventSize,
-    maxBatchBytes: flags.auditWebhookTruncateMaxBatchSize,
-  };
-  const send = enabled(flags.auditWebhookTruncateEnabled) ? truncating(sender.send, limits, logger) : sender.send;
-  const throttle = { qps: flags.auditWebhookBatchThrottleQps, burst: flags.auditWebhookBatchThrottleBurst };
-  const options = {
-    bufferSize: flags.auditWebhookBatchBufferSize,
-    maxSize: flags.auditWebhookBatchMaxSize,
-    maxWaitMs: flags.auditWebhookBatchMaxWait,
-    throttle: enabled(flags.auditWebhookBatchThrottleEnable) ? throttle : undefined,
-    initialBackoffMs: flags.auditWebhookInitialBackoff,
-  };
-  const batches = new AuditBatches(options, send, env, logger);
-  return {
-    write: (event) => batches.write(event),
-    async close() {
-      await batches.close();
-      await sender.close();
-    },
-  };
+  const send = options.truncate === undefined ? sender.send : truncating(sender.send, options.truncate, logger);
+  const deliver = withRetries({ send, env, logger }, flags.auditWebhookInitialBackoff);
+  return backendOf(options, { deliver, ordered: false, close: () => sender.close() }, env, logger);
+}
+
+function makeLog(path: string, flags: AuditFlags, env: Env, logger: Logger): AuditBackend {
+  const options = optionsOf(flags, "Log");
+  const { auditLogMaxage: maxAgeDays, auditLogMaxbackup: maxBackups, auditLogMaxsize: maxSizeMegabytes } = flags;
+  const file = createLogFile({ path, maxAgeDays, maxBackups, maxSizeMegabytes }, env);
+  const append: SendBatch = (events) => file.append(events);
+  const send = options.truncate === undefined ? append : truncating(append, options.truncate, logger);
+  return backendOf(options, { deliver: once({ send, logger }), ordered: true, close: () => file.close() }, env, logger);
 }
 
 /** Undefined where nobody wants events. @throws Error where the policy or a flag is wrong */
@@ -141,19 +220,18 @@ export function makeAuditor(flags: AuditFlags, env: Env, logger: Logger): Audito
     return undefined;
   }
   const policy = parseAuditPolicy(readFileSync(policyFile, "utf8"));
-  const { auditLogMaxage: maxAgeDays, auditLogMaxbackup: maxBackups, auditLogMaxsize: maxSizeMegabytes } = flags;
   const backends: AuditBackend[] = [];
-  if (path !== undefined) {
-    backends.push(createLogFile({ path, maxAgeDays, maxBackups, maxSizeMegabytes }, env, logger));
-  }
+  if (path !== undefined) backends.push(makeLog(path, flags, env, logger));
   if (webhook !== undefined) backends.push(makeWebhook(webhook, flags, env, logger));
   return createAuditor({ policy, backend: allOf(backends), clock: env.clock });
 }
 
 function allOf(backends: readonly AuditBackend[]): AuditBackend {
   return {
+    waits: backends.some(({ waits }) => waits),
     write(event) {
-      for (const backend of backends) backend.write(event);
+      const waiting = backends.map((backend) => backend.write(event)).filter((each) => each !== undefined);
+      return waiting.length < 2 ? waiting[0] : Promise.all(waiting).then(() => undefined);
     },
     close: async () => void (await Promise.all(backends.map((backend) => backend.close()))),
   };

@@ -1,11 +1,10 @@
 // The audit log as a file, a line an event. Guarantees: events of one turn are one write; lines come whole and in order; a file
-// that would grow beyond its limit is renamed with the time first, and old files are removed by age and number; a disk that
-// refuses is told to the log and loses events, never requests.
+// that would grow beyond its limit is renamed with the time first, and old files are removed by age and number; who gave what
+// a disk refuses is told so.
 import { appendFile, mkdir, readdir, rename, stat, unlink } from "node:fs/promises";
 import path from "node:path";
-import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
-import type { AuditBackend } from "./auditor.ts";
+import type { SendBatch } from "./delivery.ts";
 
 export interface LogFileOptions {
   /** "-" is the process's output. */
@@ -21,7 +20,7 @@ export interface LogFileOptions {
 const DAY_MS = 86_400_000;
 const MEGABYTE = 1 << 20;
 const DEFAULT_MEGABYTES = 100;
-/** Beyond this much that is not yet written, events are dropped and counted. */
+/** Beyond this much that is not yet written, events are refused. */
 const MAX_PENDING_BYTES = 64 * MEGABYTE;
 
 interface Backup {
@@ -52,37 +51,50 @@ function backupTime(file: string, candidate: string): number | undefined {
   return day === undefined ? undefined : Date.parse(`${day}T${hours}:${minutes}:${rest}Z`);
 }
 
-export function createLogFile(options: LogFileOptions, env: Env, logger: Logger): AuditBackend {
-  if (options.path === "-") {
-    return { write: (event) => void process.stdout.write(`${event}\n`), close: async () => {} };
-  }
-  return new LogFile(options, env, logger);
+export interface LogWriter {
+  /** Resolves when the events lie in the file; rejects where the disk refuses them. */
+  readonly append: SendBatch;
+  /** Resolves when nothing is under way. */
+  close(): Promise<void>;
 }
 
-class LogFile implements AuditBackend {
+export function createLogFile(options: LogFileOptions, env: Env): LogWriter {
+  return options.path === "-" ? { append: toOutput, close: async () => {} } : new LogFile(options, env);
+}
+
+function toOutput(events: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(`${events.join("\n")}\n`, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+interface Pending {
+  readonly text: string;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+class LogFile implements LogWriter {
   readonly #options: LogFileOptions;
   readonly #env: Env;
-  readonly #logger: Logger;
-  #pending: string[] = [];
+  #pending: Pending[] = [];
   #pendingBytes = 0;
-  #dropped = 0;
   #size: number | undefined;
   #writing: Promise<void> | undefined;
 
-  constructor(options: LogFileOptions, env: Env, logger: Logger) {
+  constructor(options: LogFileOptions, env: Env) {
     this.#options = options;
     this.#env = env;
-    this.#logger = logger;
   }
 
-  write(event: string): void {
-    if (this.#pendingBytes > MAX_PENDING_BYTES) {
-      this.#dropped++;
-      return;
-    }
-    this.#pending.push(event);
-    this.#pendingBytes += event.length + 1;
-    this.#writing ??= this.#drain();
+  append(events: readonly string[]): Promise<void> {
+    if (this.#pendingBytes > MAX_PENDING_BYTES) return Promise.reject(new Error("the disk is slow"));
+    const text = `${events.join("\n")}\n`;
+    this.#pendingBytes += text.length;
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ text, resolve, reject });
+      this.#writing ??= this.#drain();
+    });
   }
 
   async close(): Promise<void> {
@@ -90,43 +102,43 @@ class LogFile implements AuditBackend {
   }
 
   async #drain(): Promise<void> {
-    try {
-      // What this turn still adds joins the same write.
-      await new Promise<void>((resolve) => this.#env.timers.defer(resolve));
-      while (this.#pending.length > 0) await this.#writeLines(this.#take());
-    } catch (error) {
-      this.#logger.error({ path: this.#options.path, error: String(error) }, "audit events were lost");
-    } finally {
-      this.#writing = undefined;
+    // What this turn still adds joins the same write.
+    await new Promise<void>((resolve) => this.#env.timers.defer(resolve));
+    while (this.#pending.length > 0) {
+      const taken = this.#take();
+      try {
+        await this.#write(Buffer.from(taken.map(({ text }) => text).join("")));
+        for (const each of taken) each.resolve();
+      } catch (error) {
+        for (const each of taken) each.reject(error);
+      }
     }
+    this.#writing = undefined;
   }
 
-  /** As many events as the file still holds; at least one. */
-  #take(): string[] {
-    const limit = (this.#options.maxSizeMegabytes || DEFAULT_MEGABYTES) * MEGABYTE;
+  get #limit(): number {
+    return (this.#options.maxSizeMegabytes || DEFAULT_MEGABYTES) * MEGABYTE;
+  }
+
+  /** As much as the file still holds; one at least. */
+  #take(): Pending[] {
     let bytes = this.#size ?? 0;
     let count = 0;
     while (count < this.#pending.length) {
-      bytes += this.#pending[count]!.length + 1;
-      if (count > 0 && bytes > limit) break;
+      bytes += this.#pending[count]!.text.length;
+      if (count > 0 && bytes > this.#limit) break;
       count++;
     }
     const taken = this.#pending.slice(0, count);
     this.#pending = this.#pending.slice(count);
-    this.#pendingBytes -= taken.reduce((sum, event) => sum + event.length + 1, 0);
+    this.#pendingBytes -= taken.reduce((sum, { text }) => sum + text.length, 0);
     return taken;
   }
 
-  async #writeLines(events: readonly string[]): Promise<void> {
-    const { path: file, maxSizeMegabytes } = this.#options;
-    if (this.#dropped > 0) this.#logger.error({ dropped: this.#dropped }, "audit events were lost: the disk is slow");
-    this.#dropped = 0;
+  async #write(bytes: Buffer): Promise<void> {
     this.#size ??= await this.#open();
-    const bytes = Buffer.from(`${events.join("\n")}\n`);
-    if (this.#size > 0 && this.#size + bytes.length > (maxSizeMegabytes || DEFAULT_MEGABYTES) * MEGABYTE) {
-      await this.#rotate();
-    }
-    await appendFile(file, bytes, { mode: 0o600 });
+    if (this.#size > 0 && this.#size + bytes.length > this.#limit) await this.#rotate();
+    await appendFile(this.#options.path, bytes, { mode: 0o600 });
     this.#size = (this.#size ?? 0) + bytes.length;
   }
 

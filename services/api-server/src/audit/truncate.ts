@@ -1,8 +1,8 @@
 // Events that are not larger than what a receiver takes: from one that is, the objects of request and answer are left out, and
 // an annotation says so; one that still is too large is lost. Batches are split by their size.
-// https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/ (audit-webhook-truncate-*)
+// https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/ (audit-…-truncate-*)
 import type { Logger } from "@coxswain/component-base";
-import type { SendBatch } from "./batches.ts";
+import type { SendBatch } from "./delivery.ts";
 
 export interface TruncateOptions {
   /** Bytes of one event, and of all that go at once. */

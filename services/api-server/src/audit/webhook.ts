@@ -6,7 +6,7 @@ import { dirname, resolve } from "node:path";
 import { isJsonObject } from "@coxswain/apimachinery";
 import { Agent, request } from "undici";
 import { parse as parseYaml } from "yaml";
-import type { SendBatch } from "./batches.ts";
+import type { SendBatch } from "./delivery.ts";
 
 export interface WebhookTarget {
   readonly url: string;

@@ -80,6 +80,16 @@ async function identify(deps: RestDeps, request: IncomingMessage, socketToken?: 
   return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
 }
 
+/** Rejects where the request must not be served, as its event could not be stored: there is none of its end then. */
+async function stored(flight: Flight): Promise<void> {
+  try {
+    await flight.audit?.received;
+  } catch (error) {
+    flight.audit = undefined;
+    throw error;
+  }
+}
+
 /** Throws Forbidden. */
 export function authorizePath(deps: Pick<RestDeps, "authorizer">, user: UserInfo, { verb, path }: PathInfo): void {
   authorize(deps, { user, verb, path, group: "", resource: "", subresource: "", namespace: "", name: "" });
@@ -106,6 +116,7 @@ async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promis
   if (info.verb !== "get") throw methodNotAllowed();
   for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
   const { contentType, body } = answer;
+  if (call.audit?.waits === true) await call.audit.complete(answer.code);
   await sendEncoded(request, response, answer.code, { contentType, parts: [body], length: body.length });
 }
 
@@ -151,8 +162,9 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
     if (!isReason(error, "Expired")) throw error;
     sink.end(error.toStatus());
   }
+  const told = call.audit?.started(200);
+  if (told !== undefined) await told;
   sink.open();
-  call.audit?.started(200);
   call.begun?.();
   await ended.promise;
 }
@@ -203,7 +215,9 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
   };
   const encoded = encodeResult(result, form, options);
   if ("warnings" in result) warningHeaders(response, result.warnings);
-  await sendEncoded(request, response, "code" in result ? result.code : 200, encoded);
+  const code = "code" in result ? result.code : 200;
+  if (call.audit?.waits === true) await call.audit.complete(code);
+  await sendEncoded(request, response, code, encoded);
 }
 
 /** Long-running requests are not bound by the time limit. */
@@ -224,7 +238,8 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
   const fail = async (flight: Flight, error: unknown): Promise<void> => {
     const status = toStatusError(error);
     const { request, response } = flight.call;
-    flight.audit?.complete(status.code, status.toStatus());
+    const told = flight.audit?.complete(status.code, status.toStatus());
+    if (told !== undefined) await told;
     if (status.code === 500) {
       deps.logger.error({ url: request.url, error: String(error), stack: (error as Error).stack }, "request failed");
     }
@@ -252,6 +267,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
       return await identify(deps, request);
     } catch (error) {
       flight.audit = beginRefusedAudit(deps, request, auditId);
+      await stored(flight);
       throw error;
     }
   };
@@ -263,6 +279,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     const { caller, user } = await identified(flight);
     const info = parseRequest(request.method ?? "GET", request.url ?? "/");
     flight.audit = beginAudit(deps, request, info, { auditId: flight.call.auditId, caller, user });
+    if (flight.audit?.received !== undefined) await stored(flight);
     const call = { ...flight.call, user, ...(flight.audit === undefined ? {} : { audit: flight.audit }) };
     flight.long = isLongRunning(info);
     if (flight.long) longRunning++;
@@ -320,7 +337,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
       } finally {
         flights.delete(flight);
         if (flight.long) longRunning--;
-        flight.audit?.complete(response.statusCode);
+        void flight.audit?.complete(response.statusCode);
         requests.inc({ verb, code: String(response.statusCode) });
       }
     },
@@ -328,7 +345,9 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
       const auditId = auditIdOf(deps, request);
       const token = socketToken(request.headers["sec-websocket-protocol"]);
       const { caller, user } = await identify(deps, request, token);
-      return { user, audit: beginAudit(deps, request, info, { auditId, caller, user }) };
+      const audit = beginAudit(deps, request, info, { auditId, caller, user });
+      await audit?.received;
+      return { user, audit };
     },
     drain() {
       draining = true;

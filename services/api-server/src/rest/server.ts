@@ -77,7 +77,7 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       controller.abort();
     });
     let audit: AuditRecord | undefined;
-    socket.once("close", () => audit?.complete(101));
+    socket.once("close", () => void audit?.complete(101));
     try {
       const info = parseRequest(request.method ?? "GET", request.url ?? "/");
       const { user, ...admitted } = await handler.admit(request, info);
@@ -92,16 +92,16 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       }
       if (info.type === "resource" && info.verb === "watch" && upgradeKind(call) === "websocket") {
         await serveWatchSocket(deps, info, call);
-        audit?.started(101);
+        void audit?.started(101);
         return;
       }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
       await admitConnection(deps, info, call);
-      audit?.started(101);
+      await audit?.started(101);
       await deps.connect.upgrade(info, call);
     } catch (error) {
       const status = toStatusError(error);
-      audit?.complete(status.code, status.toStatus());
+      await audit?.complete(status.code, status.toStatus());
       refuseUpgrade(socket, error);
     }
   };
