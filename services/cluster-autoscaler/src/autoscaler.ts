@@ -2,14 +2,17 @@
 // - A provider, a scheduler or an api-server that does not answer costs a scan, and nothing else.
 // - Nodes that are on their way count: the same pods do not bring nodes twice.
 // - No group leaves its range.
+// - No node stays marked as going that nobody takes away: neither after a death of the leader nor after a failure.
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
+import { NODES, type Node } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
 import type { EventRecorder, ResourceClient } from "@coxswain/client";
 import type { AutoscalerMetrics } from "./autoscaler-metrics.ts";
 import type { CloudProvider } from "./cloud-provider.ts";
 import { Drainer } from "./drainer.ts";
-import { groupState, isUnhealthy, nextSince } from "./group-state.ts";
+import { groupState, isUnhealthy, nextSince, type GroupFacts } from "./group-state.ts";
+import { DELETION_CANDIDATE, TO_BE_DELETED } from "./node-facts.ts";
 import { deleteNode } from "./node-writer.ts";
 import { BY_NODE, daemonPods, observeGroups, type Listers } from "./observe.ts";
 import type { AutoscalerOptions } from "./options.ts";
@@ -87,17 +90,14 @@ export class Autoscaler {
   async scan(signal: AbortSignal): Promise<void> {
     const { env, listers, options, provider } = this.#parts;
     const nodes = listers.nodes.list();
-    const all = await observeGroups(provider, nodes);
+    const all = await this.#observe(provider, nodes);
+    await this.#unmark(all);
     const nowMs = env.clock.now();
     this.#since = nextSince(all, this.#since, nowMs);
     const observed = all.map((facts): Observed => ({
       facts,
       state: groupState(facts, this.#since, options.maxNodeProvisionMs, nowMs),
     }));
-    if (!this.#clean) {
-      await this.#down.unmarkAll(observed);
-      this.#clean = true;
-    }
     this.groups = all.length;
     const healthy = !isUnhealthy(
       observed.map(({ state }) => state),
@@ -107,6 +107,25 @@ export class Autoscaler {
     for (const node of observed.flatMap(({ state }) => state.gone)) await deleteNode(this.#parts.client, node);
     if (healthy && !(await this.#up.mend(observed))) await this.#scale(observed, signal);
     await this.#writeStatus(observed, healthy);
+  }
+
+  /** Nobody takes nodes away while the provider does not answer: none stays marked for that. */
+  async #observe(provider: CloudProvider, nodes: readonly Node[]): Promise<GroupFacts[]> {
+    try {
+      return await observeGroups(provider, nodes);
+    } catch (error) {
+      await this.#unmark([]);
+      throw error;
+    }
+  }
+
+  /** A leader that is new asks the api-server: its own cache may not have heard yet of what the one before has marked. */
+  async #unmark(all: readonly GroupFacts[]): Promise<void> {
+    const { client, listers } = this.#parts;
+    if (this.#clean) return this.#down.unmarkStrays(listers.nodes.list(), all, [TO_BE_DELETED]);
+    const { items } = await client.list<Node>(NODES);
+    await this.#down.unmarkStrays(items, all, [TO_BE_DELETED, DELETION_CANDIDATE]);
+    this.#clean = true;
   }
 
   async #scale(observed: readonly Observed[], signal: AbortSignal): Promise<void> {

@@ -18,11 +18,15 @@ export function markNode(
   );
 }
 
-/** Takes the marks off that are there. */
-export function unmarkNode(client: ResourceClient, node: string, keys: readonly string[]): Promise<Node> {
-  return changeTaints(client, node, (taints) =>
-    taints.some(({ key }) => keys.includes(key)) ? taints.filter(({ key }) => !keys.includes(key)) : undefined,
-  );
+/** Takes the marks off that are there. A node that is gone has none. */
+export async function unmarkNode(client: ResourceClient, node: string, keys: readonly string[]): Promise<void> {
+  try {
+    await changeTaints(client, node, (taints) =>
+      taints.some(({ key }) => keys.includes(key)) ? taints.filter(({ key }) => !keys.includes(key)) : undefined,
+    );
+  } catch (error) {
+    if (!isReason(error, "NotFound")) throw error;
+  }
 }
 
 async function changeTaints(

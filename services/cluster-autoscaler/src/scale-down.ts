@@ -1,11 +1,12 @@
 // Finds nodes that nobody needs and takes them away: the executor of plan-scale-down. Nodes go in the background, scans go on.
-import type { Pod, PodDisruptionBudget } from "@coxswain/api";
+import type { Node, Pod, PodDisruptionBudget } from "@coxswain/api";
 import type { EventRecorder, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
 import type { AutoscalerMetrics } from "./autoscaler-metrics.ts";
 import type { Drainer } from "./drainer.ts";
-import { DELETION_CANDIDATE, hasTaint, nameOf, TO_BE_DELETED } from "./node-facts.ts";
+import type { GroupFacts } from "./group-state.ts";
+import { DELETION_CANDIDATE, hasTaint, nameOf } from "./node-facts.ts";
 import { markNode, unmarkNode } from "./node-writer.ts";
 import type { AutoscalerOptions } from "./options.ts";
 import type { Placement } from "./placement.ts";
@@ -175,11 +176,19 @@ export class ScaleDown {
     }
   }
 
-  /** Takes off what an earlier leader has left: nobody knows any more why those nodes were to go. */
-  async unmarkAll(observed: readonly Observed[]): Promise<void> {
-    for (const node of observed.flatMap(({ facts }) => facts.nodes)) {
-      if (!hasTaint(node, TO_BE_DELETED) && !hasTaint(node, DELETION_CANDIDATE)) continue;
-      await unmarkNode(this.#deps.client, nameOf(node), [TO_BE_DELETED, DELETION_CANDIDATE]);
+  /** Takes the marks of `keys` off nodes that this process is not about to take away, unless their machine is on its way out. */
+  async unmarkStrays(nodes: readonly Node[], all: readonly GroupFacts[], keys: readonly string[]): Promise<void> {
+    const leaving = new Set(all.flatMap(leavingNodes));
+    for (const node of nodes) {
+      const name = nameOf(node);
+      if (this.#going.has(name) || leaving.has(name) || !keys.some((key) => hasTaint(node, key))) continue;
+      await unmarkNode(this.#deps.client, name, keys);
     }
   }
+}
+
+/** Names of the Nodes whose machine is gone or going. */
+function leavingNodes({ nodes, instances }: GroupFacts): string[] {
+  const staying = new Set(instances.filter(({ state }) => state !== "deleting").map(({ id }) => id));
+  return nodes.filter(({ spec }) => spec?.providerID && !staying.has(spec.providerID)).map(nameOf);
 }
