@@ -10,7 +10,7 @@ import { isAbort } from "@coxswain/env";
 import type { SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { createBinder } from "./binder.ts";
 import { followFacts } from "./cluster-facts.ts";
-import { patchUnschedulable } from "./pod-status.ts";
+import { patchNominated, patchUnschedulable, withNomination } from "./pod-status.ts";
 import type { Profile, Rejection } from "./framework/contract.ts";
 import { Framework, type Consulted, type ScheduleOptions, type SchedulePlan } from "./framework/plan-schedule.ts";
 import { checkProfiles, DEFAULT_PROFILES } from "./framework/registry.ts";
@@ -26,6 +26,7 @@ import { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
 import {
   bindAlone,
   bindsAlone,
+  isBoundLater,
   bindTogether,
   reserve,
   unreserveAll,
@@ -205,7 +206,12 @@ class SchedulingLoop {
         continue;
       }
       this.#aside(async () => {
-        this.#settle(one, await bindAlone(one, this.#binder, this.#parts.waiting, signal), signal);
+        const nominated = isBoundLater(one) ? this.#nominate(one, signal) : undefined;
+        const parts = { binder: this.#binder, waiting: this.#parts.waiting, nominated };
+        const outcome = await bindAlone(one, parts, signal);
+        await nominated;
+        const { info } = one.cycle;
+        this.#settle(one, outcome, signal, nominated === undefined ? info : withNomination(info, one.node));
       });
     }
     if (together.length === 0) return;
@@ -219,6 +225,16 @@ class SchedulingLoop {
         this.#batchEnded?.();
       }
     });
+  }
+
+  /** Others may want to know, as who would take the node away. It is no reason to stop that they cannot be told. */
+  async #nominate({ cycle: { info }, node }: Decided, signal: AbortSignal): Promise<void> {
+    try {
+      await patchNominated(this.#fenced, info.pod, node);
+    } catch (error) {
+      if (signal.aborted || isReason(error, "NotFound")) return;
+      this.#parts.deps.logger.warn({ pod: info.key, node, err: error }, "could not say where a pod is about to go");
+    }
   }
 
   #report(): void {
@@ -283,7 +299,7 @@ class SchedulingLoop {
     deps.logger.error({ pod: info.key, err: error }, "could not decide for a pod");
     this.#attempts.inc({ result: "error" });
     queue.returnFailed(info.key);
-    this.#reject(info, message, "SchedulerError", signal);
+    this.#reject(info, message, "SchedulerError", signal, "");
   }
 
   /** Asks extenders, then decides on what is there by then. */
@@ -418,10 +434,10 @@ class SchedulingLoop {
     });
   }
 
-  #settle(one: Decided, outcome: CycleOutcome, signal: AbortSignal): void {
+  /** `info`: the pod as others see it by now. */
+  #settle(one: Decided, outcome: CycleOutcome, signal: AbortSignal, info = one.cycle.info): void {
     const { deps, queue, snapshot } = this.#parts;
     const { cycle, node, framework } = one;
-    const { info } = cycle;
     // A pod of the same name may have taken its place meanwhile.
     const mine = queue.get(info.key)?.info.uid === info.uid;
     if (outcome.kind === "bound") {
@@ -449,8 +465,6 @@ class SchedulingLoop {
     }
     snapshot.forget(info.key, info.uid);
     this.#freed(info);
-    if (outcome.kind === "failed" && !signal.aborted) {
-      this.#reject(info, message, "SchedulerError", signal, "");
-    }
+    if (outcome.kind === "failed" && !signal.aborted) this.#reject(info, message, "SchedulerError", signal, "");
   }
 }

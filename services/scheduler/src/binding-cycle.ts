@@ -66,7 +66,11 @@ function extenderFailed(error: Error): CycleOutcome {
 }
 
 /** Undefined where all plugins agree and none has bound the pod itself. */
-async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSignal): Promise<CycleOutcome | undefined> {
+async function runPlugins(
+  one: Decided,
+  { waiting, nominated }: BindParts,
+  signal: AbortSignal,
+): Promise<CycleOutcome | undefined> {
   const { framework, cycle, node, waits } = one;
   if (waits.size > 0) {
     const verdict = await waiting.wait(cycle.info, node, waits, signal);
@@ -77,6 +81,8 @@ async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSigna
     const rejection = await plugin.preBind?.(cycle, node, signal);
     if (rejection !== undefined) return turnedDown("PreBind", plugin.name, rejection);
   }
+  // A binding takes the nomination back: what sets it must not come after that.
+  await nominated;
   const extended = await one.extenders?.bind(cycle.info, node);
   if (extended !== undefined) return extended.bound ? { kind: "bound" } : extenderFailed(extended.error);
   for (const plugin of framework.at("bind")) {
@@ -88,25 +94,31 @@ async function runPlugins(one: Decided, waiting: WaitingPods, signal: AbortSigna
 }
 
 /** Whether a pod needs a binding cycle of its own. */
-export function bindsAlone({ framework, cycle, node, waits, extenders }: Decided): boolean {
-  if (waits.size > 0 || extenders !== undefined) return true;
-  if (framework.at("bind").length > 0) return true;
+export function bindsAlone(one: Decided): boolean {
+  return one.extenders !== undefined || one.framework.at("bind").length > 0 || isBoundLater(one);
+}
+
+/** Whether plugins have something to do before the pod is bound, which may take a while. */
+export function isBoundLater({ framework, cycle, node, waits }: Decided): boolean {
+  if (waits.size > 0) return true;
   return framework
     .at("preBind")
     .some((plugin) => plugin.preBind !== undefined && plugin.preBindPreFlight?.(cycle, node) !== "skip");
 }
 
+export interface BindParts {
+  readonly binder: Binder;
+  readonly waiting: WaitingPods;
+  /** Resolves when others know of the pod's node, or cannot be told. */
+  readonly nominated: Promise<void> | undefined;
+}
+
 /** Never rejects. */
-export async function bindAlone(
-  one: Decided,
-  binder: Binder,
-  waiting: WaitingPods,
-  signal: AbortSignal,
-): Promise<CycleOutcome> {
+export async function bindAlone(one: Decided, parts: BindParts, signal: AbortSignal): Promise<CycleOutcome> {
   try {
-    const early = await runPlugins(one, waiting, signal);
+    const early = await runPlugins(one, parts, signal);
     if (early !== undefined) return early;
-    return told((await binder.bind([{ info: one.cycle.info, node: one.node }], signal))[0]!);
+    return told((await parts.binder.bind([{ info: one.cycle.info, node: one.node }], signal))[0]!);
   } catch (error) {
     if (isAbort(error)) return { kind: "failed", message: "leadership was lost" };
     return { kind: "failed", message: error instanceof Error ? error.message : String(error) };

@@ -93,7 +93,7 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
       queue.delete(key);
       return;
     }
-    if (old !== undefined && !changed(old, pod)) return;
+    if (old !== undefined && !changed(old, pod)) return queue.refresh(info);
     if (old === undefined) queue.add(info);
     else queue.update(info, podUpdateEvent("TargetPod", old, pod));
     wake();

@@ -2,6 +2,7 @@
 import { formatTime } from "@coxswain/apimachinery";
 import { PODS, type Pod, type PodCondition } from "@coxswain/api";
 import type { ResourceClient } from "@coxswain/client";
+import type { PodInfo } from "./pod-info.ts";
 
 export interface Unplaced {
   readonly pod: Pod;
@@ -39,6 +40,24 @@ export function planStatus(unplaced: Unplaced): Record<string, unknown> | undefi
     ...(condition === undefined ? {} : { conditions: [condition] }),
     ...(renominated ? { nominatedNodeName: nominated === "" ? null : nominated } : {}),
   };
+}
+
+/** The pod as it is once others know where it is about to go. */
+export function withNomination(info: PodInfo, node: string): PodInfo {
+  return { ...info, pod: { ...info.pod, status: { ...info.pod.status, nominatedNodeName: node } } };
+}
+
+/** Tells others where a pod is about to go that is not bound yet. Rejects as the client does. */
+export async function patchNominated(client: ResourceClient, { metadata, status }: Pod, node: string): Promise<void> {
+  if (status?.nominatedNodeName === node) return;
+  const { namespace, name = "" } = metadata ?? {};
+  await client.patch<Pod>(
+    PODS,
+    { ...(namespace === undefined ? {} : { namespace }), name },
+    "application/strategic-merge-patch+json",
+    { status: { nominatedNodeName: node } },
+    { subresource: "status" },
+  );
 }
 
 /** Rejects as the client does. */

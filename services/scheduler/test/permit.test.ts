@@ -6,7 +6,7 @@ import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { describe, expect, test } from "vitest";
 import { createScheduler } from "../src/app.ts";
-import type { Plugin } from "../src/framework/contract.ts";
+import type { Plugin, Rejection } from "../src/framework/contract.ts";
 import { DEFAULT_PLUGINS } from "../src/framework/registry.ts";
 import { WaitingPods } from "../src/framework/waiting-pods.ts";
 import { makePodInfo } from "../src/pod-info.ts";
@@ -51,6 +51,117 @@ describe("waiting pods", () => {
     );
     expect(await said(({ waiting }) => waiting.preempt(info.uid))).toEqual(because("DefaultPreemption", "preempted"));
     expect(await said(({ stop }) => stop.abort())).toEqual(because("", "leadership was lost"));
+  });
+});
+
+describe("the node that a pod is about to go to", () => {
+  /** A pod whose name starts with "slow" waits in PreBind until it is let go, or turned down. */
+  function setup() {
+    const env = new VirtualEnv({ seed: 3 });
+    const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
+    const client = cluster.client("s1");
+    const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
+    const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s1" };
+    const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
+    const informers = createInformerFactory({ env, client, logger: silentLogger });
+    let settle: (said: Rejection | undefined) => void = () => {};
+    const slow: Plugin = {
+      name: "Slow",
+      preBindPreFlight: ({ info }) => (info.name.startsWith("slow") ? undefined : "skip"),
+      preBind: () => new Promise((resolve) => (settle = resolve)),
+      events: () => [{ resource: "TargetPod", actions: ["UpdatePodLabel"] }],
+    };
+    const group: Plugin = {
+      name: "Group",
+      permit: ({ info }) => (info.name === "waits" ? { code: "Wait", timeoutMs: 60_000 } : undefined),
+      events: () => [],
+    };
+    const plugins = [...DEFAULT_PLUGINS, { plugin: slow, weight: 0 }, { plugin: group, weight: 0 }];
+    const base = { env, logger: silentLogger, metrics: noMetrics, client, recorder, elector, informers };
+    const profiles = [{ schedulerName: "default-scheduler", plugins }];
+    const app = createScheduler({ ...base, identity: "s1", options: { profiles, batchesInFlight: 1 } });
+    void app.run(new AbortController().signal);
+    const get = (name: string): Pod | undefined =>
+      cluster.objects<Pod>(PODS).find((one) => one.metadata!.name === name);
+    const nominated = (name: string): string | undefined => get(name)?.status?.nominatedNodeName;
+    const until = (done: () => boolean): Promise<boolean> => env.runUntil(done, env.elapsedMs + 60_000);
+    return { env, cluster, get, nominated, until, settle: (said?: Rejection) => settle(said) };
+  }
+
+  test("is told while it waits for Permit or PreBind, and no more once it is there", async () => {
+    const { cluster, get, nominated, until, settle } = setup();
+    cluster.seed(NODES, node("a"));
+    cluster.seed(PODS, pod("slow"));
+    cluster.seed(PODS, pod("waits"));
+    expect(await until(() => nominated("slow") === "a" && nominated("waits") === "a")).toBe(true);
+    expect(get("slow")?.spec?.nodeName).toBeUndefined();
+    settle();
+    expect(await until(() => get("slow")?.spec?.nodeName === "a")).toBe(true);
+    expect(nominated("slow")).toBeUndefined();
+  });
+
+  test("is not told of a pod that is bound at once", async () => {
+    const { cluster, get, until } = setup();
+    cluster.seed(NODES, node("a"));
+    cluster.seed(PODS, pod("quick"));
+    expect(await until(() => get("quick")?.spec?.nodeName === "a")).toBe(true);
+    expect(cluster.writes().filter(({ subresource }) => subresource === "status")).toEqual([]);
+  });
+
+  test.each<[string, Rejection]>([
+    ["turned down", { code: "Unschedulable", reasons: ["no"] }],
+    ["not to be bound", { code: "Error", reasons: ["no disk"] }],
+  ])("is taken back where the pod is %s, and its room is free for others", async (_, said) => {
+    const { cluster, get, nominated, until, settle } = setup();
+    cluster.seed(NODES, node("a", {}, { cpu: "1" }));
+    cluster.seed(PODS, pod("slow", { requests: { cpu: "1" } }));
+    const told = (): string | undefined =>
+      get("slow")?.status?.conditions?.find(({ type }) => type === "PodScheduled")?.status;
+    // The second time the status says already why it is not placed.
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      expect(await until(() => nominated("slow") === "a")).toBe(true);
+      settle(said);
+      expect(await until(() => told() === "False" && nominated("slow") === undefined)).toBe(true);
+      const again = { metadata: { labels: { attempt: String(attempt) } } };
+      const target = { namespace: "default", name: "slow" };
+      if (attempt === 1) void cluster.client().patch(PODS, target, "application/merge-patch+json", again);
+    }
+    cluster.seed(PODS, pod("quick", { requests: { cpu: "1" }, priority: -1 }));
+    void cluster.client().delete(PODS, { namespace: "default", name: "slow" });
+    expect(await until(() => get("quick")?.spec?.nodeName === "a")).toBe(true);
+  });
+
+  test("is taken back where there is no node any more", async () => {
+    const { cluster, nominated, until } = setup();
+    const wanted = pod("quick");
+    wanted.status = { nominatedNodeName: "gone" };
+    cluster.seed(PODS, wanted);
+    expect(await until(() => nominated("quick") === undefined)).toBe(true);
+  });
+
+  test.each([
+    ["is kept where others set it and the pod fits", "b", "b"],
+    ["is no reason to wait where the pod does not fit there", "c", "a"],
+    ["is no reason to wait where there is no such node", "d", "a"],
+  ])("%s", async (_, wish, got) => {
+    const { cluster, get, nominated, until } = setup();
+    cluster.seed(NODES, node("a", {}, { cpu: "64" }));
+    cluster.seed(NODES, node("b", {}, { cpu: "1" }));
+    cluster.seed(NODES, node("c", {}, { cpu: "100m" }));
+    const preferred = [
+      {
+        weight: 100,
+        preference: { matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: ["a"] }] },
+      },
+    ];
+    const wanted = pod("quick", {
+      requests: { cpu: "500m" },
+      affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: preferred } },
+    });
+    wanted.status = { nominatedNodeName: wish };
+    cluster.seed(PODS, wanted);
+    expect(await until(() => get("quick")?.spec?.nodeName !== undefined)).toBe(true);
+    expect([get("quick")?.spec?.nodeName, nominated("quick")]).toEqual([got, undefined]);
   });
 });
 

@@ -89,10 +89,11 @@ function bind(context: WriteContext, ref: ResourceRef, target: Target, body: Loo
     if (((pod.spec?.["schedulingGates"] as unknown[] | undefined) ?? []).length > 0) {
       throw newConflict(bindingRef, target.name, `pod ${target.name} has non-empty .spec.schedulingGates`);
     }
+    const { nominatedNodeName: _, ...status } = pod.status ?? {};
     return {
       ...pod,
       spec: { ...pod.spec, nodeName: node },
-      status: { ...pod.status, conditions: withScheduled(context, pod) },
+      status: { ...status, conditions: withScheduled(context, pod) },
       metadata: {
         ...pod.metadata,
         ...(labels ? { labels: { ...pod.metadata?.labels, ...labels } } : {}),

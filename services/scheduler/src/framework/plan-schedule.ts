@@ -156,7 +156,7 @@ export class Framework {
     const cycle: CycleState = { info, snapshot, state: new Map() };
     if (snapshot.size === 0) {
       const message = NO_NODES_AVAILABLE;
-      return { kind: "unschedulable", message, plugins: new Set(), cycle, victims: [], candidates: [] };
+      return { kind: "unschedulable", message, plugins: new Set(), cycle, nominated: "", victims: [], candidates: [] };
     }
     const skipped = new Set<string>();
     const pre = this.runPreFilter(cycle, skipped);
@@ -364,7 +364,8 @@ export class Framework {
 
   #postFilter(cycle: CycleState, probe: RowProbe): PostFiltered {
     const messages: string[] = [];
-    let nominated: { nominated?: string } = {};
+    // Nobody makes room for the pod who could not say so here.
+    let nominated: { nominated?: string } = this.at("postFilter").length === 0 ? { nominated: "" } : {};
     for (const plugin of this.at("postFilter")) {
       const outcome = plugin.postFilter?.(cycle, this.#verdicts, probe);
       if (outcome === undefined) continue;

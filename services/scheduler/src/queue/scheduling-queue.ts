@@ -130,6 +130,12 @@ export class SchedulingQueue {
     this.#put(pod, from === "gated" ? "active" : from, wasError);
   }
 
+  /** A newer version of a pod whose place is what it was; nothing where it is not here. */
+  refresh(info: PodInfo): void {
+    const pod = this.#pods.get(info.key);
+    if (pod !== undefined) pod.info = info;
+  }
+
   delete(key: string): void {
     const pod = this.#pods.get(key);
     if (pod === undefined) return;
