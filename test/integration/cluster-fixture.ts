@@ -108,6 +108,28 @@ export function runClient(
   });
 }
 
+/**
+ * Deletes pods of a StatefulSet and waits until others of their names are there. kubectl's own wait never ends where a new
+ * pod has the name before it looks for the old one: it tells them apart only on its first look.
+ */
+export async function replacePods(k: Kubectl, which: readonly string[]): Promise<void> {
+  const uids = async (): Promise<string[]> =>
+    (
+      await k.ok([
+        "get",
+        "pods",
+        ...which,
+        "-o",
+        'jsonpath={range .items[*]}{.metadata.uid}{"\\n"}{end}{.metadata.uid}',
+      ])
+    )
+      .split("\n")
+      .filter((uid) => uid !== "");
+  const before = await uids();
+  await k.ok(["delete", "pods", ...which, "--wait=false"]);
+  await eventually(uids, (now) => now.length === before.length && !now.some((uid) => before.includes(uid)));
+}
+
 /** Asks again until `holds` says so; rejects with what was last seen after `timeoutMs`. */
 export async function eventually<T>(
   ask: () => Promise<T>,

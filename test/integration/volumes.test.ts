@@ -1,7 +1,7 @@
 // Volumes and claims by the real kubectl, on simulated nodes: what users of claims, classes and StatefulSets do and read.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PersistentVolume, PersistentVolumeClaim, Pod, StatefulSet } from "@coxswain/api";
-import { eventually, type TestCluster, testCluster } from "./cluster-fixture.ts";
+import { eventually, replacePods, type TestCluster, testCluster } from "./cluster-fixture.ts";
 
 let k: TestCluster;
 beforeAll(async () => {
@@ -262,7 +262,7 @@ test("a StatefulSet's pods find their own volumes again, and its claims stay or 
   const [before, volumes] = [await places(), await held()];
   expect(Object.keys(volumes)).toEqual(["data-db-0", "data-db-1", "data-db-2"]);
   expect(new Set(Object.values(volumes)).size).toBe(3);
-  await k.ok(["delete", "pods", "-l", "app=db"]);
+  await replacePods(k, ["-l", "app=db"]);
   await ready(3);
   expect(await places()).toEqual(before);
   expect(await held()).toEqual(volumes);

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import type { PersistentVolumeClaim, Pod, StatefulSet } from "@coxswain/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually, type TestCluster, testCluster } from "../integration/cluster-fixture.ts";
+import { eventually, replacePods, type TestCluster, testCluster } from "../integration/cluster-fixture.ts";
 
 const BUSYBOX = "coxswain.local/busybox:1";
 
@@ -131,7 +131,7 @@ test("a StatefulSet's pods keep their data over restarts and scaling", async () 
   };
   await ready();
   const first = await uids();
-  await k.ok(["delete", "pods", "-l", "app=db"]);
+  await replacePods(k, ["-l", "app=db"]);
   await ready(first);
   for (const name of ["db-0", "db-1"]) {
     await eventually(

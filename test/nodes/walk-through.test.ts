@@ -2,7 +2,7 @@
 // containers themselves say.
 import type { CronJob, Job, Pod, StatefulSet } from "@coxswain/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually, type TestCluster, testCluster } from "../integration/cluster-fixture.ts";
+import { eventually, replacePods, type TestCluster, testCluster } from "../integration/cluster-fixture.ts";
 
 const BUSYBOX = "coxswain.local/busybox:1";
 
@@ -278,7 +278,7 @@ test("a StatefulSet: from the last to the first, as far as its partition lets it
   expect(partly.status?.currentRevision).not.toBe(partly.status?.updateRevision);
   expect(await remembered()).toEqual(["one", "one", "one two"]);
   // One that goes by itself comes back as what its side of the partition is.
-  await k.ok(["delete", "pod", "db-0", "--wait=true"]);
+  await replacePods(k, ["db-0"]);
   await updated(1);
   expect(await remembered()).toEqual(["one one", "one", "one two"]);
   await partition(0);
