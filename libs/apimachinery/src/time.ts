@@ -67,3 +67,11 @@ export function humanDuration(ms: number): string {
 function withRest(value: number, unit: string, rest: number, restUnit: string): string {
   return rest === 0 ? `${value}${unit}` : `${value}${unit}${rest}${restUnit}`;
 }
+
+/** The day of UTC, as in 2026-01-31. */
+export const formatDay = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+/** True for a day as formatDay writes it. */
+export function isDay(text: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && formatDay(Date.parse(text)) === text;
+}

@@ -19,6 +19,8 @@ import type { ApiServer } from "./app.ts";
 import { createBootstrapPolicyRun } from "./auth/bootstrap-reconcile.ts";
 import { impersonate, readImpersonation } from "./auth/impersonation.ts";
 import type { Auditor } from "./audit/auditor.ts";
+import { runLegacyTokenTracking } from "./auth/legacy-token-tracking.ts";
+import { createLegacyTokenUse } from "./auth/legacy-token-use.ts";
 import { createOidcAuthenticator, type OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
@@ -136,6 +138,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     anonymous: deps.anonymous,
     bootstrapTokens: deps.bootstrapTokens ?? true,
     ...(oidc === undefined ? {} : { oidc }),
+    legacyTokens: createLegacyTokenUse({ clock: env.clock, logger, client: () => server.loopback }),
   });
   const port = "port" in listen ? listen.port : 6443;
   const server = createApiServer({
@@ -217,6 +220,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
       policy.run(core.signal),
       probe.run(core.signal),
       aggregator.run(core.signal),
+      runLegacyTokenTracking({ env, logger, client: server.loopback, source: server.source }, core.signal),
       publishProxyIdentity({ env, logger, client: server.loopback, clientTls: deps.clientTls }, core.signal),
     ]);
     await Promise.race([working, stopped]);

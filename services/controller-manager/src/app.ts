@@ -47,6 +47,7 @@ import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts
 import { createReplicaSetController, createReplicationControllerController } from "./replica-set/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
+import { createLegacyTokenCleaner, type TokenCleanerOptions } from "./service-account-token/cleaner.ts";
 import { createTokenController, createTokenReferenceController } from "./service-account-token/controller.ts";
 import { createServiceCidrController } from "./service-cidr/controller.ts";
 import { createStatefulSetController } from "./stateful-set/controller.ts";
@@ -63,6 +64,7 @@ export interface ControllerManagerOptions
     PodGcOptions,
     PodAutoscalerOptions,
     SigningOptions,
+    TokenCleanerOptions,
     MirroringOptions {
   /** PEM; without it no root CA is published. */
   readonly rootCa?: string;
@@ -137,6 +139,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createServiceCidrController(context("service-cidr-controller")),
     createNodeTtlController(context("ttl-controller")),
     createTokenReferenceController(context("serviceaccount-token-controller")),
+    createLegacyTokenCleaner(context("legacy-service-account-token-cleaner"), options),
     ...(deps.tokens === undefined
       ? []
       : [createTokenController(context("serviceaccount-token-controller"), deps.tokens, options.rootCa)]),

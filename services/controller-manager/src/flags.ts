@@ -27,6 +27,7 @@ export interface Flags {
   readonly clusterSigningCertFile?: string;
   readonly clusterSigningKeyFile?: string;
   readonly clusterSigningDuration: number;
+  readonly legacyServiceAccountTokenCleanUpPeriod: number;
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -38,6 +39,13 @@ function duration(text: string): number {
     throw new InvalidArgumentError("must be a duration, as in 40s");
   }
   return parts.reduce((total, [, count, unit = ""]) => total + Number(count) * (UNITS[unit] ?? 0), 0);
+}
+
+/** The same, above zero. */
+function positiveDuration(text: string): number {
+  const ms = duration(text);
+  if (ms <= 0) throw new InvalidArgumentError("must be longer than nothing");
+  return ms;
 }
 
 function maskSize(text: string): number {
@@ -99,7 +107,13 @@ export function addFlags(command: Command): void {
     .option("--service-account-private-key-file <path>", "signs the tokens in Secrets; without it they get none")
     .option("--cluster-signing-cert-file <path>", "the CA that signs certificates; without it none are signed")
     .option("--cluster-signing-key-file <path>", "the CA's key")
-    .option("--cluster-signing-duration <duration>", "the longest life of a certificate", duration, 8_760 * 3_600_000);
+    .option("--cluster-signing-duration <duration>", "the longest life of a certificate", duration, 8_760 * 3_600_000)
+    .option(
+      "--legacy-service-account-token-clean-up-period <duration>",
+      "how long a token in a Secret may be unused before it is invalid, and invalid before it goes",
+      positiveDuration,
+      8_760 * 3_600_000,
+    );
 }
 
 /** The app's options; reads the CA that is published in every namespace. */
@@ -124,6 +138,7 @@ export function optionsFrom(flags: Flags): ControllerManagerOptions {
     cpuInitializationMs: flags.horizontalPodAutoscalerCpuInitializationPeriod,
     initialReadinessMs: flags.horizontalPodAutoscalerInitialReadinessDelay,
     clusterSigningDurationMs: flags.clusterSigningDuration,
+    legacyTokenCleanUpPeriodMs: flags.legacyServiceAccountTokenCleanUpPeriod,
   };
 }
 

@@ -14,7 +14,7 @@ import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-dis
 import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
 import { nodeIdentityOf, type NodeIdentity } from "./node-identity.ts";
-import { podReferences, type ReferencedResource } from "./pod-references.ts";
+import { podReferences, type ReferencedResource } from "@coxswain/api/core-v1/pod/references";
 
 const READS = new Set(["get", "list", "watch"]);
 const STATUS_VERBS = new Set(["get", "update", "patch"]);

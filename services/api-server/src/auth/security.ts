@@ -11,6 +11,7 @@ import type { Rbac } from "./rbac-source.ts";
 import { createRbac } from "./rbac-source.ts";
 import { createReviews } from "./reviews.ts";
 import { createTokenIssuer } from "./service-account-tokens.ts";
+import type { LegacyTokenUse } from "./legacy-token-use.ts";
 import type { OidcAuthenticator } from "./oidc.ts";
 import { createTokenAuthenticator } from "./token-authenticator.ts";
 
@@ -28,6 +29,7 @@ export interface SecurityDeps {
   /** True where unset. */
   readonly bootstrapTokens?: boolean;
   readonly oidc?: OidcAuthenticator;
+  readonly legacyTokens?: LegacyTokenUse;
 }
 
 /** The fronts' half works once the pipeline has been made with `extensions`. */
@@ -56,6 +58,7 @@ export function createSecurity(deps: SecurityDeps): Security {
     clock: env.clock,
     bootstrapTokens: deps.bootstrapTokens ?? true,
     ...(oidc === undefined ? {} : { oidc }),
+    ...(deps.legacyTokens === undefined ? {} : { legacyTokens: deps.legacyTokens }),
   });
   return {
     extensions: {

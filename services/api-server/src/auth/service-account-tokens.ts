@@ -2,6 +2,7 @@
 // ServiceAccount, and the pod, secret or node it is bound to, exist with the same uid, and a token that lives in a Secret only
 // while that Secret holds it; signature, issuer, audience and expiry are the verifier's part.
 import type { Pod, Secret, ServiceAccount, TokenRequest } from "@coxswain/api";
+import { INVALID_SINCE_LABEL } from "@coxswain/api/core-v1/secret/legacy-tokens";
 import {
   fieldInvalid,
   formatTime,
@@ -24,13 +25,15 @@ interface NamedRef {
 }
 
 const MIN_SECONDS = 10 * 60;
-const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
 const MAX_SECONDS = 2 ** 32;
 const KIND = { group: "authentication.k8s.io", kind: "TokenRequest" };
 const CORE = (resource: string): { group: string; resource: string } => ({ group: "", resource });
 
 /** Who is being deleted for longer than that is gone, whatever holds the object. */
 const LEEWAY_MS = 60_000;
+
+/** Hears of each Secret whose token was shown. */
+type Used = (secret: Secret) => void;
 
 type MustExist = (resource: string, namespace: string, ref: NamedRef | undefined) => void;
 
@@ -49,16 +52,19 @@ const existence =
   };
 
 /** A Secret that is being deleted, holds another token or was marked as invalid makes the token worthless. */
-function mustBeHeld(source: ObjectSource, namespace: string, legacy: TokenClaims["legacy"]): void {
+function mustBeHeld(source: ObjectSource, namespace: string, legacy: TokenClaims["legacy"], used: Used): void {
   if (legacy === undefined) return;
   const found: Secret | undefined = source.get(CORE("secrets"), namespace, legacy.secret)?.object;
   const { deletionTimestamp, labels = {} } = found?.metadata ?? {};
   const held = Buffer.from(found?.data?.["token"] ?? "", "base64").toString();
-  if (held !== legacy.token || deletionTimestamp !== undefined || labels[INVALID_SINCE]) throw newUnauthorized();
+  if (found === undefined || held !== legacy.token || deletionTimestamp !== undefined) throw newUnauthorized();
+  // Who still uses what is worthless keeps it from being taken away.
+  used(found);
+  if (labels[INVALID_SINCE_LABEL]) throw newUnauthorized();
 }
 
 /** The user that valid claims stand for. Throws Unauthorized where an object behind them is gone or was replaced. */
-export function userOfClaims(claims: TokenClaims, source: ObjectSource, nowMs: number): UserInfo {
+export function userOfClaims(claims: TokenClaims, source: ObjectSource, nowMs: number, used: Used): UserInfo {
   const { namespace, serviceAccount, pod, node, secret, legacy } = claims;
   const mustExist = existence(source, nowMs);
   mustExist("serviceaccounts", namespace, serviceAccount);
@@ -66,7 +72,7 @@ export function userOfClaims(claims: TokenClaims, source: ObjectSource, nowMs: n
   mustExist("secrets", namespace, secret);
   // A pod's token names its node too, which then only tells where the pod is.
   if (pod === undefined) mustExist("nodes", "", node);
-  mustBeHeld(source, namespace, legacy);
+  mustBeHeld(source, namespace, legacy, used);
   const extra: Record<string, string[]> = {};
   if (claims.jti !== "") extra["authentication.kubernetes.io/credential-id"] = [`JTI=${claims.jti}`];
   const add = (kind: string, ref: NamedRef | undefined): void => {

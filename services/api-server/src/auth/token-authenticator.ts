@@ -1,12 +1,14 @@
 // Bearer tokens of all sorts: bootstrap tokens, an issuer's ID tokens, service-account tokens. Guarantees: each token is judged
 // by the one authenticator whose form it has; what an object behind a token is now, counts, also where another api-server
 // made it a moment ago; a signature that held is believed for ten seconds, its objects are looked at each time.
+import type { Secret } from "@coxswain/api";
 import { isReason, StatusError } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { TokenClaims, TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { Clock } from "@coxswain/env";
 import type { ObjectSource } from "../pipeline/extension.ts";
 import { bootstrapUser, isBootstrapToken } from "./bootstrap-tokens.ts";
+import type { LegacyTokenUse } from "./legacy-token-use.ts";
 import type { OidcAuthenticator } from "./oidc.ts";
 import { userOfClaims } from "./service-account-tokens.ts";
 
@@ -17,6 +19,8 @@ export interface TokenAuthenticatorDeps {
   /** False: bootstrap tokens are nobody's. */
   readonly bootstrapTokens: boolean;
   readonly oidc?: OidcAuthenticator;
+  /** Nobody hears of the use of tokens in Secrets where unset. */
+  readonly legacyTokens?: LegacyTokenUse;
 }
 
 export interface TokenAnswer {
@@ -37,6 +41,7 @@ export function createTokenAuthenticator(deps: TokenAuthenticatorDeps): TokenAut
   const { keys, clock, source, oidc } = deps;
   const own = [keys.issuer];
   const verify = believing(keys, clock);
+  const used = (secret: Secret): void => deps.legacyTokens?.used(secret);
 
   /** Looks again at what is committed now before it refuses. */
   async function looking<T>(judge: () => T | undefined): Promise<T> {
@@ -62,7 +67,7 @@ export function createTokenAuthenticator(deps: TokenAuthenticatorDeps): TokenAut
       }
       if (oidc?.claims(token) === true) return forOwn(await oidc.authenticate(token), asked);
       const claims = await verify(token, asked ?? own);
-      const user = await looking(() => userOfClaims(claims, source(), clock.now()));
+      const user = await looking(() => userOfClaims(claims, source(), clock.now(), used));
       return { user, audiences: claims.matchedAudiences };
     },
   };

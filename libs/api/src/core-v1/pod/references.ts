@@ -1,6 +1,6 @@
 // The ConfigMaps, Secrets and claims of its own namespace that a pod names: what its kubelet has to read to run it.
-import type { Pod, Volume } from "@coxswain/api";
-import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
+import type { Pod, Volume } from "../../index.ts";
+import { claimNameOf } from "../persistent-volume/binding.ts";
 
 export type ReferencedResource = "configmaps" | "secrets" | "persistentvolumeclaims";
 export type PodReferences = Readonly<Record<ReferencedResource, ReadonlySet<string>>>;
