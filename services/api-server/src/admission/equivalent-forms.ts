@@ -4,6 +4,7 @@ import type { KindDefinition } from "@coxswain/api";
 import { convertForm, formsOf, storedKindOf } from "@coxswain/api/scheme";
 import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
 import type { AdmissionAttributes } from "../pipeline/extension.ts";
+import { acceptObject } from "../registry/codec.ts";
 import { encodeStored } from "../watch-cache/stored-form.ts";
 
 async function convert(from: KindDefinition, to: KindDefinition, object: KubeObject): Promise<KubeObject> {
@@ -35,11 +36,15 @@ export async function attributesIn(
   };
 }
 
-/** What `next`, of `kind`, is in the version of the request. */
+/** What `next`, of `kind`, is in the version of the request: with the defaults of its own version, which may say more. */
 export async function inOwnVersion(
   kind: KindDefinition,
   { kind: own }: AdmissionAttributes,
   next: KubeObject,
 ): Promise<KubeObject> {
-  return needsConversion(kind, own) ? await convert(kind, own, next) : next;
+  if (kind === own) return next;
+  const accepted = acceptObject({ kind, fieldValidation: "Ignore", warnings: [] }, next, []);
+  kind.defaults(accepted);
+  if (needsConversion(kind, own)) return await convert(kind, own, accepted);
+  return { ...accepted, apiVersion: apiVersionOf(own), kind: own.kind };
 }

@@ -1,17 +1,16 @@
 // Puts a changed state in the place of the object that a request is about, which others hold too. Guarantee: what comes in
 // is of the kind, with defaults, and stays in the version of the request.
-import type { KindDefinition } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { AdmissionAttributes } from "../pipeline/extension.ts";
 import { acceptObject } from "../registry/codec.ts";
 
-/** `next` is of `kind`, a version of the request's own, and becomes the object. @throws StatusError BadRequest */
-export function replaceObject(attributes: AdmissionAttributes, kind: KindDefinition, next: KubeObject): void {
-  const { object, kind: own } = attributes;
+/** `next` is of the request's own version, and becomes the object. @throws StatusError BadRequest */
+export function replaceObject(attributes: AdmissionAttributes, next: KubeObject): void {
+  const { object, kind } = attributes;
   if (object === undefined) return;
   const accepted = acceptObject({ kind, fieldValidation: "Ignore", warnings: [] }, next, []);
   const { apiVersion } = object;
   for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
   Object.assign(object, accepted, apiVersion === undefined ? {} : { apiVersion });
-  own.defaults(object);
+  kind.defaults(object);
 }

@@ -184,8 +184,7 @@ async function patchInPlace(
   if (object === undefined) return;
   try {
     const next = applyJsonPatch(deepClone(asVersion(kind, object)), patch) as KubeObject;
-    if (!needsConversion(kind, attributes.kind)) return replaceObject(attributes, kind, next);
-    replaceObject(attributes, attributes.kind, await inOwnVersion(kind, attributes, next));
+    replaceObject(attributes, await inOwnVersion(kind, attributes, next));
   } catch (error) {
     throw newInternalError(
       new Error(

@@ -13,7 +13,7 @@ import {
 } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../pipeline/extension.ts";
 import { asVersion } from "../dynamic/admission-review.ts";
-import { attributesIn, inOwnVersion, needsConversion } from "../equivalent-forms.ts";
+import { attributesIn, inOwnVersion } from "../equivalent-forms.ts";
 import { replaceObject } from "../replace-object.ts";
 import { mutated, MutationError } from "./mutations.ts";
 import { BudgetError } from "./policy-program.ts";
@@ -132,8 +132,7 @@ async function invoke(
     try {
       const before = deepClone(object);
       const next = deepClone(mutated(mutation, kind, deepClone(asVersion(kind, formed.object)!), run));
-      const foreign = needsConversion(kind, attributes.kind);
-      replaceObject(attributes, foreign ? attributes.kind : kind, await inOwnVersion(kind, attributes, next));
+      replaceObject(attributes, await inOwnVersion(kind, attributes, next));
       changed ||= !deepEqual(before, object);
     } catch (error) {
       if (!(error instanceof MutationError || error instanceof BudgetError)) throw error;
