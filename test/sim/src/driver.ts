@@ -28,11 +28,11 @@ export class Driver {
     this.#client = client;
   }
 
-  /** Until it is there. */
-  async create(ref: ResourceRef, object: KubeObject): Promise<void> {
+  /** Until it is there; `namespace` is "" for what is in none. */
+  async create(ref: ResourceRef, object: KubeObject, namespace = NAMESPACE): Promise<void> {
     await this.#insist(async () => {
       try {
-        await this.#client.create(ref, object, { namespace: NAMESPACE });
+        await this.#client.create(ref, object, namespace === "" ? {} : { namespace });
       } catch (error) {
         // From an attempt before this one: nobody else makes these.
         if (!isReason(error, "AlreadyExists")) throw error;
@@ -42,9 +42,14 @@ export class Driver {
 
   /** Until the change has been made, once, on the version that was read: an attempt that got stuck cannot undo a later one. */
   async change(name: string, spec: Record<string, unknown>, ref: ResourceRef = DEPLOYMENTS): Promise<void> {
+    await this.edit(ref, name, { spec });
+  }
+
+  /** The same of other parts than the spec. */
+  async edit(ref: ResourceRef, name: string, change: Record<string, unknown>): Promise<void> {
     await this.#insist(async () => {
       const seen = await this.#client.get(ref, { namespace: NAMESPACE, name });
-      const patch = { metadata: { resourceVersion: seen.metadata?.resourceVersion }, spec };
+      const patch = { metadata: { resourceVersion: seen.metadata?.resourceVersion }, ...change };
       const target = { namespace: NAMESPACE, name };
       await this.#client.patch(ref, target, "application/strategic-merge-patch+json", patch);
     });
@@ -60,10 +65,15 @@ export class Driver {
   }
 
   /** Until it is gone, or on its way. */
-  async remove(ref: ResourceRef, name: string, propagationPolicy: "Background" | "Orphan"): Promise<void> {
+  async remove(
+    ref: ResourceRef,
+    name: string,
+    propagationPolicy: "Background" | "Orphan",
+    namespace = NAMESPACE,
+  ): Promise<void> {
     await this.#insist(async () => {
       try {
-        await this.#client.delete(ref, { namespace: NAMESPACE, name }, { propagationPolicy });
+        await this.#client.delete(ref, namespace === "" ? { name } : { namespace, name }, { propagationPolicy });
       } catch (error) {
         if (!isReason(error, "NotFound")) throw error;
       }

@@ -9,6 +9,7 @@ import { planFaults, type Fault } from "./fault-plan.ts";
 import { unconverged, type Wanted } from "./convergence.ts";
 import { WatchWitness } from "./watch-witness.ts";
 import { planWorkloads, Workloads, type WorkloadShape } from "./workloads.ts";
+import { planRules, RuleWork, type RuleShape } from "./rule-work.ts";
 import { World } from "./world.ts";
 
 const BOOT_MS = 60_000;
@@ -33,6 +34,7 @@ export interface Scenario {
   readonly steps: readonly Step[];
   /** What runs beside the application. */
   readonly workloads: WorkloadShape;
+  readonly rules: RuleShape;
   readonly faults: readonly Fault[];
 }
 
@@ -78,6 +80,7 @@ export function planScenario(seed: number): Scenario {
     },
     steps,
     // Drawn from a sequence of its own: what runs beside the application does not move its story.
+    rules: planRules(createSeededRandom(Math.imul(seed, 0xc2b2ae35) ^ 0x165667b1), TROUBLE_MS),
     workloads: planWorkloads(createSeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), TROUBLE_MS),
     faults: planFaults({
       random,
@@ -115,6 +118,7 @@ class Story {
   readonly #driver: Driver;
   readonly #witnesses: readonly WatchWitness[];
   readonly #workloads: Workloads;
+  readonly #rules: RuleWork;
   #wanted: Wanted;
   /** User's work that has not ended. */
   #busy = 0;
@@ -126,6 +130,7 @@ class Story {
     const { process, client } = world.admin("kubectl", "api-server-1");
     this.#driver = new Driver(process.env, client);
     this.#workloads = new Workloads(world, this.#driver, scenario.workloads);
+    this.#rules = new RuleWork(world, this.#driver, scenario.rules);
     const watcher = world.admin("watcher", "api-server-2");
     this.#witnesses = [PODS, DEPLOYMENTS].map((ref) => new WatchWitness(watcher.process.env, watcher.client, ref));
     const { name, replicas } = scenario.app;
@@ -144,6 +149,7 @@ class Story {
       env.timers.setTimeout(() => this.#injector.inject(fault), fault.atMs);
     }
     this.#work("deploy", () => this.#deploy());
+    this.#work("rules", () => this.#rules.run());
     this.#work("workloads", () => this.#workloads.run());
     this.#work("write", () => this.#writeConfigMaps(startMs + TROUBLE_MS));
     const lastMs = Math.max(TROUBLE_MS, ...this.#scenario.faults.map((fault) => fault.atMs + fault.forMs));
@@ -224,7 +230,11 @@ class Story {
       const left =
         this.#busy > 0
           ? ["the user is still at work"]
-          : [...(await unconverged(this.#world, this.#wanted)), ...this.#workloads.unconverged()];
+          : [
+              ...(await unconverged(this.#world, this.#wanted)),
+              ...this.#workloads.unconverged(),
+              ...this.#rules.unconverged(),
+            ];
       const silent = this.#witnesses.map((witness) => witness.difference()).filter((one) => one !== undefined);
       calm = left.length + silent.length === 0 ? calm + 1 : 0;
       if (calm >= 2) return [];

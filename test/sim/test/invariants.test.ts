@@ -24,6 +24,11 @@ class Store {
     this.#commit(storageKey({ group: "", resource }, "default", name), undefined, (this.#rv += 1024n), actor);
   }
 
+  /** Of an object in no namespace. */
+  drop(group: string, resource: string, name: string): void {
+    this.#commit(storageKey({ group, resource }, "", name), undefined, (this.#rv += 1024n), undefined);
+  }
+
   get broken(): string[] {
     return this.checker.violations.map((one) => one.invariant);
   }
@@ -414,5 +419,88 @@ describe("claims", () => {
     };
     expect(bind("n1")).toEqual([]);
     expect(bind("n2")).toEqual(broken);
+  });
+});
+
+describe("rules of the cluster", () => {
+  const labels = {
+    "kubernetes.io/service-name": "web",
+    "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+  };
+  const said = (...ips: string[]): Loose =>
+    ({ metadata: meta("web"), subsets: [{ addresses: ips.map((ip) => ({ ip })) }] }) as Loose;
+  const mirror = (ip: string, ready: boolean): Loose =>
+    ({ metadata: { ...meta("web-1"), labels }, endpoints: [{ addresses: [ip], conditions: { ready } }] }) as Loose;
+
+  test("a mirror that says what was never said breaks mirrors-add-nothing", () => {
+    const store = new Store();
+    store.put("", "endpoints", said("192.0.2.1"));
+    store.put("", "endpoints", said("192.0.2.2"));
+    store.put("discovery.k8s.io", "endpointslices", mirror("192.0.2.1", true));
+    expect(store.broken).toEqual([]);
+    store.put("discovery.k8s.io", "endpointslices", mirror("192.0.2.2", false));
+    store.put("discovery.k8s.io", "endpointslices", mirror("192.0.2.3", true));
+    expect(store.broken).toEqual(["mirrors-add-nothing", "mirrors-add-nothing"]);
+  });
+
+  test("an object too many, once the quota has counted, breaks quotas-hold", () => {
+    const store = new Store();
+    const hard = { "count/secrets": "1" };
+    const quota = (used?: string): Loose => ({
+      metadata: meta("few"),
+      spec: { hard },
+      status: used === undefined ? {} : { used: { "count/secrets": used } },
+    });
+    const secret = (name: string): void => store.put("", "secrets", { metadata: meta(name) });
+    store.put("", "resourcequotas", quota());
+    secret("a");
+    secret("b");
+    store.put("", "resourcequotas", quota("2"));
+    secret("b");
+    store.remove("secrets", "a");
+    expect(store.broken).toEqual([]);
+    secret("c");
+    expect(store.broken).toEqual(["quotas-hold"]);
+  });
+
+  const range = (name: string, cidr: string): Loose => ({
+    metadata: { name, uid: `uid-range-${name}` },
+    spec: { cidrs: [cidr] },
+  });
+  const service = (name: string, ip: string): Loose => ({
+    metadata: meta(name),
+    spec: { clusterIP: ip, clusterIPs: [ip] },
+  });
+  const RANGES = "networking.k8s.io";
+
+  test("an address out of no range breaks service-addresses-are-of-a-range", () => {
+    const store = new Store();
+    store.put(RANGES, "servicecidrs", range("a", "10.0.0.0/24"));
+    store.put("", "services", service("one", "10.0.0.7"));
+    store.put("", "services", service("headless", "None"));
+    expect(store.broken).toEqual([]);
+    store.put("", "services", service("two", "10.0.1.7"));
+    expect(store.broken).toEqual(["service-addresses-are-of-a-range"]);
+  });
+
+  test("a range that goes while a Service is in it breaks service-addresses-are-of-a-range", () => {
+    const store = new Store();
+    store.put(RANGES, "servicecidrs", range("a", "10.0.0.0/24"));
+    store.put(RANGES, "servicecidrs", range("b", "10.0.0.0/16"));
+    store.put("", "services", service("one", "10.0.0.7"));
+    store.drop(RANGES, "servicecidrs", "a");
+    expect(store.broken).toEqual([]);
+    store.drop(RANGES, "servicecidrs", "b");
+    expect(store.broken).toEqual(["service-addresses-are-of-a-range"]);
+  });
+
+  test("an address of two Services breaks service-addresses-are-unique", () => {
+    const store = new Store();
+    store.put(RANGES, "servicecidrs", range("a", "10.0.0.0/24"));
+    store.put("", "services", service("one", "10.0.0.7"));
+    store.put("", "services", service("one", "10.0.0.7"));
+    expect(store.broken).toEqual([]);
+    store.put("", "services", service("two", "10.0.0.7"));
+    expect(store.broken).toEqual(["service-addresses-are-unique"]);
   });
 });

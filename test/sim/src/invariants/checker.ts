@@ -6,6 +6,9 @@ import { orphansAreKept } from "./garbage.ts";
 import type { Invariant, Violation } from "./invariant.ts";
 import { jobCountsAreExact, jobsNeverOverwork } from "./jobs.ts";
 import { leadersAreFenced, uidsAreUnique, versionsGrow } from "./objects.ts";
+import { mirrorsAddNothing } from "./mirrors.ts";
+import { quotasHold } from "./quotas.ts";
+import { serviceAddressesAreOfARange, serviceAddressesAreUnique } from "./service-addresses.ts";
 import { nodesAreNotOvercommitted, podsAreBoundOnce } from "./scheduling.ts";
 import { statefulIdentitiesLiveOnce } from "./stateful-sets.ts";
 import { claimsAreBoundOnce } from "./volumes.ts";
@@ -29,6 +32,10 @@ export class Checker {
     orphansAreKept(),
     endpointsAreReadyPods(),
     claimsAreBoundOnce(),
+    mirrorsAddNothing(),
+    quotasHold(),
+    serviceAddressesAreOfARange(),
+    serviceAddressesAreUnique(),
   ];
 
   observe(change: Change, state: ClusterState): void {
