@@ -5,6 +5,7 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -81,6 +82,21 @@ function initScript(folder: string, packages: string, cgroup: string): string {
   ].join("\n");
 }
 
+/**
+ * Containers share what their engine's cgroup gets, and a cgroup gets as much as one process outside of any: beside a busy suite
+ * that is too little for a whole cluster. Where the machine has cgroups of version 1, or a `cpu` controller for all of version 2.
+ */
+function giveCpu(cgroup: string): void {
+  for (const [folder, file, share] of [
+    [path.join(CGROUPS, "cpu", cgroup), "cpu.shares", 16 * 1024],
+    [path.join(CGROUPS, cgroup), "cpu.weight", 16 * 100],
+  ] as const) {
+    if (!existsSync(path.join(path.dirname(folder), "cgroup.procs"))) continue;
+    mkdirSync(folder);
+    if (existsSync(path.join(folder, file))) writeFileSync(path.join(folder, file), String(share));
+  }
+}
+
 /** Starts the engine and waits until it answers. Needs root. */
 export async function startPrivateDocker(options: EngineOptions): Promise<PrivateDocker> {
   sweepLeftovers();
@@ -90,6 +106,7 @@ export async function startPrivateDocker(options: EngineOptions): Promise<Privat
   writeFileSync(path.join(folder, "owner"), `${process.pid} ${startTime(process.pid)}`);
   writeFileSync(path.join(folder, "daemon.json"), "{}");
   const cgroup = path.basename(folder);
+  giveCpu(cgroup);
   writeFileSync(path.join(folder, "init.sh"), initScript(folder, options.packages, cgroup));
   const logFile = path.join(folder, "engine.log");
   const out = openSync(logFile, "a", 0o600);

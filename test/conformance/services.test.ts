@@ -93,7 +93,10 @@ slices("slices follow pods and named ports", async ({ api, namespace }) => {
   );
   const one = await eventually(
     () => slicesOf(api, ns, "matching-one"),
-    (items) => portsOf(items) === "1:example-name=3001,other-port=3002",
+    // A slice says of a pod that it is ready a moment after the pod does.
+    (items) =>
+      portsOf(items) === "1:example-name=3001,other-port=3002" &&
+      at(items[0]!, "endpoints.0.conditions.ready") === true,
   );
   const target = await api.resource("v1", "pods", ns).get("pod2");
   expect(at(one[0], "endpoints.0")).toMatchObject({
