@@ -47,8 +47,12 @@ function rangeTypes(checker: Checker, range: ASTNode, context: CheckContext): re
   if (type.kind === "list") return [checker.getType("int"), type.valueType ?? dynamic];
   if (type.kind === "map") return [type.keyType ?? dynamic, type.valueType ?? dynamic];
   if (type.kind === "dyn") return [dynamic, dynamic];
+  throw notARange(checker, type, range);
+}
+
+export function notARange(checker: Checker, type: CheckedType, range: ASTNode): Error {
   const text = `expression of type '${type.name}' cannot be range of a comprehension (must be list, map, or dynamic)`;
-  throw checker.createError("invalid_comprehension_range", text, range);
+  return checker.createError("invalid_comprehension_range", text, range);
 }
 
 function requireBool(checker: Checker, node: ASTNode, context: CheckContext): void {

@@ -1,15 +1,10 @@
 // The extension for lists: parts of lists, flat ones, ones without what is twice there, sorted ones.
 // https://pkg.go.dev/github.com/google/cel-go/ext#Lists, version 3
-import type { ASTNode, Environment } from "@marcbachmann/cel-js";
-import {
-  identifierOf,
-  type CheckContext,
-  type CheckedType,
-  type Checker,
-  type Evaluator,
-  type MacroCall,
-} from "../syntax/node.ts";
+import type { Environment } from "@marcbachmann/cel-js";
+import type { MacroCall } from "../syntax/node.ts";
 import { sameCelValue } from "../values.ts";
+import { bodyMacro, type BodyMacroRules } from "./body-macro.ts";
+import { notARange } from "./comprehensions.ts";
 import { celError, registerAll, type FunctionTable } from "./definition.ts";
 
 type List = readonly unknown[];
@@ -75,46 +70,22 @@ function sortBy(list: List, keys: List): unknown[] {
   return places.map((place) => list[place]);
 }
 
-interface Sorting {
-  readonly range: ASTNode;
-  readonly name: string;
-  readonly key: ASTNode;
-  inner: CheckContext | undefined;
-}
-
-function sorting({ args, receiver }: MacroCall): object {
-  return {
-    range: receiver,
-    name: identifierOf(args[0]),
-    key: args[1],
-    inner: undefined,
-    typeCheck(checker: Checker, self: Sorting, context: CheckContext): CheckedType {
-      const type = checker.check(self.range, context);
-      const dynamic = checker.getType("dyn");
-      if (type.kind !== "list" && type.kind !== "dyn") {
-        throw checker.createError(
-          "invalid_comprehension_range",
-          `expression of type '${type.name}' cannot be range of a comprehension (must be list, map, or dynamic)`,
-          self.range,
-        );
-      }
-      self.inner = context.forkWithVariable(self.name, type.valueType ?? dynamic);
-      const key = checker.check(self.key, self.inner);
-      if (key.kind !== "dyn" && key.kind !== "param" && !COMPARABLE.some((name) => name === key.name)) {
-        const text = `found no matching overload for '@sortByAssociatedKeys' applied to '${type.name}.(list(${key.name}))'`;
-        throw checker.createError("type_mismatch", text, self.key);
-      }
-      return type.kind === "list" ? type : checker.registry.getListType(dynamic);
-    },
-    evaluate(evaluator: Evaluator, self: Sorting, context: CheckContext): unknown {
-      const list = evaluator.run(self.range, context);
-      if (!Array.isArray(list)) throw celError("no such overload");
-      const inner = self.inner!.reuse(context);
-      const keys = list.map((each) => evaluator.run(self.key, inner.setIterValue(each, evaluator)));
-      return sortBy(list, keys);
-    },
-  };
-}
+const SORTING: BodyMacroRules = {
+  receive(checker, type, receiver) {
+    if (type.kind !== "list" && type.kind !== "dyn") throw notARange(checker, type, receiver);
+  },
+  result(checker, type, key, body) {
+    if (key.kind !== "dyn" && key.kind !== "param" && !COMPARABLE.some((name) => name === key.name)) {
+      const text = `found no matching overload for '@sortByAssociatedKeys' applied to '${type.name}.(list(${key.name}))'`;
+      throw checker.createError("type_mismatch", text, body);
+    }
+    return type.kind === "list" ? type : checker.registry.getListType(checker.getType("dyn"));
+  },
+  evaluate(list, give) {
+    if (!Array.isArray(list)) throw celError("no such overload");
+    return sortBy(list, list.map(give));
+  },
+};
 
 const EXTENSIONS: FunctionTable = {
   "list<T>.slice(int, int): list<T>": slice,
@@ -129,5 +100,6 @@ export function registerListExtensions(environment: Environment): void {
   for (const type of COMPARABLE) {
     registerAll(environment, { [`list<${type}>.sort(): list<${type}>`]: (list: List) => sortBy(list, list) });
   }
-  environment.registerFunction("list.sortBy(ast, ast): list<dyn>", sorting as never);
+  environment.registerFunction("list.sortBy(ast, ast): list<dyn>", ((call: MacroCall) =>
+    bodyMacro(call, SORTING)) as never);
 }

@@ -1,53 +1,29 @@
 // What optional values can do besides being asked: they are mapped, and made of lists.
 // https://pkg.go.dev/github.com/google/cel-go/cel#OptionalTypes
-import { Optional, type ASTNode, type Environment } from "@marcbachmann/cel-js";
-import {
-  identifierOf,
-  type CheckContext,
-  type CheckedType,
-  type Checker,
-  type Evaluator,
-  type MacroCall,
-} from "../syntax/node.ts";
+import { Optional, type Environment } from "@marcbachmann/cel-js";
+import type { MacroCall } from "../syntax/node.ts";
+import { bodyMacro, type BodyMacroRules } from "./body-macro.ts";
 import { celError, registerAll } from "./definition.ts";
-
-interface Mapping {
-  readonly receiver: ASTNode;
-  readonly name: string;
-  readonly body: ASTNode;
-  inner: CheckContext | undefined;
-}
 
 /** `flat` where the body gives an optional value itself. */
 function mapping(flat: boolean) {
-  return ({ args, receiver }: MacroCall): object => ({
-    receiver,
-    name: identifierOf(args[0]),
-    body: args[1],
-    inner: undefined,
-    typeCheck(checker: Checker, self: Mapping, context: CheckContext): CheckedType {
-      const type = checker.check(self.receiver, context);
-      const dynamic = checker.getType("dyn");
-      if (type.kind !== "optional" && type.kind !== "dyn") {
-        throw checker.createError(
-          "type_mismatch",
-          `expected type 'optional_type' but found '${type.name}'`,
-          self.receiver,
-        );
-      }
-      self.inner = context.forkWithVariable(self.name, type.valueType ?? dynamic);
-      const body = checker.check(self.body, self.inner);
-      if (!flat) return checker.registry.getOptionalType(body);
-      return body.kind === "optional" ? body : checker.registry.getOptionalType(dynamic);
+  const rules: BodyMacroRules = {
+    receive(checker, type, receiver) {
+      if (type.kind === "optional" || type.kind === "dyn") return;
+      throw checker.createError("type_mismatch", `expected type 'optional_type' but found '${type.name}'`, receiver);
     },
-    evaluate(evaluator: Evaluator, self: Mapping, context: CheckContext): unknown {
-      const value = evaluator.run(self.receiver, context);
+    result(checker, _type, body) {
+      if (!flat) return checker.registry.getOptionalType(body);
+      return body.kind === "optional" ? body : checker.registry.getOptionalType(checker.getType("dyn"));
+    },
+    evaluate(value, give) {
       if (!(value instanceof Optional)) throw celError("no such overload");
       if (!value.hasValue()) return Optional.none();
-      const made = evaluator.run(self.body, self.inner!.reuse(context).setIterValue(value.value(), evaluator));
+      const made = give(value.value());
       return flat ? made : Optional.of(made);
     },
-  });
+  };
+  return (call: MacroCall): object => bodyMacro(call, rules);
 }
 
 /** Empty, zero, false, null: what counts as nothing. */
