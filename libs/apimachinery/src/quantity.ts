@@ -112,15 +112,20 @@ function parseText(text: string): Quantity {
   return new Quantity(sign === "-" ? -nanos : nanos, format, nanos === 0n ? undefined : kept);
 }
 
-/** True where `parseQuantity` would take it. */
-export function isQuantity(input: string | number): boolean {
+/** Why `parseQuantity` does not take it; undefined where it does. */
+export function quantityProblem(input: string | number): string | undefined {
   try {
     parseQuantity(input);
-    return true;
+    return undefined;
   } catch (error) {
-    if (error instanceof QuantityError) return false;
+    if (error instanceof QuantityError) return error.message;
     throw error;
   }
+}
+
+/** True where `parseQuantity` would take it. */
+export function isQuantity(input: string | number): boolean {
+  return quantityProblem(input) === undefined;
 }
 
 /** A quantity of `amount` whole units. */

@@ -1,5 +1,5 @@
 // Whether a JSON value fits a scalar type of the model, in the words of upstream's decoder.
-import { parseQuantity, parseTime, QuantityError, quote } from "@coxswain/apimachinery";
+import { parseTime, quantityProblem, quote } from "@coxswain/apimachinery";
 
 /** The JSON kind where it doesn't fit, or ! and a whole message. */
 export function scalarProblem(value: unknown, type: string): string | undefined {
@@ -16,7 +16,7 @@ export function scalarProblem(value: unknown, type: string): string | undefined 
     case "bytes":
       return bytesProblem(value);
     case "quantity":
-      return quantityProblem(value);
+      return complaintOfQuantity(value);
     case "int-or-string":
       return typeof value === "string" ? undefined : integerProblem(value, 2 ** 31);
     case "time":
@@ -45,17 +45,12 @@ function bytesProblem(value: unknown): string | undefined {
   return fine ? undefined : `!illegal base64 data at input byte ${Math.max(compact.length - (compact.length % 4), 0)}`;
 }
 
-function quantityProblem(value: unknown): string | undefined {
+function complaintOfQuantity(value: unknown): string | undefined {
   if (typeof value !== "string" && typeof value !== "number") {
     return "!quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
   }
-  try {
-    parseQuantity(value);
-    return undefined;
-  } catch (error) {
-    if (error instanceof QuantityError) return `!${error.message}`;
-    throw error;
-  }
+  const problem = quantityProblem(value);
+  return problem === undefined ? undefined : `!${problem}`;
 }
 
 function timeProblem(value: unknown): string | undefined {

@@ -1,6 +1,6 @@
 // Decodes messages of the API into their JSON form. Fields that upstream's JSON would leave out because they are empty are
 // left out here too: on the wire every plain (non-pointer) field is present, set or not.
-import { decodeJson, formatMicroTime, formatTime, parseQuantity, QuantityError, setOwn } from "@coxswain/apimachinery";
+import { decodeJson, formatMicroTime, formatTime, quantityProblem, setOwn } from "@coxswain/apimachinery";
 import { JSON_SCHEMA_PROPS } from "../apiextensions-v1/model.ts";
 import { type ModelField, type ModelType, modelType } from "../schema/model.ts";
 import { malformed, WireReader } from "./reader.ts";
@@ -155,13 +155,9 @@ function readBlock(bytes: Buffer, type: string): unknown {
 
 /** Nobody after this looks at what a quantity is made of before it counts with it. */
 function quantityOf(text: string): string {
-  try {
-    parseQuantity(text);
-    return text;
-  } catch (error) {
-    if (error instanceof QuantityError) throw malformed(error.message);
-    throw error;
-  }
+  const problem = quantityProblem(text);
+  if (problem !== undefined) throw malformed(problem);
+  return text;
 }
 
 /** An empty message is the zero time: not set. */
