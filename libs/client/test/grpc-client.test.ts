@@ -8,7 +8,7 @@ import { mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";
 import { silentLogger } from "@coxswain/component-base";
 import { certificateFiles, ensurePki } from "@coxswain/component-base/identity/index";
 import { loadTlsMaterial, type TlsMaterial } from "@coxswain/component-base/tls-files";
-import { createRealEnv } from "@coxswain/env";
+import { createRealEnv, nextTurn } from "@coxswain/env";
 import { createGrpcResourceClient } from "../src/grpc/grpc-resource-client.ts";
 import { createMemoryCluster } from "../src/memory/memory-cluster.ts";
 import type { ResourceClient } from "../src/resource-client.ts";
@@ -114,7 +114,7 @@ describe("the gRPC client", () => {
     const client = connect([one.port]);
     one.hold(true);
     const written = client.create(CONFIG_MAPS, configMap("a")).catch((error: unknown) => error);
-    while (cluster.objects(CONFIG_MAPS).length === 0) await new Promise<void>((resolve) => env.timers.defer(resolve));
+    while (cluster.objects(CONFIG_MAPS).length === 0) await nextTurn(env.timers);
     await one.server.close(0);
     const failure = await written;
     expect(failure).toMatchObject({ reason: "ServiceUnavailable" });
@@ -139,7 +139,7 @@ describe("the gRPC client", () => {
     await client.create(CONFIG_MAPS, configMap("a"));
     expect(await quiet).toBe(1);
     const broken = read(new AbortController().signal);
-    while ((server.seen["watch"] ?? 0) < 2) await new Promise<void>((resolve) => env.timers.defer(resolve));
+    while ((server.seen["watch"] ?? 0) < 2) await nextTurn(env.timers);
     const failing = expect(broken).rejects.toMatchObject({ reason: "ServiceUnavailable" });
     await server.server.close(0);
     await failing;

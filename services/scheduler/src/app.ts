@@ -6,7 +6,7 @@ import { isReason } from "@coxswain/apimachinery";
 import { NODES, PODS, type Node, type Pod } from "@coxswain/api";
 import type { EventRecorder, InformerFactory, LeaderElector, ResourceClient } from "@coxswain/client";
 import type { BaseDeps, ComponentApp } from "@coxswain/component-base";
-import { isAbort } from "@coxswain/env";
+import { isAbort, nextTurn } from "@coxswain/env";
 import type { SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { createBinder } from "./binder.ts";
 import { followFacts } from "./cluster-facts.ts";
@@ -183,7 +183,7 @@ class SchedulingLoop {
       this.#report();
       this.#bind(batch, signal);
       if (this.#parts.queue.activeCount === 0 && batch.length === 0) await this.#waitForWork(signal);
-      else await new Promise<void>((resolve) => this.#parts.deps.env.timers.defer(resolve));
+      else await nextTurn(this.#parts.deps.env.timers);
     }
     await Promise.all(this.#inFlight);
   }

@@ -3,7 +3,7 @@
 // a disk refuses is told so.
 import { appendFile, mkdir, readdir, rename, stat, unlink } from "node:fs/promises";
 import path from "node:path";
-import type { Env } from "@coxswain/env";
+import { nextTurn, type Env } from "@coxswain/env";
 import type { SendBatch } from "./delivery.ts";
 
 export interface LogFileOptions {
@@ -103,7 +103,7 @@ class LogFile implements LogWriter {
 
   async #drain(): Promise<void> {
     // What this turn still adds joins the same write.
-    await new Promise<void>((resolve) => this.#env.timers.defer(resolve));
+    await nextTurn(this.#env.timers);
     while (this.#pending.length > 0) {
       const taken = this.#take();
       try {

@@ -6,7 +6,7 @@ import type { Status } from "@coxswain/apimachinery";
 import type { GrpcService } from "@coxswain/component-base";
 import { implementService } from "@coxswain/component-base/grpc-service";
 import type { CallContext, ResponseStream } from "@coxswain/component-base/grpc-service";
-import type { Timers } from "@coxswain/env";
+import { nextTurn, type Timers } from "@coxswain/env";
 import { structFromJson } from "@coxswain/protos";
 import type { ServiceTypes } from "@coxswain/protos";
 import type { ApiRequest, ApiResult, Pipeline, PipelineWatchEvent } from "../pipeline/contract.ts";
@@ -185,7 +185,7 @@ class Answers {
   }
 
   async #later(): Promise<void> {
-    await new Promise<void>((resolve) => this.#timers.defer(resolve));
+    await nextTurn(this.#timers);
     await this.#flush();
   }
 

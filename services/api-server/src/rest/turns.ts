@@ -1,5 +1,5 @@
 // Long work on the event loop, in turns with what else waits.
-import type { Env, Timers } from "@coxswain/env";
+import { nextTurn, type Env, type Timers } from "@coxswain/env";
 
 /** Work that others may have to wait for, ms. */
 const TURN_MS = 4;
@@ -9,9 +9,7 @@ export function inTurns(env: Pick<Env, "clock"> & { readonly timers: Pick<Timers
   let begunMs = env.clock.monotonic();
   return async () => {
     if (env.clock.monotonic() - begunMs < TURN_MS) return;
-    await new Promise<void>((resolve) => {
-      env.timers.defer(resolve);
-    });
+    await nextTurn(env.timers);
     begunMs = env.clock.monotonic();
   };
 }
