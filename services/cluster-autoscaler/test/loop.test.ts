@@ -247,16 +247,22 @@ describe("the autoscaler's own death", () => {
     return Array.from({ length: life.calls() - first + 1 }, (_, at) => first + at);
   }
 
+  /** A second after the leader has died with that answer. */
+  async function afterDeathAt(answers: number): Promise<ReturnType<typeof setup>> {
+    const made = setup(1);
+    const life = mortal();
+    life.dieAfter(answers);
+    made.start(life.gates);
+    expect(await made.within(life.isDead)).toBe(true);
+    await made.env.advance(1_000);
+    return made;
+  }
+
   test("at any answer of a scale-down: the next leader ends it, and loses nothing", async () => {
     const all = await answersOfAll();
     let marks = 0;
     for (const answers of all) {
-      const { env, cluster, start, nodes, marked, machines, within } = setup(1);
-      const life = mortal();
-      life.dieAfter(answers);
-      start(life.gates);
-      expect(await within(life.isDead)).toBe(true);
-      await env.advance(1_000);
+      const { cluster, start, nodes, marked, machines, within } = await afterDeathAt(answers);
       marks += marked().length;
       // Who has no machine any more does not answer.
       const there = await machines();
@@ -280,12 +286,7 @@ describe("the autoscaler's own death", () => {
     const all = await answersOfAll();
     let marks = 0;
     for (const answers of all) {
-      const { env, cluster, start, nodes, marked, within, machines } = setup(1);
-      const life = mortal();
-      life.dieAfter(answers);
-      start(life.gates);
-      expect(await within(life.isDead)).toBe(true);
-      await env.advance(1_000);
+      const { env, cluster, start, nodes, marked, machines } = await afterDeathAt(answers);
       marks += marked().length;
       const there = await machines();
       for (const name of there) cluster.seed(PODS, pod(`needs-${name}`, name, "3"));
