@@ -22,6 +22,7 @@ interface UpOptions {
   readonly name: string;
   readonly nodes: number;
   readonly runtime?: string;
+  readonly storage?: string;
   readonly apiServers: number;
   readonly schedulers: number;
   readonly controllerManagers: number;
@@ -48,6 +49,7 @@ export function addUp(program: Command): void {
     .option("--name <name>", "name of the cluster", "default")
     .option("--nodes <count>", "how many nodes", toNumber, 2)
     .option("--runtime <runtime>", "containerd or simulated (default: containerd where this machine can run it)")
+    .option("--storage <kind>", "etcd (default), or memory: no etcd, and nothing outlives the one api-server")
     .option("--api-servers <count>", "how many api-servers", toNumber, 1)
     .option("--schedulers <count>", "how many schedulers, one of which leads", toNumber, 1)
     .option("--controller-managers <count>", "how many controller-managers, one of which leads", toNumber, 1)
@@ -139,6 +141,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     name: options.name,
     nodes: options.nodes,
     runtime: options.runtime as StartOptions["runtime"],
+    storage: options.storage as StartOptions["storage"],
     apiServers: options.apiServers,
     schedulers: options.schedulers,
     controllerManagers: options.controllerManagers,

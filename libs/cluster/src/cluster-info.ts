@@ -23,6 +23,7 @@ export interface ClusterInfo {
   readonly apiServer: string;
   readonly grpc: string;
   readonly nats: string;
+  /** "" where objects are in the api-server's memory. */
   readonly etcd: string;
   readonly dashboard: string;
   readonly dataDir: string;
@@ -54,13 +55,14 @@ export function clusterInfo(
   { records, front }: Pick<ClusterState, "records" | "front">,
 ): ClusterInfo {
   const api = firstOf(records, "api-server");
+  const etcd = firstOf(records, "etcd");
   return {
     name,
     kubeconfig: paths.kubeconfig,
     apiServer: `https://${HOST}:${front ?? api?.ports.main ?? 0}`,
     grpc: `${HOST}:${api?.ports.grpc ?? 0}`,
     nats: `tls://${HOST}:${firstOf(records, "nats")?.ports.main ?? 0}`,
-    etcd: `https://${HOST}:${firstOf(records, "etcd")?.ports.main ?? 0}`,
+    etcd: etcd === undefined ? "" : `https://${HOST}:${etcd.ports.main}`,
     dashboard: "",
     dataDir: paths.dataDir,
     processes: records.map(processInfo),

@@ -5,6 +5,8 @@ import path from "node:path";
 export type Runtime = "simulated" | "containerd";
 export type Egress = "none" | "images" | "nat";
 export type ProxyMode = "simulated" | "nftables";
+/** Where the cluster's objects are: in etcd, or in the memory of its one api-server. */
+export type StorageKind = "etcd" | "memory";
 
 /** How many nodes a cluster autoscaler may leave, and make, of a cluster. */
 export interface AutoscaleRange {
@@ -16,6 +18,8 @@ export interface ClusterSpec {
   readonly name: string;
   readonly nodes: number;
   readonly runtime: Runtime;
+  /** With "memory" no etcd runs, and nothing outlives the api-server's process. */
+  readonly storage: StorageKind;
   readonly apiServers: number;
   readonly schedulers: number;
   readonly controllerManagers: number;
@@ -71,12 +75,14 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
   const runtime = oneOf("runtime", wish.runtime ?? "simulated", ["containerd", "simulated"]);
   const most = runtime === "containerd" ? MAX_CONTAINERD_NODES : MAX_SIMULATED_NODES;
   const nodes = count("nodes", wish.nodes ?? 2, most, 0);
+  const storage = oneOf("storage", wish.storage ?? "etcd", ["etcd", "memory"]);
   return {
     name,
     nodes,
     ...checkAutoscale(wish, nodes),
     runtime,
-    apiServers: count("api-servers", wish.apiServers ?? 1, 9),
+    storage,
+    apiServers: checkApiServers(storage, wish.apiServers),
     schedulers: count("schedulers", wish.schedulers ?? 1, 9),
     controllerManagers: count("controller-managers", wish.controllerManagers ?? 1, 9),
     egress: checkEgress(runtime, wish.egress),
@@ -88,6 +94,15 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     schedulerFlags: checkFlags("scheduler-flag", wish.schedulerFlags ?? []),
     autoscalerFlags: checkFlags("autoscaler-flag", wish.autoscalerFlags ?? []),
   };
+}
+
+function checkApiServers(storage: StorageKind, wish = 1): number {
+  const apiServers = count("api-servers", wish, 9);
+  if (apiServers > 1 && storage === "memory")
+    throw new SpecError(
+      `--api-servers: Invalid value: "${apiServers}": must be 1 with --storage memory: several would share nothing`,
+    );
+  return apiServers;
 }
 
 function checkPackNodes(runtime: Runtime, { packNodes = false, autoscale }: Partial<ClusterSpec>): boolean {
@@ -122,7 +137,7 @@ export function nodeCapacity({ nodes, autoscale }: Pick<ClusterSpec, "nodes" | "
 
 /** What the cluster itself decides may not be said twice. */
 const OWN_FLAGS =
-  /^--(instance|port|grpc-port|listen-address|etcd|nats|ca-file|cert-file|key-file|rest-fd|cloud-config|scheduler)(=|$)/;
+  /^--(instance|port|grpc-port|listen-address|etcd|storage|nats|ca-file|cert-file|key-file|rest-fd|cloud-config|scheduler)(=|$)/;
 
 function checkFlags(option: string, flags: readonly string[]): readonly string[] {
   for (const flag of flags) {

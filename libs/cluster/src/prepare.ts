@@ -123,7 +123,8 @@ function namesBySite(spec: ClusterSpec, site: Site): Record<string, string[]> {
 
 /** Makes the folders and certificates of a cluster; certificates hold the addresses of `site`, where processes have some. */
 export async function prepareIdentity(env: Env, spec: ClusterSpec, paths: ClusterPaths, site?: Site): Promise<void> {
-  for (const folder of [paths.dataDir, paths.logs, paths.etcd]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const folders = [paths.dataDir, paths.logs, ...(spec.storage === "etcd" ? [paths.etcd] : [])];
+  for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 });
   const namesOf = site === undefined ? {} : namesBySite(spec, site);
   await ensurePki(paths.pki, { ...pkiOptions(spec), namesOf }, env);
 }

@@ -105,6 +105,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
   switch (slot.component) {
     case "api-server":
       return [
+        `--storage=${spec.storage}`,
         ...addresses(input, "etcd", "main").map((one) => `--etcd=${one}`),
         `--service-account-key-file=${path.join(paths.pki, "sa.key")}`,
         `--advertise-address=${site.endpoint(slot).address}`,

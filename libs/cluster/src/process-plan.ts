@@ -27,7 +27,8 @@ export interface Binaries {
   readonly node: string;
   /** The folder of the bundles. */
   readonly dist: string;
-  readonly etcd: string;
+  /** Undefined where the cluster has no etcd. */
+  readonly etcd: string | undefined;
   readonly natsServer: string;
 }
 
@@ -75,7 +76,10 @@ function pullerCommand({ binaries, paths }: Pick<PlanInput, "binaries" | "paths"
 
 function commandLine(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {
   const { binaries, paths } = input;
-  if (slot.component === "etcd") return { command: binaries.etcd, args: etcdFlags(slot, input) };
+  if (slot.component === "etcd") {
+    if (binaries.etcd === undefined) throw new Error("the program etcd was not looked for");
+    return { command: binaries.etcd, args: etcdFlags(slot, input) };
+  }
   if (slot.component === "nats") {
     return { command: binaries.natsServer, args: ["-c", paths.natsConfig], env: NATS_MEMORY };
   }

@@ -39,6 +39,12 @@ export const COMPONENTS: readonly Component[] = [
 const FOREIGN: readonly string[] = ["etcd", "nats", "containerd", "egress", "image-puller"];
 export const isOurs = (component: string): boolean => !FOREIGN.includes(component);
 
+/** Which components know things that nobody else knows any more where a process of `component` has died: they must start anew. */
+export function lostWith({ storage }: Pick<ClusterSpec, "storage">, component: Component): Component[] {
+  if (storage !== "memory" || component !== "api-server") return [];
+  return COMPONENTS.filter((one) => isOurs(one) && one !== "api-server" && one !== "gateway");
+}
+
 /** What dies with a node. */
 export const NODE_COMPONENTS: readonly Component[] = ["containerd", "kubelet", "kube-proxy", "egress"];
 
@@ -116,7 +122,7 @@ export function planSlots(spec: ClusterSpec): Slot[] {
     }));
   return [
     ...several("gateway", real ? 1 : 0, { main: 10254, grpc: 10264 }),
-    ...several("etcd", 1, { main: 2379, grpc: 0 }),
+    ...several("etcd", spec.storage === "etcd" ? 1 : 0, { main: 2379, grpc: 0 }),
     ...several("nats", 1, { main: 4222, grpc: 0 }),
     ...(real ? onNodes("containerd", { main: 0, grpc: 0 }) : []),
     ...several("api-server", spec.apiServers, { main: 6443, grpc: 6444 }),

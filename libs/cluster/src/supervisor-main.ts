@@ -28,8 +28,9 @@ import { nodeShare } from "./platform/node-share.ts";
 import { choosePorts, openFront, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
 import { PlatformError } from "./platform/platform-plan.ts";
 import { createProber, type Prober } from "./probe.ts";
+import { chaosRefusal } from "./chaos-refusal.ts";
 import { planProcesses, type Binaries, type ProcessSpec } from "./process-plan.ts";
-import { COMPONENTS, nodeGroups, NODE_COMPONENTS } from "./process-slots.ts";
+import { COMPONENTS, lostWith, nodeGroups, NODE_COMPONENTS } from "./process-slots.ts";
 import { startTimeOf } from "./process-table.ts";
 import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
@@ -200,6 +201,8 @@ class ClusterRun {
       return { ok: true };
     }
     if (request.op === "chaos") {
+      const refusal = chaosRefusal(this.#options.spec, request.action, request.component);
+      if (refusal !== undefined) return { ok: false, error: refusal };
       const affected = this.#supervisor?.chaos(request.action, request.component, request.instance) ?? [];
       return { ok: true, affected };
     }
@@ -213,7 +216,7 @@ class ClusterRun {
   async #start(): Promise<void> {
     const { spec, dist, tools, freePorts } = this.#options;
     const paths = this.#paths;
-    const etcd = await ensureProgram(ETCD, tools, this.#say);
+    const etcd = spec.storage === "etcd" ? await ensureProgram(ETCD, tools, this.#say) : undefined;
     const natsServer = await ensureProgram(NATS_SERVER, tools, this.#say);
     const binaries = { node: process.execPath, dist, etcd, natsServer };
     const nodes = this.#firstNodes();
@@ -309,6 +312,7 @@ class ClusterRun {
         this.#front?.follow(records);
         this.#persist();
       },
+      endWith: (component) => lostWith(this.#options.spec, component),
       nodes: ground === undefined ? undefined : createNodePower(ground.platform),
     });
     this.#say("starting processes");

@@ -1,6 +1,7 @@
 // The supervisor keeps a set of processes running. Guarantees:
 // - a process that dies without being told to is started again, after a backoff, and the death is recorded;
 // - a process whose liveness probe hangs is killed and started again, unless it was frozen on purpose;
+// - whoever builds on what a dead process kept in its memory starts anew with it;
 // - a node that was killed on purpose stays down, with all of its processes, until it is started again;
 // - a node's processes that are removed end, and are on record no more;
 // - `stop` ends everything in reverse order of starting, frozen processes too, by force after a grace period;
@@ -27,6 +28,8 @@ export interface SupervisorDeps {
   /** Resolves with undefined when the process is ready to serve, else with what is missing. Never rejects. */
   probe(spec: ProcessSpec, kind: "ready" | "live"): Promise<string | undefined>;
   onChange(records: readonly ProcessRecord[]): void;
+  /** The components that cannot go on where a process of `component` has died. None where unset. */
+  endWith?(component: Component): readonly Component[];
   /** What a node has besides the supervised processes: its containers, its place on the fabric. None where unset. */
   readonly nodes?: NodePower;
 }
@@ -248,6 +251,8 @@ export class Supervisor {
     if (this.#stopping || slot.removed) return;
     const { env } = this.#deps;
     env.timers.clear(slot.timer);
+    const ending = this.#deps.endWith?.(slot.record.spec.component) ?? [];
+    for (const other of this.#slots) if (ending.includes(other.record.spec.component)) other.process?.signal("SIGKILL");
     const death: Death = { at: new Date(env.clock.now()).toISOString(), ...exit };
     const deaths = [...slot.record.deaths, death].slice(-20);
     if (slot.held) {

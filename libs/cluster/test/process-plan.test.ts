@@ -89,6 +89,16 @@ describe("planProcesses", () => {
     expect(() => clusterSpec(wish)).toThrow(message);
   });
 
+  test("a cluster in memory has no etcd, and its api-server is told so", () => {
+    const processes = plan({ nodes: 1, storage: "memory" });
+    expect(processes.map(({ component }) => component)).not.toContain("etcd");
+    const [api] = processes.filter(({ component }) => component === "api-server");
+    expect(api?.args).toContain("--storage=memory");
+    expect(api?.args.some((arg) => arg.startsWith("--etcd="))).toBe(false);
+    const [kept] = plan({ nodes: 1 }).filter(({ component }) => component === "api-server");
+    expect(kept?.args).toContain("--storage=etcd");
+  });
+
   test("each scheduler gets the flags that are its own", () => {
     const flag = "--config=/etc/coxswain/scheduler.yaml";
     const processes = plan({ schedulers: 2, schedulerFlags: [flag] });
@@ -176,6 +186,10 @@ describe("clusterSpec", () => {
     [{ nodes: -1 }, "--nodes"],
     [{ nodes: 1.5 }, "--nodes"],
     [{ apiServers: 0 }, "--api-servers"],
+    [{ storage: "disk" as never }, "--storage"],
+    [{ storage: "memory" as const, apiServers: 2 }, "--api-servers"],
+    [{ storage: "memory" as const, apiServers: 2 }, "--storage memory"],
+    [{ apiServerFlags: ["--storage=memory"] }, "--api-server-flag"],
     [{ runtime: "docker" as never }, "--runtime"],
     [{ runtime: "containerd" as const, nodes: 101 }, "--nodes"],
     [{ egress: "nat" as const }, "--egress"],

@@ -144,6 +144,33 @@ test("a dead process starts again after a backoff, and its death is on record", 
   expect(record("scheduler")).toMatchObject({ state: "ready", pid: 101, deaths: [{ signal: "SIGKILL" }] });
 });
 
+test("those who build on what a dead process knew start anew with it, frozen ones too; others stay", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const spawned: FakeProcess[] = [];
+  const supervisor = new Supervisor([spec("nats"), spec("api-server"), spec("scheduler"), spec("kubelet", "node-1")], {
+    env,
+    spawn: ({ component }) => {
+      const process = new FakeProcess(spawned.length + 100, component, []);
+      spawned.push(process);
+      return process;
+    },
+    probe: async () => undefined,
+    onChange: () => {},
+    endWith: (component) => (component === "api-server" ? ["scheduler", "kubelet"] : []),
+  });
+  supervisor.start(["nats", "api-server", "scheduler", "kubelet"]);
+  await env.advance(1_000);
+  supervisor.chaos("freeze", "kubelet");
+  spawned[1]?.die("SIGKILL");
+  await env.advance(1_000);
+  expect(supervisor.records().map(({ state, restarts }) => [state, restarts])).toEqual([
+    ["ready", 0],
+    ["ready", 1],
+    ["ready", 1],
+    ["ready", 1],
+  ]);
+});
+
 test("a hung process is killed after a minute; one that was frozen on purpose is not", async () => {
   const { env, supervisor, spawned, silent } = harness([spec("scheduler"), spec("kubelet")]);
   supervisor.start(["scheduler", "kubelet"]);

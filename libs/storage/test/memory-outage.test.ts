@@ -1,12 +1,39 @@
 // The memory store plays outages, lost answers and lost leases, the same way each time under virtual time.
 import { expect, test } from "vitest";
-import { isReason } from "@coxswain/apimachinery";
+import { isReason, makeResourceVersion } from "@coxswain/apimachinery";
 import { VirtualEnv } from "@coxswain/env";
-import { createMemoryStorage, MemoryStore, type StorageEvent, type Transaction } from "@coxswain/storage";
+import {
+  CompactedError,
+  createMemoryStorage,
+  MemoryStore,
+  type StorageEvent,
+  type Transaction,
+} from "@coxswain/storage";
 
 const put = (key: string): Transaction => ({
   conditions: [],
   mutations: [{ op: "put", key, value: Buffer.from(key) }],
+});
+
+test("a store that begins late takes every earlier version for compacted", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const storage = createMemoryStorage({ env, firstRevision: 1_000n });
+  const early = storage.watch(makeResourceVersion(999n, 1023), { onBatch: () => {} }, new AbortController().signal);
+  await expect(early).rejects.toThrow(CompactedError);
+  await expect(storage.list({ prefix: "/", rv: makeResourceVersion(998n, 0) })).rejects.toThrow(CompactedError);
+  const start = await storage.currentRv();
+  expect(start).toBe(makeResourceVersion(1_000n, 1023));
+  const seen: string[] = [];
+  const over = new AbortController();
+  const onBatch = (batch: { events: readonly StorageEvent[] }): void =>
+    void seen.push(...batch.events.map(({ key }) => key));
+  const following = storage.watch(start, { onBatch }, over.signal);
+  const written = storage.commit(put("/a"));
+  await env.advance(10);
+  expect(await written).toEqual({ committed: true, rvs: [makeResourceVersion(1_001n, 0)] });
+  expect(seen).toEqual(["/a"]);
+  over.abort();
+  await following;
 });
 
 /** What a promise came to, once virtual time has run. */

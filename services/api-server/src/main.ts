@@ -17,7 +17,7 @@ interface Flags extends AuditFlags {
   readonly etcdCertFile?: string;
   readonly etcdKeyFile?: string;
   readonly etcdPrefix?: string;
-  readonly storage: string;
+  readonly storage: "etcd" | "memory";
   readonly groupCommit: boolean;
   readonly serviceAccountKeyFile: string;
   readonly serviceAccountIssuer: string;
@@ -73,6 +73,11 @@ function count(text: string): number {
   return Number(text);
 }
 
+function storageKind(text: string): Flags["storage"] {
+  if (text === "etcd" || text === "memory") return text;
+  throw new InvalidArgumentError("must be etcd or memory");
+}
+
 function addFlags(command: Command): void {
   const list = (text: string, before: readonly string[]): readonly string[] => [...before, ...text.split(",")];
   command
@@ -81,7 +86,7 @@ function addFlags(command: Command): void {
     .option("--etcd-cert-file <file>", "certificate for etcd (default: --cert-file)")
     .option("--etcd-key-file <file>", "its key (default: --key-file)")
     .option("--etcd-prefix <prefix>", "in front of every key")
-    .option("--storage <kind>", "etcd, or memory for a server that forgets everything", "etcd")
+    .option("--storage <kind>", "etcd, or memory for a server that forgets everything", storageKind, "etcd")
     .option("--no-group-commit", "one etcd transaction a write, for comparison")
     .requiredOption("--service-account-key-file <file>", "private key that signs service-account tokens")
     .option("--service-account-issuer <url>", "issuer of service-account tokens", DEFAULT_ISSUER)
@@ -133,7 +138,8 @@ void runComponent<Flags>({
         : parseEncryptionConfiguration(readFileSync(flags.encryptionProviderConfig, "utf8"));
     const plainStorage =
       flags.storage === "memory"
-        ? createMemoryStorage({ env })
+        ? // Later than all that an earlier run has counted: who still knows a version of that is told that it is too old.
+          createMemoryStorage({ env, firstRevision: BigInt(env.clock.now()) })
         : createEtcdStorage({
             env,
             logger,

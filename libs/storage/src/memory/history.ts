@@ -35,12 +35,17 @@ function lowerBound(sorted: readonly string[], target: string): number {
 }
 
 export class History {
-  /** As in etcd, an empty store is at revision 1. */
-  #revision = 1n;
-  #compacted = 0n;
+  #revision: bigint;
+  #compacted: bigint;
   readonly #versions = new Map<string, Version[]>();
   readonly #keys: string[] = [];
   #log: Revision[] = [];
+
+  /** As in etcd, an empty store is at revision 1, unless it begins later: what lies before is compacted then. */
+  constructor(firstRevision = 1n) {
+    this.#revision = firstRevision;
+    this.#compacted = firstRevision > 1n ? firstRevision : 0n;
+  }
 
   get revision(): bigint {
     return this.#revision;

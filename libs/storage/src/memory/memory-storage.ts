@@ -19,10 +19,10 @@ export interface MemoryStorage extends Storage {
 }
 
 /**
- * A client of `store`, or of a new store of its own.
+ * A client of `store`, or of a new store of its own, which begins at `firstRevision`.
  * `disconnect()` on the handle cuts this client off; on the store, everyone.
  */
-export function createMemoryStorage(options: { env: Env; store?: MemoryStore }): MemoryStorage {
+export function createMemoryStorage(options: { env: Env; store?: MemoryStore; firstRevision?: bigint }): MemoryStorage {
   return new MemoryClient(options.env, options.store ?? new MemoryStore(options));
 }
 

@@ -21,15 +21,17 @@ export function unavailable(): StatusError {
 
 export class MemoryStore {
   readonly env: Env;
-  readonly history = new History();
+  readonly history: History;
   readonly elections: Elections;
   readonly #queue: Pending[] = [];
   readonly #changed = new Set<() => void>();
   #scheduled = false;
   #connected = true;
 
-  constructor(options: { env: Env }) {
+  /** `firstRevision` is where the empty store begins; 1 where unset. */
+  constructor(options: { env: Env; firstRevision?: bigint }) {
     this.env = options.env;
+    this.history = new History(options.firstRevision);
     this.elections = new Elections(options.env);
   }
 
