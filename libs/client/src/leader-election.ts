@@ -24,7 +24,15 @@ interface Settings {
   readonly retryPeriodMs: number;
 }
 
+/** When a write was sent, by both clocks. */
+interface SentAt {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
 const JITTER = 1.2;
+/** Of the renew deadline: how long one attempt to renew is waited for, so that there is time for another. */
+const ATTEMPT_PART = 0.5;
 
 /** MicroTime of metav1: six places after the second. */
 const microTime = (ms: number): string => new Date(ms).toISOString().replace("Z", "000Z");
@@ -73,7 +81,7 @@ class LeaseElector implements LeaderElector {
   /** The proof of the present leadership; set from the acquisition to the loss. */
   #fence: Fence | undefined;
   /** When the write that acquired or renewed last was sent: monotonic, and by the wall clock. */
-  #renewed = { monotonicMs: 0, wallMs: 0 };
+  #renewed: SentAt = { monotonicMs: 0, wallMs: 0 };
   #reported = "";
   /** Numbers the attempts: the answer to one that was given up must not make a leader. */
   #attempt = 0;
@@ -181,14 +189,15 @@ class LeaseElector implements LeaderElector {
     }
   }
 
-  /** Tries to renew; gives up waiting for the answer when the deadline passes. */
+  /** Tries to renew; gives up waiting for the answer when the deadline passes, or after half of its time. */
   async #renewOnce(signal: AbortSignal): Promise<void> {
     const { timers } = this.#deps.env;
     const stop = new AbortController();
     const onAbort = (): void => stop.abort();
     signal.addEventListener("abort", onAbort, { once: true });
+    const { renewDeadlineMs } = this.#settings;
     const deadline = timers
-      .sleep(this.#settings.renewDeadlineMs - this.#heldForMs(), stop.signal)
+      .sleep(Math.min(renewDeadlineMs * ATTEMPT_PART, renewDeadlineMs - this.#heldForMs()), stop.signal)
       .catch((error: unknown) => {
         if (!isAbort(error)) throw error;
       });
@@ -210,11 +219,28 @@ class LeaseElector implements LeaderElector {
     }
   }
 
-  async #hold(sent: { monotonicMs: number; wallMs: number }, signal: AbortSignal): Promise<boolean> {
+  async #hold(sent: SentAt, signal: AbortSignal): Promise<boolean> {
+    const attempt = ++this.#attempt;
+    if (this.fence() !== undefined) {
+      // A leader knows the Lease as it wrote it last. Where somebody else has written it since, this is refused.
+      try {
+        return await this.#write(attempt, sent, signal);
+      } catch (error) {
+        this.#deps.logger.debug(
+          { lease: this.#name(), err: error },
+          "could not renew the lease as it was last, reading it",
+        );
+      }
+    }
+    if (attempt !== this.#attempt) return false;
+    await this.#observe();
+    return await this.#write(attempt, sent, signal);
+  }
+
+  /** Creates, renews or takes over the Lease as it was observed last; false where that may not be. */
+  async #write(attempt: number, sent: SentAt, signal: AbortSignal): Promise<boolean> {
     const { client, env } = this.#deps;
     const { namespace, name, identity } = this.#options;
-    const attempt = ++this.#attempt;
-    await this.#observe();
     if (attempt !== this.#attempt) return false;
     const now = { wallMs: env.clock.now(), monotonicMs: env.clock.monotonic() };
     const plan = planLease(this.#observed, identity, this.#settings.leaseDurationMs, now);

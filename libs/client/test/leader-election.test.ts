@@ -4,9 +4,15 @@ import { CONFIG_MAPS, LEASES, type Lease } from "@coxswain/api";
 import { silentLogger } from "@coxswain/component-base";
 import { AbortError, VirtualEnv } from "@coxswain/env";
 import { createLeaderElector } from "../src/leader-election.ts";
+import type { ResourceClient } from "../src/resource-client.ts";
 import { createMemoryCluster, timeoutError, type MemoryCluster } from "../src/memory/memory-cluster.ts";
 
-function candidate(env: VirtualEnv, cluster: MemoryCluster, identity: string) {
+function candidate(
+  env: VirtualEnv,
+  cluster: MemoryCluster,
+  identity: string,
+  through: (client: ResourceClient) => ResourceClient = (client) => client,
+) {
   const abort = new AbortController();
   const log: string[] = [];
   const events: string[] = [];
@@ -15,7 +21,7 @@ function candidate(env: VirtualEnv, cluster: MemoryCluster, identity: string) {
       void events.push(`${type} ${reason} ${message}`),
     flush: () => Promise.resolve(),
   };
-  const client = cluster.client(identity);
+  const client = through(cluster.client(identity));
   const options = { namespace: "kube-system", name: "lock", identity };
   const elector = createLeaderElector(options, { env, client, logger: silentLogger, recorder });
   const lead = async (signal: AbortSignal): Promise<void> => {
@@ -73,6 +79,56 @@ test("a leader that cannot renew gives up at the deadline, before another can le
   expect(b.elector.isLeader()).toBe(false);
   await env.advance(10_000);
   expect(b.elector.isLeader()).toBe(true);
+});
+
+test("a leader renews by one write, without reading what it has written itself", async () => {
+  const { env, cluster } = make();
+  const a = candidate(env, cluster, "a");
+  await env.advance(10);
+  const verbs: string[] = [];
+  cluster.inject({
+    when: (call) => {
+      verbs.push(call.verb);
+      return false;
+    },
+    error: timeoutError(),
+  });
+  await env.advance(20_000);
+  expect(new Set(verbs)).toEqual(new Set(["update"]));
+  expect(a.elector.isLeader()).toBe(true);
+});
+
+test("a leader whose Lease was written by somebody else reads it and renews", async () => {
+  const { env, cluster } = make();
+  const a = candidate(env, cluster, "a");
+  await env.advance(10);
+  const target = { namespace: "kube-system", name: "lock" };
+  const labelled = cluster
+    .client("admin")
+    .patch(LEASES, target, "application/merge-patch+json", { metadata: { labels: { by: "admin" } } });
+  await env.advance(20_000);
+  await labelled;
+  expect(a.log).toEqual(["lead 0"]);
+  expect(lease(cluster).metadata?.labels).toEqual({ by: "admin" });
+  expect(env.clock.now() - Date.parse(lease(cluster).spec?.renewTime ?? "")).toBeLessThan(5_000);
+});
+
+test("an answer that never comes costs a leader one attempt, not its lease", async () => {
+  const { env, cluster } = make();
+  let silent = false;
+  const a = candidate(env, cluster, "a", (client) => ({
+    ...client,
+    update: (...args) => {
+      if (!silent) return client.update(...args);
+      silent = false;
+      return new Promise(() => undefined);
+    },
+  }));
+  await env.advance(5_000);
+  silent = true;
+  await env.advance(60_000);
+  expect(silent).toBe(false);
+  expect(a.log).toEqual(["lead 0"]);
 });
 
 test("a leader that stood still past its deadline does not say that it leads, and its fenced writes are refused", async () => {
