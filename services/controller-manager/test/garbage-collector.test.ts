@@ -1,6 +1,6 @@
 // The garbage collector: what it may delete, by random graphs, and the three propagation policies on the in-memory cluster.
-import { CONFIG_MAPS, DEPLOYMENTS, type ConfigMap } from "@coxswain/api";
-import type { OwnerReference } from "@coxswain/apimachinery";
+import { CONFIG_MAPS, DEPLOYMENTS, PODS, type ConfigMap } from "@coxswain/api";
+import { newConflict, type OwnerReference } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { GraphNode } from "../src/garbage-collector/graph.ts";
@@ -10,6 +10,7 @@ import { deployment, makeFixture, runPods } from "./cluster-fixture.ts";
 const reference = (uid: string): OwnerReference => ({ apiVersion: "v1", kind: "ConfigMap", name: uid, uid });
 const item: GraphNode = {
   uid: "item",
+  version: "1",
   ref: CONFIG_MAPS,
   namespace: "default",
   name: "item",
@@ -94,6 +95,27 @@ describe("on a cluster", () => {
     const target = { namespace: "default", name: "one" };
     await fixture.settle(fixture.admin.delete(CONFIG_MAPS, target, { propagationPolicy: "Foreground" }));
     expect(await fixture.until(() => fixture.cluster.objects(CONFIG_MAPS).length === 0)).toBe(true);
+  });
+
+  test("dependents are deleted as the cache has them, unless they have changed since", async () => {
+    const fixture = await running();
+    const calls: string[] = [];
+    const [changed] = fixture.pods();
+    let conflicted = false;
+    fixture.cluster.inject({
+      when: ({ verb, ref, name }) => {
+        if (ref.resource !== "pods" || (verb !== "get" && verb !== "delete")) return false;
+        calls.push(`${verb} ${name === changed?.metadata?.name ? "changed" : "other"}`);
+        if (calls.at(-1) !== "delete changed" || conflicted) return false;
+        return (conflicted = true);
+      },
+      error: newConflict(PODS, changed?.metadata?.name ?? ""),
+    });
+    await fixture.settle(fixture.admin.delete(DEPLOYMENTS, WEB, { propagationPolicy: "Background" }));
+    expect(await fixture.until(() => fixture.pods().length === 0)).toBe(true);
+    const byCollector = calls.filter((call) => call !== "delete other");
+    expect(byCollector.slice(0, 3)).toEqual(["delete changed", "get changed", "delete changed"]);
+    expect(calls).not.toContain("get other");
   });
 
   test("an owner in another namespace deletes nothing; an owner of another UID does", async () => {

@@ -1,6 +1,6 @@
 // The garbage collector: deletes what has lost all its owners, and lets owners go that wait for their dependents.
 // Guarantees: absence of an owner is verified at the api-server before anything is deleted for it; every write is bound to
-// the UID and the version that were judged; a reference across namespaces deletes nothing; owners that another api-server
+// the UID and the version that were judged, so that a deletion may be decided on by the cache; a reference across namespaces deletes nothing; owners that another api-server
 // serves, and that cannot be asked for now, are not taken for gone, and hold up nothing else.
 import { allKinds, kindForGvk } from "@coxswain/api";
 import {
@@ -12,14 +12,14 @@ import {
   type OwnerReference,
   type ResourceRef,
 } from "@coxswain/apimachinery";
-import type { AggregatedClient } from "@coxswain/client";
+import type { AggregatedClient, BatchOutcome } from "@coxswain/client";
 import { createController, settleAll, type Controller } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { CustomInformers } from "../custom-resources/custom-resources.ts";
 import { isGone, type RemoteObjects } from "../remote-resources/remote-objects.ts";
 import { RemotePoll } from "../remote-resources/remote-poll.ts";
-import { FOREGROUND, nodeOf, ORPHAN, OwnershipGraph, waitsForDependents, type GraphNode } from "./graph.ts";
-import { blockingDependents, planGarbage, type OwnerState } from "./plan.ts";
+import { FOREGROUND, hasWork, nodeOf, ORPHAN, OwnershipGraph, waitsForDependents, type GraphNode } from "./graph.ts";
+import { blockingDependents, planGarbage, type GarbagePlan, type OwnerState } from "./plan.ts";
 
 const WORKERS = 20;
 const MAX_ABSENT = 5_000;
@@ -100,6 +100,9 @@ class Collector {
   async reconcile(uid: string): Promise<void> {
     const known = this.#graph.get(uid);
     if (known === undefined) return;
+    // A deletion is never taken back: what is on its way is left alone until it is gone.
+    if (known.deleting && !hasWork(known)) return;
+    if (await this.#deleteAsKnown(known)) return;
     const object = await this.#live(known.ref, known.namespace, known.name);
     if (object?.metadata?.uid !== uid) return;
     const live = nodeOf(known.ref, object);
@@ -108,12 +111,33 @@ class Collector {
       else if (waitsForDependents(live)) await this.#awaitDependents(live, object);
       return;
     }
-    const states = live.owners.map(async (reference) => ({ reference, state: await this.#stateOf(live, reference) }));
-    const plan = planGarbage(live, await settleAll(states), this.#graph.dependentsOf(uid));
+    const plan = await this.#plan(live);
     if (plan.do === "drop owners") await this.#dropOwners(live, object, plan.uids);
     if (plan.do !== "delete") return;
     const judged = plan.unblock === true ? await this.#unblockOwners(live, object) : object;
-    if (judged !== undefined) await this.#delete(live, judged, plan.propagationPolicy);
+    if (judged !== undefined) await this.#delete(live, judged.metadata?.resourceVersion, plan.propagationPolicy);
+  }
+
+  async #plan(node: GraphNode): Promise<GarbagePlan> {
+    const states = node.owners.map(async (reference) => ({ reference, state: await this.#stateOf(node, reference) }));
+    return planGarbage(node, await settleAll(states), this.#graph.dependentsOf(node.uid));
+  }
+
+  /**
+   * Deletes what is garbage as the cache has it; false where it is not that simple, or the object has changed since. What an
+   * owner leaves behind is many objects of which nobody writes any: reading each once more would cost as much as deleting it.
+   */
+  async #deleteAsKnown(known: GraphNode): Promise<boolean> {
+    if (known.deleting || this.#remoteOf(known.ref) !== undefined) return false;
+    const plan = await this.#plan(known);
+    if (plan.do !== "delete" || plan.unblock === true) return false;
+    try {
+      await this.#delete(known, known.version, plan.propagationPolicy);
+      return true;
+    } catch (error) {
+      if (!isReason(error, "Conflict")) throw error;
+      return false;
+    }
   }
 
   async #live(ref: ResourceRef, namespace: string, name: string): Promise<KubeObject | undefined> {
@@ -221,22 +245,28 @@ class Collector {
   }
 
   async #delete(
-    node: GraphNode,
-    object: KubeObject,
+    { ref, uid, ...node }: GraphNode,
+    resourceVersion: string | undefined,
     propagationPolicy: "Background" | "Foreground" | "Orphan",
   ): Promise<void> {
-    const { uid, resourceVersion } = object.metadata ?? {};
     const options = { propagationPolicy, preconditions: { uid, resourceVersion } };
-    const remote = this.#remoteOf(node.ref);
+    const target = targetOf(node);
+    const remote = this.#remoteOf(ref);
     try {
-      await (remote ?? this.#context.client).delete(node.ref, targetOf(node), options);
+      if (remote !== undefined) await remote.delete(ref, target, options);
+      else await settle(this.#context.client.batch([{ op: "delete", ref, target, options }]));
     } catch (error) {
       if (!isReason(error, "NotFound")) throw error;
     }
   }
 }
 
-function targetOf({ namespace, name }: GraphNode): { namespace?: string; name: string } {
+/** Throws what stood in the way; the answer itself is not read. */
+async function settle(outcomes: Promise<readonly BatchOutcome<KubeObject>[]>): Promise<void> {
+  for (const outcome of await outcomes) if (!outcome.ok) throw outcome.error;
+}
+
+function targetOf({ namespace, name }: Pick<GraphNode, "namespace" | "name">): { namespace?: string; name: string } {
   return namespace === "" ? { name } : { namespace, name };
 }
 

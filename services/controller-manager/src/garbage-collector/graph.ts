@@ -7,6 +7,8 @@ export const ORPHAN = "orphan";
 
 export interface GraphNode {
   readonly uid: string;
+  /** The resourceVersion that says all of this. */
+  readonly version: string;
   readonly ref: ResourceRef;
   readonly namespace: string;
   readonly name: string;
@@ -17,8 +19,9 @@ export interface GraphNode {
 
 export function nodeOf(ref: ResourceRef, object: KubeObject): GraphNode {
   const { uid = "", namespace = "", name = "", ownerReferences = [], finalizers = [] } = object.metadata ?? {};
-  const deleting = object.metadata?.deletionTimestamp !== undefined;
-  return { uid, ref, namespace, name, owners: ownerReferences, deleting, finalizers };
+  const { deletionTimestamp, resourceVersion: version = "" } = object.metadata ?? {};
+  const deleting = deletionTimestamp !== undefined;
+  return { uid, version, ref, namespace, name, owners: ownerReferences, deleting, finalizers };
 }
 
 /** True while it waits for its blocking dependents to go first. */
@@ -26,7 +29,8 @@ export function waitsForDependents(node: Pick<GraphNode, "deleting" | "finalizer
   return node.deleting && node.finalizers.includes(FOREGROUND);
 }
 
-function hasWork(node: GraphNode): boolean {
+/** True while something is to be done before it can go. */
+export function hasWork(node: GraphNode): boolean {
   return node.deleting && (node.finalizers.includes(FOREGROUND) || node.finalizers.includes(ORPHAN));
 }
 
