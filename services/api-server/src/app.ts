@@ -157,7 +157,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             logger.warn({ error: String(error) }, "could not repair allocations");
           });
           const work = [
-            runPublisher({ env, bus, cache }, `${term}-${deps.id}`, leading),
+            runPublisher({ env, logger, bus, cache }, `${term}-${deps.id}`, leading),
             runCompactor(deps, leading),
             runQuotaStatus({ env, logger, cache, client: loopback, kinds }, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),

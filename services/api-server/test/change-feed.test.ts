@@ -1,8 +1,10 @@
 // The change feed: one publisher at a time, every change once, chained; a new publisher under a new epoch when one goes.
 import { expect, test, vi } from "vitest";
 import { CONFIG_MAPS, PODS, SECRETS, type Pod } from "@coxswain/api";
+import { silentLogger } from "@coxswain/component-base";
 import { createRealEnv } from "@coxswain/env";
 import { changePattern, createMemoryBus, decodeHeader, type ChangeHeader } from "@coxswain/event-bus";
+import { encodeStored } from "../src/watch-cache/stored-form.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
 interface Heard extends ChangeHeader {
@@ -11,6 +13,8 @@ interface Heard extends ChangeHeader {
 }
 
 const configMap = (name: string) => ({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace: "default" } });
+
+const PATIENCE = { timeout: 30_000 };
 
 async function publisherAmong(servers: readonly TestServer[]): Promise<TestServer> {
   return await vi.waitUntil(() => servers.find(({ api }) => api.facts().publisher));
@@ -71,4 +75,38 @@ test("each change is published once, in a chain that goes on under another publi
   // The deletion was in the epoch before: who has not seen it must not be let on.
   expect(BigInt(heard[5]!.prevNodeRv!)).toBeGreaterThanOrEqual(BigInt(deletedRv));
   await other.stop();
+});
+
+test("a change that cannot be published is logged, and neither its neighbours nor the cache suffer", async () => {
+  const env = createRealEnv();
+  const bus = createMemoryBus({ env });
+  const heard: Heard[] = [];
+  bus.subscribe(changePattern("", "configmaps"), ({ subject, headers, data }) => {
+    heard.push({ ...decodeHeader(headers)!, subject, body: data.toString() });
+  });
+  const logged: unknown[] = [];
+  const logger = { ...silentLogger, error: (fields: object) => void logged.push(fields) };
+  const { api, client, storage, stop } = await startTestServer({ env, bus, logger });
+  await vi.waitUntil(() => api.facts().publisher, PATIENCE);
+  const put = (namespace: string, name: string) => ({
+    op: "put" as const,
+    key: `/registry/core/configmaps/${namespace}/${name}`,
+    value: encodeStored(CONFIG_MAPS, { ...configMap(name), metadata: { name, namespace } }),
+  });
+  // Whoever writes to etcd by hand is bound by no rule for names. No subject may have a blank.
+  const mutations = [put("default", "before"), put("no name", "between"), put("default", "after")];
+  const commit = await storage.commit({ conditions: [], mutations });
+  const rvs = commit.committed ? commit.rvs.map(String) : [];
+  await vi.waitUntil(() => heard.some(({ rv }) => rv === rvs[2]), PATIENCE);
+  const changes = heard.filter(({ type }) => type !== "BOOKMARK");
+  expect(changes.map(({ rv }) => rv)).toEqual([rvs[0], rvs[2]]);
+  // Who follows the chain sees that one is missing.
+  expect(changes[1]!.prevRv).toBe(rvs[1]);
+  const what = { key: "configmaps no name/between", type: "ADDED", rv: rvs[1] };
+  expect(logged).toContainEqual(expect.objectContaining(what));
+  const { items } = await client.list(CONFIG_MAPS, { namespace: "no name" });
+  expect(items.map(({ metadata }) => metadata.name)).toEqual(["between"]);
+  await client.create(CONFIG_MAPS, configMap("next"));
+  await vi.waitUntil(() => heard.some(({ body }) => body.includes('"next"')), PATIENCE);
+  await stop();
 });

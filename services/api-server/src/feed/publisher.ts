@@ -1,10 +1,18 @@
 // The change feed's publisher: sends each committed change once, chained to the one before. It hears the changes from this
 // process's own watch of storage, so what was committed is never forgotten; a new publisher, or one whose cache was filled
-// anew, starts a new epoch, at which readers verify what they have.
+// anew, starts a new epoch, at which readers verify what they have. A change that cannot be sent is logged and stays in its
+// chain: readers find the gap at the next change or bookmark, and the cache that told of it goes on.
 import { groupResource } from "@coxswain/apimachinery";
+import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
-import { BOOKMARK_INTERVAL_MS, changeSubject, encodeHeader, MAX_BODY_BYTES } from "@coxswain/event-bus/change-feed";
+import {
+  BOOKMARK_INTERVAL_MS,
+  changeSubject,
+  encodeHeader,
+  MAX_BODY_BYTES,
+  type ChangeHeader,
+} from "@coxswain/event-bus/change-feed";
 import { slimJson } from "../watch-cache/managed-form.ts";
 import type { CacheEvent } from "../watch-cache/resource-cache.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
@@ -15,6 +23,7 @@ const PODS = { group: "", resource: "pods" };
 
 interface PublisherDeps {
   readonly env: Env;
+  readonly logger: Pick<Logger, "error">;
   readonly bus: EventBus;
   readonly cache: WatchCache;
 }
@@ -78,16 +87,27 @@ class Publisher {
     const { namespace, name } = event.object;
     const json = slimJson(event.object.json);
     const bare = json.length > MAX_BODY_BYTES || (kind.group === "" && kind.resource === "secrets");
-    const headers = encodeHeader({
+    const path = namespace === "" ? name : `${namespace}/${name}`;
+    const header: ChangeHeader = {
       type: event.type,
       epoch: this.#epoch,
       rv: event.rv.toString(),
       prevRv: prevRv.toString(),
       prevNodeRv,
-      ref: bare ? (namespace === "" ? name : `${namespace}/${name}`) : undefined,
-    });
+      ref: bare ? path : undefined,
+    };
     const subject = changeSubject(kind.group, kind.resource, namespace, node);
-    this.#deps.bus.publish(subject, headers, bare ? EMPTY : json);
+    this.#send(subject, header, bare ? EMPTY : json, `${id} ${path}`);
+  }
+
+  /** Never throws: who calls is in the middle of a batch. `key` says in the log what was not sent. */
+  #send(subject: string, header: ChangeHeader, body: Buffer, key: string): void {
+    try {
+      this.#deps.bus.publish(subject, encodeHeader(header), body);
+    } catch (error) {
+      const { type, rv } = header;
+      this.#deps.logger.error({ key, type, rv, error: String(error) }, "a change could not be published");
+    }
   }
 
   /**
@@ -100,12 +120,12 @@ class Publisher {
 
   /** Tells every chain how far it goes, so that silence means loss. */
   bookmarks(): void {
-    const { bus, cache } = this.#deps;
+    const { cache } = this.#deps;
     const rv = cache.throughRv.toString();
     for (const { kind, lastRv } of cache.resources()) {
       const prevRv = (this.#chains.get(groupResource(kind)) ?? lastRv).toString();
-      const headers = encodeHeader({ type: "BOOKMARK", epoch: this.#epoch, rv, prevRv });
-      bus.publish(changeSubject(kind.group, kind.resource, ""), headers, EMPTY);
+      const subject = changeSubject(kind.group, kind.resource, "");
+      this.#send(subject, { type: "BOOKMARK", epoch: this.#epoch, rv, prevRv }, EMPTY, groupResource(kind));
     }
     const pods = (this.#chains.get("pods") ?? 0n).toString();
     const nodes = new Set([
@@ -114,8 +134,8 @@ class Publisher {
     ]);
     for (const node of nodes) {
       const prevNodeRv = this.#lastOf(node).toString();
-      const headers = encodeHeader({ type: "BOOKMARK", epoch: this.#epoch, rv, prevRv: pods, prevNodeRv });
-      bus.publish(changeSubject("", "pods", "", node), headers, EMPTY);
+      const header: ChangeHeader = { type: "BOOKMARK", epoch: this.#epoch, rv, prevRv: pods, prevNodeRv };
+      this.#send(changeSubject("", "pods", "", node), header, EMPTY, `pods of node ${node}`);
     }
   }
 }
