@@ -335,6 +335,11 @@ describe("on the wire", () => {
     ]) {
       expect((await call(path!, { "accept-encoding": encoding! })).headers["content-encoding"]).toBeUndefined();
     }
+    const document = await call("/openapi/v2", { "accept-encoding": "gzip" });
+    expect([document.headers["content-encoding"], document.headers["vary"]]).toEqual([
+      "gzip",
+      ["Accept", "Accept-Encoding"],
+    ]);
     const watch = await call(`${MAPS}?watch=1&timeoutSeconds=1&labelSelector=size=large`, {
       "accept-encoding": "gzip",
     });

@@ -52,7 +52,7 @@ export async function sendEncoded(
   const compress = encoded.length >= GZIP_FROM_BYTES && acceptsGzip(request.headers["accept-encoding"]);
   if (compress) {
     response.setHeader("Content-Encoding", "gzip");
-    response.setHeader("Vary", "Accept-Encoding");
+    response.appendHeader("Vary", "Accept-Encoding");
   }
   if (!compress) response.setHeader("Content-Length", encoded.length);
   const { parts } = encoded;
