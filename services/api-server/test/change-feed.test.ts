@@ -86,12 +86,13 @@ test("a change that cannot be published is logged, and neither its neighbours no
   });
   const logged: unknown[] = [];
   const logger = { ...silentLogger, error: (fields: object) => void logged.push(fields) };
-  const { api, client, storage, stop } = await startTestServer({ env, bus, logger });
+  const server = await startTestServer({ env, bus, logger });
+  const { api, client, storage } = server;
   await vi.waitUntil(() => api.facts().publisher, PATIENCE);
   const put = (namespace: string, name: string) => ({
     op: "put" as const,
     key: `/registry/core/configmaps/${namespace}/${name}`,
-    value: encodeStored(CONFIG_MAPS, { ...configMap(name), metadata: { name, namespace } }),
+    value: encodeStored({ ...CONFIG_MAPS, kind: "ConfigMap" }, { ...configMap(name), metadata: { name, namespace } }),
   });
   // Whoever writes to etcd by hand is bound by no rule for names. No subject may have a blank.
   const mutations = [put("default", "before"), put("no name", "between"), put("default", "after")];
@@ -105,8 +106,8 @@ test("a change that cannot be published is logged, and neither its neighbours no
   const what = { key: "configmaps no name/between", type: "ADDED", rv: rvs[1] };
   expect(logged).toContainEqual(expect.objectContaining(what));
   const { items } = await client.list(CONFIG_MAPS, { namespace: "no name" });
-  expect(items.map(({ metadata }) => metadata.name)).toEqual(["between"]);
+  expect(items.map(({ metadata }) => metadata?.name)).toEqual(["between"]);
   await client.create(CONFIG_MAPS, configMap("next"));
   await vi.waitUntil(() => heard.some(({ body }) => body.includes('"next"')), PATIENCE);
-  await stop();
+  await server.stop();
 });

@@ -54,8 +54,8 @@ test.each(["identity", "gzip"])("a reader gets all of it (%s)", async (encoding)
   expect((encoding === "gzip" ? gunzipSync(body) : body).equals(whole)).toBe(true);
 });
 
-test("an answer to a reader that goes away is over", async () => {
-  const answer = await get({});
+test.each(["identity", "gzip"])("an answer to a reader that goes away is over (%s)", async (encoding) => {
+  const answer = await get({ "accept-encoding": encoding });
   await new Promise((resolve) => {
     answer.once("data", resolve);
   });

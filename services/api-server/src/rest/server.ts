@@ -12,6 +12,7 @@ import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { AuditRecord } from "../audit/auditor.ts";
 import type { RestDeps } from "./deps.ts";
 import { admitConnection, attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
+import { serveInTurn } from "./pipelined.ts";
 import { parseRequest, resourceNotFound } from "./request-info.ts";
 import { upgradeKind } from "./streams/upgrade.ts";
 import { serveWatchSocket } from "./watch-socket.ts";
@@ -63,7 +64,7 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       maxHeaderSize: MAX_HEADER_BYTES,
     },
     (request, response) => {
-      void handler.handle(request, response);
+      serveInTurn(request, response, () => void handler.handle(request, response));
     },
   );
   const upgraded = new Set<Duplex>();

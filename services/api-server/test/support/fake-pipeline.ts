@@ -11,7 +11,10 @@ export interface FakePipeline extends Pipeline, ObjectSource {
   /** Everything is allowed until it is set. */
   authorizer: Authorizer | undefined;
   put(object: KubeObject, resource: string): VersionedObject;
+  /** All but watches. */
   readonly requests: ApiRequest[];
+  /** How many watches go on. */
+  watches(): number;
 }
 
 function versioned(object: KubeObject, rv: bigint): VersionedObject {
@@ -51,6 +54,7 @@ export function createFakePipeline(): FakePipeline {
   const pipeline: FakePipeline = {
     authorizer: undefined,
     requests,
+    watches: () => sinks.size,
     put,
     get: (ref, namespace, name) => objects.get(key(ref.group, ref.resource, namespace, name)),
     list: (ref, namespace) => listOf(ref.group, ref.resource, namespace),

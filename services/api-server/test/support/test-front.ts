@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, request as undiciRequest } from "undici";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { noMetrics, silentLogger, type Metrics } from "@coxswain/component-base";
 import { makeKubeconfig } from "@coxswain/component-base/identity/kubeconfig";
 import { certificateFiles, ensurePki } from "@coxswain/component-base/identity/pki";
 import { createTokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
@@ -44,7 +44,10 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export async function startTestFront(make: (extensions: PipelineExtensions) => Pipeline): Promise<TestFront> {
+export async function startTestFront(
+  make: (extensions: PipelineExtensions) => Pipeline,
+  metrics: Metrics = noMetrics,
+): Promise<TestFront> {
   const env = createRealEnv();
   const dir = mkdtempSync(join(tmpdir(), "coxswain-front-"));
   await ensurePki(dir, { nodes: ["node-1"] }, env);
@@ -59,7 +62,7 @@ export async function startTestFront(make: (extensions: PipelineExtensions) => P
   const front = createFront({
     env,
     logger: silentLogger,
-    metrics: noMetrics,
+    metrics,
     metricsText: async () => "# metrics\n",
     pipeline,
     authenticator: security.authenticator,
