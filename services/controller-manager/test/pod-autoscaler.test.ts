@@ -214,7 +214,7 @@ describe("what cannot be judged changes nothing, and says why", () => {
     await hears(
       fixture,
       "FailedGetExternalMetric",
-      "failed to get queue external metric: unable to get external metric default/queue/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get queue.external.metrics.k8s.io)",
+      "unable to get external metric default/queue/nil: unable to fetch metrics from external metrics API: the server could not find the requested resource (get queue.external.metrics.k8s.io)",
     );
     uses("100m");
     expect(await fixture.until(running(8))).toBe(true);

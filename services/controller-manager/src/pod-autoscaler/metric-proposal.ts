@@ -172,10 +172,8 @@ async function byExternal({ metric, target }: ExternalMetricSource, context: Pro
     throw new MetricError("invalid external metric source: neither a value target nor an average value target was set");
   }
   const printed = printSelector(metric.selector);
-  const usage = await explained(`failed to get ${metric.name} external metric`, () =>
-    explained(`unable to get external metric ${namespace}/${metric.name}/${printed}`, async () =>
-      (await source.external(metricName(metric), namespace)).reduce((sum, one) => sum + one, 0),
-    ),
+  const usage = await explained(`unable to get external metric ${namespace}/${metric.name}/${printed}`, async () =>
+    (await source.external(metricName(metric), namespace)).reduce((sum, one) => sum + one, 0),
   );
   const { replicas, current } = byAmount(target, usage, context);
   const status = { type: "External", external: { metric, current } };
@@ -217,11 +215,15 @@ function wayOf(spec: MetricSpec): Way {
     return { reason: "FailedGetPodsMetric", words, compute: (context) => byPods(pods, context) };
   }
   if (spec.type === "Object" && object !== undefined) {
-    const words = "failed to get object metric value";
+    const inner = object.target.type === "AverageValue" ? `: failed to get ${object.metric.name} object metric` : "";
+    const words = `failed to get object metric value${inner}`;
     return { reason: "FailedGetObjectMetric", words, compute: (context) => byObject(object, context) };
   }
   if (spec.type === "External" && external !== undefined) {
-    const words = `failed to get ${external.metric.name} external metric value`;
+    const { name } = external.metric;
+    const shared = external.target.type === "AverageValue";
+    const inner = shared ? `failed to get ${name} external metric` : `failed to get external metric ${name}`;
+    const words = `failed to get ${name} external metric value: ${inner}`;
     return { reason: "FailedGetExternalMetric", words, compute: (context) => byExternal(external, context) };
   }
   const detail = `unknown metric source type ${JSON.stringify(spec.type)}`;

@@ -39,6 +39,10 @@ const CUSTOM_VERSIONS = ["v1beta2", "v1beta1"] as const;
 const DEFAULT_WINDOW_MS = 60_000;
 const NOT_SERVED = "the server could not find the requested resource";
 const UNABLE = "the server is currently unable to handle the request";
+const UNREACHED = "error trying to reach service: ";
+/** As coxswain.api.v1.Aggregated tells of an answer that is no Status. */
+const NO_STATUS = /^the server answered (\d+): (.*)$/s;
+const CUSTOM = "/apis/custom.metrics.k8s.io";
 const UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
   m: 60_000,
@@ -61,10 +65,15 @@ function withQuery(path: string, query: Readonly<Record<string, string>>): strin
   return text === "" ? path : `${path}?${text}`;
 }
 
-/** Upstream's clients say of some failures what was asked. */
+/** Upstream's clients tell of answers that are no Status by their code, and say what was asked. */
 function told(error: unknown, what: string): string {
   const message = error instanceof Error ? error.message : String(error);
-  return message === NOT_SERVED || message === UNABLE ? `${message} (get ${what})` : message;
+  const [, code, text = ""] = NO_STATUS.exec(message) ?? [];
+  if (message === NOT_SERVED || code === "404") return `${NOT_SERVED} (get ${what})`;
+  if (message === UNABLE || message.startsWith(UNREACHED) || code === "503") return `${UNABLE} (get ${what})`;
+  if (code === undefined || Number(code) < 500) return message;
+  const said = JSON.stringify(text === "" ? "unknown" : text);
+  return `an error on the server (${said}) has prevented the request from succeeding (get ${what})`;
 }
 
 function isNotServed(error: unknown): boolean {
@@ -79,12 +88,23 @@ export function createMetricsSource(reader: AggregatedReader, kinds: KindResolve
   async function custom(path: string, query: Readonly<Record<string, string>>): Promise<readonly MetricValue[]> {
     for (const version of CUSTOM_VERSIONS) {
       try {
-        return await listOf<MetricValue>(withQuery(`/apis/custom.metrics.k8s.io/${version}/${path}`, query));
+        return await listOf<MetricValue>(withQuery(`${CUSTOM}/${version}/${path}`, query));
       } catch (error) {
-        if (!isNotServed(error)) throw error;
+        if (!isNotServed(error) || (await isServed(version))) throw error;
       }
     }
-    throw new MetricError("no known available metric versions found");
+    throw new MetricError("no custom metrics API (custom.metrics.k8s.io) registered");
+  }
+
+  /** Tells a metric that an adapter does not find from an adapter that is not there. */
+  async function isServed(version: string): Promise<boolean> {
+    try {
+      await reader.read(`${CUSTOM}/${version}`);
+      return true;
+    } catch (error) {
+      if (isNotServed(error)) return false;
+      throw error;
+    }
   }
 
   async function customValues(
@@ -121,15 +141,13 @@ export function createMetricsSource(reader: AggregatedReader, kinds: KindResolve
       return new Map(items.map((item) => [item.describedObject?.name ?? "", metricOf(item)]));
     },
     async object({ name, selector: metricLabelSelector }, namespace, object) {
-      const metric = encodeURIComponent(name);
-      const resource = await resourceNameOf(object, kinds);
-      const path =
-        object.kind === "Namespace"
-          ? `namespaces/${object.name}/metrics/${metric}`
-          : `namespaces/${namespace}/${resource}/${object.name}/${metric}`;
-      const what = `${resource}.custom.metrics.k8s.io ${object.name}`;
-      const [item] = await customValues(path, { metricLabelSelector }, what);
-      if (item === undefined) throw new MetricError("no metrics returned from custom metrics API");
+      const { path, what } = describedPath(name, namespace, object, kinds);
+      const items = await customValues(path, { metricLabelSelector }, what);
+      const [item] = items;
+      if (item === undefined || items.length > 1) {
+        const count = `the custom metrics API server returned ${items.length} results when we asked for exactly one`;
+        throw new MetricError(`unable to fetch metrics from custom metrics API: ${count}`);
+      }
       return parseQuantity(item.value).milliValue();
     },
     async external({ name, selector: labelSelector }, namespace) {
@@ -147,12 +165,38 @@ export function createMetricsSource(reader: AggregatedReader, kinds: KindResolve
   };
 }
 
-/** "services", "deployments.apps": as custom metrics APIs name what they describe. */
-async function resourceNameOf(object: CrossVersionObjectReference, kinds: KindResolver): Promise<string> {
-  const { group } = parseApiVersion(object.apiVersion ?? "");
-  const found = kinds.resolve({ group, kind: object.kind });
-  if (found === undefined)
-    throw new MetricError(`no matches for kind ${JSON.stringify(object.kind)} in group ${JSON.stringify(group)}`);
+/**
+ * Where a metric of an object is asked for, and how that is told of. A Namespace is always the autoscaler's own: a reference
+ * must not lead out of it. Throws MetricError where nobody serves the kind.
+ */
+function describedPath(
+  metric: string,
+  namespace: string,
+  { apiVersion = "", kind, name }: CrossVersionObjectReference,
+  kinds: KindResolver,
+): { readonly path: string; readonly what: string } {
+  const { group } = parseApiVersion(apiVersion);
+  const last = encodeURIComponent(metric);
+  if (kind === "Namespace" && group === "") {
+    return { path: `namespaces/${namespace}/metrics/${last}`, what: `metrics.custom.metrics.k8s.io ${metric}` };
+  }
+  const resource = resourceNameOf(group, kind, kinds);
+  return {
+    path: `namespaces/${namespace}/${resource}/${name}/${last}`,
+    what: `${resource}.custom.metrics.k8s.io ${name}`,
+  };
+}
+
+/** "services", "deployments.apps": as custom metrics APIs name what they describe. Throws MetricError. */
+function resourceNameOf(group: string, kind: string, kinds: KindResolver): string {
+  const found = kinds.resolve({ group, kind });
+  if (found === undefined) {
+    const named = group === "" ? kind : `${kind}.${group}`;
+    const why = `no matches for kind ${JSON.stringify(kind)} in group ${JSON.stringify(group)}`;
+    throw new MetricError(
+      `unable to fetch metrics from custom metrics API: unable to map kind ${named} to resource: ${why}`,
+    );
+  }
   return group === "" ? found.ref.resource : `${found.ref.resource}.${group}`;
 }
 
@@ -164,7 +208,7 @@ function metricOf({ value, timestamp, windowSeconds }: MetricValue): PodMetric {
   };
 }
 
-/** A pod with a container whose use is not known is left out. */
+/** A pod without containers, or with one whose use is not known, is left out. */
 function resourceMetrics(
   items: readonly PodMetricsItem[],
   resource: string,
@@ -176,10 +220,11 @@ function resourceMetrics(
     const name = metadata.name ?? "";
     const counting = container === "" ? containers : containers.filter((one) => one.name === container);
     if (container !== "" && counting.length === 0) {
-      throw new MetricError(`container ${container} not present in metrics for pod ${namespace}/${name}`);
+      const missing = `container ${container} not present in metrics for pod ${namespace}/${name}`;
+      throw new MetricError(`failed to get container metrics: ${missing}`);
     }
     const used = counting.map(({ usage }) => usage[resource]);
-    if (used.includes(undefined)) continue;
+    if (used.length === 0 || used.includes(undefined)) continue;
     const value = used.reduce((sum, text) => sum + parseQuantity(text ?? "0").milliValue(), 0);
     metrics.set(name, { value, timestampMs: parseTime(timestamp) ?? 0, windowMs: durationMs(window) });
   }
