@@ -11,7 +11,14 @@ import {
   type VolumeAttachment,
 } from "@coxswain/api";
 import { describe, expect, test } from "vitest";
-import { attachmentName, planAttachments, uniqueName, type Use } from "../src/attach-detach/plan.ts";
+import {
+  attachmentName,
+  FORCED_DETACH_MS,
+  planAttachments,
+  uniqueName,
+  type AttachFacts,
+  type Use,
+} from "../src/attach-detach/plan.ts";
 import { makeFixture, readyNode } from "./cluster-fixture.ts";
 
 const DRIVER = "d.example";
@@ -37,12 +44,15 @@ function attachment(
 
 describe("what is attached to a node", () => {
   const names = (list: readonly VolumeAttachment[]) => list.map(({ spec }) => spec.source.persistentVolumeName);
-  const plan = (uses: Use[], attachments: VolumeAttachment[], of: Node | undefined = node()) => {
-    const { create, remove, held, attached, failed, volumesAttached } = planAttachments("a", {
-      node: of,
-      uses,
-      attachments,
-    });
+  const still = { nowMs: 1_000_000, unwantedSinceMs: new Map<string, number>() };
+  const plan = (
+    uses: Use[],
+    attachments: VolumeAttachment[],
+    of: Node | undefined = node(),
+    more: Partial<AttachFacts> = {},
+  ) => {
+    const facts = { node: of, uses, attachments, ...still, ...more };
+    const { create, remove, held, attached, failed, volumesAttached } = planAttachments("a", facts);
     return {
       create: names(create),
       remove: names(remove),
@@ -84,17 +94,47 @@ describe("what is attached to a node", () => {
     expect(plan([use("v", ["ReadWriteMany"])], elsewhere)).toEqual({ ...nothing, create: ["v"] });
   });
 
-  test("what nobody uses goes, but not from under a node that has it mounted; of a node that is gone all goes", () => {
-    const left = [attachment("v", "a", { attached: true })];
+  const left = [attachment("v", "a", { attached: true })];
+  const ready = (status: string) => ({ volumesInUse: [named], conditions: [{ type: "Ready", status }] });
+  const asked = (agoMs: number) => ({
+    unwantedSinceMs: new Map([[attachmentName(DRIVER, "h-v", "a"), still.nowMs - agoMs]]),
+  });
+
+  test("what nobody uses goes, but not from under a node that has it mounted, of which it is told all the while", () => {
     expect(plan([], left)).toEqual({ ...nothing, remove: ["v"] });
-    expect(plan([], left, node({ volumesInUse: [named] }))).toEqual(nothing);
-    const facts = { node: undefined, uses: [use("v")], attachments: left };
-    expect(names(planAttachments("a", facts).remove)).toEqual(["v"]);
+    const mounted = { ...nothing, told: [named] };
+    expect(plan([], left, node(ready("True")))).toEqual(mounted);
+    expect(plan([], left, node(ready("True")), asked(FORCED_DETACH_MS))).toEqual(mounted);
+    expect(plan([], left, node({ ...ready("True"), volumesInUse: [] }))).toEqual({ ...nothing, remove: ["v"] });
+  });
+
+  test("a node that is not well keeps it for six minutes", () => {
+    expect(plan([], left, node(ready("Unknown")), asked(FORCED_DETACH_MS - 1)).remove).toEqual([]);
+    expect(plan([], left, node(ready("Unknown")), asked(FORCED_DETACH_MS)).remove).toEqual(["v"]);
+    expect(plan([use("v")], left, node(ready("Unknown")), asked(FORCED_DETACH_MS)).remove).toEqual([]);
+  });
+
+  test("a node out of service keeps nothing", () => {
+    const spec = { taints: [{ key: "node.kubernetes.io/out-of-service", effect: "NoExecute" }] };
+    expect(plan([], left, { ...node(ready("Unknown")), spec }).remove).toEqual(["v"]);
+  });
+
+  test("a node that is gone keeps for as long what it had in use, and where that is not known all", () => {
+    const gone = (more: Partial<AttachFacts>) =>
+      names(planAttachments("a", { node: undefined, uses: [use("v")], attachments: left, ...still, ...more }).remove);
+    expect(gone({ lastInUse: [] })).toEqual(["v"]);
+    expect(gone({ lastInUse: [named] })).toEqual([]);
+    expect(gone({})).toEqual([]);
+    expect(gone({ lastInUse: [named], ...asked(FORCED_DETACH_MS) })).toEqual(["v"]);
   });
 });
 
-test("a pod's CSI volume is attached to its node, and let go after it", async () => {
-  const fixture = makeFixture();
+/** Nodes are judged by nobody but the test. */
+const PATIENT = { options: { nodeMonitorGracePeriodMs: 1e9, nodeStartupGracePeriodMs: 1e9 } };
+
+/** A pod on node "a" with a CSI volume that is attached to it. */
+async function attachedPod(options: Parameters<typeof makeFixture>[0] = {}) {
+  const fixture = makeFixture(options);
   const { cluster, admin, env } = fixture;
   fixture.seedNamespace();
   cluster.seed(NODES, readyNode("a", env.clock.now()));
@@ -140,6 +180,56 @@ test("a pod's CSI volume is attached to its node, and let go after it", async ()
   expect(await fixture.until(() => told() !== undefined)).toBe(true);
   expect(told()).toEqual([{ name: "kubernetes.io/csi/d.example^h-v", devicePath: "" }]);
   expect(await fixture.until(() => fixture.events("SuccessfulAttachVolume").length === 1)).toBe(true);
-  await fixture.settle(admin.delete(PODS, { namespace: "default", name: "p" }, { gracePeriodSeconds: 0 }));
+  const remove = () =>
+    fixture.settle(admin.delete(PODS, { namespace: "default", name: "p" }, { gracePeriodSeconds: 0 }));
+  const patchNode = (patch: object, subresource?: string) =>
+    fixture.settle(admin.patch(NODES, { name: "a" }, merge, patch, subresource === undefined ? {} : { subresource }));
+  const inUse = (volumesInUse: string[] | null) => patchNode({ status: { volumesInUse } }, "status");
+  return { fixture, attachments, told, remove, patchNode, inUse };
+}
+
+const NAMED = "kubernetes.io/csi/d.example^h-v";
+
+test("a pod's CSI volume is attached to its node, and let go after it", async () => {
+  const { fixture, attachments, told, remove } = await attachedPod();
+  await remove();
   expect(await fixture.until(() => attachments().length === 0 && told() === undefined)).toBe(true);
+});
+
+test("a volume that the node has in use stays attached after its pod until the node gives it back", async () => {
+  const { fixture, attachments, told, remove, inUse } = await attachedPod(PATIENT);
+  await inUse([NAMED]);
+  await remove();
+  await fixture.env.advance(2 * FORCED_DETACH_MS);
+  expect(attachments()).toHaveLength(1);
+  expect(told()).toHaveLength(1);
+  await inUse(null);
+  expect(await fixture.until(() => attachments().length === 0 && told() === undefined)).toBe(true);
+});
+
+test("a node that is heard of no more loses the volume after six minutes, and at once when it is out of service", async () => {
+  for (const taint of [false, true]) {
+    const { fixture, attachments, remove, inUse, patchNode } = await attachedPod(PATIENT);
+    await inUse([NAMED]);
+    await patchNode({ status: { conditions: [{ type: "Ready", status: "Unknown" }] } }, "status");
+    await remove();
+    await fixture.env.advance(FORCED_DETACH_MS - 30_000);
+    expect(attachments()).toHaveLength(1);
+    const beforeMs = fixture.env.elapsedMs;
+    if (taint) {
+      await patchNode({ spec: { taints: [{ key: "node.kubernetes.io/out-of-service", effect: "NoExecute" }] } });
+    }
+    expect(await fixture.until(() => attachments().length === 0, 60_000)).toBe(true);
+    expect(fixture.env.elapsedMs - beforeMs < 10_000).toBe(taint);
+  }
+});
+
+test("a node that is deleted keeps for six minutes what it had in use", async () => {
+  const { fixture, attachments, remove, inUse } = await attachedPod();
+  await inUse([NAMED]);
+  await remove();
+  await fixture.settle(fixture.admin.delete(NODES, { name: "a" }));
+  await fixture.env.advance(FORCED_DETACH_MS - 30_000);
+  expect(attachments()).toHaveLength(1);
+  expect(await fixture.until(() => attachments().length === 0, 60_000)).toBe(true);
 });

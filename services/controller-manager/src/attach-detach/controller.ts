@@ -1,6 +1,7 @@
 // The attach/detach controller: keeps a VolumeAttachment for each CSI volume and node whose pods use it, and tells in the node's
 // status what is attached. Guarantees: a volume for one node is asked for on another only after the first has let go of it; what a
-// node says it has in use is not detached.
+// node says it has in use is not detached, but for six minutes at most where the node is not well, and not at all where it has the
+// taint node.kubernetes.io/out-of-service.
 import {
   CSI_DRIVERS,
   NODES,
@@ -8,6 +9,7 @@ import {
   PERSISTENT_VOLUMES,
   VOLUME_ATTACHMENTS,
   type CSIDriver,
+  type Node,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
@@ -18,8 +20,9 @@ import { deepEqual, isReason } from "@coxswain/apimachinery";
 import type { SharedInformer } from "@coxswain/client";
 import { createController, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
 import { BY_CLAIM, BY_NODE, type ControllerContext, type ManagedController } from "../controller-context.ts";
+import { isNodeReady } from "../node-lifecycle/plan.ts";
 import { isPodTerminal } from "../pods/pod-state.ts";
-import { planAttachments, uniqueName, type AttachPlan, type Use } from "./plan.ts";
+import { FORCED_DETACH_MS, planAttachments, uniqueName, type AttachPlan, type Use } from "./plan.ts";
 
 /** How often a volume that another node holds is asked for again. */
 const HELD_RETRY_MS = 10_000;
@@ -55,13 +58,26 @@ export function createAttachDetachController(context: ControllerContext): Manage
     caches.pods.lister.byIndex(BY_CLAIM, `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`).forEach(enqueueOf);
   all.claims.addHandler({ add: ofClaim, update: ofClaim });
   const ofAttachment = ({ spec }: VolumeAttachment): void => controller.enqueue(spec.nodeName);
-  all.attachments.addHandler({ add: ofAttachment, update: ofAttachment, delete: ofAttachment });
+  all.attachments.addHandler({
+    add: ofAttachment,
+    update: ofAttachment,
+    delete: (attachment) => {
+      logic.detached(attachment);
+      ofAttachment(attachment);
+    },
+  });
   caches.nodes.addHandler({
     update(node, old) {
-      if (!deepEqual(node.status?.volumesInUse, old.status?.volumesInUse))
-        controller.enqueue(node.metadata?.name ?? "");
+      const same =
+        deepEqual(node.status?.volumesInUse, old.status?.volumesInUse) &&
+        deepEqual(node.spec?.taints, old.spec?.taints) &&
+        isNodeReady(node) === isNodeReady(old);
+      if (!same) controller.enqueue(node.metadata?.name ?? "");
     },
-    delete: (node) => controller.enqueue(node.metadata?.name ?? ""),
+    delete: (node) => {
+      logic.gone(node);
+      controller.enqueue(node.metadata?.name ?? "");
+    },
   });
   return { controller };
 }
@@ -69,17 +85,34 @@ export function createAttachDetachController(context: ControllerContext): Manage
 class AttachDetach {
   readonly #context: ControllerContext;
   readonly #all: Informers;
+  /** Since when each attachment, by name, is wanted by nobody though its node may have it mounted. */
+  readonly #unwantedSinceMs = new Map<string, number>();
+  /** Of each node that went while attachments of it are left: what it said last that it has in use. */
+  readonly #lastInUse = new Map<string, readonly string[]>();
 
   constructor(context: ControllerContext, all: Informers) {
     this.#context = context;
     this.#all = all;
   }
 
+  detached({ metadata }: VolumeAttachment): void {
+    this.#unwantedSinceMs.delete(metadata?.name ?? "");
+  }
+
+  gone({ metadata, status }: Node): void {
+    this.#lastInUse.set(metadata?.name ?? "", status?.volumesInUse ?? []);
+  }
+
   async reconcile(name: string): Promise<ReconcileResult | void> {
-    const { caches, client } = this.#context;
+    const { caches, client, env } = this.#context;
     const node = caches.nodes.lister.get(name);
     const attachments = this.#all.attachments.lister.list();
-    const plan = planAttachments(name, { node, uses: this.#usesOn(name), attachments });
+    if (node !== undefined || !attachments.some(({ spec }) => spec.nodeName === name)) this.#lastInUse.delete(name);
+    const nowMs = env.clock.monotonic();
+    const lastInUse = this.#lastInUse.get(name);
+    const facts = { node, nowMs, unwantedSinceMs: this.#unwantedSinceMs, uses: this.#usesOn(name), attachments };
+    const plan = planAttachments(name, lastInUse === undefined ? facts : { ...facts, lastInUse });
+    this.#await(name, plan.mounted, nowMs);
     this.#tell(plan);
     await settleAll([
       ...plan.create.map((one) => this.#ignoring("AlreadyExists", client.create(VOLUME_ATTACHMENTS, one))),
@@ -93,7 +126,22 @@ class AttachDetach {
       const type = "application/merge-patch+json";
       await this.#ignoring("NotFound", client.patch(NODES, { name }, type, { status }, { subresource: "status" }));
     }
-    return plan.held.length === 0 ? undefined : { requeueAfterMs: HELD_RETRY_MS };
+    const waits = [
+      ...(plan.held.length === 0 ? [] : [HELD_RETRY_MS]),
+      ...plan.mounted
+        .map((one) => (this.#unwantedSinceMs.get(one) ?? nowMs) + FORCED_DETACH_MS - nowMs)
+        .filter((ms) => ms > 0),
+    ];
+    return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
+  }
+
+  /** Begins to count for what nobody wants any more, and forgets what is wanted again or gone. */
+  #await(node: string, mounted: readonly string[], nowMs: number): void {
+    for (const { metadata, spec } of this.#all.attachments.lister.list()) {
+      const name = metadata?.name ?? "";
+      if (spec.nodeName === node && !mounted.includes(name)) this.#unwantedSinceMs.delete(name);
+    }
+    for (const name of mounted) if (!this.#unwantedSinceMs.has(name)) this.#unwantedSinceMs.set(name, nowMs);
   }
 
   /** Volumes of drivers that attach, with the pods of the node that use them. */

@@ -2,6 +2,9 @@
 // driver's attacher acts on. Pure. https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume-attachment-v1/
 import { createHash } from "node:crypto";
 import type { AttachedVolume, Node, PersistentVolume, Pod, VolumeAttachment } from "@coxswain/api";
+import { uniqueVolumeName } from "@coxswain/api/core-v1/persistent-volume/attachable";
+import { isNodeReady } from "../node-lifecycle/plan.ts";
+import { OUT_OF_SERVICE } from "../pod-gc/plan.ts";
 
 /** A volume that pods of the node use. */
 export interface Use {
@@ -9,9 +12,17 @@ export interface Use {
   readonly pods: readonly Pod[];
 }
 
+/** How long a node that is not well, or gone, keeps what it may have mounted; upstream's maxWaitForUnmountDuration. */
+export const FORCED_DETACH_MS = 360_000;
+
 export interface AttachFacts {
   /** Undefined where the node is gone. */
   readonly node: Node | undefined;
+  /** What the node said last that it has in use, where it is gone; undefined where nobody heard it. */
+  readonly lastInUse?: readonly string[];
+  readonly nowMs: number;
+  /** Since when each attachment, by name, is wanted by nobody. */
+  readonly unwantedSinceMs: ReadonlyMap<string, number>;
   readonly uses: readonly Use[];
   /** All of the cluster. */
   readonly attachments: readonly VolumeAttachment[];
@@ -20,6 +31,8 @@ export interface AttachFacts {
 export interface AttachPlan {
   readonly create: readonly VolumeAttachment[];
   readonly remove: readonly VolumeAttachment[];
+  /** Names of those that nobody wants and that are there yet, as the node may have them mounted. */
+  readonly mounted: readonly string[];
   /** Uses that have to wait: another node has the volume for itself. */
   readonly held: readonly Use[];
   /** Uses whose volume is attached now, and was not told before. */
@@ -34,8 +47,8 @@ export function attachmentName(driver: string, handle: string, node: string): st
   return `csi-${createHash("sha256").update(`${handle}${driver}${node}`).digest("hex")}`;
 }
 
-export function uniqueName({ spec }: PersistentVolume): string {
-  return `kubernetes.io/csi/${spec?.csi?.driver ?? ""}^${spec?.csi?.volumeHandle ?? ""}`;
+export function uniqueName(volume: PersistentVolume): string {
+  return uniqueVolumeName(volume) ?? "";
 }
 
 /** Attachments of other names are somebody else's. */
@@ -53,13 +66,13 @@ function attachmentFor(volume: PersistentVolume, node: string): VolumeAttachment
   };
 }
 
-export function planAttachments(name: string, { node, uses, attachments }: AttachFacts): AttachPlan {
+export function planAttachments(name: string, facts: AttachFacts): AttachPlan {
+  const { node, uses, attachments } = facts;
   const mine = attachments.filter(
     ({ spec }) => spec.nodeName === name && spec.source.persistentVolumeName !== undefined,
   );
   const byName = new Map(mine.map((one) => [one.metadata?.name ?? "", one]));
   const told = new Set((node?.status?.volumesAttached ?? []).map((one) => one.name));
-  const inUse = new Set(node?.status?.volumesInUse ?? []);
   const wanted = new Set<string>();
   const create: VolumeAttachment[] = [];
   const held: Use[] = [];
@@ -82,24 +95,47 @@ export function planAttachments(name: string, { node, uses, attachments }: Attac
       if (!told.has(uniqueName(use.volume))) attached.push(use);
     } else if (attachError?.message !== undefined) failed.push({ use, message: attachError.message });
   }
-  // What a node still has mounted is not taken from under it.
-  const idle = (one: VolumeAttachment): boolean => node === undefined || !mayBeMounted(one, inUse);
-  const remove = mine.filter(
+  const unwanted = mine.filter(
     (one) =>
       OWN_NAME.test(one.metadata?.name ?? "") &&
       !wanted.has(one.metadata?.name ?? "") &&
-      one.metadata?.deletionTimestamp === undefined &&
-      idle(one),
+      one.metadata?.deletionTimestamp === undefined,
   );
-  return { create, remove, held, attached, failed, volumesAttached: volumesAttached.toSorted(byText) };
+  const remove = unwanted.filter((one) => mayDetach(one, facts));
+  const mounted = unwanted.filter((one) => !remove.includes(one));
+  for (const one of mounted) {
+    const device = deviceInUse(one, node?.status?.volumesInUse ?? []);
+    if (one.status?.attached === true && device !== undefined) volumesAttached.push({ name: device, devicePath: "" });
+  }
+  return {
+    create,
+    remove,
+    mounted: mounted.map(({ metadata }) => metadata?.name ?? ""),
+    held,
+    attached,
+    failed,
+    volumesAttached: volumesAttached.toSorted(byText),
+  };
 }
 
 const byText = (a: AttachedVolume, b: AttachedVolume): number => (a.name < b.name ? -1 : 1);
 
+/**
+ * What a node has mounted is not taken from under it, unless it is said to be out of service, or has not been well for long.
+ * Of a node that is gone it is assumed that everything is mounted that it did not give back.
+ */
+function mayDetach(one: VolumeAttachment, { node, lastInUse, nowMs, unwantedSinceMs }: AttachFacts): boolean {
+  const inUse = node === undefined ? lastInUse : (node.status?.volumesInUse ?? []);
+  if (inUse !== undefined && deviceInUse(one, inUse) === undefined) return true;
+  if (node?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true) return true;
+  const waitedMs = nowMs - (unwantedSinceMs.get(one.metadata?.name ?? "") ?? nowMs);
+  return waitedMs >= FORCED_DETACH_MS && (node === undefined || !isNodeReady(node));
+}
+
 /** The attachment names its driver and node, and the hash of the handle: enough to know it among those in use. */
-function mayBeMounted({ metadata, spec }: VolumeAttachment, inUse: ReadonlySet<string>): boolean {
+function deviceInUse({ metadata, spec }: VolumeAttachment, inUse: readonly string[]): string | undefined {
   const prefix = `kubernetes.io/csi/${spec.attacher}^`;
-  return [...inUse].some((name) => {
+  return inUse.find((name) => {
     const handle = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
     return handle !== undefined && attachmentName(spec.attacher, handle, spec.nodeName) === metadata?.name;
   });

@@ -15,7 +15,8 @@ export interface PodGcPlan {
   readonly orphaned: Pod[];
 }
 
-const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
+/** The taint by which an administrator says that a node is down and its pods and volumes may go. */
+export const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
 
 function compareEnded(a: Pod, b: Pod): number {
   const evicted = (pod: Pod): number => (pod.status?.phase === "Failed" && pod.status.reason === "Evicted" ? 0 : 1);
