@@ -10,7 +10,7 @@ export {
   validateNamespaceFinalize,
 } from "./core-v1/namespace/namespace.ts";
 export { allContainers } from "./core-v1/pod-spec/defaults.ts";
-export { largestAmounts, occupyingPod } from "./core-v1/pod/occupied-requests.ts";
+export { chargedPod, largestAmounts, occupyingPod } from "./core-v1/pod/occupied-requests.ts";
 export { qosClass } from "./core-v1/pod/qos.ts";
 export { preparePodResize, validatePodResize } from "./core-v1/pod/resize.ts";
 export { prepareEphemeralContainersUpdate } from "./core-v1/pod/strategy.ts";

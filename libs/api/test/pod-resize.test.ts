@@ -115,3 +115,16 @@ test("neither static pods nor pods on nodes that cannot do it", () => {
     "spec: Forbidden: Pod running on node without support for resize",
   ]);
 });
+
+test("what a pod asks for as a whole cannot be changed in place, nor can its containers be", () => {
+  const whole = (cpu: string): Pod => {
+    const pod = stored();
+    pod.spec!.resources = { requests: { cpu } };
+    return pod;
+  };
+  const refused = "spec: Forbidden: pods with pod-level resources cannot be resized";
+  const bigger = (next: Pod) => void (next.spec!.resources = { requests: { cpu: "3" } });
+  expect(resize(bigger, whole("2")).errors).toContain(refused);
+  expect(resize(bigger).errors).toContain(refused);
+  expect(resize(() => undefined, whole("2")).errors).toContain(refused);
+});

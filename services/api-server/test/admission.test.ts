@@ -126,6 +126,29 @@ test("a pod asks for its containers together, or for its largest init container"
   expect(podDemand({ containers, initContainers: [container("i", "1")] }).requests).toEqual({ cpu: "1" });
 });
 
+test("an init container asks beside the sidecars that were started before it", () => {
+  const container = (name: string, cpu: string, restartPolicy?: string) => ({
+    name,
+    resources: { requests: { cpu } },
+    ...(restartPolicy === undefined ? {} : { restartPolicy }),
+  });
+  const containers = [container("a", "100m")];
+  const sidecar = container("s", "300m", "Always");
+  const init = container("i", "400m");
+  expect(podDemand({ containers, initContainers: [sidecar, init] }).requests).toEqual({ cpu: "700m" });
+  expect(podDemand({ containers, initContainers: [init, sidecar] }).requests).toEqual({ cpu: "400m" });
+});
+
+test("what is asked for the pod as a whole is what is held against the bounds of pods", () => {
+  const containers = [{ name: "a", resources: { requests: { cpu: "100m" }, limits: { cpu: "200m" } } }];
+  const resources = { requests: { cpu: "1", "example.com/gpu": "1" }, limits: { cpu: "2" } };
+  const whole = podDemand({ containers, resources });
+  expect(whole).toEqual({ requests: { cpu: "1" }, limits: { cpu: "2" } });
+  expect(limitErrors({ type: "Pod", max: { cpu: "1" } }, whole)).toEqual([
+    "maximum cpu usage per Pod is 1, but limit is 2",
+  ]);
+});
+
 test("priorities come from classes; the system's are there from the start", async () => {
   const critical = await server.client.create(PODS, pod("critical", { priorityClassName: "system-node-critical" }));
   expect(critical.spec).toMatchObject({ priority: 2_000_001_000, preemptionPolicy: "PreemptLowerPriority" });

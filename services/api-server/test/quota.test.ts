@@ -1,5 +1,5 @@
 // ResourceQuota: what counts, what is refused, that it is exact under concurrency and across api-servers, and its status.
-import type { Pod, ResourceQuota } from "@coxswain/api";
+import type { Pod, PodCondition, ResourceQuota } from "@coxswain/api";
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
 import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
@@ -193,4 +193,85 @@ test("a pod that is over counts as an object and no more", () => {
     cpu: "100m",
     "requests.cpu": "100m",
   });
+});
+
+const amounts = (of: Pod): Record<string, string> =>
+  Object.fromEntries([...usageOf(KIND, of)].map(([name, amount]) => [name, amount.toString()]));
+
+const RUNNING = { name: "c", image: "i", imageID: "", ready: true, restartCount: 0, started: true };
+
+/** A pod that asks for `asked` CPU and was granted and has `has`. */
+function resized(asked: string, has: string, conditions: PodCondition[] = []): Pod {
+  const resources = (cpu: string) => ({ requests: { cpu }, limits: { cpu } });
+  const status = { ...RUNNING, resources: resources(has), allocatedResources: { cpu: has } };
+  return {
+    ...pod("n", "p"),
+    spec: { containers: [{ name: "c", resources: resources(asked) }] },
+    status: { conditions, containerStatuses: [status] },
+  };
+}
+
+test.each<[string, string, string, PodCondition[], string]>([
+  ["less", "1", "2", [], "2"],
+  ["more", "3", "2", [], "3"],
+  ["more than there can be", "3", "2", [{ type: "PodResizePending", status: "True", reason: "Infeasible" }], "2"],
+])("a pod that is to have %s counts for the most of what it asks for and has", (_, asked, has, conditions, counts) => {
+  expect(amounts(resized(asked, has, conditions))).toMatchObject({
+    cpu: counts,
+    "requests.cpu": counts,
+    "limits.cpu": counts,
+  });
+});
+
+test("what is asked for the pod as a whole takes the place of what its containers ask for", () => {
+  const whole = { requests: { cpu: "2", memory: "1Gi" }, limits: { cpu: "3" } };
+  const spec = { resources: whole, overhead: { cpu: "100m" } };
+  expect(amounts(pod("n", "p", { cpu: "100m", "ephemeral-storage": "1Gi" }, spec))).toMatchObject({
+    "requests.cpu": "2100m",
+    "requests.memory": "1Gi",
+    "limits.cpu": "3100m",
+    "requests.ephemeral-storage": "1Gi",
+  });
+});
+
+test("where a pod asks as a whole, its containers need not say what they ask for", async () => {
+  await namespaceWith("whole", { hard: { "requests.cpu": "2", "limits.cpu": "4" } });
+  const whole = (name: string) =>
+    pod("whole", name, {}, { resources: { requests: { cpu: "1500m" }, limits: { cpu: "2" } } });
+  await first.client.create(PODS, whole("a"));
+  await expect(first.client.create(PODS, whole("b"))).rejects.toThrow(
+    "exceeded quota: q, requested: requests.cpu=1500m, used: requests.cpu=1500m, limited: requests.cpu=2",
+  );
+});
+
+test("the room of a resize is there once the node has given it back, and no more than that is granted", async () => {
+  const namespace = "resize";
+  await namespaceWith(namespace, { hard: { "requests.cpu": "2" } });
+  const made = await first.client.create<Pod>(PODS, pod(namespace, "p", { cpu: "1500m" }));
+  const target = { namespace, name: "p" };
+  const merge = "application/strategic-merge-patch+json";
+  const has = (cpu: string) => {
+    const requests = { cpu };
+    const containerStatuses = [
+      { ...RUNNING, state: { running: {} }, resources: { requests }, allocatedResources: requests },
+    ];
+    return first.client.patch<Pod>(PODS, target, merge, { status: { containerStatuses } }, { subresource: "status" });
+  };
+  const resize = (cpu: string) => {
+    const containers = [{ name: "c", resources: { requests: { cpu } } }];
+    return first.client.patch<Pod>(PODS, target, merge, { spec: { containers } }, { subresource: "resize" });
+  };
+  await has("1500m");
+  expect(made.spec?.containers[0]?.resources?.requests).toEqual({ cpu: "1500m" });
+  await expect(resize("2500m")).rejects.toThrow(
+    'pods "p" is forbidden: exceeded quota: q, requested: requests.cpu=1, used: requests.cpu=1500m, limited: requests.cpu=2',
+  );
+  await resize("500m");
+  await expect(first.client.create(PODS, pod(namespace, "next", { cpu: "1" }))).rejects.toThrow(
+    "exceeded quota: q, requested: requests.cpu=1, used: requests.cpu=1500m, limited: requests.cpu=2",
+  );
+  await has("500m");
+  await first.client.create(PODS, pod(namespace, "next", { cpu: "1" }));
+  const read = () => first.client.get<ResourceQuota>(RESOURCE_QUOTAS, { namespace, name: "q" });
+  while ((await read()).status?.used?.["requests.cpu"] !== "1500m") await turn();
 });

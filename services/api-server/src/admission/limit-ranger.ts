@@ -1,7 +1,7 @@
 // LimitRanger: containers of a namespace get the requests and limits that its LimitRanges give by default, and what lies
 // outside of their bounds is refused.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#limitranger
-import type { LimitRange, LimitRangeItem, PersistentVolumeClaim, PodSpec } from "@coxswain/api";
+import type { Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, PodSpec } from "@coxswain/api";
 import { isQuantity, newForbidden, parseQuantity, type Quantity } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { createdPod, resizedPod, type CreatedPod } from "./created-pod.ts";
@@ -104,31 +104,53 @@ function demand(resources: { requests?: Quantities; limits?: Quantities } | unde
   return { requests: { ...limits, ...resources?.requests }, limits };
 }
 
-/** The sum of the containers, or the largest init container where that is more. Init containers that stay count as containers. */
+/**
+ * The sum of the containers, or the largest init container with those that stay and were started before it, where that is more;
+ * in the place of both what is asked for the pod as a whole. As upstream's PodRequests and PodLimits, without overhead.
+ */
 export function podDemand(spec: PodSpec): Demand {
-  const init = spec.initContainers ?? [];
-  const lasting = [...spec.containers, ...init.filter((each) => each.restartPolicy === "Always")];
-  const passing = init.filter((each) => each.restartPolicy !== "Always");
   const total = (which: keyof Demand): Record<string, string> => {
+    const of = ({ resources }: Container): Quantities => demand(resources)[which];
     const sums = new Map<string, Quantity>();
-    for (const { resources } of lasting) {
-      for (const [name, value] of Object.entries(demand(resources)[which])) {
-        const before = sums.get(name);
-        if (isQuantity(value))
-          sums.set(name, before === undefined ? parseQuantity(value) : before.add(parseQuantity(value)));
+    const staying = new Map<string, Quantity>();
+    const most = new Map<string, Quantity>();
+    for (const container of spec.containers) sumUp(sums, of(container));
+    for (const container of spec.initContainers ?? []) {
+      if (container.restartPolicy === "Always") {
+        sumUp(sums, of(container));
+        sumUp(staying, of(container));
+        continue;
+      }
+      const meanwhile = new Map(staying);
+      sumUp(meanwhile, of(container));
+      for (const [name, value] of meanwhile) {
+        const before = most.get(name);
+        if (before === undefined || value.compare(before) > 0) most.set(name, value);
       }
     }
-    for (const { resources } of passing) {
-      for (const [name, value] of Object.entries(demand(resources)[which])) {
-        const before = sums.get(name);
-        if (isQuantity(value) && (before === undefined || parseQuantity(value).compare(before) > 0)) {
-          sums.set(name, parseQuantity(value));
-        }
-      }
+    for (const [name, value] of most) {
+      const before = sums.get(name);
+      if (before === undefined || value.compare(before) > 0) sums.set(name, value);
+    }
+    for (const [name, value] of Object.entries(demand(spec.resources)[which])) {
+      if (isPodLevelResource(name) && isQuantity(value)) sums.set(name, parseQuantity(value));
     }
     return Object.fromEntries([...sums].map(([name, value]) => [name, value.toString()]));
   };
   return { requests: total("requests"), limits: total("limits") };
+}
+
+function sumUp(sums: Map<string, Quantity>, amounts: Quantities): void {
+  for (const [name, value] of Object.entries(amounts)) {
+    if (!isQuantity(value)) continue;
+    const amount = parseQuantity(value);
+    sums.set(name, sums.get(name)?.add(amount) ?? amount);
+  }
+}
+
+/** What can be asked for a pod as a whole. https://kubernetes.io/docs/tasks/configure-pod-container/assign-pod-level-resources/ */
+export function isPodLevelResource(name: string): boolean {
+  return name === "cpu" || name === "memory" || name.startsWith("hugepages-");
 }
 
 /** What of the demand lies outside of the item's bounds, in upstream's words. */

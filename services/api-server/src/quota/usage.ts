@@ -1,6 +1,7 @@
 // What objects count for against a ResourceQuota, and which quotas count them. Pure.
 // https://kubernetes.io/docs/concepts/policy/resource-quotas/
 import {
+  chargedPod,
   type KindDefinition,
   type PersistentVolumeClaim,
   type Pod,
@@ -18,7 +19,7 @@ import {
   type Quantity,
   quantityOf,
 } from "@coxswain/apimachinery";
-import { podDemand } from "../admission/limit-ranger.ts";
+import { isPodLevelResource, podDemand } from "../admission/limit-ranger.ts";
 
 export type Usage = ReadonlyMap<string, Quantity>;
 type KindRef = Pick<KindDefinition, "group" | "resource">;
@@ -56,12 +57,15 @@ export function sumOf(usages: Iterable<Usage>): Map<string, Quantity> {
   return sum;
 }
 
-/** A pod that is over keeps its place among the objects, and needs nothing else. */
+/**
+ * A pod that is over keeps its place among the objects, and needs nothing else. While one is resized in place it counts for the
+ * most of what it asks for, was granted and has.
+ */
 function addPod(usage: Map<string, Quantity>, pod: Pod): void {
   const { phase } = pod.status ?? {};
   if (phase === "Succeeded" || phase === "Failed" || pod.spec === undefined) return;
   add(usage, "pods", ONE);
-  const { requests, limits } = podDemand(pod.spec);
+  const { requests, limits } = podDemand(chargedPod(pod).spec ?? pod.spec);
   const overhead = Object.entries(pod.spec.overhead ?? {});
   for (const [name, value] of [...Object.entries(requests), ...overhead]) {
     if (!isQuantity(value)) continue;
@@ -138,8 +142,13 @@ function looksAcrossNamespaces({ affinity }: PodSpec): boolean {
   });
 }
 
-/** "limits.cpu for: c" for each computing resource of the quota that a container of the pod leaves open. */
+/**
+ * "limits.cpu for: c" for each computing resource of the quota that a container of the pod leaves open. Nothing where the pod
+ * asks as a whole: its containers need not then.
+ */
 export function unspecified(quota: ResourceQuota, pod: Pod): string[] {
+  const { requests, limits } = pod.spec?.resources ?? {};
+  if (Object.keys({ ...requests, ...limits }).some(isPodLevelResource)) return [];
   const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])];
   return Object.keys(quota.spec?.hard ?? {})
     .filter((name) => /^((requests|limits)\.)?(cpu|memory)$/.test(name))

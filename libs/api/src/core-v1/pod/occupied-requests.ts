@@ -26,21 +26,33 @@ export const isResizeInfeasible = ({ status }: Pod): boolean =>
 
 /** As if the spec asked for what the pod takes of its node now. The same object where it does. */
 export function occupyingPod(pod: Pod): Pod {
+  return withStatusCounted(pod, ["requests"]);
+}
+
+/** The same for what it counts for: besides what it takes, what it may use. */
+export function chargedPod(pod: Pod): Pod {
+  return withStatusCounted(pod, ["requests", "limits"]);
+}
+
+type Side = "requests" | "limits";
+
+function withStatusCounted(pod: Pod, sides: readonly Side[]): Pod {
   const { spec, status } = pod;
   const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
   if (spec === undefined || !statuses.some(({ resources }) => resources !== undefined)) return pod;
   const infeasible = isResizeInfeasible(pod);
-  const occupying = (container: Container): Container => {
-    const requests = occupied(
-      container,
-      statuses.find(({ name }) => name === container.name),
-      infeasible,
-    );
-    return requests === undefined ? container : { ...container, resources: { ...container.resources, requests } };
+  const counted = (container: Container): Container => {
+    const has = statuses.find(({ name }) => name === container.name);
+    let result = container;
+    for (const side of sides) {
+      const amounts = occupied(container, has, side, infeasible);
+      if (amounts !== undefined) result = { ...result, resources: { ...result.resources, [side]: amounts } };
+    }
+    return result;
   };
-  const containers = spec.containers.map(occupying);
+  const containers = spec.containers.map(counted);
   const initContainers = (spec.initContainers ?? []).map((one) =>
-    one.restartPolicy === "Always" ? occupying(one) : one,
+    one.restartPolicy === "Always" ? counted(one) : one,
   );
   const same =
     containers.every((one, at) => one === spec.containers[at]) &&
@@ -53,12 +65,13 @@ export function occupyingPod(pod: Pod): Pod {
 function occupied(
   { resources }: Container,
   status: ContainerStatus | undefined,
+  side: Side,
   infeasible: boolean,
 ): Amounts | undefined {
   if (status?.resources === undefined) return undefined;
-  const asked = resources?.requests ?? {};
-  const actual = status.resources.requests ?? {};
-  const granted = status.allocatedResources ?? {};
+  const asked = resources?.[side] ?? {};
+  const actual = status.resources[side] ?? {};
+  const granted = side === "requests" ? (status.allocatedResources ?? {}) : {};
   if (infeasible) return largestAmounts(actual, granted);
   const largest = largestAmounts(asked, actual, granted);
   return largest === asked ? undefined : largest;
