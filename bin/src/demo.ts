@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { ClusterError, type ClusterSpec, ensureKubectl, repositoryRoot, type Cluster } from "@coxswain/cluster";
-import { lastReport, type Report } from "@coxswain/demo/customer-tally";
+import { allBegunSince, lastReport, type Report } from "@coxswain/demo/customer-tally";
 import { createRealEnv, type Env } from "@coxswain/env";
 import { buildShopImages, loadShopImages } from "./demo-images.ts";
 import { nodeStores } from "./node-stores.ts";
@@ -149,6 +149,20 @@ export class ShopDemo {
         return status === "True";
       });
       this.#say(`${victim} is back`);
+      await this.#freshRequests();
+    });
+  }
+
+  /** Resolves when no request is under way that was begun before this call: one may still wait for a pod that is gone. */
+  async #freshRequests(): Promise<void> {
+    const said = await this.report();
+    if (said === undefined) return;
+    let first: Report | undefined;
+    await this.#until("the customer's old requests have ended", async () => {
+      const now = await this.report();
+      if (now === undefined || now.number <= said.number) return false;
+      first ??= now;
+      return allBegunSince(first, now);
     });
   }
 

@@ -20,7 +20,7 @@ const order = Buffer.from(
     ],
   }),
 );
-const tally = new Tally();
+const tally = new Tally(SHOPPERS);
 const stop = new AbortController();
 for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort());
 
@@ -65,14 +65,14 @@ function buy(agent: Agent | false): Promise<Receipt> {
   });
 }
 
-async function shopper(agent: Agent | false): Promise<void> {
+async function shopper(at: number, agent: Agent | false): Promise<void> {
   while (!stop.signal.aborted) {
     try {
       const { total, version } = await buy(agent);
-      if (total > 0) tally.served(version);
-      else tally.failed(`a receipt over ${total}`);
+      if (total > 0) tally.served(at, version);
+      else tally.failed(at, `a receipt over ${total}`);
     } catch (error) {
-      tally.failed(String(error));
+      tally.failed(at, String(error));
       console.log(JSON.stringify({ failure: String(error) }));
     }
     await env.timers.sleep(PAUSE_MS, stop.signal);
@@ -89,7 +89,7 @@ async function report(): Promise<void> {
 const keeping = new Agent({ keepAlive: true, maxSockets: 1 });
 try {
   await waitForOpening(setting("DOORS").split(","));
-  const shoppers = Array.from({ length: SHOPPERS }, (_, at) => shopper(at === 0 ? keeping : false));
+  const shoppers = Array.from({ length: SHOPPERS }, (_, at) => shopper(at, at === 0 ? keeping : false));
   await Promise.all([report(), ...shoppers]);
 } catch (error) {
   if (!isAbort(error)) throw error;

@@ -3,7 +3,7 @@ import { Agent, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { array, assert, constantFrom, integer, property, record } from "fast-check";
 import { expect, test } from "vitest";
-import { lastReport, Tally } from "../src/customer-tally.ts";
+import { allBegunSince, lastReport, Tally } from "../src/customer-tally.ts";
 import { parseItems, parsePrices, totalOf } from "../src/pricing.ts";
 import { shopServer } from "../src/shop-server.ts";
 
@@ -34,14 +34,31 @@ test("what the shop does not sell is named", () => {
 });
 
 test("a customer's log gives the newest report", () => {
-  const tally = new Tally();
-  tally.served("v1");
+  const tally = new Tally(2);
+  tally.served(0, "v1");
   const first = JSON.stringify(tally.report());
-  tally.failed("refused");
-  tally.served("v2");
+  tally.failed(1, "refused");
+  tally.served(0, "v2");
   const log = `${first}\n{"failure":"refused"}\n${JSON.stringify(tally.report())}\n{"failure":"later"}\n`;
-  expect(lastReport(log)).toEqual({ served: 2, failed: 1, versions: { v1: 1, v2: 1 }, lastFailure: "refused" });
+  expect(lastReport(log)).toEqual({
+    number: 2,
+    served: 2,
+    failed: 1,
+    versions: { v1: 1, v2: 1 },
+    rounds: [2, 1],
+    lastFailure: "refused",
+  });
   expect(lastReport("")).toBeUndefined();
+});
+
+test("a shopper's old request has ended when it has ended two", () => {
+  const tally = new Tally(2);
+  const before = tally.report();
+  for (let round = 0; round < 2; round++) tally.served(0, "v1");
+  tally.failed(1, "the old one");
+  expect(allBegunSince(before, tally.report())).toBe(false);
+  tally.served(1, "v1");
+  expect(allBegunSince(before, tally.report())).toBe(true);
 });
 
 test("a server that leaves tells a keep-alive client to close, with its answer", async () => {

@@ -394,7 +394,7 @@ security("container-level runAsUser/runAsGroup", async (c) => {
 security("privileged=false blocks", async (c) => {
   const ns = await c.namespace("security");
   const script =
-    "if ip link add dummy1 type dummy 2>/tmp/e || mount -t tmpfs none /mnt 2>>/tmp/e; then echo allowed; else echo refused; fi; cat /tmp/e >&2";
+    "if ip link add dummy1 type dummy 2>/tmp/e || mount -t tmpfs none /mnt 2>>/tmp/e; then echo allowed; else echo refused; fi; cat /tmp/e";
   const log = await runToEnd(c, ns, scriptPod(script, { securityContext: { privileged: false } }));
   expect(log).toMatch(/^refused\n/);
   expect(log).toMatch(/ermitted|denied/);
