@@ -2,7 +2,7 @@
 // the kernel is added twice or deleted when it is not there.
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseFlows, staleFlows } from "../src/backend/nftables/conntrack.ts";
+import { losesEndpoint, parseFlows, staleFlows } from "../src/backend/nftables/conntrack.ts";
 import { mergeRanges, slotsOf } from "../src/backend/nftables/elements.ts";
 import { expectedElements, planAddresses, planChange, planFull } from "../src/backend/nftables/plan.ts";
 import { parseTable } from "../src/backend/nftables/read-back.ts";
@@ -182,6 +182,7 @@ test("UDP flows are stale when their endpoint left, or when they began before th
   const flow = (dst: string, dport: number, answers: string, from: number): string =>
     `udp      17 29 src=10.244.1.2 dst=${dst} sport=4000 dport=${dport} src=${answers} dst=10.244.1.2 sport=${from} dport=4000 mark=0 use=1`;
   const flows = parseFlows(
+    "UDP",
     [
       flow("10.96.0.10", 53, "10.244.0.1", 8080),
       flow("10.96.0.10", 53, "10.244.0.9", 8080),
@@ -202,4 +203,21 @@ test("UDP flows are stale when their endpoint left, or when they began before th
   expect(stale([dns.key])).toEqual(["10.96.0.10 10.244.0.9", "10.96.0.10 10.96.0.10"]);
   expect(stale([nodePort.key])).toEqual(["198.18.0.5 10.244.0.9"]);
   expect(stale([dns.key], new Map())).toEqual(["10.96.0.10 10.244.0.1", "10.96.0.10 10.244.0.9"]);
+});
+
+test("TCP flows that nobody answered are stale when their endpoint left", () => {
+  const [flow, ...others] = parseFlows(
+    "TCP",
+    "tcp      6 118 SYN_SENT src=10.244.1.2 dst=10.96.0.10 sport=4000 dport=80 [UNREPLIED] src=10.244.0.9 dst=10.244.1.2 sport=8080 dport=4000 mark=0 use=1\n",
+  );
+  expect(others).toEqual([]);
+  const before = rule({ endpoints: [endpoint("10.244.0.9"), endpoint("10.244.0.1")] });
+  const after = rule({ endpoints: [endpoint("10.244.0.1")] });
+  const stale = (now: ProxyRule): number => staleFlows([flow!], new Set([now.key]), [], () => now).length;
+  expect([stale(before), stale(after)]).toEqual([0, 1]);
+  expect([losesEndpoint(before, after), losesEndpoint(after, before), losesEndpoint(after, undefined)]).toEqual([
+    true,
+    false,
+    true,
+  ]);
 });

@@ -9,6 +9,7 @@ import { provideNodePrograms } from "../src/testing/network-namespace.ts";
 import {
   type Agent,
   createPacketNetwork,
+  DEAD_POD_IP,
   NEIGHBOUR_IP,
   NODE_IP,
   type PacketNetwork,
@@ -136,6 +137,18 @@ describe("cluster addresses", () => {
       .poll(() => network.node.run("nft", ["list table ip seen"]), { timeout: 4_000 })
       .not.toContain("packets 0 ");
     await network.node.run("nft", [`add element ip kube-proxy services { ${element} : ${verdict} }`]);
+    expect((await answer).server).toBe(near.ip);
+  });
+
+  test("a connection that waits for an endpoint that is dead goes to another one when that leaves", async () => {
+    const [pod] = network.agents.pods;
+    const dead = endpoint(DEAD_POD_IP, { node: "b" });
+    await backend.sync([rule({ endpoints: [dead] })]);
+    const answer = tcp(pod, VIP, 80);
+    const waiting = (): Promise<string> => network.node.run("conntrack", ["-L", "-p", "tcp", "--state", "SYN_SENT"]);
+    await expect.poll(waiting, { timeout: 4_000 }).toContain(`src=${DEAD_POD_IP}`);
+    await backend.apply({ upserts: [rule({ endpoints: [near] })], removals: [] });
+    expect(await waiting()).not.toContain(DEAD_POD_IP);
     expect((await answer).server).toBe(near.ip);
   });
 

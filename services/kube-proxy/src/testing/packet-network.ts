@@ -10,6 +10,8 @@ export const NODE_IP = "198.18.0.101";
 export const NEIGHBOUR_IP = "198.18.0.102";
 export const POD_IPS = ["10.244.1.2", "10.244.1.3"] as const;
 export const REMOTE_POD_IP = "10.244.2.2";
+/** Of a pod at the neighbour that is gone: packets to it are dropped there, and nobody says so. */
+export const DEAD_POD_IP = "10.244.2.99";
 const GATEWAY = "10.244.1.1";
 const SERVICES = "10.96.0.0/16";
 
@@ -83,6 +85,7 @@ async function addNeighbour(node: NetworkNamespace, neighbour: NetworkNamespace)
   await node.sh(`ip route add ${SERVICES} dev eth0`);
   await neighbour.sh(`ip addr add ${NEIGHBOUR_IP}/24 dev eth0`);
   await neighbour.sh(`ip addr add ${REMOTE_POD_IP}/32 dev lo`);
+  await neighbour.sh(`ip route add blackhole ${DEAD_POD_IP}/32`);
   await neighbour.sh(`ip route add 10.244.1.0/24 via ${NODE_IP}`);
   await neighbour.sh(`ip route add ${SERVICES} via ${NODE_IP}`);
   await neighbour.sh(`ip route add 203.0.113.0/24 via ${NODE_IP}`);

@@ -6,7 +6,14 @@ import { isIPv4 } from "node:net";
 import type { ProxyRule } from "../../planner/rule.ts";
 import { ruleKey } from "../../planner/rule.ts";
 import type { Packet, ProxyBackend, Resolution } from "../contract.ts";
-import { deleteFlowArgs, parseFlows, staleFlows } from "./conntrack.ts";
+import {
+  deleteFlowArgs,
+  type FlowProtocol,
+  listFlowsArgs,
+  losesEndpoint,
+  parseFlows,
+  staleFlows,
+} from "./conntrack.ts";
 import {
   emptyInstalled,
   planAddresses,
@@ -64,7 +71,8 @@ class NftablesBackend implements ProxyBackend {
     await this.#nft(text);
     const before = this.#installed?.rules.values() ?? [];
     this.#installed = installed;
-    await this.#endStaleFlows([...before, ...rules]);
+    await this.#endStaleFlows("TCP", [...before, ...rules]);
+    await this.#endStaleFlows("UDP", [...before, ...rules]);
   }
 
   async apply(change: Parameters<ProxyBackend["apply"]>[0]): Promise<void> {
@@ -74,7 +82,9 @@ class NftablesBackend implements ProxyBackend {
       (key) => installed.rules.get(key) ?? [],
     );
     await this.#write(planChange(installed, change, this.#settings));
-    await this.#endStaleFlows([...before, ...change.upserts]);
+    const left = before.filter((rule) => losesEndpoint(rule, installed.rules.get(rule.key)));
+    await this.#endStaleFlows("TCP", left);
+    await this.#endStaleFlows("UDP", [...before, ...change.upserts]);
   }
 
   async setNodeAddresses(addresses: readonly string[]): Promise<void> {
@@ -144,10 +154,11 @@ class NftablesBackend implements ProxyBackend {
     return (await this.#list(`list map ip ${TABLE} affinity`))?.affinity ?? [];
   }
 
-  async #endStaleFlows(rules: readonly ProxyRule[]): Promise<void> {
-    const touched = new Set(rules.filter((rule) => rule.protocol === "UDP").map((rule) => rule.key));
+  /** Ends the stale flows among those that these rules are for, whatever they were and are. */
+  async #endStaleFlows(protocol: FlowProtocol, rules: readonly ProxyRule[]): Promise<void> {
+    const touched = new Set(rules.filter((rule) => rule.protocol === protocol).map((rule) => rule.key));
     if (touched.size === 0) return;
-    const flows = parseFlows(await this.#run("conntrack", ["-L", "-f", "ipv4", "-p", "udp"]));
+    const flows = parseFlows(protocol, await this.#run("conntrack", listFlowsArgs(protocol)));
     const { rules: placed, addresses } = this.#mustBeInstalled();
     for (const flow of staleFlows(flows, touched, addresses, (key) => placed.get(key))) {
       await this.#endFlow(deleteFlowArgs(flow));

@@ -1,9 +1,12 @@
-// UDP has no connections that end: the kernel keeps sending a flow to the endpoint it began with. This finds the flows whose
-// endpoint has left. TCP is left to notice by itself, as upstream does. Pure.
-import { ruleKey, type ProxyRule } from "../../planner/rule.ts";
+// The kernel keeps sending what it has seen of a flow to the endpoint it began with. UDP has no connections that end, and a
+// TCP client that nobody answered may come again from the same port, within minutes: its new connection would go to the old
+// endpoint too. This finds the flows whose endpoint has left. TCP connections that were answered are left to notice by
+// themselves, as upstream does. Pure.
+import { ruleKey, type Protocol, type ProxyEndpoint, type ProxyRule } from "../../planner/rule.ts";
 
 /** One tracked flow. */
-export interface UdpFlow {
+export interface Flow {
+  readonly protocol: FlowProtocol;
   readonly source: string;
   readonly sourcePort: number;
   readonly destination: string;
@@ -13,16 +16,25 @@ export interface UdpFlow {
   readonly replySourcePort: number;
 }
 
+export type FlowProtocol = Extract<Protocol, "TCP" | "UDP">;
+
+/** The arguments of conntrack that list a protocol's flows that may have to begin anew: all of UDP, unanswered ones of TCP. */
+export function listFlowsArgs(protocol: FlowProtocol): string[] {
+  const list = ["-L", "-f", "ipv4", "-p", protocol.toLowerCase()];
+  return protocol === "TCP" ? [...list, "--state", "SYN_SENT"] : list;
+}
+
 const FIELD = /\b(src|dst|sport|dport)=(\S+)/g;
 
-/** Reads `conntrack -L -p udp`; lines that are no flows are left out. */
-export function parseFlows(text: string): UdpFlow[] {
-  const flows: UdpFlow[] = [];
+/** Reads what conntrack lists of a protocol; lines that are no flows are left out. */
+export function parseFlows(protocol: FlowProtocol, text: string): Flow[] {
+  const flows: Flow[] = [];
   for (const line of text.split("\n")) {
     const values = Array.from(line.matchAll(FIELD), (found) => found[2]!);
     if (values.length !== 8) continue;
     const [source, destination, sourcePort, destinationPort, replySource, , replySourcePort] = values;
     flows.push({
+      protocol,
       source: source!,
       sourcePort: Number(sourcePort),
       destination: destination!,
@@ -39,28 +51,49 @@ export function parseFlows(text: string): UdpFlow[] {
  * endpoints by now. `touched` are the keys of rules that changed, and `ruleOf` finds those that are in place.
  */
 export function staleFlows(
-  flows: readonly UdpFlow[],
+  flows: readonly Flow[],
   touched: ReadonlySet<string>,
   nodeAddresses: readonly string[],
   ruleOf: (key: string) => ProxyRule | undefined,
-): UdpFlow[] {
+): Flow[] {
   return flows.filter((flow) => {
-    let key = ruleKey("IPv4", flow.destination, "UDP", flow.destinationPort);
+    let key = ruleKey("IPv4", flow.destination, flow.protocol, flow.destinationPort);
     if (!touched.has(key) && nodeAddresses.includes(flow.destination) && ruleOf(key) === undefined) {
-      key = ruleKey("IPv4", "", "UDP", flow.destinationPort);
+      key = ruleKey("IPv4", "", flow.protocol, flow.destinationPort);
     }
     if (!touched.has(key)) return false;
     const rule = ruleOf(key);
     const translated = flow.replySource !== flow.destination || flow.replySourcePort !== flow.destinationPort;
-    const all = [...(rule?.endpoints ?? []), ...(rule?.clusterEndpoints ?? [])];
+    const all = endpointsOf(rule);
     if (!translated) return all.length > 0;
     return !all.some((one) => one.ip === flow.replySource && one.port === flow.replySourcePort);
   });
 }
 
+/** Whether an endpoint that the rule had is not there after it changed. */
+export function losesEndpoint(before: ProxyRule, after: ProxyRule | undefined): boolean {
+  const there = new Set(endpointsOf(after).map(({ ip, port }) => `${ip}:${port}`));
+  return endpointsOf(before).some(({ ip, port }) => !there.has(`${ip}:${port}`));
+}
+
+function endpointsOf(rule: ProxyRule | undefined): readonly ProxyEndpoint[] {
+  return [...(rule?.endpoints ?? []), ...(rule?.clusterEndpoints ?? [])];
+}
+
 /** The arguments of conntrack that end one flow. */
-export function deleteFlowArgs(flow: UdpFlow): string[] {
-  const { source, destination, sourcePort, destinationPort } = flow;
+export function deleteFlowArgs(flow: Flow): string[] {
+  const { protocol, source, destination, sourcePort, destinationPort } = flow;
   const from = ["-s", source, "--sport", String(sourcePort)];
-  return ["-D", "-f", "ipv4", "-p", "udp", ...from, "-d", destination, "--dport", String(destinationPort)];
+  return [
+    "-D",
+    "-f",
+    "ipv4",
+    "-p",
+    protocol.toLowerCase(),
+    ...from,
+    "-d",
+    destination,
+    "--dport",
+    String(destinationPort),
+  ];
 }
