@@ -233,12 +233,19 @@ class Recorder implements EventRecorder {
   #takeDistinct(): Pending[] {
     const taken: Pending[] = [];
     const keys = new Set<string>();
-    this.#queue = this.#queue.filter((pending) => {
-      if (taken.length >= MAX_BATCH || keys.has(pending.key)) return true;
+    const kept: Pending[] = [];
+    let looked = 0;
+    for (; looked < this.#queue.length && taken.length < MAX_BATCH; looked++) {
+      const pending = this.#queue[looked]!;
+      if (keys.has(pending.key)) {
+        kept.push(pending);
+        continue;
+      }
       keys.add(pending.key);
       taken.push(pending);
-      return false;
-    });
+    }
+    // In a storm the queue is long: what was not looked at is moved, not looked at.
+    this.#queue = kept.concat(this.#queue.slice(looked));
     return taken;
   }
 

@@ -54,6 +54,15 @@ describe("planProcesses", () => {
     ]);
   });
 
+  test("who has thousands of requests on their way collects garbage seldom", () => {
+    const flag = "--max-semi-space-size=64";
+    const given = plan({}).filter(({ args }) => args.includes(flag));
+    expect(given.map(({ component, args }) => [component, args[0]])).toEqual([
+      ["api-server", flag],
+      ["scheduler", flag],
+    ]);
+  });
+
   test("each api-server gets the flags that are its own, and no other process does", () => {
     const flag = "--encryption-provider-config=/etc/coxswain/encryption.yaml";
     const processes = plan({ apiServers: 2, apiServerFlags: [flag] });

@@ -1,10 +1,11 @@
 // From informers into snapshot and queue: every change of a node or pod reaches both, in order.
 import type { Node, Pod } from "@coxswain/api";
+import { deepEqual } from "@coxswain/apimachinery";
 import type { SharedInformer } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
 import { EXTENDER, type Framework } from "./framework/plan-schedule.ts";
-import { isTerminal, makePodInfo, type PodInfo } from "./pod-info.ts";
+import { isTerminal, makePodInfo, podKey, type PodInfo } from "./pod-info.ts";
 import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
 import { SchedulingQueue, type QueueOptions } from "./queue/scheduling-queue.ts";
 
@@ -86,14 +87,15 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
   function waiting(pod: Pod, old: Pod | undefined): void {
     const key = podKey(pod);
     if (isTerminal(pod)) nominations.remove(key);
-    if (old !== undefined && !isTerminal(pod) && !changed(old, pod) && sameNomination(old, pod)) return;
-    const info = makePodInfo(pod);
+    const same = old !== undefined && !changed(old, pod);
+    if (same && !isTerminal(pod) && sameNomination(old, pod)) return;
+    const info = makePodInfo(pod, queue.get(key)?.info);
     if (!isTerminal(pod)) nominated(info, old);
     if (!ours(pod) || isTerminal(pod)) {
       queue.delete(key);
       return;
     }
-    if (old !== undefined && !changed(old, pod)) return queue.refresh(info);
+    if (same) return queue.refresh(info);
     if (old === undefined) queue.add(info);
     else queue.update(info, podUpdateEvent("TargetPod", old, pod));
     wake();
@@ -145,17 +147,12 @@ function sameNomination(old: Pod, pod: Pod): boolean {
   return (old.status?.nominatedNodeName ?? "") === (pod.status?.nominatedNodeName ?? "");
 }
 
-function podKey(pod: Pod): string {
-  return `${pod.metadata?.namespace ?? ""}/${pod.metadata?.name ?? ""}`;
-}
-
 /** Our own writes of status must not bring a pod back to life in the queue. */
 function changed(old: Pod, pod: Pod): boolean {
-  const view = (one: Pod): unknown => [
-    one.spec,
-    one.metadata?.labels,
-    one.metadata?.annotations,
-    one.metadata?.deletionTimestamp,
-  ];
-  return JSON.stringify(view(old)) !== JSON.stringify(view(pod));
+  const [before, after] = [old.metadata, pod.metadata];
+  if (before?.deletionTimestamp !== after?.deletionTimestamp) return true;
+  if (!deepEqual(before?.labels, after?.labels) || !deepEqual(before?.annotations, after?.annotations)) return true;
+  // The generation counts the changes of the spec.
+  const counted = after?.generation !== undefined && after.generation === before?.generation;
+  return !counted && !deepEqual(old.spec, pod.spec);
 }

@@ -1,5 +1,5 @@
 // What the scheduler knows of a pod, computed once per version of the pod: its requests as numbers, its ports, its labels.
-import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
+import { deepEqual, parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
 import { occupyingPod, type Container, type Pod } from "@coxswain/api";
 import { affinityTermsOf, type PodTerms } from "./affinity-terms.ts";
 
@@ -79,8 +79,20 @@ function podLevel(resource: string): boolean {
  * that were started before it, whichever is more; pod-level requests in their place; and the overhead on top. What a pod
  * was granted or still has counts as long as it is more than what it asks for.
  */
-export function podRequests(pod: Pod, defaults: ResourceAmounts = NO_DEFAULTS): Map<string, number> {
-  const { spec } = occupyingPod(pod);
+export function podRequests(pod: Pod): Map<string, number> {
+  return requestsOf(occupyingPod(pod).spec, NO_DEFAULTS);
+}
+
+/** All that a pod's requests are made of. */
+export function requestSources({ spec, status }: Pod): unknown {
+  const asked = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ resources }) => resources);
+  const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  const given = statuses.map(({ resources, allocatedResources }) => [resources, allocatedResources]);
+  const pending = status?.conditions?.find(({ type }) => type === "PodResizePending")?.reason;
+  return [asked, spec?.resources, spec?.overhead, given, pending];
+}
+
+function requestsOf(spec: Pod["spec"], defaults: ResourceAmounts): Map<string, number> {
   const total = new Map<string, number>();
   const sidecars = new Map<string, number>();
   const initPeak = new Map<string, number>();
@@ -125,13 +137,41 @@ function signatureOf(namespace: string, labels: Readonly<Record<string, string>>
   return text;
 }
 
-/** Throws where a request is no quantity; the api-server lets none such through. */
-export function makePodInfo(pod: Pod): PodInfo {
+/** namespace/name */
+export function podKey({ metadata }: Pod): string {
+  return `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
+}
+
+/** Whether every container names what has a default in scoring. */
+function namesAll(spec: Pod["spec"]): boolean {
+  return [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].every(({ resources }) => {
+    const { cpu, memory } = (resources?.requests ?? {}) as Quantities;
+    return cpu !== undefined && memory !== undefined;
+  });
+}
+
+/** Of the same pod, where nothing that its PodInfo is computed from has changed but the deletion. */
+function isComputedAlike(old: Pod, pod: Pod): boolean {
+  const [before, after] = [old.metadata, pod.metadata];
+  // The generation counts the changes of the spec.
+  if (after?.uid === undefined || after.uid !== before?.uid) return false;
+  if (after.generation === undefined || after.generation !== before.generation) return false;
+  return deepEqual(before.labels, after.labels) && deepEqual(requestSources(old), requestSources(pod));
+}
+
+/**
+ * `known`: of an earlier version of the pod, whose parts are taken over where they hold. Throws where a request is no
+ * quantity; the api-server lets none such through.
+ */
+export function makePodInfo(pod: Pod, known?: PodInfo): PodInfo {
   const meta = pod.metadata ?? {};
+  const terminating = meta.deletionTimestamp !== undefined;
+  if (known !== undefined && isComputedAlike(known.pod, pod)) return { ...known, pod, terminating };
   const namespace = meta.namespace ?? "";
   const name = meta.name ?? "";
-  const nonZero = podRequests(pod, NON_ZERO_DEFAULTS);
-  const requests = podRequests(pod);
+  const { spec } = occupyingPod(pod);
+  const requests = requestsOf(spec, NO_DEFAULTS);
+  const nonZero = namesAll(spec) ? requests : requestsOf(spec, NON_ZERO_DEFAULTS);
   return {
     pod,
     key: `${namespace}/${name}`,
@@ -147,7 +187,7 @@ export function makePodInfo(pod: Pod): PodInfo {
     nonZeroCpu: nonZero.get("cpu") ?? 0,
     nonZeroMemory: nonZero.get("memory") ?? 0,
     hostPorts: hostPortsOf(pod),
-    terminating: meta.deletionTimestamp !== undefined,
+    terminating,
   };
 }
 

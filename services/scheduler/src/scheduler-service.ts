@@ -9,7 +9,7 @@ import type { DecisionInput } from "@coxswain/protos/scheduler-v1.gen";
 import type { SchedulerParts } from "./app.ts";
 import { explainPod } from "./explain.ts";
 import { Framework } from "./framework/plan-schedule.ts";
-import { makePodInfo } from "./pod-info.ts";
+import { makePodInfo, podKey } from "./pod-info.ts";
 import { placingFrameworks, whatIf } from "./what-if.ts";
 
 /** The service over the live parts of a scheduler. */
@@ -34,7 +34,7 @@ export function schedulerService(parts: SchedulerParts, pods: Lister<Pod>): Grpc
 
   function explain(pod: Pod): DecisionInput {
     const node = pod.spec?.nodeName;
-    const key = `${pod.metadata?.namespace ?? ""}/${pod.metadata?.name ?? ""}`;
+    const key = podKey(pod);
     if (node) {
       return {
         namespace: pod.metadata?.namespace ?? "",

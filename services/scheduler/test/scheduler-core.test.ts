@@ -371,6 +371,81 @@ function view(snapshot: ClusterSnapshot) {
     .toSorted((x, y) => (x.name < y.name ? -1 : 1));
 }
 
+test("property: what is taken over of a pod's earlier version is what would be computed afresh", () => {
+  const amounts = fc.dictionary(fc.constantFrom("cpu", "memory", "example.com/gpu"), fc.constantFrom("1", "2"));
+  const status = fc.record(
+    { resources: fc.record({ requests: amounts }), allocatedResources: amounts },
+    { requiredKeys: [] },
+  );
+  // What may change without a new generation.
+  const rest = fc.record({
+    labels: fc.dictionary(fc.constantFrom("app", "tier"), fc.constantFrom("a", "b")),
+    deletionTimestamp: fc.option(fc.constant("2026-01-01T00:00:00Z"), { nil: undefined }),
+    statuses: fc.array(status, { maxLength: 2 }),
+    pending: fc.option(fc.constantFrom("Deferred", "Infeasible"), { nil: undefined }),
+    nodeName: fc.option(fc.constant("a"), { nil: undefined }),
+  });
+  const spec = fc.record({
+    requests: fc.array(amounts, { minLength: 1, maxLength: 2 }),
+    hostPort: fc.constantFrom(0, 80),
+    priority: fc.constantFrom(0, 7),
+  });
+  type Rest = typeof rest extends fc.Arbitrary<infer T> ? T : never;
+  type Spec = typeof spec extends fc.Arbitrary<infer T> ? T : never;
+  const made = (uid: string, generation: number, { requests, hostPort, priority }: Spec, changes: Rest): Pod => ({
+    metadata: {
+      name: "p",
+      namespace: "default",
+      uid,
+      generation,
+      labels: changes.labels,
+      ...(changes.deletionTimestamp === undefined ? {} : { deletionTimestamp: changes.deletionTimestamp }),
+    },
+    spec: {
+      priority,
+      ...(changes.nodeName === undefined ? {} : { nodeName: changes.nodeName }),
+      containers: requests.map((asked, at) => ({
+        name: `c${at}`,
+        ports: [{ containerPort: 80, hostPort }],
+        resources: { requests: asked },
+      })),
+    },
+    status: {
+      containerStatuses: changes.statuses.map((one, at) => ({
+        name: `c${at}`,
+        image: "",
+        imageID: "",
+        ready: true,
+        restartCount: 0,
+        ...one,
+      })),
+      ...(changes.pending === undefined
+        ? {}
+        : { conditions: [{ type: "PodResizePending", status: "True", reason: changes.pending }] }),
+    },
+  });
+  fc.assert(
+    fc.property(
+      spec,
+      spec,
+      rest,
+      rest,
+      fc.boolean(),
+      fc.boolean(),
+      (first, second, before, after, respecced, other) => {
+        const old = makePodInfo(made("one", 1, first, before));
+        const now = made(
+          other ? "other" : "one",
+          respecced || other ? 2 : 1,
+          respecced || other ? second : first,
+          after,
+        );
+        expect(makePodInfo(now, old)).toEqual(makePodInfo(now));
+      },
+    ),
+  );
+});
+
 test("property: a snapshot that was updated equals one that was built afresh", () => {
   const step = fc.record<Step>({
     kind: fc.constantFrom("node", "node", "drop-node", "pod", "pod", "assume", "forget", "drop-pod"),

@@ -21,7 +21,8 @@ export class Verdicts implements VerdictColumn, NodeVerdicts {
     this.rows = rows;
     if (this.#plugins.length < rows) this.#plugins = new Uint8Array(rows * 2);
     else this.#plugins.fill(OPEN, 0, rows);
-    this.#rejections.length = 0;
+    // What is left of earlier attempts is not read: those rows are open.
+    for (let row = this.#rejections.length; row < rows; row++) this.#rejections.push(undefined);
   }
 
   open(row: number): boolean {

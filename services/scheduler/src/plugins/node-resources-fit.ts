@@ -63,9 +63,13 @@ function findingsOf(wants: readonly Want[], cycle: CycleState, row: number): Fin
   return findings;
 }
 
+function isShared({ wants }: FitState): boolean {
+  return wants.length <= MAX_SHARED_WANTS;
+}
+
 /** One shared object per distinct finding. */
 function rejectionFor(fit: FitState, findings: Findings, cycle: CycleState, row: number): Rejection {
-  const shared = fit.wants.length <= MAX_SHARED_WANTS;
+  const shared = isShared(fit);
   const known = shared ? fit.rejections.get(findings) : undefined;
   if (known !== undefined) return known;
   const { podCount, allowedPods } = cycle.snapshot;
@@ -145,9 +149,17 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
       const never = fit.unknown.length > 0;
       // A single row is a question of what would be if pods were elsewhere.
       const known = to - from === 1 ? undefined : fit.findings;
+      // Neighbours mostly lack the same.
+      let last = -1;
+      let rejection: Rejection | undefined;
       for (let row = from; row < to; row++) {
         const findings = known === undefined ? findingsOf(fit.wants, cycle, row) : known[row]!;
-        if ((findings !== 0 || never) && column.open(row)) column.reject(row, rejectionFor(fit, findings, cycle, row));
+        if ((findings === 0 && !never) || !column.open(row)) continue;
+        if (findings !== last || rejection === undefined || !isShared(fit)) {
+          rejection = rejectionFor(fit, findings, cycle, row);
+          last = findings;
+        }
+        column.reject(row, rejection);
       }
     },
     score({ info, snapshot }, rows, count, scores) {

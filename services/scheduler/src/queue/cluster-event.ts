@@ -1,7 +1,7 @@
 // What happens in the cluster, as far as it may make a waiting pod schedulable; and what a plugin says about that.
 import type { Node, Pod } from "@coxswain/api";
-import type { KubeObject } from "@coxswain/apimachinery";
-import { podRequests, type PodInfo } from "../pod-info.ts";
+import { deepEqual, type KubeObject } from "@coxswain/apimachinery";
+import { podRequests, requestSources, type PodInfo } from "../pod-info.ts";
 
 export type StorageResource =
   | "PersistentVolumeClaim"
@@ -61,7 +61,7 @@ export function mayHelp(registrations: readonly EventRegistration[], waiting: Po
 }
 
 function same(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+  return deepEqual(a ?? null, b ?? null);
 }
 
 /** What changed of a node; undefined where nothing did that scheduling looks at. */
@@ -74,18 +74,9 @@ export function nodeUpdateEvent(old: Node, node: Node): ClusterEvent | undefined
   return actions.size === 0 ? undefined : { resource: "Node", actions, oldNode: old, node };
 }
 
-/** All that a pod's requests are made of. */
-function resourcesOf({ spec, status }: Pod): unknown {
-  const asked = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ resources }) => resources);
-  const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
-  const given = statuses.map(({ resources, allocatedResources }) => [resources, allocatedResources]);
-  const pending = status?.conditions?.find(({ type }) => type === "PodResizePending")?.reason;
-  return [asked, spec?.resources, spec?.overhead, given, pending];
-}
-
 /** How much less than before a pod takes of its node, by resource; only where it is less. */
 export function freedRequests(old: Pod, pod: Pod): Map<string, number> {
-  if (same(resourcesOf(old), resourcesOf(pod))) return new Map();
+  if (same(requestSources(old), requestSources(pod))) return new Map();
   const after = podRequests(pod);
   const freed = [...podRequests(old)].map(([name, amount]) => [name, amount - (after.get(name) ?? 0)] as const);
   return new Map(freed.filter(([, amount]) => amount > 0));
