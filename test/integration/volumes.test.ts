@@ -1,6 +1,6 @@
 // Volumes and claims by the real kubectl, on simulated nodes: what users of claims, classes and StatefulSets do and read.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { PersistentVolume, PersistentVolumeClaim, Pod, StatefulSet } from "@coxswain/api";
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod, StatefulSet, VolumeAttachment } from "@coxswain/api";
 import { eventually, replacePods, type TestCluster, testCluster } from "./cluster-fixture.ts";
 
 let k: TestCluster;
@@ -275,4 +275,35 @@ test("a StatefulSet's pods find their own volumes again, and its claims stay or 
   await k.ok(["delete", "sts", "db"]);
   for (const name of Object.keys(volumes)) await isGone("pvc", name);
   for (const name of Object.values(volumes)) await isGone("pv", name ?? "");
+});
+
+test("a volume of a CSI driver is attached while its node has it in use", async () => {
+  const driver = { apiVersion: "storage.k8s.io/v1", kind: "CSIDriver", metadata: { name: "d.example" }, spec: {} };
+  const csi = { driver: "d.example", volumeHandle: "h-1" };
+  await apply(
+    driver,
+    volume("outside", { hostPath: undefined, csi, persistentVolumeReclaimPolicy: "Retain" }),
+    claim("outside", { storageClassName: "", volumeName: "outside" }),
+  );
+  await apply(pod("user", "outside"));
+  const { items } = await eventually(
+    () => k.get<{ items: VolumeAttachment[] }>(["volumeattachments"]),
+    (found) => found.items.length === 1,
+  );
+  const attachment = items[0]?.metadata?.name ?? "";
+  // As the driver's attacher does.
+  const attached = '{"status":{"attached":true}}';
+  await k.ok(["patch", "volumeattachment", attachment, "--subresource=status", "--type=merge", "-p", attached]);
+  await k.ok(["wait", "--for=condition=Ready", "pod/user", "--timeout=60s"]);
+  const { spec } = await k.get<Pod>(["pod", "user"]);
+  const unique = "kubernetes.io/csi/d.example^h-1";
+  const nodeHas = async (): Promise<unknown[]> => {
+    const { status } = await k.get<Node>(["node", spec?.nodeName ?? ""]);
+    return [status?.volumesInUse, status?.volumesAttached];
+  };
+  await eventually(nodeHas, ([, told]) => told !== undefined);
+  expect(await nodeHas()).toEqual([[unique], [{ name: unique, devicePath: "" }]]);
+  await k.ok(["delete", "pod", "user"]);
+  await isGone("volumeattachment", attachment);
+  await eventually(nodeHas, ([inUse, told]) => inUse === undefined && told === undefined);
 });

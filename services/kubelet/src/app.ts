@@ -113,11 +113,12 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
         if (becameReady) announce(node, deps);
       },
       ...(host === undefined ? {} : { health: () => monitor?.health ?? HEALTHY }),
+      volumesInUse: (name) => managers.get(name)?.context.volumesInUse.names(),
     },
     facts,
   );
   if (host !== undefined) {
-    const changed = (): void => reporter.healthChanged(nodes[0] ?? "");
+    const changed = (): void => reporter.statusChanged(nodes[0] ?? "");
     monitor = new RuntimeMonitor({ env, logger, cri: host.cri, changed });
   }
   const pods = followPods(deps, managers);
@@ -241,6 +242,7 @@ function createManager(facts: NodeFacts, { deps, reporter, writer, objects, moni
       cri,
       node: facts.name,
       nodeObject,
+      nodeStatusChanged: () => reporter.statusChanged(facts.name),
       hostIp,
       ...real,
     },

@@ -34,6 +34,8 @@ export interface NodeReporterDeps {
   onAccepted(node: Node, becameReady: boolean): void;
   /** How a node is now; well where unset. */
   readonly health?: (node: string) => NodeHealth;
+  /** Unique names of attachable volumes that a node's pods use; undefined while that is not known. */
+  readonly volumesInUse?: (node: string) => readonly string[] | undefined;
 }
 
 function isReady(node: Node | undefined): boolean {
@@ -101,8 +103,8 @@ export class NodeReporter {
     if (podCidr) this.#podCidr?.(podCidr);
   }
 
-  /** The node's health has changed: it is reported at once. */
-  healthChanged(name: string): void {
+  /** The node's health or its volumes may have changed: it is reported at once. */
+  statusChanged(name: string): void {
     const entry = this.#entries.get(name);
     if (entry?.node === undefined) return;
     const nowMs = this.#deps.env.clock.now();
@@ -112,8 +114,9 @@ export class NodeReporter {
   }
 
   #status({ facts }: Entry, node: Node | undefined): NodeStatus {
-    const { env, health } = this.#deps;
-    return planNodeStatus(facts, node?.status, env.clock.now(), health?.(facts.name));
+    const { env, health, volumesInUse } = this.#deps;
+    const { name } = facts;
+    return planNodeStatus(facts, node?.status, env.clock.now(), health?.(name), volumesInUse?.(name));
   }
 
   /** Works until `signal` aborts. */

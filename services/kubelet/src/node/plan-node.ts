@@ -87,15 +87,18 @@ function planConditions(old: readonly NodeCondition[], nowMs: number, problems: 
   });
 }
 
+/** `volumesInUse`: undefined where it is not known, and stays as it was. */
 export function planNodeStatus(
   facts: NodeFacts,
   old: NodeStatus | undefined,
   nowMs: number,
   health: NodeHealth = HEALTHY,
+  volumesInUse?: readonly string[],
 ): NodeStatus {
   const images = health.images.map(({ names, sizeBytes }) => ({ names: [...names], sizeBytes }));
   return {
     ...(images.length === 0 ? {} : { images }),
+    ...(volumesInUse === undefined ? {} : { volumesInUse: [...volumesInUse] }),
     addresses: [
       { type: "InternalIP", address: hostIpOf(facts) },
       { type: "Hostname", address: facts.name },
@@ -166,6 +169,7 @@ export function statusDiffers(node: Node, wanted: NodeStatus): boolean {
   for (const field of ["addresses", "capacity", "allocatable", "nodeInfo", "daemonEndpoints"] as const) {
     if (!sameValue(has[field], wanted[field])) return true;
   }
+  if (wanted.volumesInUse !== undefined && !sameValue(has.volumesInUse ?? [], wanted.volumesInUse)) return true;
   if (wanted.images !== undefined && !sameValue(has.images, wanted.images)) return true;
   return (wanted.conditions ?? []).some((condition) => {
     const found = has.conditions?.find((one) => one.type === condition.type);
@@ -176,5 +180,12 @@ export function statusDiffers(node: Node, wanted: NodeStatus): boolean {
 
 /** A strategic merge patch of the status subresource; conditions of others stay. */
 export function planStatusPatch(wanted: NodeStatus): Record<string, unknown> {
-  return { status: { ...wanted, addresses: [{ $patch: "replace" }, ...(wanted.addresses ?? [])] } };
+  const { volumesInUse } = wanted;
+  return {
+    status: {
+      ...wanted,
+      ...(volumesInUse === undefined ? {} : { volumesInUse: volumesInUse.length === 0 ? null : volumesInUse }),
+      addresses: [{ $patch: "replace" }, ...(wanted.addresses ?? [])],
+    },
+  };
 }

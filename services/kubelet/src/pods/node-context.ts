@@ -6,6 +6,7 @@ import type { Cri } from "../cri/contract.ts";
 import type { NetworkProber } from "../probes/contract.ts";
 import type { Usage } from "../stats/node-stats.ts";
 import type { PodVolumes } from "../volumes/contract.ts";
+import type { VolumesInUse } from "../volumes/volumes-in-use.ts";
 import type { ObjectCache } from "./object-cache.ts";
 import type { PodCgroups } from "./pod-cgroups.ts";
 import type { PodEvents } from "./pod-events.ts";
@@ -45,6 +46,9 @@ export interface NodeContext extends Partial<RealNode> {
   readonly allocatable: Readonly<Record<string, string>>;
   /** The Node as it was last seen, or, where asked, as the api-server has it now. */
   readonly nodeObject?: { known(): Node | undefined; fresh(): Promise<Node> };
+  /** What the Node says may have changed. */
+  readonly nodeStatusChanged?: () => void;
+  readonly volumesInUse: VolumesInUse;
   /** What pods' configs are made of. */
   readonly runtime: NodeRuntime;
   /** False until the node is registered and what its runtime has is known. */

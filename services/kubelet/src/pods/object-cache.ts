@@ -1,12 +1,14 @@
-// ConfigMaps, Secrets and RuntimeClasses that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
+// ConfigMaps, Secrets, RuntimeClasses and CSIDrivers that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
 // and nothing else, so there is no informer over all of them. Claims and volumes are read anew each time.
 import {
   CONFIG_MAPS,
+  CSI_DRIVERS,
   NODES,
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
   SECRETS,
   type ConfigMap,
+  type CSIDriver,
   type Node,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -48,6 +50,10 @@ export class ObjectCache {
 
   runtimeClass(name: string): Promise<RuntimeClass | undefined> {
     return this.#get<RuntimeClass>(RUNTIME_CLASSES, "", name);
+  }
+
+  csiDriver(name: string): Promise<CSIDriver | undefined> {
+    return this.#get<CSIDriver>(CSI_DRIVERS, "", name);
   }
 
   /** As it is now. */

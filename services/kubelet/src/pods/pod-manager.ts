@@ -13,6 +13,7 @@ import { Orphans } from "./orphans.ts";
 import type { RuntimePod } from "./plan-adoption.ts";
 import { occupyingState, type PodState } from "./pod-state.ts";
 import { PodWorker } from "./pod-worker.ts";
+import { VolumesInUse } from "../volumes/volumes-in-use.ts";
 import { listRuntimePods, RuntimeLister, type RuntimePods } from "./runtime-lister.ts";
 
 const RETRY_MS = 500;
@@ -44,7 +45,7 @@ export class PodManager {
   #open = false;
 
   constructor(
-    context: Omit<NodeContext, "activePods" | "occupants" | "open" | "lookAgain" | "bornMs">,
+    context: Omit<NodeContext, "activePods" | "occupants" | "open" | "lookAgain" | "bornMs" | "volumesInUse">,
     options: PodManagerOptions,
   ) {
     this.#options = options;
@@ -55,6 +56,7 @@ export class PodManager {
       activePods: (but) => this.#active(but).map(({ pod }) => pod),
       occupants: (but) => this.#active(but).map(occupyingState),
       lookAgain: () => this.#lister?.soon(),
+      volumesInUse: new VolumesInUse(context.nodeStatusChanged ?? ((): void => {}), () => this.#takenOver()),
     };
     const { cri, env, logger } = this.context;
     this.nodeClock = new CpuClock(this.context.bornMs);
@@ -143,8 +145,15 @@ export class PodManager {
       if (found !== undefined) worker.adopt(found);
     }
     this.#open = true;
+    this.context.volumesInUse.lookAgain();
     this.syncAll();
     await this.#lister?.run();
+  }
+
+  /** True once every pod that an earlier process left has a worker that knows what it has. */
+  #takenOver(): boolean {
+    if (!this.#open || !this.#options.podsKnown()) return false;
+    return this.#byUid.values().every((worker) => worker.takenOver);
   }
 
   #orphan(worker: PodWorker): void {

@@ -21,6 +21,7 @@ import {
   removeStrangers,
   replaceSandbox,
   stopSandbox,
+  takeVolumesIntoUse,
 } from "./sandbox-lifecycle.ts";
 import { startContainer } from "./start-container.ts";
 import { StorageLimits } from "./storage-limits.ts";
@@ -47,6 +48,7 @@ export class PodWorker {
   /** Aborts what is only worth while for a pod that is to live. */
   readonly #life = new AbortController();
   #leftovers: Leftovers | undefined;
+  #volumesTold = true;
   #strangers = false;
   #running = false;
   #again = false;
@@ -106,9 +108,15 @@ export class PodWorker {
     return this.#admitted;
   }
 
+  /** False while it is not known which volumes an earlier process left the pod with. */
+  get takenOver(): boolean {
+    return this.#volumesTold;
+  }
+
   /** Takes over what an earlier process left, before the first sync. */
   adopt(found: RuntimePod): void {
     const { env, runtimeName } = this.#context;
+    this.#volumesTold = false;
     this.#leftovers = adoptRuntimePod({ state: this.state, found, nowMs: env.clock.now(), runtimeName });
     for (const record of this.state.containers) this.#probes.start(record, true);
   }
@@ -191,6 +199,7 @@ export class PodWorker {
   async #run(): Promise<void> {
     let rounds = 0;
     await this.#clearLeftovers();
+    const told = await this.#tellVolumes();
     while (this.#again && !this.#closed) {
       this.#again = false;
       if (!this.#admitted) await this.#admit();
@@ -204,11 +213,27 @@ export class PodWorker {
         this.#report.publish();
       }
       this.#report.publish();
-      this.#wakeAt(earliest(wakeAtMs, this.#resizer.wakeAtMs()));
+      const againMs = told ? undefined : this.#context.env.clock.now() + RETRY_MS;
+      this.#wakeAt(earliest(earliest(wakeAtMs, this.#resizer.wakeAtMs()), againMs));
       if (actions.length > 0) this.#again = true;
       if (++rounds >= MAX_ROUNDS) throw new Error(`no rest after ${rounds} plans`);
       if (actions.length === 0 && !this.#again) this.#maybeDone();
     }
+  }
+
+  /** What an earlier process left mounted. A pod that runs goes on though nobody says now what its claims stand for. */
+  async #tellVolumes(): Promise<boolean> {
+    if (this.#volumesTold) return true;
+    const { logger, volumesInUse } = this.#context;
+    try {
+      await takeVolumesIntoUse({ context: this.#context, state: this.state });
+    } catch (error) {
+      logger.warn({ pod: this.key, err: error }, "the volumes of a pod that runs could not be looked up yet");
+      return false;
+    }
+    this.#volumesTold = true;
+    volumesInUse.lookAgain();
+    return true;
   }
 
   async #clearLeftovers(): Promise<void> {

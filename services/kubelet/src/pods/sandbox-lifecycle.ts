@@ -11,11 +11,14 @@ import { forgetInitialization, runOf } from "./plan-adoption.ts";
 import { classLimits, podCgroup, podLimits } from "./qos-resources.ts";
 import { sandboxConfigOf, sandboxWarnings } from "./pod-runtime-config.ts";
 import { isRunning, type PodState } from "./pod-state.ts";
+import { attachableVolumes } from "../volumes/volumes-in-use.ts";
 import { missingVolumeSources } from "./pod-volumes.ts";
 
 const RETRY_MS = 5_000;
 /** While the network comes up. */
 const NETWORK_RETRY_MS = 1_000;
+/** While the node's status is on its way. */
+const REPORT_RETRY_MS = 500;
 /** Stale sandboxes that are kept: the logs of the lives before are in them. */
 const KEPT_SANDBOXES = 1;
 
@@ -26,6 +29,23 @@ export interface SandboxInput {
 
 function retryLater({ context, state }: SandboxInput, ms = RETRY_MS): void {
   state.sandboxRetryAtMs = context.env.clock.now() + ms;
+}
+
+/** Has the node's status tell of what the pod is going to have attached, until it is released; returns those names. */
+export async function takeVolumesIntoUse({ context, state }: SandboxInput): Promise<readonly string[]> {
+  const names = await attachableVolumes(state.pod, context.objects);
+  if (names.length === 0) return names;
+  state.holdsResources = true;
+  context.volumesInUse.use(state.pod.metadata?.uid ?? "", names);
+  return names;
+}
+
+/** What is not reported to be in use yet may be detached at any time: it must not be mounted. */
+async function isReportedInUse(input: SandboxInput): Promise<boolean> {
+  const names = await takeVolumesIntoUse(input);
+  if (names.length === 0) return true;
+  const reported = new Set(input.context.nodeObject?.known()?.status?.volumesInUse);
+  return names.every((name) => reported.has(name));
 }
 
 /** One message a volume that is not there; empty where all are. */
@@ -51,6 +71,7 @@ export async function createSandbox(input: SandboxInput): Promise<void> {
     events.pod(pod, "Warning", "NetworkNotReady", `network is not ready: ${problem}`);
     return retryLater(input, NETWORK_RETRY_MS);
   }
+  if (!(await isReportedInUse(input))) return retryLater(input, REPORT_RETRY_MS);
   const missing = await mountProblems(input);
   for (const message of missing) events.pod(pod, "Warning", "FailedMount", message);
   if (missing.length > 0) return retryLater(input);
@@ -176,6 +197,7 @@ export async function releaseResources(input: SandboxInput): Promise<void> {
     if (state.sandboxInDoubt) await removeStrangers(input);
     state.sandboxInDoubt = false;
     await context.volumes?.tearDown(uid);
+    context.volumesInUse.release(uid);
     await context.cgroups?.remove(uid);
     state.holdsResources = false;
   } catch (error) {
