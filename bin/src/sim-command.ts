@@ -10,9 +10,11 @@ export function addSim(program: Command): void {
     .description("run the cluster in one process under virtual time and check its invariants")
     .option("--seed <seed>", "the first seed", "1")
     .option("--seeds <count>", "how many seeds in a row", "1")
+    .option("--zones", "play outages of zones instead of the whole story")
     .option("--json", "print one object a seed")
-    .action(async (options: { seed: string; seeds: string; json?: boolean }) => {
-      const args = [`--seed=${options.seed}`, `--seeds=${options.seeds}`, ...(options.json ? ["--json"] : [])];
+    .action(async (options: { seed: string; seeds: string; zones?: boolean; json?: boolean }) => {
+      const flags = [...(options.zones ? ["--zones"] : []), ...(options.json ? ["--json"] : [])];
+      const args = [`--seed=${options.seed}`, `--seeds=${options.seeds}`, ...flags];
       process.exitCode = await runNode(path.join(repositoryRoot(), "dist", "sim.mjs"), args);
     });
 }

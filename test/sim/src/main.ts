@@ -1,7 +1,8 @@
-// sim --seed=N --seeds=K [--json]: runs K seeds from N on; exits with 1 where an invariant breaks.
+// sim --seed=N --seeds=K [--zones] [--json]: runs K seeds from N on; exits with 1 where an invariant breaks. --zones plays the story
+// of zones instead of the whole one.
 import { parseArgs } from "node:util";
 import { describeRun } from "./report.ts";
-import { runSeed } from "./run-seed.ts";
+import { runSeed, runZoneSeed } from "./run-seed.ts";
 
 function refuse(why: string): never {
   process.stderr.write(`${why}\n`);
@@ -19,13 +20,14 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     seeds: { type: "string", default: "1" },
     json: { type: "boolean", default: false },
+    zones: { type: "boolean", default: false },
   },
 });
 const first = whole("seed", values.seed, 0);
 const count = whole("seeds", values.seeds, 1);
 const broken: number[] = [];
 for (let seed = first; seed < first + count; seed++) {
-  const run = await runSeed(seed);
+  const run = await (values.zones ? runZoneSeed : runSeed)(seed);
   if (run.result.violations.length > 0) broken.push(seed);
   process.stdout.write(`${values.json ? JSON.stringify(run.result) : describeRun(run)}\n`);
 }
