@@ -1,7 +1,7 @@
 // What a pod's status says where it could not be placed: the PodScheduled condition, and the node that it is nominated to.
 import { formatTime } from "@coxswain/apimachinery";
 import { PODS, type Pod, type PodCondition } from "@coxswain/api";
-import type { ResourceClient } from "@coxswain/client";
+import type { BatchOperation, ResourceClient } from "@coxswain/client";
 import type { PodInfo } from "./pod-info.ts";
 
 export interface Unplaced {
@@ -47,29 +47,32 @@ export function withNomination(info: PodInfo, node: string): PodInfo {
   return { ...info, pod: { ...info.pod, status: { ...info.pod.status, nominatedNodeName: node } } };
 }
 
-/** Tells others where a pod is about to go that is not bound yet. Rejects as the client does. */
-export async function patchNominated(client: ResourceClient, { metadata, status }: Pod, node: string): Promise<void> {
-  if (status?.nominatedNodeName === node) return;
+/** The write that merges `status` into a pod's. */
+export function statusPatch({ metadata }: Pod, status: Record<string, unknown>): BatchOperation {
   const { namespace, name = "" } = metadata ?? {};
-  await client.patch<Pod>(
-    PODS,
-    { ...(namespace === undefined ? {} : { namespace }), name },
-    "application/strategic-merge-patch+json",
-    { status: { nominatedNodeName: node } },
-    { subresource: "status" },
-  );
+  return {
+    op: "patch",
+    ref: PODS,
+    target: { ...(namespace === undefined ? {} : { namespace }), name },
+    type: "application/strategic-merge-patch+json",
+    patch: { status },
+    subresource: "status",
+  };
+}
+
+/** Rejects as the client does. What the status has become need not be read: the informer shows it. */
+async function patchStatus(client: ResourceClient, pod: Pod, status: Record<string, unknown>): Promise<void> {
+  const [outcome] = await client.batch([statusPatch(pod, status)]);
+  if (outcome?.ok === false) throw outcome.error;
+}
+
+/** Tells others where a pod is about to go that is not bound yet. Rejects as the client does. */
+export async function patchNominated(client: ResourceClient, pod: Pod, node: string): Promise<void> {
+  if (pod.status?.nominatedNodeName !== node) await patchStatus(client, pod, { nominatedNodeName: node });
 }
 
 /** Rejects as the client does. */
 export async function patchUnschedulable(unplaced: Unplaced & { client: ResourceClient }): Promise<void> {
   const status = planStatus(unplaced);
-  if (status === undefined) return;
-  const { namespace, name } = unplaced.pod.metadata ?? {};
-  await unplaced.client.patch<Pod>(
-    PODS,
-    { ...(namespace === undefined ? {} : { namespace }), name: name ?? "" },
-    "application/strategic-merge-patch+json",
-    { status },
-    { subresource: "status" },
-  );
+  if (status !== undefined) await patchStatus(unplaced.client, unplaced.pod, status);
 }

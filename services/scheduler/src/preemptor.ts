@@ -7,6 +7,7 @@ import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { WaitingPods } from "./framework/waiting-pods.ts";
 import type { PodInfo } from "./pod-info.ts";
+import { statusPatch } from "./pod-status.ts";
 import type { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
 
 export interface Preemption {
@@ -45,11 +46,6 @@ export function disruptionTarget({ preemptor }: Preemption, victim: PodInfo, now
 
 const target = ({ namespace, name }: PodInfo): { namespace: string; name: string } => ({ namespace, name });
 
-function statusPatch(info: PodInfo, status: Record<string, unknown>): BatchOperation {
-  const type = "application/strategic-merge-patch+json";
-  return { op: "patch", ref: PODS, target: target(info), type, patch: { status }, subresource: "status" };
-}
-
 function deletion(info: PodInfo): BatchOperation {
   return { op: "delete", ref: PODS, target: target(info), options: { preconditions: { uid: info.uid } } };
 }
@@ -75,7 +71,7 @@ export class Preemptor {
   async #evict(preemption: Preemption, victims: readonly PodInfo[]): Promise<boolean> {
     const nowMs = this.#deps.env.clock.now();
     const marked = await this.#each(victims, (victim) =>
-      statusPatch(victim, { conditions: [disruptionTarget(preemption, victim, nowMs)] }),
+      statusPatch(victim.pod, { conditions: [disruptionTarget(preemption, victim, nowMs)] }),
     );
     const deleted = await this.#each(marked.done, deletion);
     for (const victim of deleted.done) this.#tell(preemption, victim);
@@ -85,7 +81,7 @@ export class Preemptor {
   async #clearNominations(preemption: Preemption): Promise<boolean> {
     const lower = lowerNominations(preemption, this.#deps.snapshot);
     for (const other of lower) this.#deps.snapshot.nominations.remove(other.key);
-    const cleared = await this.#each(lower, (other) => statusPatch(other, { nominatedNodeName: null }));
+    const cleared = await this.#each(lower, (other) => statusPatch(other.pod, { nominatedNodeName: null }));
     return cleared.failed === 0;
   }
 

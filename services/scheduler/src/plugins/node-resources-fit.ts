@@ -1,9 +1,9 @@
 // Filter: what the pod requests must be free on the node, and there must be room for one more pod.
 // Score: how full the node would be, by a strategy: LeastAllocated, MostAllocated or RequestedToCapacityRatio.
-import type { Node } from "@coxswain/api";
+import type { Node, Pod } from "@coxswain/api";
 import type { CycleState, Plugin, PreFilterOutcome, Rejection } from "../framework/contract.ts";
-import { freedRequests } from "../queue/cluster-event.ts";
-import { parseAmount, podRequests, type PodInfo } from "../pod-info.ts";
+import { freedRequests, type ClusterEvent } from "../queue/cluster-event.ts";
+import { parseAmount, podRequests, type PodInfo, type ResourceAmounts } from "../pod-info.ts";
 import { DerivedColumn, ShapeCache } from "../snapshot/derived-column.ts";
 import { checkStrategy, DEFAULT_RESOURCES, rowScoreOf, sharesOf, type ScoringStrategy } from "./resource-scores.ts";
 
@@ -172,10 +172,10 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
       {
         resource: "AssignedPod",
         actions: ["Delete", "UpdatePodScaleDown"],
-        hint: (waiting, { pod, oldPod }) => {
-          if (oldPod === undefined) return true;
-          if (pod === undefined) return freesSomething(waiting, podRequests(oldPod));
-          return frees(waiting, freedRequests(oldPod, pod));
+        hint: (waiting, event) => {
+          if (event.oldPod === undefined) return true;
+          const freed = freedBy(event, event.oldPod);
+          return event.pod === undefined ? freesSomething(waiting, freed) : frees(waiting, freed);
         },
       },
       {
@@ -186,6 +186,19 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
       { resource: "TargetPod", actions: ["UpdatePodScaleDown"] },
     ],
   };
+}
+
+/** Worked out once an event, however many pods wait. */
+const freed = new WeakMap<ClusterEvent, ResourceAmounts>();
+
+/** What a pod that leaves gives back, or one that stays and takes less. */
+function freedBy(event: ClusterEvent, oldPod: Pod): ResourceAmounts {
+  let amounts = freed.get(event);
+  if (amounts === undefined) {
+    amounts = event.pod === undefined ? podRequests(oldPod) : freedRequests(oldPod, event.pod);
+    freed.set(event, amounts);
+  }
+  return amounts;
 }
 
 /** Any pod that leaves makes room for one more pod; it helps a waiting pod that asks for nothing, too. */
