@@ -75,6 +75,31 @@ const pinoCaller: Plugin = {
   },
 };
 
+/** cel-js fills its tables when it is loaded; most processes bundle rules that they never ask. */
+const celOnDemand: Plugin = {
+  name: "cel-on-demand",
+  setup(build) {
+    build.onLoad({ filter: /cel-js\/lib\/evaluator\.js$/ }, ({ path: file }) => {
+      const source = readFileSync(file, "utf8");
+      const registry =
+        /const globalRegistry = (createRegistry\(.*\))\n((?:register\w+\(globalRegistry\)\n)+)([^]*: globalRegistry)\b/;
+      const environment = /const globalEnvironment = (new Environment\(\{[^}]*\}\))([^]*)$/;
+      if (!registry.test(source) || !environment.test(source))
+        throw new Error(`${file} fills its tables in another way`);
+      const contents = source
+        .replace(registry, (_, create: string, fill: string, rest: string) => {
+          const steps = fill.replaceAll("globalRegistry", "filled").trim().replaceAll("\n", "; ");
+          return `let filled\nconst globalRegistry = () => { if (!filled) { filled = ${create}; ${steps} } return filled }\n${rest}()`;
+        })
+        .replace(environment, (_, create: string, rest: string) => {
+          const uses = rest.replaceAll("globalEnvironment.", "globalEnvironment().");
+          return `let made\nconst globalEnvironment = () => (made ??= ${create})${uses}`;
+        });
+      return { contents };
+    });
+  },
+};
+
 const NAMING = /\b__name = (\(\w+, \w+\) => __defProp\(\w+, "name", \{ [\w: ]+, configurable: !0 \}\))/;
 
 /**
@@ -112,7 +137,7 @@ const SHARED: BuildOptions = {
   sourcemap: "linked",
   legalComments: "none",
   logLevel: "warning",
-  plugins: [etcd3Protos, pinoCaller, nodeModules],
+  plugins: [etcd3Protos, pinoCaller, celOnDemand, nodeModules],
   minifySyntax: true,
   keepNames: true,
   write: false,
