@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { inSources } from "@coxswain/component-base/source-positions";
-import { createRealEnv, isAbort, type Env } from "@coxswain/env";
+import { createRealEnv, isAbort, type Env, type TimerHandle } from "@coxswain/env";
 import type { ApiFront } from "./api-front.ts";
 import { clusterPaths, clusterSpec, nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { serveControl, type ControlAnswer, type ControlRequest } from "./control-api.ts";
@@ -37,6 +37,8 @@ import { removeState, writeState, type ClusterState } from "./state-file.ts";
 import { Supervisor, type SpawnedProcess } from "./supervisor.ts";
 
 const POLL_MS = 10;
+/** How long news may be missing on disk. */
+const NEWS_MS = 200;
 /** How long a caller who waits for news is kept. */
 const WAIT_MS = 500;
 
@@ -110,6 +112,7 @@ class ClusterRun {
   readonly #waiting = new Set<() => void>();
   #phase: ClusterState["phase"] = "starting";
   #written = "";
+  #writing: TimerHandle | undefined;
   #ground: ContainerdGround | undefined;
   #exposures: ReturnType<typeof createExposures> | undefined;
   #front: ApiFront | undefined;
@@ -150,6 +153,7 @@ class ClusterRun {
     this.#prober?.close();
     this.#ground?.sockets.close();
     await removeGround(this.#env, this.#paths, spec.runtime);
+    this.#env.timers.clear(this.#writing);
     removeState(this.#paths.state);
     control.close();
     if (failure !== undefined) throw failure;
@@ -162,10 +166,24 @@ class ClusterRun {
     return { supervisor: this.#self, phase: this.#phase, progress: this.#progress, records, ...front, ...exposed };
   }
 
+  /**
+   * Who runs is on disk before anybody is told so, as whoever cleans up after this process needs it. The rest, which is news
+   * for people, follows soon: a file that replaces another can cost the disk's time, and there is news all the time at start.
+   */
   #persist(): void {
-    const next = JSON.stringify(this.#state());
-    if (next === this.#written) return;
-    this.#written = next;
+    const records = this.#supervisor?.records() ?? [];
+    const vital = [this.#phase, ...records.map(({ pid }) => pid)].join();
+    if (vital !== this.#written) {
+      this.#written = vital;
+      this.#write();
+      return;
+    }
+    this.#writing ??= this.#env.timers.setTimeout(() => this.#write(), NEWS_MS);
+  }
+
+  #write(): void {
+    this.#env.timers.clear(this.#writing);
+    this.#writing = undefined;
     writeState(this.#paths.state, this.#state());
   }
 
