@@ -160,6 +160,7 @@ test("its status tells what is in use", async () => {
 });
 
 const KIND = { group: "", resource: "pods" };
+const NOW_MS = Date.UTC(2026, 0, 1);
 test.each<[string, ResourceQuota["spec"], object, boolean]>([
   ["none", {}, {}, true],
   ["best effort", { scopes: ["BestEffort"] }, {}, false],
@@ -184,9 +185,9 @@ test.each<[string, ResourceQuota["spec"], object, boolean]>([
 
 test("a pod that is over counts as an object and no more", () => {
   const over = { ...pod("n", "p"), status: { phase: "Succeeded" } };
-  expect([...usageOf(KIND, over).keys()]).toEqual(["count/pods"]);
+  expect([...usageOf(KIND, over, NOW_MS).keys()]).toEqual(["count/pods"]);
   expect(
-    Object.fromEntries([...usageOf(KIND, pod("n", "p"))].map(([name, amount]) => [name, amount.toString()])),
+    Object.fromEntries([...usageOf(KIND, pod("n", "p"), NOW_MS)].map(([name, amount]) => [name, amount.toString()])),
   ).toEqual({
     "count/pods": "1",
     pods: "1",
@@ -195,8 +196,8 @@ test("a pod that is over counts as an object and no more", () => {
   });
 });
 
-const amounts = (of: Pod): Record<string, string> =>
-  Object.fromEntries([...usageOf(KIND, of)].map(([name, amount]) => [name, amount.toString()]));
+const amounts = (of: Pod, nowMs = NOW_MS): Record<string, string> =>
+  Object.fromEntries([...usageOf(KIND, of, nowMs)].map(([name, amount]) => [name, amount.toString()]));
 
 const RUNNING = { name: "c", image: "i", imageID: "", ready: true, restartCount: 0, started: true };
 
@@ -274,4 +275,34 @@ test("the room of a resize is there once the node has given it back, and no more
   await first.client.create(PODS, pod(namespace, "next", { cpu: "1" }));
   const read = () => first.client.get<ResourceQuota>(RESOURCE_QUOTAS, { namespace, name: "q" });
   while ((await read()).status?.used?.["requests.cpu"] !== "1500m") await turn();
+});
+
+test("a pod that is stuck on its way out for twice its grace period needs no room any more", () => {
+  const leaving = pod("n", "p");
+  const deletionTimestamp = new Date(NOW_MS + 30_000).toISOString().replace(".000", "");
+  leaving.metadata = { ...leaving.metadata, deletionTimestamp, deletionGracePeriodSeconds: 30 };
+  expect(amounts(leaving, NOW_MS + 60_000)).toMatchObject({ pods: "1", "requests.cpu": "100m" });
+  expect(amounts(leaving, NOW_MS + 60_001)).toEqual({ "count/pods": "1" });
+});
+
+test("the room of a pod that is stuck on its way out is there again", async () => {
+  const namespace = "stuck";
+  await namespaceWith(namespace, { hard: { pods: "1", "count/pods": "2" } });
+  const held = pod(namespace, "held");
+  held.metadata!.finalizers = ["example.com/hold"];
+  await first.client.create(PODS, held);
+  await first.client.delete(PODS, { namespace, name: "held" });
+  const refused = async (): Promise<boolean> => {
+    try {
+      await first.client.create(PODS, pod(namespace, "next"));
+      return false;
+    } catch (error) {
+      if (!String(error).includes("exceeded quota")) throw error;
+      return true;
+    }
+  };
+  while (await refused()) await turn();
+  await expect(first.client.create(PODS, pod(namespace, "third"))).rejects.toThrow(
+    "exceeded quota: q, requested: count/pods=1,pods=1, used: count/pods=2,pods=1, limited: count/pods=2,pods=1",
+  );
 });

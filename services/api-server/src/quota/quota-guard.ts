@@ -3,7 +3,8 @@
 // condition that the fence is where it was when what is in use was counted, and the count was made on a cache that had seen
 // that fence. So two such writes never both count on the same room.
 import { type Pod, RESOURCE_QUOTAS, type ResourceQuota } from "@coxswain/api";
-import { type KubeObject, newForbidden, type Quantity } from "@coxswain/apimachinery";
+import { type GroupResource, type KubeObject, newForbidden, type Quantity } from "@coxswain/apimachinery";
+import type { Clock } from "@coxswain/env";
 import type { Condition, Mutation } from "@coxswain/storage";
 import type { Contribution, ContributionInput, Contributor } from "../registry/committer.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
@@ -14,7 +15,7 @@ const EMPTY = Buffer.alloc(0);
 /** Beyond the objects' own keys, so that no resource's list holds it. */
 const fenceKey = (namespace: string): string => `/quota-fences/${namespace}`;
 
-export function createQuotaGuard(cache: WatchCache): Contributor {
+export function createQuotaGuard(cache: WatchCache, clock: Pick<Clock, "now">): Contributor {
   /** Where each namespace's fence was last seen; undefined: not there yet, as far as is known. */
   const fences = new Map<string, bigint>();
   const quotasOf = (namespace: string): ResourceQuota[] =>
@@ -25,7 +26,8 @@ export function createQuotaGuard(cache: WatchCache): Contributor {
     if (!kind.namespaced || next === undefined || subresource === "status") return undefined;
     const quotas = quotasOf(namespace).filter((quota) => quotaCounts(quota, kind, next));
     if (quotas.length === 0) return undefined;
-    const growth = difference(usageOf(kind, next), old === undefined ? new Map() : usageOf(kind, old));
+    const nowMs = clock.now();
+    const growth = difference(usageOf(kind, next, nowMs), old === undefined ? new Map() : usageOf(kind, old, nowMs));
     return growth.size === 0 ? undefined : { quotas, growth };
   }
 
@@ -42,7 +44,7 @@ export function createQuotaGuard(cache: WatchCache): Contributor {
       const found = growing(input);
       if (found === undefined) return undefined;
       const { context, next } = input;
-      for (const quota of found.quotas) check(cache, quota, input, found.growth);
+      for (const quota of found.quotas) check(cache, quota, input, found.growth, clock.now());
       return claim(fences, context.namespace, () => input.state.set(STATE, next));
     },
   };
@@ -74,7 +76,7 @@ function claim(fences: Map<string, bigint>, namespace: string, onRefused: () => 
   };
 }
 
-function check(cache: WatchCache, quota: ResourceQuota, input: ContributionInput, growth: Usage): void {
+function check(cache: WatchCache, quota: ResourceQuota, input: ContributionInput, growth: Usage, nowMs: number): void {
   const { context, next } = input;
   const { kind, namespace, name } = context;
   const refuse = (why: string): never => {
@@ -87,7 +89,7 @@ function check(cache: WatchCache, quota: ResourceQuota, input: ContributionInput
   }
   const limited = Object.keys(quota.spec?.hard ?? {}).some((each) => growth.has(each));
   if (!limited) return;
-  const used = usedOf(cache, quota, kind, namespace);
+  const used = usedOf(cache, quota, { kind, namespace }, nowMs);
   const over = exceeded(quota, used, growth);
   if (over.length === 0) return;
   const list = (amount: (name: string) => string): string => over.map((each) => `${each}=${amount(each)}`).join(",");
@@ -101,9 +103,11 @@ function check(cache: WatchCache, quota: ResourceQuota, input: ContributionInput
 export function usedOf(
   source: Pick<WatchCache, "list">,
   quota: ResourceQuota,
-  kind: { readonly group: string; readonly resource: string },
-  namespace: string,
+  { kind, namespace }: { readonly kind: GroupResource; readonly namespace: string },
+  nowMs: number,
 ): Map<string, Quantity> {
   const objects: KubeObject[] = source.list(kind, namespace).map(({ object }) => object);
-  return sumOf(objects.filter((object) => quotaCounts(quota, kind, object)).map((object) => usageOf(kind, object)));
+  return sumOf(
+    objects.filter((object) => quotaCounts(quota, kind, object)).map((object) => usageOf(kind, object, nowMs)),
+  );
 }

@@ -12,6 +12,8 @@ import { usedOf } from "./quota-guard.ts";
 /** Changes of this long are counted together. */
 const PAUSE_MS = 200;
 const RETRY_MS = 1_000;
+/** Counts anew where nothing changes, for the sake of pods that are stuck on their way out; upstream's period. */
+const RESYNC_MS = 300_000;
 
 interface StatusDeps {
   readonly env: Env;
@@ -28,6 +30,7 @@ export async function runQuotaStatus(deps: StatusDeps, signal: AbortSignal): Pro
   while (!signal.aborted) {
     // Listening begins before counting, so that no change falls between the two.
     const next = new ChangeOfQuotas(cache, deps.kinds, signal);
+    const resync = env.timers.setTimeout(() => next.wake(), RESYNC_MS);
     try {
       for (const { object } of cache.list(RESOURCE_QUOTAS)) await refresh(deps, object);
       await next.happened;
@@ -39,6 +42,7 @@ export async function runQuotaStatus(deps: StatusDeps, signal: AbortSignal): Pro
         if (!isAbort(stop)) throw stop;
       });
     } finally {
+      env.timers.clear(resync);
       next.stop();
     }
   }
@@ -49,6 +53,7 @@ class ChangeOfQuotas {
   /** Resolves at the change, and where the signal aborts. */
   readonly happened: Promise<void>;
   readonly #stops: (() => void)[] = [];
+  readonly #woken = Promise.withResolvers<void>();
 
   constructor(cache: WatchCache, kinds: StatusDeps["kinds"], signal: AbortSignal) {
     const counted = new Map<string, { group: string; resource: string }>([
@@ -58,13 +63,17 @@ class ChangeOfQuotas {
     for (const { object } of cache.list(RESOURCE_QUOTAS)) {
       for (const kind of countedKinds(object, kinds)) counted.set(groupResource(kind), kind);
     }
-    this.happened = new Promise<void>((resolve) => {
-      for (const kind of counted.values()) this.#stops.push(cache.onChange(kind, resolve));
-      const aborted = (): void => resolve();
-      signal.addEventListener("abort", aborted, { once: true });
-      this.#stops.push(() => signal.removeEventListener("abort", aborted));
-      if (signal.aborted) resolve();
-    });
+    this.happened = this.#woken.promise;
+    const wake = (): void => this.wake();
+    for (const kind of counted.values()) this.#stops.push(cache.onChange(kind, wake));
+    signal.addEventListener("abort", wake, { once: true });
+    this.#stops.push(() => signal.removeEventListener("abort", wake));
+    if (signal.aborted) wake();
+  }
+
+  /** As if there had been a change. */
+  wake(): void {
+    this.#woken.resolve();
   }
 
   stop(): void {
@@ -97,11 +106,11 @@ function countedKinds(quota: ResourceQuota, kinds: StatusDeps["kinds"]): KindDef
   });
 }
 
-async function refresh({ cache, client, kinds }: StatusDeps, quota: ResourceQuota): Promise<void> {
+async function refresh({ env, cache, client, kinds }: StatusDeps, quota: ResourceQuota): Promise<void> {
   const { namespace = "" } = quota.metadata ?? {};
   const used = new Map<string, Quantity>();
   for (const kind of countedKinds(quota, kinds)) {
-    for (const [name, amount] of usedOf(cache, quota, kind, namespace)) {
+    for (const [name, amount] of usedOf(cache, quota, { kind, namespace }, env.clock.now())) {
       used.set(name, used.get(name)?.add(amount) ?? amount);
     }
   }

@@ -16,6 +16,7 @@ import {
   isQuantity,
   type KubeObject,
   parseQuantity,
+  parseTime,
   type Quantity,
   quantityOf,
 } from "@coxswain/apimachinery";
@@ -35,12 +36,12 @@ const BY_NAME = new Set([
   "services",
 ]);
 
-/** What one object counts for, by the names that quotas use. */
-export function usageOf(kind: KindRef, object: KubeObject): Usage {
+/** What one object counts for, by the names that quotas use. `nowMs` is the time of day, ms since the epoch. */
+export function usageOf(kind: KindRef, object: KubeObject, nowMs: number): Usage {
   const usage = new Map<string, Quantity>();
   add(usage, `count/${groupResource(kind)}`, ONE);
   if (kind.group !== "") return usage;
-  if (kind.resource === "pods") addPod(usage, object);
+  if (kind.resource === "pods") addPod(usage, object, nowMs);
   if (BY_NAME.has(kind.resource)) add(usage, kind.resource, ONE);
   if (kind.resource === "services") addService(usage, object);
   if (kind.resource === "persistentvolumeclaims") addClaim(usage, object);
@@ -57,13 +58,21 @@ export function sumOf(usages: Iterable<Usage>): Map<string, Quantity> {
   return sum;
 }
 
+/** True of a pod that should long be gone, as of a node that is lost: its owner must be able to replace it. */
+function isStuck({ metadata }: Pod, nowMs: number): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds } = metadata ?? {};
+  const deletionMs = parseTime(deletionTimestamp);
+  if (deletionMs === undefined || deletionGracePeriodSeconds === undefined) return false;
+  return nowMs > deletionMs + deletionGracePeriodSeconds * 1000;
+}
+
 /**
- * A pod that is over keeps its place among the objects, and needs nothing else. While one is resized in place it counts for the
+ * A pod that is over, or stuck on its way out, keeps its place among the objects, and needs nothing else. While one is resized in place it counts for the
  * most of what it asks for, was granted and has.
  */
-function addPod(usage: Map<string, Quantity>, pod: Pod): void {
+function addPod(usage: Map<string, Quantity>, pod: Pod, nowMs: number): void {
   const { phase } = pod.status ?? {};
-  if (phase === "Succeeded" || phase === "Failed" || pod.spec === undefined) return;
+  if (phase === "Succeeded" || phase === "Failed" || pod.spec === undefined || isStuck(pod, nowMs)) return;
   add(usage, "pods", ONE);
   const { requests, limits } = podDemand(chargedPod(pod).spec ?? pod.spec);
   const overhead = Object.entries(pod.spec.overhead ?? {});
