@@ -34,20 +34,28 @@ const timers: Timers = {
     parent === undefined ? AbortSignal.timeout(ms) : AbortSignal.any([parent, AbortSignal.timeout(ms)]),
 };
 
+const POOL_BYTES = 4096;
+
 /** The platform's clock, timers and cryptographic randomness. `crash` ends the process as `kill -9` would. */
 export function createRealEnv(): Env {
   let pool = Buffer.alloc(0);
   let at = 0;
-  const next32 = (): number => {
-    if (at + 4 > pool.length) {
-      pool = randomBytes(4096);
+  // Asking the platform costs as much for two bytes as for a page. No byte is given out twice.
+  const take = (length: number): Buffer => {
+    if (length > POOL_BYTES) return randomBytes(length);
+    if (at + length > pool.length) {
+      pool = randomBytes(POOL_BYTES);
       at = 0;
     }
-    const value = pool.readUInt32LE(at);
-    at += 4;
-    return value;
+    at += length;
+    return pool.subarray(at - length, at);
   };
-  const random = { ...randomFrom(next32), bytes: (length: number) => randomBytes(length), uuid: () => randomUUID() };
+  const random = {
+    ...randomFrom(() => take(4).readUInt32LE(0)),
+    // Of its own, so that whoever keeps a few bytes does not keep the page.
+    bytes: (length: number) => Buffer.from(take(length)),
+    uuid: () => randomUUID(),
+  };
   const crash = (): void => process.kill(process.pid, "SIGKILL") as unknown as void;
   return { clock, timers, random, failpoints: createFailpoints({ random, timers, clock, crash }) };
 }

@@ -59,3 +59,16 @@ test("real timers sleep, abort and clear", async () => {
   expect(isAbort(await slept)).toBe(true);
   expect(child.aborted).toBe(true);
 });
+
+test("bytes of the platform are never given out twice, and are the caller's own", () => {
+  const { random } = createRealEnv();
+  const lengths = [...Array.from({ length: 1_000 }, () => 16), 5_000, 4_096, 16];
+  const given = lengths.map((length) => ({ length, bytes: random.bytes(length) }));
+  const texts = given.map(({ bytes }) => bytes.toString("hex"));
+  for (const { length, bytes } of given) {
+    expect(bytes).toHaveLength(length);
+    bytes.fill(0);
+  }
+  expect(new Set(texts).size).toBe(lengths.length);
+  expect(random.bytes(16).toString("hex")).not.toBe("0".repeat(32));
+});
