@@ -24,13 +24,17 @@ function isEmpty(value: unknown, key: string): boolean {
   if (value === undefined || value === null || value === "") return true;
   if (value === 0 || value === false) return ZERO_WHEN_ABSENT.has(key);
   if (Array.isArray(value)) return value.length === 0;
-  return typeof value === "object" && Object.entries(value).every(([name, inner]) => isEmpty(inner, name));
+  if (typeof value !== "object") return false;
+  for (const name in value) if (!isEmpty((value as Record<string, unknown>)[name], name)) return false;
+  return true;
 }
 
 /** True where `a` and `b` mean the same. `key` is the name of the field that holds them. */
 export function sameValue(a: unknown, b: unknown, key = ""): boolean {
   if (a === b) return true;
-  if (isEmpty(a, key) || isEmpty(b, key)) return isEmpty(a, key) && isEmpty(b, key);
+  const empty = isEmpty(a, key);
+  if (empty !== isEmpty(b, key)) return false;
+  if (empty) return true;
   if (Array.isArray(a) || Array.isArray(b)) {
     return (
       Array.isArray(a) &&
@@ -42,6 +46,7 @@ export function sameValue(a: unknown, b: unknown, key = ""): boolean {
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
   const left = a as Record<string, unknown>;
   const right = b as Record<string, unknown>;
-  const names = new Set([...Object.keys(left), ...Object.keys(right)]);
-  return [...names].every((name) => sameValue(left[name], right[name], name));
+  for (const name in left) if (!sameValue(left[name], right[name], name)) return false;
+  for (const name in right) if (!Object.hasOwn(left, name) && !isEmpty(right[name], name)) return false;
+  return true;
 }

@@ -150,4 +150,6 @@ test.each([
   [{ hostNetwork: false }, {}, true],
   [{ runAsUser: 0 }, {}, false],
   [{ a: [1, 2] }, { a: [2, 1] }, false],
+  [{}, { constructor: "x" }, false],
+  [{ a: "x" }, { a: "x", b: { c: "" } }, true],
 ])("%j and %j mean the same: %j", (a, b, same) => expect(sameValue(a, b)).toBe(same));
