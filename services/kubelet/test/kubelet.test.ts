@@ -21,7 +21,7 @@ import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { describe, expect, test } from "vitest";
-import { createKubelet } from "../src/app.ts";
+import { createKubelet, type KubeletDeps } from "../src/app.ts";
 
 function pod(
   name: string,
@@ -47,12 +47,14 @@ const simulate = (entry: object): Record<string, string> => ({ "coxswain.dev/sim
 function setup(nodes: readonly string[] = ["node-1"], seed = 7) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-  const start = () => {
+  const start = (simulated: NonNullable<KubeletDeps["options"]>["simulated"] = {}) => {
     const client = cluster.client("kubelet");
     const recorder = createEventRecorder({ env, client, component: "kubelet" });
     const informers = createInformerFactory({ env, client, logger: silentLogger });
     const stop = new AbortController();
-    const app = createKubelet({ env, logger: silentLogger, metrics: noMetrics, client, recorder, informers, nodes });
+    const options = { simulated };
+    const base = { env, logger: silentLogger, metrics: noMetrics };
+    const app = createKubelet({ ...base, client, recorder, informers, nodes, options });
     return { app, stop, running: app.run(stop.signal) };
   };
   const get = (name: string): Pod | undefined => cluster.objects<Pod>(PODS).find((one) => one.metadata?.name === name);
@@ -115,6 +117,30 @@ describe("kubelet", () => {
     cluster.clearCalls();
     await env.advance(60_000);
     expect(cluster.writes().filter((call) => call.ref.resource === "pods")).toEqual([]);
+  });
+
+  /** What the API is told of a pod until it is ready: its phase, and what its container waits for. */
+  async function toldUntilReady(startMs: number): Promise<string[]> {
+    const { cluster, start, ready, within } = setup();
+    const latency = { minMs: startMs, maxMs: startMs };
+    start({ startLatency: latency, pullLatency: { minMs: 0, maxMs: 0 } });
+    await within(5_000, () => cluster.objects<Node>(NODES).length === 1);
+    const told: string[] = [];
+    cluster.onChange(() => {
+      const [seen] = cluster.objects<Pod>(PODS);
+      if (seen?.status?.startTime === undefined) return;
+      const text = `${seen.status.phase} ${seen.status.containerStatuses?.[0]?.state?.waiting?.reason ?? ""}`.trim();
+      if (told.at(-1) !== text) told.push(text);
+    });
+    cluster.seed(PODS, pod("web"));
+    expect(await within(10_000, () => ready("web"))).toBe(true);
+    expect(cluster.writes().filter((call) => call.ref.resource === "pods")).toHaveLength(told.length);
+    return told;
+  }
+
+  test("tells that containers are being made only where that takes a while", async () => {
+    expect(await toldUntilReady(100)).toEqual(["Running"]);
+    expect(await toldUntilReady(400)).toEqual(["Pending ContainerCreating", "Running"]);
   });
 
   test("deletes gracefully: containers end, then the object goes", async () => {

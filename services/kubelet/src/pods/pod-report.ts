@@ -1,5 +1,6 @@
 // What the API is told of one pod: its status, its crash loops as events, and at the end that the object may go. Guarantees:
-// the newest version of the pod that is known is kept, and nothing is written where the server has it already.
+// the newest version of the pod that is known is kept, and nothing is written where the server has it already. What a moment
+// later would be told with the next news waits for that: a write costs every process that follows pods.
 import { PODS, type Pod, type PodCondition, type PodStatus } from "@coxswain/api";
 import { compareResourceVersions, objectKey } from "@coxswain/apimachinery";
 import type { BatchOperation } from "@coxswain/client";
@@ -10,11 +11,15 @@ import { withAllocation } from "./plan-resize.ts";
 import { planStatus, podLogName } from "./plan-status.ts";
 import { crashBackoffUntil, terminationGrace } from "./plan-sync.ts";
 import { exitCodeOf, takeSpec, type ContainerRecord, type PodState } from "./pod-state.ts";
-import { differsInGeneration, statusPatch } from "./status-patch.ts";
+import { differsInGeneration, hasOnlyBegun, statusPatch } from "./status-patch.ts";
 import type { StatusSource, WriteOutcome } from "./status-writer.ts";
 
 /** That a deletion was seen is told with the end of the containers, where that comes as soon as this. */
 const DELETION_SEEN_MS = 500;
+/** That its containers are being made is told with their start, where that comes as soon as this. */
+const BEGUN_MS = 150;
+
+type StatusPatch = ReturnType<typeof statusPatch>;
 
 export class PodReport implements StatusSource {
   readonly key: string;
@@ -24,6 +29,8 @@ export class PodReport implements StatusSource {
   /** The pod as the server had it last. */
   #server: Pod;
   #desired: PodStatus | undefined;
+  /** What turns the server's status into the desired one; made when it is asked for. */
+  #difference: { readonly patch: StatusPatch } | undefined;
   #later: TimerHandle | undefined;
   #deletionSent = false;
   #closed = false;
@@ -49,6 +56,7 @@ export class PodReport implements StatusSource {
     const known = this.#server.metadata?.resourceVersion ?? "";
     if (compareResourceVersions(pod.metadata?.resourceVersion ?? "", known) < 0) return;
     this.#server = pod;
+    this.#difference = undefined;
     this.#state.wanted = pod;
     this.#state.pod = withAllocation(pod, this.#state.allocation);
     takeSpec(this.#state);
@@ -62,14 +70,33 @@ export class PodReport implements StatusSource {
     const nowMs = env.clock.now();
     this.#tellCrashLoops(nowMs);
     this.#desired = planStatus({ state, nowMs, hostIp, runtimeName });
+    this.#difference = undefined;
     state.conditions = new Map((this.#desired.conditions ?? []).map((one): [string, PodCondition] => [one.type, one]));
+    const waitMs = this.#mayWaitMs();
+    if (waitMs === undefined) {
+      if (this.#patch() !== undefined) writer.touch(this);
+      return;
+    }
+    this.#later ??= env.timers.setTimeout(() => {
+      this.#later = undefined;
+      if (!this.#closed) writer.touch(this);
+    }, waitMs);
+  }
+
+  #patch(): StatusPatch {
+    if (this.#desired === undefined) return undefined;
+    this.#difference ??= { patch: statusPatch(this.#server.status ?? {}, this.#desired) };
+    return this.#difference.patch;
+  }
+
+  /** How long what is to be told may wait for news to be told with; undefined: it goes at once, or there is nothing. */
+  #mayWaitMs(): number | undefined {
+    if (this.#desired === undefined || this.#patch() === undefined) return undefined;
     const server = this.#server.status ?? {};
-    if (state.pod.metadata?.deletionTimestamp !== undefined && differsInGeneration(server, this.#desired)) {
-      this.#later ??= env.timers.setTimeout(() => {
-        this.#later = undefined;
-        if (!this.#closed) writer.touch(this);
-      }, DELETION_SEEN_MS);
-    } else if (statusPatch(server, this.#desired) !== undefined) writer.touch(this);
+    if (this.#state.pod.metadata?.deletionTimestamp !== undefined) {
+      return differsInGeneration(server, this.#desired) ? DELETION_SEEN_MS : undefined;
+    }
+    return hasOnlyBegun(server, this.#desired) ? BEGUN_MS : undefined;
   }
 
   /** The last write, once the status is there: the object goes. */
@@ -100,7 +127,7 @@ export class PodReport implements StatusSource {
     if (state.orphaned || this.#closed) return undefined;
     const { namespace = "", name = "", uid = "" } = state.pod.metadata ?? {};
     const target = { namespace, name };
-    const patch = this.#desired === undefined ? undefined : statusPatch(this.#server.status ?? {}, this.#desired);
+    const patch = this.#patch();
     if (patch !== undefined) {
       const body = { metadata: { uid }, status: patch };
       const type = "application/strategic-merge-patch+json";

@@ -2,7 +2,7 @@
 // - One action at a time; every change (of the pod, of a container, of a probe) leads to a new plan.
 // - The pod's object goes only after all its containers have ended and their end has been written.
 import { sameValue, type Node, type Pod } from "@coxswain/api";
-import type { TimerHandle } from "@coxswain/env";
+import { AbortError, type TimerHandle } from "@coxswain/env";
 import type { ContainerEvent } from "../cri/contract.ts";
 import { amounts, dependsOnNode, planAdmission, type Refusal } from "./admission.ts";
 import { endedRun } from "./container-end.ts";
@@ -147,7 +147,7 @@ export class PodWorker {
   close(): void {
     this.#closed = true;
     this.#context.env.timers.clear(this.#wake);
-    this.#life.abort();
+    this.#endLife();
     this.#probes.close();
     this.#stopper.close();
     this.#refresher.close();
@@ -190,10 +190,15 @@ export class PodWorker {
 
   #terminating(): void {
     this.state.terminatingSinceMs ??= this.#context.env.clock.now();
-    this.#life.abort();
+    this.#endLife();
     this.#probes.terminating();
     this.#refresher.close();
     this.#storage.close();
+  }
+
+  #endLife(): void {
+    // The platform makes a new error for each abort without one, even where nothing is left to be aborted.
+    if (!this.#life.signal.aborted) this.#life.abort(new AbortError("the pod is not to live"));
   }
 
   async #run(): Promise<void> {
@@ -212,7 +217,8 @@ export class PodWorker {
         await this.#perform(action);
         this.#report.publish();
       }
-      this.#report.publish();
+      // Else the last action has told it.
+      if (actions.length === 0) this.#report.publish();
       const againMs = told ? undefined : this.#context.env.clock.now() + RETRY_MS;
       this.#wakeAt(earliest(earliest(wakeAtMs, this.#resizer.wakeAtMs()), againMs));
       if (actions.length > 0) this.#again = true;

@@ -75,3 +75,16 @@ export function differsInGeneration(before: PodStatus, after: PodStatus): boolea
   const moved = { ...status, conditions, ...(observedGeneration === undefined ? {} : { observedGeneration }) };
   return statusPatch(before, after) !== undefined && statusPatch(moved, after) === undefined;
 }
+
+/** Containers that are being made, and none that had a life or has something to tell. */
+const BEING_MADE: ReadonlySet<string | undefined> = new Set(["ContainerCreating", "PodInitializing"]);
+
+/** Whether a pod of which nothing was told yet has no more to tell than that its containers are being made. */
+export function hasOnlyBegun(before: PodStatus, { phase, reason, ...after }: PodStatus): boolean {
+  if (before.startTime !== undefined || phase !== "Pending" || reason !== undefined) return false;
+  const statuses = [...(after.initContainerStatuses ?? []), ...(after.containerStatuses ?? [])];
+  return statuses.every(
+    ({ state, lastState, restartCount }) =>
+      BEING_MADE.has(state?.waiting?.reason) && lastState?.terminated === undefined && restartCount === 0,
+  );
+}
