@@ -85,9 +85,8 @@ export class InformerCache<T extends KubeObject> implements SharedInformer<T> {
     if (old !== undefined && compareResourceVersions(versionOf(object), versionOf(old)) <= 0) return;
     if (old !== undefined && old.metadata?.uid !== object.metadata?.uid) this.#remove(key, old);
     const before = this.#items.get(key);
-    if (before !== undefined) this.#unindex(key, before);
     this.#items.set(key, object);
-    this.#index(key, object);
+    this.#index(key, object, before);
     for (const handler of this.#handlers) {
       this.#call(() =>
         before === undefined ? handler.add?.(object, isInInitialList) : handler.update?.(object, before),
@@ -118,9 +117,14 @@ export class InformerCache<T extends KubeObject> implements SharedInformer<T> {
     }
   }
 
-  #index(key: string, object: T): void {
+  /** Files the object, and takes it out from where `before` was filed and it is not. */
+  #index(key: string, object: T, before: T | undefined): void {
     for (const { values, keys } of this.#indexes.values()) {
-      for (const value of values(object)) {
+      const now = values(object);
+      const old = before === undefined ? [] : values(before);
+      if (now.length === old.length && now.every((value, at) => value === old[at])) continue;
+      unfile(keys, old, key);
+      for (const value of now) {
         const filed = keys.get(value);
         if (filed === undefined) keys.set(value, new Set([key]));
         else filed.add(key);
@@ -129,13 +133,7 @@ export class InformerCache<T extends KubeObject> implements SharedInformer<T> {
   }
 
   #unindex(key: string, object: T): void {
-    for (const { values, keys } of this.#indexes.values()) {
-      for (const value of values(object)) {
-        const filed = keys.get(value);
-        filed?.delete(key);
-        if (filed?.size === 0) keys.delete(value);
-      }
-    }
+    for (const { values, keys } of this.#indexes.values()) unfile(keys, values(object), key);
   }
 
   #makeLister(): Lister<T> {
@@ -159,5 +157,13 @@ export class InformerCache<T extends KubeObject> implements SharedInformer<T> {
         return items.size;
       },
     };
+  }
+}
+
+function unfile(keys: Map<string, Set<string>>, values: readonly string[], key: string): void {
+  for (const value of values) {
+    const filed = keys.get(value);
+    filed?.delete(key);
+    if (filed?.size === 0) keys.delete(value);
   }
 }

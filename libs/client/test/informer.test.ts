@@ -128,6 +128,26 @@ const pod = (name: string, nodeName?: string): Pod => ({
 const label = (value: string) => ({ metadata: { labels: { v: value } } });
 const MERGE = "application/merge-patch+json";
 
+test("an object is found by what an index says of its newest version, and by nothing else", async () => {
+  const { env, informer, start, writer } = setup(1, {}, PODS, false);
+  informer.addIndex("label", (object) => Object.values(object.metadata?.labels ?? {}));
+  await start();
+  await writer.create(PODS, pod("a", "n1"));
+  const found = (value: string) => informer.lister.byIndex("label", value).map((one) => one.metadata?.labels);
+  const patch = async (labels: Record<string, string | null>) => {
+    await writer.patch(PODS, { namespace: "ns", name: "a" }, MERGE, { metadata: { labels } });
+    await env.advance(1);
+  };
+  await patch({ v: "1", w: "2" });
+  expect([found("1"), found("2")]).toEqual([[{ v: "1", w: "2" }], [{ v: "1", w: "2" }]]);
+  await patch({ v: "3" });
+  expect([found("1"), found("2"), found("3")]).toEqual([[], [{ v: "3", w: "2" }], [{ v: "3", w: "2" }]]);
+  await patch({ v: null });
+  expect([found("2"), found("3")]).toEqual([[{ w: "2" }], []]);
+  await patch({ w: null });
+  expect(found("2")).toEqual([]);
+});
+
 test("without a bus: list, watch, and an index by node", async () => {
   const { env, informer, seen, start, writer, factory } = setup(1, {}, PODS, false);
   informer.addIndex("node", (object) => [object.spec?.nodeName ?? ""]);
