@@ -29,6 +29,10 @@ export function waitsForDependents(node: Pick<GraphNode, "deleting" | "finalizer
   return node.deleting && node.finalizers.includes(FOREGROUND);
 }
 
+function sameOwners(a: GraphNode, b: GraphNode): boolean {
+  return a.owners.length === b.owners.length && a.owners.every(({ uid }, at) => uid === b.owners[at]?.uid);
+}
+
 /** True while something is to be done before it can go. */
 export function hasWork(node: GraphNode): boolean {
   return node.deleting && (node.finalizers.includes(FOREGROUND) || node.finalizers.includes(ORPHAN));
@@ -51,11 +55,11 @@ export class OwnershipGraph {
     const before = this.#nodes.get(node.uid);
     this.#nodes.set(node.uid, node);
     const look = new Set<string>();
-    for (const { uid } of before?.owners ?? []) this.#unlink(uid, node.uid);
+    if (before === undefined || !sameOwners(before, node)) {
+      for (const { uid } of before?.owners ?? []) this.#unlink(uid, node.uid);
+      for (const { uid } of node.owners) this.#link(uid, node.uid);
+    }
     for (const { uid } of node.owners) {
-      const known = this.#dependents.get(uid);
-      if (known === undefined) this.#dependents.set(uid, new Set([node.uid]));
-      else known.add(node.uid);
       const owner = this.#nodes.get(uid);
       if (owner === undefined || (owner.namespace !== "" && owner.namespace !== node.namespace)) look.add(node.uid);
       else if (waitsForDependents(owner)) look.add(node.uid);
@@ -80,6 +84,12 @@ export class OwnershipGraph {
       const owner = this.#nodes.get(uid);
       return owner !== undefined && hasWork(owner) ? [uid] : [];
     });
+  }
+
+  #link(owner: string, dependent: string): void {
+    const known = this.#dependents.get(owner);
+    if (known === undefined) this.#dependents.set(owner, new Set([dependent]));
+    else known.add(dependent);
   }
 
   #unlink(owner: string, dependent: string): void {

@@ -88,7 +88,8 @@ async function send(
 }
 
 function judge(before: CreateOutcome, answer: BatchOutcome<KubeObject>, object: KubeObject): CreateOutcome {
-  if (answer.ok) return { kind: "created", object: answer.object };
+  // As it was sent: nobody asks for more than its name, and the answer need not be read.
+  if (answer.ok) return { kind: "created", object };
   const { error } = answer;
   if (before.kind === "unknown") {
     // The first try may have landed whatever this one says, unless this one says that it has.
