@@ -23,9 +23,26 @@ export function formatMicroTime(ms: number): string {
   return `${new Date(whole).toISOString().slice(0, 23)}${String(micros).padStart(3, "0")}Z`;
 }
 
+const WHOLE_SECONDS_LENGTH = "2026-01-31T08:15:30Z".length;
+const MAX_REMEMBERED = 64;
+/** What texts of whole seconds mean: the few of a moment are in all that is written in it, several times. */
+const remembered = new Map<string, number>();
+
 /** Milliseconds since the epoch (with fractions where given); undefined where the text is not RFC 3339. */
 export function parseTime(text: string | null | undefined): number | undefined {
-  const match = typeof text === "string" ? RFC3339.exec(text) : null;
+  if (typeof text !== "string") return undefined;
+  if (text.length !== WHOLE_SECONDS_LENGTH) return readTime(text);
+  const known = remembered.get(text);
+  if (known !== undefined) return known;
+  const ms = readTime(text);
+  if (ms === undefined) return undefined;
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(text, ms);
+  return ms;
+}
+
+function readTime(text: string): number | undefined {
+  const match = RFC3339.exec(text);
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second, fraction = "", zone = "Z"] = match;
   const ms = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
