@@ -84,12 +84,18 @@ export class ResourceCache {
     this.#put(key, CachedObject.packed(this.#slab, this.#kindOf(stored), namespace, name, rv, stored));
   }
 
-  /** Applies a change and returns it; undefined where an unknown key was deleted. */
-  apply(event: StorageEvent, namespace: string, name: string): CacheEvent | undefined {
+  /**
+   * Applies a change and returns it; undefined where an unknown key was deleted. One that is told again at a start is packed
+   * at once: it has long settled, or is about to be replaced, and bytes of its own would be garbage in either case.
+   */
+  apply(event: StorageEvent, namespace: string, name: string, replayed: boolean): CacheEvent | undefined {
     const old = this.#objects.get(event.key);
     let change: CacheEvent;
     if (event.value !== undefined) {
-      const object = CachedObject.fromStored(this.#kindOf(event.value), namespace, name, event.rv, event.value);
+      const kind = this.#kindOf(event.value);
+      const object = replayed
+        ? CachedObject.packed(this.#slab, kind, namespace, name, event.rv, event.value)
+        : CachedObject.fromStored(kind, namespace, name, event.rv, event.value);
       old?.retire(this.#slab);
       this.#put(event.key, object);
       change = new CacheEvent(old === undefined ? "ADDED" : "MODIFIED", event.key, object, old);

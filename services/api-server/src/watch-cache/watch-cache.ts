@@ -302,7 +302,7 @@ export class WatchCache implements ObjectSource {
     if (resource === undefined && event.value !== undefined && isCustom(key)) {
       resource = this.#addResource(opaqueKind(key, identityOf(event.value)));
     }
-    const change = resource?.apply(event, key.namespace, key.name);
+    const change = resource?.apply(event, key.namespace, key.name, event.rv <= this.#primeHead);
     if (change === undefined) return undefined;
     for (const watcher of this.#watchers.get(id) ?? []) {
       if (watcher.offer(change)) this.#dirtyWatchers.add(watcher);
