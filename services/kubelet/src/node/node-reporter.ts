@@ -3,7 +3,7 @@
 // later heartbeat by more than its own time-out.
 import type { Lease, Node, NodeStatus } from "@coxswain/api";
 import { LEASES, NODES } from "@coxswain/api";
-import { formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
+import { compareResourceVersions, formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
@@ -36,6 +36,11 @@ export interface NodeReporterDeps {
   readonly health?: (node: string) => NodeHealth;
   /** Unique names of attachable volumes that a node's pods use; undefined while that is not known. */
   readonly volumesInUse?: (node: string) => readonly string[] | undefined;
+}
+
+function newer(node: Node, known: Node | undefined): Node {
+  const version = ({ metadata }: Node): string => metadata?.resourceVersion ?? "0";
+  return known === undefined || compareResourceVersions(version(node), version(known)) >= 0 ? node : known;
 }
 
 function isReady(node: Node | undefined): boolean {
@@ -180,7 +185,9 @@ export class NodeReporter {
     }
   }
 
-  #accepted(entry: Entry, node: Node, before: Node | undefined): void {
+  #accepted(entry: Entry, answer: Node, before: Node | undefined): void {
+    // An answer may come later than the news of what others made of the Node since.
+    const node = newer(answer, entry.node);
     entry.node = node;
     this.#tellPodCidr(node);
     this.#deps.onAccepted(node, isReady(node) && !isReady(before));

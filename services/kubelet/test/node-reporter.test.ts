@@ -1,0 +1,63 @@
+// What a kubelet makes of the answers to its reports.
+import type { Node } from "@coxswain/api";
+import type { KubeObject } from "@coxswain/apimachinery";
+import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
+import { silentLogger } from "@coxswain/component-base";
+import { VirtualEnv } from "@coxswain/env";
+import { expect, test } from "vitest";
+import { NodeReporter } from "../src/node/node-reporter.ts";
+import { planNode, type NodeFacts } from "../src/node/plan-node.ts";
+
+const FACTS: NodeFacts = {
+  name: "node-1",
+  advertiseAddress: "127.0.0.1",
+  httpsPort: 10_250,
+  grpcPort: 10_260,
+  containerRuntimeVersion: "simulated://0.1.0",
+  capacity: { cpu: "4" },
+  osImage: "test",
+  machineId: "m",
+  bootId: "b",
+  arch: "amd64",
+  kernelVersion: "6.1",
+};
+
+test("an answer that comes late does not hide what others made of the node meanwhile", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const node = (resourceVersion: string, ready = "True"): Node => {
+    const made = planNode(FACTS, env.clock.now());
+    made.metadata = { ...made.metadata, resourceVersion };
+    made.status!.conditions = made.status!.conditions!.map((one) =>
+      one.type === "Ready" ? { ...one, status: ready } : one,
+    );
+    return made;
+  };
+  const reports: ((answer: Node) => void)[] = [];
+  const batch = (operations: readonly BatchOperation[]): Promise<BatchOutcome<KubeObject>[]> => {
+    const [first] = operations;
+    if (first?.op === "create") return Promise.resolve([{ ok: true, object: node("1000") }]);
+    if (first?.ref.resource === "leases") return Promise.resolve([{ ok: true, object: {} }]);
+    return new Promise((resolve) => {
+      reports.push((object) => resolve([{ ok: true, object }]));
+    });
+  };
+  const client = { batch } as unknown as ResourceClient;
+  const reporter = new NodeReporter({ env, client, logger: silentLogger, onAccepted: () => undefined }, [FACTS]);
+  const stop = new AbortController();
+  const running = reporter.run(stop.signal);
+  await env.advance(1_000);
+  reporter.observe(node("2000", "False"));
+  await env.advance(2_000);
+  expect(reports).toHaveLength(1);
+  // While its answer is on its way the node counts as lost.
+  reporter.observe(node("4000", "Unknown"));
+  reports[0]!(node("3000"));
+  await env.advance(3_000);
+  expect(reports).toHaveLength(2);
+  reports[1]!(node("5000"));
+  await env.advance(30_000);
+  expect(reports).toHaveLength(2);
+  stop.abort();
+  await env.advance(1_000);
+  await running;
+});
