@@ -121,12 +121,24 @@ function namesBySite(spec: ClusterSpec, site: Site): Record<string, string[]> {
   return names;
 }
 
-/** Makes the folders and certificates of a cluster; certificates hold the addresses of `site`, where processes have some. */
-export async function prepareIdentity(env: Env, spec: ClusterSpec, paths: ClusterPaths, site?: Site): Promise<void> {
+/** What the parts need that all others wait for, and whoever asks whether they are ready. */
+export const FIRST_CERTIFICATES = ["etcd", "nats", "api-server", "api-server-client", "admin"];
+
+/**
+ * Makes the folders and certificates of a cluster, or `only` those of these names; certificates hold the addresses of `site`,
+ * where processes have some.
+ */
+export async function prepareIdentity(
+  env: Env,
+  spec: ClusterSpec,
+  paths: ClusterPaths,
+  site?: Site,
+  only?: readonly string[],
+): Promise<void> {
   const folders = [paths.dataDir, paths.logs, ...(spec.storage === "etcd" ? [paths.etcd] : [])];
   for (const folder of folders) mkdirSync(folder, { recursive: true, mode: 0o700 });
   const namesOf = site === undefined ? {} : namesBySite(spec, site);
-  await ensurePki(paths.pki, { ...pkiOptions(spec), namesOf }, env);
+  await ensurePki(paths.pki, { ...pkiOptions(spec), namesOf, ...(only === undefined ? {} : { only }) }, env);
 }
 
 /** Writes the files that depend on ports. */

@@ -25,7 +25,7 @@ import { readNodes, writeNodes } from "./nodes-file.ts";
 import { endLeftovers, removeGround } from "./leftovers.ts";
 import { createNodePower } from "./node-power.ts";
 import { nodeShare } from "./platform/node-share.ts";
-import { choosePorts, openFront, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
+import { choosePorts, FIRST_CERTIFICATES, openFront, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
 import { PlatformError } from "./platform/platform-plan.ts";
 import { createProber, type Prober } from "./probe.ts";
 import { chaosRefusal } from "./chaos-refusal.ts";
@@ -250,13 +250,17 @@ class ClusterRun {
       await this.#provideNodes(nodes, specsOf, input);
     } else {
       this.#say("certificates");
-      await prepareIdentity(this.#env, spec, paths);
+      await prepareIdentity(this.#env, spec, paths, undefined, FIRST_CERTIFICATES);
       const file = `${paths.dataDir}/ports.json`;
       this.#front = await openFront(spec, file, freePorts);
       const ports = await choosePorts(spec, file, freePorts, undefined, this.#front);
       writeConfigs(spec, paths, ports);
       const specs = planProcesses({ spec, paths, binaries, ports });
-      this.#supervise(presentOnes(specs, nodes)).start(COMPONENTS);
+      const supervisor = this.#supervise(presentOnes(specs, nodes));
+      // All others wait for these, so these get the processor first.
+      supervisor.start(["etcd", "nats", "api-server"]);
+      await prepareIdentity(this.#env, spec, paths);
+      supervisor.start(COMPONENTS);
       await this.#provideNodes(nodes, (node) => this.#simulatedNode(node, file, binaries), input);
     }
     await this.#waitReady(nodes.length);

@@ -88,6 +88,19 @@ describe("a cluster's certificates", () => {
     expect(made).not.toContain("admin");
   });
 
+  test("can be made some first and the others later, under the same CA", async () => {
+    const own = mkdtempSync(join(tmpdir(), "coxswain-pki-"));
+    try {
+      const first = await ensurePki(own, { only: ["etcd", "admin"] }, env);
+      expect(first.made).toEqual(["ca", "sa", "admin", "etcd"]);
+      const rest = await ensurePki(own, {}, env);
+      expect(rest.made).toContain("scheduler");
+      for (const name of first.made) expect(rest.made).not.toContain(name);
+    } finally {
+      rmSync(own, { recursive: true, force: true });
+    }
+  });
+
   test("are renewed before they end, and a damaged one at once", async () => {
     const later = new VirtualEnv({ seed: 1, startMs: env.clock.now() + 340 * 86_400_000 });
     const own = mkdtempSync(join(tmpdir(), "coxswain-pki-"));

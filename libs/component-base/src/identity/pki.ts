@@ -26,6 +26,8 @@ export interface ClusterPkiOptions {
   readonly namesOf?: Readonly<Record<string, readonly string[]>>;
   /** Life of the certificates under the CA; 365 where unset. */
   readonly days?: number;
+  /** Names of the certificates to make now; all where unset. */
+  readonly only?: readonly string[];
 }
 
 export interface NamedCertificate extends CertificateRequest {
@@ -223,6 +225,7 @@ export async function ensurePki(dir: string, options: ClusterPkiOptions, deps: I
     made.push("sa");
   }
   for (const wanted of clusterCertificates(options)) {
+    if (options.only?.includes(wanted.name) === false) continue;
     const present = readPair(dir, wanted.name);
     if (present !== undefined && stillFits(present, wanted, ca, deps)) continue;
     writePair(dir, wanted.name, await issueCertificate(ca, wanted, deps));
