@@ -133,7 +133,7 @@ function hostPortsOf(pod: Pod): HostPort[] {
 function signatureOf(namespace: string, labels: Readonly<Record<string, string>>): string {
   let text = namespace;
   // No label key and no value holds a line break.
-  for (const [key, value] of Object.entries(labels)) text += `\n${key}=${value}`;
+  for (const key of Object.keys(labels).toSorted()) text += `\n${key}=${labels[key]}`;
   return text;
 }
 

@@ -371,6 +371,13 @@ function view(snapshot: ClusterSnapshot) {
     .toSorted((x, y) => (x.name < y.name ? -1 : 1));
 }
 
+test("pods with the same labels have one signature, in whatever order they name them", () => {
+  const signature = (labels: Record<string, string>): string =>
+    makePodInfo({ metadata: { name: "p", namespace: "default", labels } }).signature;
+  expect(signature({ tier: "b", app: "a" })).toBe(signature({ app: "a", tier: "b" }));
+  expect(signature({ app: "a" })).not.toBe(signature({ app: "a", tier: "b" }));
+});
+
 test("property: what is taken over of a pod's earlier version is what would be computed afresh", () => {
   const amounts = fc.dictionary(fc.constantFrom("cpu", "memory", "example.com/gpu"), fc.constantFrom("1", "2"));
   const status = fc.record(
