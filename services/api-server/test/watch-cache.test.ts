@@ -8,7 +8,7 @@ import { CompactedError, type Storage } from "@coxswain/storage";
 import type { PipelineWatchEvent } from "../src/pipeline/contract.ts";
 import { WatchCache } from "../src/watch-cache/watch-cache.ts";
 import { Watcher } from "../src/watch-cache/watcher.ts";
-import { startTestServer } from "./test-server.ts";
+import { startTestServer, type TestServer } from "./test-server.ts";
 
 const CONFIG_MAPS_KIND = kindFor(CONFIG_MAPS)!;
 
@@ -18,9 +18,28 @@ const configMap = (name: string): ConfigMap => ({
   metadata: { name, namespace: "default" },
 });
 
+/** A cache of its own over what the server stores, once it knows all of that. `stop` ends it, and the server. */
+async function follow(
+  server: TestServer,
+  storage = server.storage,
+): Promise<{ cache: WatchCache; stop: () => Promise<void> }> {
+  const kinds = allKinds().filter(({ stored }) => stored);
+  const cache = new WatchCache({ env: server.env, logger: silentLogger, metrics: noMetrics, storage, kinds });
+  const over = new AbortController();
+  const running = cache.run(over.signal);
+  await cache.whenPrimed(over.signal);
+  await cache.consistent();
+  const stop = async (): Promise<void> => {
+    over.abort();
+    await running;
+    await server.stop();
+  };
+  return { cache, stop };
+}
+
 test("starts at the oldest version there is, although storage, like etcd, does not say which", async () => {
   const server = await startTestServer();
-  const { env, storage, client } = server;
+  const { storage, client } = server;
   for (const name of ["a", "b", "c", "d", "e"]) await client.create(CONFIG_MAPS, configMap(name));
   const border = BigInt(
     (await client.get(CONFIG_MAPS, { namespace: "default", name: "c" })).metadata!.resourceVersion!,
@@ -39,33 +58,21 @@ test("starts at the oldest version there is, although storage, like etcd, does n
     currentRv: { value: () => storage.currentRv() },
     watch: { value: (...args: Parameters<Storage["watch"]>) => storage.watch(...args) },
   }) as Storage;
-  const kinds = allKinds().filter(({ stored }) => stored);
-  const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage: reticent, kinds });
-  const stop = new AbortController();
-  const running = cache.run(stop.signal);
-  await cache.whenPrimed(stop.signal);
-  await cache.consistent();
+  const { cache, stop } = await follow(server, reticent);
   const maps = cache.resource(CONFIG_MAPS);
   expect(maps.list("default").map(({ name }) => name)).toEqual(["a", "b", "c", "d", "e"]);
   expect(maps.floor).toBeLessThan(border);
   expect(maps.eventsAfter(maps.floor).map(({ object }) => object.name)).toEqual(["c", "d", "e"]);
-  stop.abort();
-  await running;
-  await server.stop();
+  await stop();
 });
 
 test("packs at once what it hears of the time before its start, and reads it as the first server does", async () => {
   const server = await startTestServer();
-  const { env, storage, client } = server;
+  const { client } = server;
   for (const name of ["a", "b", "c"]) await client.create(CONFIG_MAPS, configMap(name));
   await client.update(CONFIG_MAPS, { ...configMap("a"), data: { changed: "yes" } });
   await client.delete(CONFIG_MAPS, { namespace: "default", name: "b" });
-  const kinds = allKinds().filter(({ stored }) => stored);
-  const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage, kinds });
-  const stop = new AbortController();
-  const running = cache.run(stop.signal);
-  await cache.whenPrimed(stop.signal);
-  await cache.consistent();
+  const { cache, stop } = await follow(server);
   const maps = cache.resource(CONFIG_MAPS);
   // Else nothing was replayed, and the test says nothing.
   expect(maps.eventsAfter(maps.floor).map(({ type, object }) => `${type} ${object.name}`)).toEqual([
@@ -86,9 +93,7 @@ test("packs at once what it hears of the time before its start, and reads it as 
   await client.create(CONFIG_MAPS, configMap("later"));
   await cache.consistent();
   expect(maps.get("default", "later")).toMatchObject({ name: "later", place: undefined });
-  stop.abort();
-  await running;
-  await server.stop();
+  await stop();
 });
 
 test("pages of a list stay at its version, in the cache and beyond it", async () => {
@@ -129,13 +134,7 @@ test("pages of a list stay at its version, in the cache and beyond it", async ()
 
 test("more watchers than are served in one turn all hear every change, once and in order", async () => {
   const server = await startTestServer();
-  const { env, storage, client } = server;
-  const kinds = allKinds().filter(({ stored }) => stored);
-  const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage, kinds });
-  const stop = new AbortController();
-  const running = cache.run(stop.signal);
-  await cache.whenPrimed(stop.signal);
-  await cache.consistent();
+  const { cache, stop } = await follow(server);
   const everything = { namespace: undefined, name: undefined, matches: undefined };
   const heard = Array.from({ length: 300 }, (): string[] => []);
   for (const names of heard) {
@@ -149,10 +148,8 @@ test("more watchers than are served in one turn all hear every change, once and 
     cache.addWatcher(CONFIG_MAPS_KIND, new Watcher(everything, cache.throughRv, sink, false));
   }
   const names = ["a", "b", "c", "d", "e"];
-  for (const name of names) await client.create(CONFIG_MAPS, configMap(name));
+  for (const name of names) await server.client.create(CONFIG_MAPS, configMap(name));
   await expect.poll(() => heard.filter((each) => each.length >= names.length).length).toBe(heard.length);
   for (const each of heard) expect(each).toEqual(names);
-  stop.abort();
-  await running;
-  await server.stop();
+  await stop();
 });
