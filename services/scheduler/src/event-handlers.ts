@@ -1,11 +1,11 @@
 // From informers into snapshot and queue: every change of a node or pod reaches both, in order.
 import type { Node, Pod } from "@coxswain/api";
-import { deepEqual } from "@coxswain/apimachinery";
+import { deepEqual, objectKey } from "@coxswain/apimachinery";
 import type { SharedInformer } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
 import { EXTENDER, type Framework } from "./framework/plan-schedule.ts";
-import { isTerminal, makePodInfo, podKey, type PodInfo } from "./pod-info.ts";
+import { isTerminal, makePodInfo, type PodInfo } from "./pod-info.ts";
 import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
 import { SchedulingQueue, type QueueOptions } from "./queue/scheduling-queue.ts";
 
@@ -65,7 +65,7 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
   const ours = (pod: Pod): boolean => frameworks.has(pod.spec?.schedulerName ?? "");
 
   function assigned(pod: Pod, old: Pod | undefined): void {
-    const key = podKey(pod);
+    const key = objectKey(pod);
     const counted = old !== undefined && isAssigned(old) && !isTerminal(old);
     snapshot.upsertPod(pod);
     nominations.remove(key);
@@ -85,7 +85,7 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
   }
 
   function waiting(pod: Pod, old: Pod | undefined): void {
-    const key = podKey(pod);
+    const key = objectKey(pod);
     if (isTerminal(pod)) nominations.remove(key);
     const same = old !== undefined && !changed(old, pod);
     if (same && !isTerminal(pod) && sameNomination(old, pod)) return;
@@ -115,7 +115,7 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
   function leftNomination(pod: Pod): void {
     const priority = pod.spec?.priority ?? 0;
     const event = { resource: "AssignedPod" as const, actions: only("Delete"), oldPod: pod };
-    if (queue.moveOn(event, (other) => other.priority <= priority && other.key !== podKey(pod)) > 0) wake();
+    if (queue.moveOn(event, (other) => other.priority <= priority && other.key !== objectKey(pod)) > 0) wake();
   }
 
   informer.addHandler({
@@ -130,7 +130,7 @@ export function followPods(informer: SharedInformer<Pod>, parts: SchedulerParts,
   });
 
   function gone(pod: Pod): void {
-    const key = podKey(pod);
+    const key = objectKey(pod);
     const counted = snapshot.nodeOfPod(key) !== undefined;
     const waited = permitted.get(pod.metadata?.uid ?? "");
     const wasNominated = nominations.nodeOf(key) !== undefined;

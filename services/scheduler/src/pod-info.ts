@@ -1,5 +1,5 @@
 // What the scheduler knows of a pod, computed once per version of the pod: its requests as numbers, its ports, its labels.
-import { deepEqual, parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
+import { deepEqual, objectKey, parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
 import { occupyingPod, type Container, type Pod } from "@coxswain/api";
 import { affinityTermsOf, type PodTerms } from "./affinity-terms.ts";
 
@@ -137,11 +137,6 @@ function signatureOf(namespace: string, labels: Readonly<Record<string, string>>
   return text;
 }
 
-/** namespace/name */
-export function podKey({ metadata }: Pod): string {
-  return `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
-}
-
 /** Whether every container names what has a default in scoring. */
 function namesAll(spec: Pod["spec"]): boolean {
   return [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].every(({ resources }) => {
@@ -174,7 +169,7 @@ export function makePodInfo(pod: Pod, known?: PodInfo): PodInfo {
   const nonZero = namesAll(spec) ? requests : requestsOf(spec, NON_ZERO_DEFAULTS);
   return {
     pod,
-    key: `${namespace}/${name}`,
+    key: objectKey(pod),
     uid: meta.uid ?? "",
     namespace,
     name,

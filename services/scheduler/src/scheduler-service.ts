@@ -1,5 +1,5 @@
 // coxswain.scheduler.v1.Scheduler: what a person may ask a scheduler, leader or not. All from its own snapshot and queue.
-import { newBadRequest, newNotFound } from "@coxswain/apimachinery";
+import { newBadRequest, newNotFound, objectKey } from "@coxswain/apimachinery";
 import type { Pod } from "@coxswain/api";
 import type { Lister } from "@coxswain/client";
 import type { GrpcService } from "@coxswain/component-base";
@@ -9,7 +9,7 @@ import type { DecisionInput } from "@coxswain/protos/scheduler-v1.gen";
 import type { SchedulerParts } from "./app.ts";
 import { explainPod } from "./explain.ts";
 import { Framework } from "./framework/plan-schedule.ts";
-import { makePodInfo, podKey } from "./pod-info.ts";
+import { makePodInfo } from "./pod-info.ts";
 import { placingFrameworks, whatIf } from "./what-if.ts";
 
 /** The service over the live parts of a scheduler. */
@@ -34,7 +34,7 @@ export function schedulerService(parts: SchedulerParts, pods: Lister<Pod>): Grpc
 
   function explain(pod: Pod): DecisionInput {
     const node = pod.spec?.nodeName;
-    const key = podKey(pod);
+    const key = objectKey(pod);
     if (node) {
       return {
         namespace: pod.metadata?.namespace ?? "",

@@ -3,7 +3,8 @@
 // - A pod counts once: as assumed from the decision on, as confirmed once the informer shows it bound.
 // - Pods of a node that is not known yet are kept aside, and count as soon as the node appears.
 import type { Node, Pod, Taint } from "@coxswain/api";
-import { isTerminal, makePodInfo, parseAmount, podKey, type PodInfo } from "../pod-info.ts";
+import { objectKey } from "@coxswain/apimachinery";
+import { isTerminal, makePodInfo, parseAmount, type PodInfo } from "../pod-info.ts";
 import { FloatColumn, IntColumn } from "./columns.ts";
 import { Interner } from "./interner.ts";
 import { RowLog } from "./derived-column.ts";
@@ -215,13 +216,13 @@ export class ClusterSnapshot {
   upsertPod(pod: Pod): void {
     const node = pod.spec?.nodeName ?? "";
     if (node === "" || isTerminal(pod)) {
-      const key = podKey(pod);
+      const key = objectKey(pod);
       const place = this.#places.get(key);
       // A pod that is assumed stays so while the informer still shows it unbound.
       if (place !== undefined && (node !== "" || !place.assumed)) this.#remove(key);
       return;
     }
-    this.#place(makePodInfo(pod, this.#places.get(podKey(pod))?.info), node, false);
+    this.#place(makePodInfo(pod, this.#places.get(objectKey(pod))?.info), node, false);
   }
 
   removePod(key: string): void {
