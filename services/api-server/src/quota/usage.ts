@@ -67,8 +67,8 @@ function isStuck({ metadata }: Pod, nowMs: number): boolean {
 }
 
 /**
- * A pod that is over, or stuck on its way out, keeps its place among the objects, and needs nothing else. While one is resized in place it counts for the
- * most of what it asks for, was granted and has.
+ * A pod that is over, or stuck on its way out, keeps its place among the objects, and needs nothing else. While one is resized
+ * in place it counts for the most of what it asks for, was granted and has.
  */
 function addPod(usage: Map<string, Quantity>, pod: Pod, nowMs: number): void {
   const { phase } = pod.status ?? {};

@@ -1,5 +1,5 @@
-// ConfigMaps, Secrets, RuntimeClasses and CSIDrivers that pods name, fetched on demand and believed for a while: a kubelet may read what its pods use
-// and nothing else, so there is no informer over all of them. Claims and volumes are read anew each time.
+// ConfigMaps, Secrets, RuntimeClasses and CSIDrivers that pods name, fetched on demand and believed for a while: a kubelet may
+// read what its pods use and nothing else, so there is no informer over all of them. Claims and volumes are read anew each time.
 import {
   CONFIG_MAPS,
   CSI_DRIVERS,

@@ -44,8 +44,9 @@ export class VolumesInUse {
 export async function attachableVolumes(pod: Pod, objects: ObjectCache): Promise<string[]> {
   const names: string[] = [];
   for (const claimed of await claimedVolumes(pod, objects)) {
-    const name = "kind" in claimed ? undefined : uniqueVolumeName(claimed.volume);
-    if (name === undefined || "kind" in claimed) continue;
+    if ("kind" in claimed) continue;
+    const name = uniqueVolumeName(claimed.volume);
+    if (name === undefined) continue;
     const driver = await objects.csiDriver(claimed.volume.spec?.csi?.driver ?? "");
     // A driver that has not told of itself attaches.
     if (driver?.spec.attachRequired !== false) names.push(name);
