@@ -1,12 +1,13 @@
 // Records core/v1 Events about objects, without ever blocking or failing its caller. Guarantees:
-// - The same event again raises count and lastTimestamp of the first instead of making another.
-// - More than 10 similar events (other messages) within 10 minutes become one combined event.
-// - A source may say at most 25 things at once about an object, then one in 5 minutes.
-// - The queue is bounded; what does not fit is dropped and counted in the log.
+// - What is written follows EventCorrelator, and what happens again before it was written is written once.
+// - Events give way: after each batch the server has three times as long for the writes of others, so that events trail
+//   where it has much to do, and are there at once where it has not.
+// - What waits is bounded; what does not fit is dropped and counted in the log.
 import { EVENTS, type Event } from "@coxswain/api";
-import { isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";
+import { formatTime, isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";
 import { silentLogger, type Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
+import { EventCorrelator, RecentMap, type Correlated } from "./event-correlator.ts";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "./resource-client.ts";
 import type { EventOptions, EventRecorder } from "./runtime-contract.ts";
 
@@ -18,109 +19,40 @@ export interface EventRecorderDeps {
   /** The node, for components that run on one. */
   readonly host?: string;
   readonly logger?: Logger;
+  /** Events that may wait, half a kilobyte or so each; 50,000 where unset: what a storm on thousands of nodes brings. */
+  readonly maxQueued?: number;
 }
 
-const MAX_QUEUED = 1_000;
+const MAX_QUEUED = 50_000;
+/** Of those that wait when the process ends. */
+const MAX_LAST = 1_000;
 const MAX_BATCH = 64;
 const MAX_ATTEMPTS = 12;
 const RETRY_MS = 10_000;
 /** After a server that has too much to do. */
 const BUSY_RETRY_MS = 1_000;
-const MAX_REMEMBERED = 4_096;
-const SIMILAR_LIMIT = 10;
-const SIMILAR_WINDOW_MS = 600_000;
-const SPAM_BURST = 25;
-const SPAM_REFILL_MS = 300_000;
-
-const second = (ms: number): string => new Date(Math.floor(ms / 1000) * 1000).toISOString().replace(".000Z", "Z");
-
-/** A map that forgets what was used longest ago. */
-class RecentMap<V> {
-  readonly #entries = new Map<string, V>();
-  get(key: string): V | undefined {
-    const value = this.#entries.get(key);
-    if (value !== undefined) this.set(key, value);
-    return value;
-  }
-  set(key: string, value: V): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, value);
-    if (this.#entries.size <= MAX_REMEMBERED) return;
-    const [oldest] = this.#entries.keys();
-    if (oldest !== undefined) this.#entries.delete(oldest);
-  }
-  delete(key: string): void {
-    this.#entries.delete(key);
-  }
-}
-
-/** Decides what becomes of a reported event; knows nothing of the network. */
-export class EventCorrelator {
-  readonly #similar = new RecentMap<{ messages: Set<string>; lastMs: number }>();
-  readonly #buckets = new RecentMap<{ tokens: number; atMs: number }>();
-
-  /** The event to write (its message may be combined) and the key under which it counts; undefined where it is spam. */
-  correlate(event: Event, nowMs: number): { event: Event; key: string } | undefined {
-    const { involvedObject: about, source, type, reason } = event;
-    const subject = [
-      source?.component,
-      source?.host,
-      about.kind,
-      about.namespace,
-      about.name,
-      about.uid,
-      about.apiVersion,
-    ];
-    const group = JSON.stringify([...subject, type, reason, event.reportingComponent]);
-    const known = this.#similar.get(group);
-    const similar =
-      known !== undefined && nowMs - known.lastMs <= SIMILAR_WINDOW_MS
-        ? known
-        : { messages: new Set<string>(), lastMs: nowMs };
-    similar.lastMs = nowMs;
-    similar.messages.add(event.message ?? "");
-    this.#similar.set(group, similar);
-    const combined = similar.messages.size >= SIMILAR_LIMIT;
-    if (combined) {
-      // The set must stay bounded: dropping one keeps it at the limit.
-      const [oldest] = similar.messages;
-      similar.messages.delete(oldest ?? "");
-      similar.messages.add(event.message ?? "");
-    }
-    if (!this.#allow(JSON.stringify(subject), nowMs)) return undefined;
-    const message = combined ? `(combined from similar events): ${event.message}` : event.message;
-    const key = combined ? group : JSON.stringify([...subject, about.fieldPath, type, reason, event.message]);
-    return { event: { ...event, message }, key };
-  }
-
-  #allow(source: string, nowMs: number): boolean {
-    const bucket = this.#buckets.get(source) ?? { tokens: SPAM_BURST, atMs: nowMs };
-    bucket.tokens = Math.min(SPAM_BURST, bucket.tokens + (nowMs - bucket.atMs) / SPAM_REFILL_MS);
-    bucket.atMs = nowMs;
-    const allowed = bucket.tokens >= 1;
-    if (allowed) bucket.tokens--;
-    this.#buckets.set(source, bucket);
-    return allowed;
-  }
-}
+/** How long others have the server to themselves, as a multiple of the time that a batch took, and at most. */
+const GIVE_WAY = 3;
+const MAX_PAUSE_MS = 1_000;
 
 interface Pending {
-  readonly event: Event;
-  readonly key: string;
+  event: Event;
   attempts: number;
-  /** The event as it is once the write that is on its way has succeeded. */
-  written?: Event;
 }
 
 class Recorder implements EventRecorder {
   readonly #deps: EventRecorderDeps;
   readonly #logger: Logger;
   readonly #correlator = new EventCorrelator();
-  /** The event as last written, by key. */
-  readonly #written = new RecentMap<Event>();
-  #queue: Pending[] = [];
+  /** Keys of events that the server has. */
+  readonly #written = new RecentMap<true>();
+  /** By key, in the order in which they happened. */
+  #queue = new Map<string, Pending>();
   #sending: Promise<void> | undefined;
+  #endPause: (() => void) | undefined;
+  #flushing = 0;
   #dropped = 0;
+  #lastMicros = 0n;
 
   constructor(deps: EventRecorderDeps) {
     this.#deps = deps;
@@ -135,21 +67,37 @@ class Recorder implements EventRecorder {
     options: EventOptions = {},
   ): void {
     // Before anything is computed: it is in a storm that the time counts.
-    if (this.#queue.length >= MAX_QUEUED) {
+    if (this.#queue.size >= (this.#deps.maxQueued ?? MAX_QUEUED)) {
       this.#dropped++;
       return;
     }
     const made = this.#make(about, { type, reason, message }, options);
     const correlated = this.#correlator.correlate(made, this.#deps.env.clock.now());
     if (correlated === undefined) return;
-    this.#queue.push({ ...correlated, attempts: 0 });
+    this.#enqueue(correlated);
     this.#sending ??= this.#sendAll();
   }
 
-  #lastMicros = 0n;
+  /** What waits already has its name, and counts, however much the correlator has had to remember since. */
+  #enqueue({ event, key }: Correlated): void {
+    const waiting = this.#queue.get(key);
+    if (waiting === undefined) this.#queue.set(key, { event, attempts: 0 });
+    else if (waiting.event.metadata.name === event.metadata.name) waiting.event = event;
+    else
+      waiting.event = { ...waiting.event, lastTimestamp: event.lastTimestamp, count: (waiting.event.count ?? 1) + 1 };
+  }
 
   async flush(): Promise<void> {
-    while (this.#sending !== undefined) await this.#sending;
+    this.#flushing++;
+    try {
+      const surplus = [...this.#queue.keys()].slice(MAX_LAST);
+      for (const key of surplus) this.#queue.delete(key);
+      this.#dropped += surplus.length;
+      this.#endPause?.();
+      while (this.#sending !== undefined) await this.#sending;
+    } finally {
+      this.#flushing--;
+    }
   }
 
   /**
@@ -171,7 +119,7 @@ class Recorder implements EventRecorder {
     const { component, env } = this.#deps;
     const host = options.host ?? this.#deps.host ?? "";
     const { name = "", namespace = "", uid, resourceVersion } = about.metadata ?? {};
-    const now = second(env.clock.now());
+    const now = formatTime(env.clock.now());
     return {
       apiVersion: "v1",
       kind: "Event",
@@ -203,11 +151,18 @@ class Recorder implements EventRecorder {
   async #sendAll(): Promise<void> {
     // Reports of the same turn go out together.
     await Promise.resolve();
+    const { env } = this.#deps;
     try {
-      while (this.#queue.length > 0) await this.#sendSome();
+      while (this.#queue.size > 0) {
+        const startMs = env.clock.monotonic();
+        const retryMs = await this.#sendSome();
+        const tookMs = env.clock.monotonic() - startMs;
+        if (retryMs > 0) await env.timers.sleep(retryMs * env.random.float());
+        else if (this.#queue.size > 0) await this.#pause(Math.min(MAX_PAUSE_MS, tookMs * GIVE_WAY));
+      }
     } catch (error) {
-      this.#logger.error({ err: error, events: this.#queue.length }, "events could not be sent");
-      this.#queue = [];
+      this.#logger.error({ err: error, events: this.#queue.size }, "events could not be sent");
+      this.#queue.clear();
     } finally {
       this.#sending = undefined;
     }
@@ -215,73 +170,73 @@ class Recorder implements EventRecorder {
     this.#dropped = 0;
   }
 
-  async #sendSome(): Promise<void> {
-    const batch = this.#takeDistinct();
-    const outcomes = await this.#deps.client.batch<Event>(batch.map((pending) => this.#operation(pending)));
+  async #pause(ms: number): Promise<void> {
+    if (ms <= 0 || this.#flushing > 0) return;
+    const { timers } = this.#deps.env;
+    await new Promise<void>((resolve) => {
+      this.#endPause = resolve;
+      const timer = timers.setTimeout(resolve, ms);
+      this.#endPause = () => {
+        timers.clear(timer);
+        resolve();
+      };
+    });
+    this.#endPause = undefined;
+  }
+
+  /** How long to wait before those are tried again that failed; 0 where none did. */
+  async #sendSome(): Promise<number> {
+    const batch: [string, Pending][] = [];
+    for (const entry of this.#queue) {
+      batch.push(entry);
+      if (batch.length >= MAX_BATCH) break;
+    }
+    for (const [key] of batch) this.#queue.delete(key);
+    const outcomes = await this.#deps.client.batch<Event>(batch.map(([key, { event }]) => this.#operation(key, event)));
+    const again: [string, Pending][] = [];
     let retryMs = 0;
-    for (const [at, pending] of batch.entries()) {
+    for (const [at, [key, pending]] of batch.entries()) {
       const outcome = outcomes[at];
-      if (outcome === undefined || !this.#settle(pending, outcome)) continue;
-      this.#queue.unshift(pending);
+      if (outcome === undefined || !this.#settle(key, pending, outcome)) continue;
+      again.push([key, pending]);
       const busy = !outcome.ok && isReason(outcome.error, "TooManyRequests");
       retryMs = Math.max(retryMs, busy ? BUSY_RETRY_MS : RETRY_MS);
     }
-    if (retryMs > 0) await this.#deps.env.timers.sleep(retryMs * this.#deps.env.random.float());
+    // What has happened again meanwhile counts those that failed.
+    if (again.length > 0) this.#queue = new Map([...again, ...this.#queue]);
+    return retryMs;
   }
 
-  /** Up to a batch of events with different keys: a second write to one key must see the first. */
-  #takeDistinct(): Pending[] {
-    const taken: Pending[] = [];
-    const keys = new Set<string>();
-    const kept: Pending[] = [];
-    let looked = 0;
-    for (; looked < this.#queue.length && taken.length < MAX_BATCH; looked++) {
-      const pending = this.#queue[looked]!;
-      if (keys.has(pending.key)) {
-        kept.push(pending);
-        continue;
-      }
-      keys.add(pending.key);
-      taken.push(pending);
-    }
-    // In a storm the queue is long: what was not looked at is moved, not looked at.
-    this.#queue = kept.concat(this.#queue.slice(looked));
-    return taken;
-  }
-
-  #operation(pending: Pending): BatchOperation {
-    const { event, key } = pending;
+  #operation(key: string, event: Event): BatchOperation {
     const { namespace = "default", name = "" } = event.metadata;
-    const last = this.#written.get(key);
-    pending.written = event;
-    if (last === undefined) return { op: "create", ref: EVENTS, namespace, object: event };
-    const target = { namespace: last.metadata.namespace ?? namespace, name: last.metadata.name ?? name };
-    const { lastTimestamp, message } = event;
-    const patch = { count: (last.count ?? 1) + 1, lastTimestamp, message };
-    pending.written = { ...last, ...patch };
+    if (this.#written.get(key) === undefined) return { op: "create", ref: EVENTS, namespace, object: event };
+    const { count, lastTimestamp, message } = event;
+    const patch = { count, lastTimestamp, message };
+    const target = { namespace, name };
     return { op: "patch", ref: EVENTS, target, type: "application/strategic-merge-patch+json", patch };
   }
 
   /** True where the event should be sent again. */
-  #settle(pending: Pending, outcome: BatchOutcome<Event>): boolean {
+  #settle(key: string, pending: Pending, outcome: BatchOutcome<Event>): boolean {
     if (outcome.ok) {
-      // As it was asked for: the answer need not be read.
-      this.#written.set(pending.key, pending.written ?? pending.event);
+      this.#written.set(key, true);
       return false;
     }
     const { error } = outcome;
+    const known = this.#written.get(key) !== undefined;
     pending.attempts++;
-    if (isReason(error, "NotFound") && this.#written.get(pending.key) !== undefined) {
-      // The counted event has expired on the server: start another.
-      this.#written.delete(pending.key);
-      return pending.attempts < MAX_ATTEMPTS;
+    const left = pending.attempts < MAX_ATTEMPTS;
+    if (isReason(error, "NotFound") && known) {
+      // The counted event has expired on the server: make it anew.
+      this.#written.delete(key);
+      return left;
     }
-    if (isReason(error, "AlreadyExists") && pending.attempts > 1) {
-      this.#written.set(pending.key, pending.event);
-      return false;
+    if (isReason(error, "AlreadyExists") && !known) {
+      // An attempt whose answer was lost has landed; what has happened since is not counted in it.
+      this.#written.set(key, true);
+      return left && (pending.event.count ?? 1) > 1;
     }
-    const again = mayHaveLanded(error) || isReason(error, "TooManyRequests");
-    if (again && pending.attempts < MAX_ATTEMPTS) return true;
+    if ((mayHaveLanded(error) || isReason(error, "TooManyRequests")) && left) return true;
     this.#logger.warn({ err: error, reason: pending.event.reason }, "the server rejected an event");
     return false;
   }

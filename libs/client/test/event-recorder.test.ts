@@ -4,6 +4,7 @@ import { EVENTS, type Event } from "@coxswain/api";
 import { newTooManyRequests, type KubeObject } from "@coxswain/apimachinery";
 import { VirtualEnv } from "@coxswain/env";
 import { createEventRecorder } from "../src/event-recorder.ts";
+import type { BatchOperation, ResourceClient } from "../src/resource-client.ts";
 import { createMemoryCluster, timeoutError } from "../src/memory/memory-cluster.ts";
 
 const about: KubeObject = {
@@ -63,16 +64,15 @@ test("similar events are combined from the tenth on", async () => {
   expect(events().at(-1)).toMatchObject({ message: "(combined from similar events): attempt 12", count: 3 });
 });
 
-test("a source may say 25 things about an object, then one in five minutes", async () => {
+test("a source may say 25 things about an object, then one in five minutes, which counts what was held back", async () => {
   const { env, recorder, events } = make();
-  const total = (): number => events().reduce((sum, event) => sum + (event.count ?? 0), 0);
   for (let n = 0; n < 40; n++) recorder.event(about, "Normal", "R", "m");
   await recorder.flush();
-  expect(total()).toBe(25);
+  expect(events().map(({ count }) => count)).toEqual([25]);
   await env.advance(300_000);
   for (let n = 0; n < 3; n++) recorder.event(about, "Normal", "R", "m");
   await recorder.flush();
-  expect(total()).toBe(26);
+  expect(events().map(({ count }) => count)).toEqual([41]);
 });
 
 test("an event about a cluster-scoped object goes to the default namespace", async () => {
@@ -94,7 +94,7 @@ test("time-outs are tried again, refusals dropped, an expired event is made anew
   recorder.event(about, "Normal", "A", "m");
   await env.advance(11_000);
   await recorder.flush();
-  expect(events()).toHaveLength(1);
+  expect(events().map((event) => [event.metadata.name, event.count])).toEqual([[name, 2]]);
   cluster.inject({
     resource: "events",
     when: (call) => call.verb === "create",
@@ -112,4 +112,76 @@ test("what a busy server refuses is tried again soon", async () => {
   await env.advance(2_000);
   await recorder.flush();
   expect(events()).toHaveLength(1);
+});
+
+test("what happens again while the first is on its way, or may have landed, is counted", async () => {
+  const { env, cluster, recorder, events } = make();
+  cluster.inject({ verb: "create", resource: "events", error: timeoutError(), lands: true, times: 1 });
+  recorder.event(about, "Normal", "A", "m");
+  await Promise.resolve();
+  recorder.event(about, "Normal", "A", "m");
+  await env.advance(11_000);
+  await recorder.flush();
+  expect(events().map(({ count }) => count)).toEqual([2]);
+});
+
+/** Whose creation it is, by uid. */
+const subjectOf = (operation: BatchOperation): string | undefined =>
+  operation.op === "create" ? (operation.object as KubeObject & Event).involvedObject.uid : undefined;
+
+/** A server that takes 100 ms for a batch, whatever is in it. */
+function slow(options: { maxQueued?: number } = {}) {
+  const env = new VirtualEnv({ seed: 1 });
+  const batches: { atMs: number; operations: readonly BatchOperation[] }[] = [];
+  const startMs = env.clock.monotonic();
+  const client = {
+    async batch(operations: readonly BatchOperation[]) {
+      batches.push({ atMs: env.clock.monotonic() - startMs, operations });
+      await env.timers.sleep(100);
+      return operations.map((operation) => ({ ok: true, object: operation }));
+    },
+  } as unknown as ResourceClient;
+  const recorder = createEventRecorder({ env, client, component: "kubelet", ...options });
+  const tell = (count: number, reason = "R"): void => {
+    for (let n = 0; n < count; n++) {
+      recorder.event({ ...about, metadata: { ...about.metadata, uid: `u${n}` } }, "Normal", reason, "m");
+    }
+  };
+  return { env, batches, recorder, tell };
+}
+
+test("events leave the server to others for three times as long as a batch took", async () => {
+  const { env, batches, tell } = slow();
+  tell(150);
+  await env.advance(2_000);
+  expect(batches.map(({ atMs }) => atMs)).toEqual([0, 400, 800]);
+  expect(batches.map(({ operations }) => operations.length)).toEqual([64, 64, 22]);
+});
+
+test("what happens again before it was written is written once", async () => {
+  const { env, batches, tell } = slow();
+  tell(64);
+  await env.advance(10);
+  for (let n = 0; n < 3; n++) tell(1, "Again");
+  await env.advance(2_000);
+  expect(batches[1]?.operations).toMatchObject([{ op: "create", object: { reason: "Again", count: 3 } }]);
+});
+
+test("a flush waits for no pause, and for no more than a thousand events", async () => {
+  const { env, batches, recorder, tell } = slow();
+  tell(5_000);
+  await env.advance(150);
+  const flushed = recorder.flush();
+  await env.advance(100 * Math.ceil(1_000 / 64));
+  await flushed;
+  expect(batches.map(({ operations }) => operations.length)).toEqual([64, ...Array<number>(15).fill(64), 40]);
+});
+
+test("what waits is bounded, and those are dropped that come last", async () => {
+  const { env, batches, tell } = slow({ maxQueued: 100 });
+  tell(150);
+  await env.advance(2_000);
+  expect(batches.flatMap(({ operations }) => operations.map(subjectOf))).toEqual(
+    Array.from({ length: 100 }, (_, n) => `u${n}`),
+  );
 });
