@@ -126,6 +126,11 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly stored: boolean;
   /** Fills in defaults, in place. Idempotent. */
   defaults(object: T): void;
+  /**
+   * A new state may share with the old one what a patch leaves as it is: neither defaults nor the strategy's updates write into
+   * what lies below the top and metadata of a stored object; they put something else in its place.
+   */
+  readonly sharesState?: true;
   /** Everything but metadata, which the registry validates for all kinds. */
   validateCreate(object: T): FieldError[];
   validateUpdate(object: T, old: T): FieldError[];

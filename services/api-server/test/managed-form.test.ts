@@ -1,8 +1,10 @@
 // managedFields in stored bytes: whatever managers and fields are called, what comes out is what went in.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import type { KindDefinition } from "@coxswain/api";
 import type { KubeObject, ManagedFieldsEntry } from "@coxswain/apimachinery";
-import { parseStored, parseUnmanaged, slimJson } from "../src/watch-cache/managed-form.ts";
+import { CachedObject } from "../src/watch-cache/cached-object.ts";
+import { parseStored, slimJson } from "../src/watch-cache/managed-form.ts";
 import { encodeStored, spliceVersion } from "../src/watch-cache/stored-form.ts";
 
 const KIND = { group: "", version: "v1", kind: "ConfigMap" };
@@ -58,7 +60,9 @@ test("stored objects come back with their managers, or without", () => {
       const meta = { ...object.metadata, resourceVersion: "12345" };
       expect(parseStored(served)).toEqual({ ...object, metadata: meta });
       const { managedFields: _managed, ...bare } = meta;
-      expect(parseUnmanaged(served)).toEqual({ ...object, metadata: bare });
+      const cached = new CachedObject(KIND as KindDefinition, "", "x", 12345n, served);
+      expect(cached.unmanaged()).toEqual({ ...object, metadata: bare });
+      expect(cached.draft()).toEqual({ ...object, metadata: bare });
       expect(JSON.parse(slimJson(served).toString())).toEqual({ ...object, metadata: bare });
       expect(JSON.parse(JSON.stringify(parseStored(served)))).toEqual(JSON.parse(served.toString()));
     }),

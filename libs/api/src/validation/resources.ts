@@ -19,14 +19,15 @@ export const QUANTITY_ERROR =
 
 type ResourceList = Record<string, string>;
 
-/** Writes quantities as text in their canonical form, never finer than a thousandth. Leaves what does not parse. */
+/** Writes quantities as text in their canonical form, never finer than a thousandth. Leaves what does not parse, or has it. */
 export function roundUpToMilli(list: ResourceList | undefined): void {
   for (const [name, value] of Object.entries(list ?? {})) {
     if (!list || !isQuantity(value)) continue;
     const quantity = parseQuantity(value);
     const exact = quantity.nanos % NANOS_IN_MILLI === 0n;
     const nanos = exact ? quantity.nanos : (quantity.nanos / NANOS_IN_MILLI + 1n) * NANOS_IN_MILLI;
-    list[name] = (exact ? quantity : new Quantity(nanos, quantity.format)).toString();
+    const text = (exact ? quantity : new Quantity(nanos, quantity.format)).toString();
+    if (text !== value) list[name] = text;
   }
 }
 

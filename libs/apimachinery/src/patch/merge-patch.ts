@@ -1,13 +1,13 @@
 // JSON Merge Patch (RFC 7386): objects merge, null removes, everything else replaces.
 import { deepClone, getOwn, isJsonObject, setOwn } from "../deep.ts";
 
-/** Returns the patched copy; neither argument is changed, and the result shares nothing with them. */
+/** Returns the patched document and changes neither argument. Shares with `target` what the patch leaves as it is. */
 export function applyMergePatch(target: unknown, patch: unknown): unknown {
   if (!isJsonObject(patch)) return deepClone(patch);
   const result: Record<string, unknown> = {};
   if (isJsonObject(target)) {
     for (const key of Object.keys(target)) {
-      if (!Object.hasOwn(patch, key)) setOwn(result, key, deepClone(target[key]));
+      if (!Object.hasOwn(patch, key)) setOwn(result, key, target[key]);
       else if (patch[key] !== null) setOwn(result, key, undefined);
     }
   }

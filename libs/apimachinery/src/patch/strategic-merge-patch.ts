@@ -1,7 +1,7 @@
 // Strategic merge patch: like a merge patch, but lists merge by key where the schema says so, and directives in the patch
 // ($patch, $retainKeys, $setElementOrder/x, $deleteFromPrimitiveList/x) say what a plain value cannot.
-// Neither the document nor the patch is changed.
-import { deepClone, getOwn, isJsonObject, setOwn } from "../deep.ts";
+// Neither the document nor the patch is changed; the result shares with the document what the patch leaves as it is.
+import { getOwn, isJsonObject, setOwn } from "../deep.ts";
 import { newBadRequest } from "../status-factories.ts";
 import { mergeLists } from "./list-merge.ts";
 import { type PatchField, type PatchSchema, UNKNOWN_PATCH_SCHEMA } from "./patch-schema.ts";
@@ -17,7 +17,7 @@ import { checkOrder, normalizeOrder, serverOrder } from "./element-order.ts";
 
 type JsonObject = Record<string, unknown>;
 
-/** Returns the patched copy. Throws a BadRequest StatusError where the patch is malformed. */
+/** Returns the patched document. Throws a BadRequest StatusError where the patch is malformed. */
 export function applyStrategicMergePatch(original: unknown, patch: unknown, schema: PatchSchema): unknown {
   if (!isJsonObject(patch)) throw newBadRequest("the patch is not an object");
   return mergeObjects(isJsonObject(original) ? original : {}, patch, schema);
@@ -46,7 +46,7 @@ function mergeObjects(original: JsonObject, patch: JsonObject, schema: PatchSche
 
 /** A copy of `original`, with just the members that $retainKeys names where the patch has it. */
 function retained(original: JsonObject, patch: JsonObject): JsonObject {
-  const copy = deepClone(original);
+  const copy = { ...original };
   const keep = getOwn(patch, RETAIN_KEYS);
   if (keep === undefined) return copy;
   if (!Array.isArray(keep)) throw newBadRequest(`${RETAIN_KEYS} directive is not a list`);

@@ -4,6 +4,7 @@ import {
   applyJsonPatch,
   applyMergePatch,
   applyStrategicMergePatch,
+  deepClone,
   type PatchField,
   type PatchSchema,
 } from "@coxswain/apimachinery";
@@ -46,6 +47,6 @@ function schemaBelow(parent: string): PatchSchema {
 /** The patched object, a fresh copy; throws a StatusError where the patch does not apply. */
 export function applyPatch<T>(target: T, type: PatchType, patch: unknown): T {
   if (type === "application/json-patch+json") return applyJsonPatch(target, patch) as T;
-  if (type === "application/merge-patch+json") return applyMergePatch(target, patch) as T;
-  return applyStrategicMergePatch(target, patch, schemaBelow("")) as T;
+  if (type === "application/merge-patch+json") return deepClone(applyMergePatch(target, patch)) as T;
+  return deepClone(applyStrategicMergePatch(target, patch, schemaBelow(""))) as T;
 }

@@ -25,7 +25,7 @@ import type { Logger } from "@coxswain/component-base";
 import type { Storage } from "@coxswain/storage";
 import type { AdmissionChain } from "../admission/chain.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
-import { acceptObject, decodeObject, decodeValue } from "../registry/codec.ts";
+import { acceptObject, acceptPatched, decodeObject, decodeValue } from "../registry/codec.ts";
 import { applyAnew, APPLY_TYPE, applyOver, decodeConfiguration, parentOfScale } from "../registry/apply.ts";
 import { checkIdentity } from "../registry/metadata.ts";
 import { decodePatch, PATCH_TYPES } from "../registry/patch.ts";
@@ -248,9 +248,14 @@ class Dispatcher {
     // Who manages what stays as it is where a patch does not speak of it; where it may, it gets sets of its own to change.
     const bytes = request.body ?? Buffer.alloc(0);
     const managed = bytes.includes("managedFields") || bytes.includes("\\u");
-    const subject = (old: CachedObject): KubeObject => (managed ? structuredClone(old.copy()) : old.unmanaged());
-    const produce = (old: CachedObject): KubeObject =>
-      acceptObject(targetOf(context, kind), patch.apply(subject(old)), patch.duplicates);
+    const target = targetOf(context, kind);
+    const produce = (old: CachedObject): KubeObject => {
+      if (managed) return acceptObject(target, patch.apply(structuredClone(old.copy())), patch.duplicates);
+      if (kind.sharesState !== true) return acceptObject(target, patch.apply(old.unmanaged()), patch.duplicates);
+      // What a status endpoint puts back need not be looked at.
+      const kept = context.subresource === "status" ? (old.object as { spec?: unknown }).spec : undefined;
+      return acceptPatched(target, patch.apply(old.draft()), patch.duplicates, kept);
+    };
     const { object } = await this.#deps.registry.update(context, produce, rules);
     return { type: "object", code: 200, kind, object, warnings: context.warnings };
   }
@@ -425,7 +430,7 @@ class Dispatcher {
     const desired = (old: CachedObject): KubeObject =>
       patch === undefined
         ? decodeObject(target, request.body, request.contentType)
-        : acceptObject(target, patch.apply(scaleOf(kind, old.object)), patch.duplicates);
+        : acceptObject(target, patch.apply(structuredClone(scaleOf(kind, old.object))), patch.duplicates);
     const { object } = await this.#deps.registry.update(context, (old) => applyScale(kind, old, desired(old)));
     return answer(object, context.warnings);
   }

@@ -5,6 +5,7 @@ import type { KindDefinition } from "@coxswain/api";
 import {
   apiVersionOf,
   decodeJson,
+  deepClone,
   isJsonObject,
   newBadRequest,
   newUnsupportedMediaType,
@@ -105,6 +106,28 @@ export function decodeObject(
   if (body === undefined || body.length === 0) throw newBadRequest("the request has no body");
   const decoded = decodeValue(body, contentType, target.fieldValidation !== "Ignore");
   return acceptObject(target, decoded.value, decoded.duplicates);
+}
+
+/**
+ * Takes what a patch made of an object with which it shares what it left alone: its own at the top and in metadata. `kept` is
+ * that object's spec where no other will be stored.
+ */
+export function acceptPatched(
+  target: DecodeTarget,
+  value: unknown,
+  duplicates: readonly string[],
+  kept: unknown,
+): KubeObject {
+  const { kind } = target;
+  if (kind.custom !== undefined || duplicates.length > 0 || !isJsonObject(value)) {
+    return acceptObject(target, deepClone(value), duplicates);
+  }
+  const { spec, ...rest } = value;
+  const looked = kept !== undefined && spec === kept ? rest : value;
+  if (inspect(looked, kind.schemaName) !== "clean") return acceptObject(target, deepClone(value), duplicates);
+  const object = value as KubeObject;
+  checkKind(kind, object);
+  return finish(kind, object);
 }
 
 /** Takes a value that was decoded or made by a patch. The value is the caller's own and becomes the object. */

@@ -21,7 +21,7 @@ interface WithSpecFinalizers extends KubeObject {
   status?: { phase?: string };
 }
 
-/** Decides, and marks `object` (the caller's own copy) where it stays for a while. */
+/** Decides, and marks `object` (the caller's own at its top and in its metadata) where it stays for a while. */
 export function planDeletion(
   kind: KindDefinition,
   object: KubeObject,
@@ -32,12 +32,14 @@ export function planDeletion(
   checkPreconditions(kind, meta, options);
   if (!meta.deletionTimestamp) kind.strategy.prepareForDelete?.(object, { nowMs });
   const finalizersChanged = applyPropagation(kind, meta, options);
+  const running = meta.deletionGracePeriodSeconds;
   const grace = planGrace(kind, object, options, nowMs);
   if (grace === "pending" && !finalizersChanged) return { action: "none" };
   if (grace === "now" && !holds(kind, object)) return { action: "remove" };
   if (grace === "now") {
     const marked = markDeleting(kind, object, nowMs);
-    if (!marked && !finalizersChanged) return { action: "none" };
+    const shortened = running !== undefined && running !== 0 && meta.deletionGracePeriodSeconds === 0;
+    if (!marked && !shortened && !finalizersChanged) return { action: "none" };
   }
   return { action: "mark" };
 }

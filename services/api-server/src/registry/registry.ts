@@ -179,10 +179,13 @@ export class Registry {
     return await this.#transact(context, async (old) => {
       if (old === undefined) throw newNotFound(storedKindOf(kind), name);
       await this.#deps.admission.validate(this.#attributes(context, "DELETE", name, undefined, old.object));
-      const object = old.copy();
+      // Deletion changes an object at its top and in its metadata; a kind's own preparation may do so anywhere.
+      const object = kind.strategy.prepareForDelete === undefined ? old.draft() : old.unmanaged();
       const plan = planDeletion(kind, object, options, this.#deps.env.clock.now());
       if (plan.action === "remove") return { remove: old };
-      return plan.action === "mark" ? { put: object } : { keep: old };
+      if (plan.action === "none") return { keep: old };
+      setManagedFields(object, old.object.metadata?.managedFields);
+      return { put: object };
     });
   }
 

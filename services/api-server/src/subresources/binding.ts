@@ -7,7 +7,7 @@ const PODS = { group: "", resource: "pods" };
 
 /** @throws StatusError Conflict where the pod is bound, on its way out, gated or another one */
 export function applyBinding(old: CachedObject, binding: Binding, nowMs: number): KubeObject {
-  const pod = old.copy() as Pod;
+  const pod = old.draft() as Pod;
   const { metadata, target } = binding;
   const conflict = (message: string): never => {
     throw newConflict({ group: "", resource: "pods/binding" }, old.name, message);
@@ -23,19 +23,19 @@ export function applyBinding(old: CachedObject, binding: Binding, nowMs: number)
     throw newConflict(PODS, old.name);
   }
   if (pod.metadata?.deletionTimestamp) conflict(`pod ${old.name} is being deleted, cannot be assigned to a host`);
-  const spec = pod.spec!;
-  if (spec.nodeName) conflict(`pod ${old.name} is already assigned to node ${JSON.stringify(spec.nodeName)}`);
-  if ((spec.schedulingGates ?? []).length > 0) conflict(`pod ${old.name} has non-empty .spec.schedulingGates`);
-  spec.nodeName = target.name;
+  const spec = { ...pod.spec!, nodeName: target.name };
+  const { nodeName, schedulingGates } = pod.spec!;
+  if (nodeName) conflict(`pod ${old.name} is already assigned to node ${JSON.stringify(nodeName)}`);
+  if ((schedulingGates ?? []).length > 0) conflict(`pod ${old.name} has non-empty .spec.schedulingGates`);
+  pod.spec = spec;
   if (metadata?.annotations) pod.metadata!.annotations = { ...pod.metadata!.annotations, ...metadata.annotations };
   setScheduled(pod, nowMs);
   return pod;
 }
 
 function setScheduled(pod: Pod, nowMs: number): void {
-  const status = (pod.status ??= {});
   // The wish has come true; to keep it would tell readers of a pod that still waits.
-  delete status.nominatedNodeName;
+  const { nominatedNodeName: _wish, ...status } = pod.status ?? {};
   const others = (status.conditions ?? []).filter((condition) => condition.type !== "PodScheduled");
   const scheduled = {
     type: "PodScheduled",
@@ -43,5 +43,5 @@ function setScheduled(pod: Pod, nowMs: number): void {
     lastTransitionTime: formatTime(nowMs),
     ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
   };
-  status.conditions = [...others, scheduled];
+  pod.status = { ...status, conditions: [...others, scheduled] };
 }

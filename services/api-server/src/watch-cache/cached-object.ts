@@ -2,9 +2,9 @@
 // and kept for the most recently parsed few thousand objects only, so that a large cluster's cache stays off the heap.
 import type { KindDefinition } from "@coxswain/api";
 import { convertForm } from "@coxswain/api/scheme";
-import { apiVersionOf, type KubeObject } from "@coxswain/apimachinery";
+import { apiVersionOf, deepClone, setOwn, type KubeObject, type ObjectMeta } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
-import { parseStored, parseUnmanaged } from "./managed-form.ts";
+import { parseStored } from "./managed-form.ts";
 import { identityOf, opaqueKind } from "./opaque-kind.ts";
 import { unpack } from "./packed-form.ts";
 import type { Place, Segment, Slab, SlabMember } from "./slab.ts";
@@ -185,7 +185,13 @@ export class CachedObject implements VersionedObject, SlabMember {
 
   /** A copy of one's own, without managedFields. */
   unmanaged(): KubeObject {
-    return parseUnmanaged(this.json);
+    return deepClone(this.draft());
+  }
+
+  /** The same, of which only the top and metadata are one's own: what lies below is shared, to be replaced and not changed. */
+  draft(): KubeObject {
+    const { object } = this;
+    return object.metadata === undefined ? { ...object } : { ...object, metadata: withoutManaged(object.metadata) };
   }
 
   /** The same state under the version of its deletion. */
@@ -200,4 +206,13 @@ export class CachedObject implements VersionedObject, SlabMember {
     ring[ringAt] = this;
     ringAt = (ringAt + 1) % RETAINED;
   }
+}
+
+/** Leaves the member alone, which is made when it is looked at. */
+function withoutManaged(metadata: ObjectMeta): ObjectMeta {
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(metadata)) {
+    if (key !== "managedFields") setOwn(copy, key, metadata[key as keyof ObjectMeta]);
+  }
+  return copy;
 }

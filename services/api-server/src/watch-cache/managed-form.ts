@@ -30,13 +30,6 @@ export function parseStored(json: Buffer): KubeObject {
   return object;
 }
 
-/** The same without managedFields. */
-export function parseUnmanaged(json: Buffer): KubeObject {
-  const object = parseWithout(json, managedPlace(json));
-  delete object.metadata?.managedFields;
-  return object;
-}
-
 /** The same JSON without managedFields: what components get, who never look at them and keep many objects. */
 export function slimJson(json: Buffer): Buffer {
   const place = managedPlace(json);

@@ -85,7 +85,7 @@ export function allContainers(spec: PodSpec): (Container | EphemeralContainer)[]
   return [...(spec.initContainers ?? []), ...(spec.containers ?? []), ...(spec.ephemeralContainers ?? [])];
 }
 
-/** Fills in a pod spec, in place. */
+/** Fills in a pod spec, in place. Writes nothing into one that has its defaults, which others may hold too. */
 export function setPodSpecDefaults(spec: PodSpec): void {
   spec.dnsPolicy ||= "ClusterFirst";
   spec.restartPolicy ||= "Always";
@@ -93,9 +93,11 @@ export function setPodSpecDefaults(spec: PodSpec): void {
   spec.terminationGracePeriodSeconds ??= 30;
   spec.schedulerName ||= "default-scheduler";
   // The two names of one field: the old one mirrors the new one.
-  spec.serviceAccountName ||= spec.serviceAccount;
-  if (spec.serviceAccountName) spec.serviceAccount = spec.serviceAccountName;
-  else delete spec.serviceAccountName;
+  const account = spec.serviceAccountName || spec.serviceAccount;
+  if (account) {
+    spec.serviceAccountName ||= account;
+    if (spec.serviceAccount !== account) spec.serviceAccount = account;
+  } else if (spec.serviceAccountName !== undefined) delete spec.serviceAccountName;
   for (const container of allContainers(spec)) setContainerDefaults(container);
   for (const volume of spec.volumes ?? []) setVolumeDefaults(volume);
   roundUpToMilli(spec.overhead);
@@ -105,11 +107,13 @@ export function setPodTemplateDefaults(template: PodTemplateSpec | undefined): v
   if (template?.spec) setPodSpecDefaults(template.spec);
 }
 
-/** What holds for pods and not for templates: requests follow limits, and host ports follow the host network. */
+/** What holds for pods and not for templates: requests follow limits, and host ports follow the host network. In place, too. */
 export function setPodOnlyDefaults(spec: PodSpec): void {
   for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
     const { limits, requests } = container.resources ?? {};
-    if (limits) container.resources = { ...container.resources, requests: { ...limits, ...requests } };
+    if (limits && Object.keys(limits).some((name) => requests?.[name] === undefined)) {
+      container.resources = { ...container.resources, requests: { ...limits, ...requests } };
+    }
     if (spec.hostNetwork) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
   }
   spec.enableServiceLinks ??= true;

@@ -37,6 +37,7 @@ export const podKind = defineKind<Pod>({
     setPodSpecDefaults(pod.spec);
     setPodOnlyDefaults(pod.spec);
   },
+  sharesState: true,
   validateCreate: validatePod,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,

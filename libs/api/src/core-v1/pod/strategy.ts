@@ -51,6 +51,7 @@ function prepareForCreate(pod: Pod): void {
 
 /** Old kubelets drop observedGeneration: what was known stays known. Conditions of one type are matched in order. */
 function keepObservedGenerations(pod: Pod, old: Pod): void {
+  if (pod.status === old.status) return;
   const status = (pod.status ??= {});
   status.observedGeneration ||= old.status?.observedGeneration;
   if (!status.observedGeneration) delete status.observedGeneration;
@@ -72,7 +73,7 @@ function prepareForStatusUpdate(pod: Pod, old: Pod): void {
   meta.generation = old.metadata?.generation;
   meta.deletionTimestamp = old.metadata?.deletionTimestamp;
   pod.status ??= {};
-  pod.status.qosClass ||= old.status?.qosClass;
+  if (old.status?.qosClass) pod.status.qosClass ||= old.status.qosClass;
   keepObservedGenerations(pod, old);
 }
 
