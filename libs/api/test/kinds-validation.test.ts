@@ -111,6 +111,14 @@ const BAD_PODS: [string, PodChange, string[]][] = [
     ["spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"],
   ],
   [
+    "an image volume of no image, pulled as nobody knows",
+    (s) => (s.volumes = [{ name: "v", image: { pullPolicy: "Sometimes" } }]),
+    [
+      "spec.volumes[0].image.reference: Required value",
+      'spec.volumes[0].image.pullPolicy: Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"',
+    ],
+  ],
+  [
     "a toleration of everything that is not Exists",
     (s) => (s.tolerations = [{ effect: "NoSchedule" }]),
     [

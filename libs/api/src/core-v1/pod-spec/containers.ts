@@ -28,12 +28,11 @@ import { validateResourceRequirements } from "../../validation/resources.ts";
 import { validateValueFrom } from "./env-sources.ts";
 import { validateLifecycle, validateProbe } from "./probes.ts";
 import { validateContainerSecurity } from "./security.ts";
-import { validateRelativePath } from "./volumes.ts";
+import { PULL_POLICIES, validateRelativePath } from "./volumes.ts";
 
 type AnyContainer = Container | EphemeralContainer;
 
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
-const PULL_POLICIES = ["Always", "IfNotPresent", "Never"];
 const MESSAGE_POLICIES = ["File", "FallbackToLogsOnError"];
 
 function validateContainerPort(port: ContainerPort, earlier: readonly ContainerPort[], path: string): FieldError[] {

@@ -99,10 +99,10 @@ function validateDeadline(seconds: number | undefined, path: string): FieldError
   return [fieldInvalid(path, seconds, rangeMessage(1, MAX_INT32))];
 }
 
-/** Errors of a pod spec that stands under `path`. */
-export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
+/** Errors of a pod spec that stands under `path`; `ofPod` is false for a template of pods. */
+export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): FieldError[] {
   const at = (name: string) => childPath(path, name);
-  const volumes = validateVolumes(spec.volumes, at("volumes"));
+  const volumes = validateVolumes(spec.volumes, ofPod, at("volumes"));
   return [
     ...volumes.errors,
     ...validateContainers(spec, volumes.names, at("containers")),
@@ -132,7 +132,7 @@ export function validatePodTemplate(template: PodTemplateSpec, path: string): Fi
     ...validateLabels(template.metadata?.labels, childPath(path, "labels")),
     ...validateAnnotations(template.metadata?.annotations, childPath(path, "annotations")),
     ...(template.spec
-      ? validatePodSpec(template.spec, childPath(path, "spec"))
+      ? validatePodSpec(template.spec, childPath(path, "spec"), false)
       : [fieldRequired(childPath(path, "spec", "containers"), "")]),
   ];
 }

@@ -11,8 +11,14 @@ import {
   parseQuantity,
   validateDns1123Label,
 } from "@coxswain/apimachinery";
-import type { DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume } from "../../types.gen.ts";
-import { validateOptionalEnum, validateRequiredWith } from "../../validation/enums.ts";
+import type {
+  DownwardAPIVolumeFile,
+  ImageVolumeSource,
+  KeyToPath,
+  ProjectedVolumeSource,
+  Volume,
+} from "../../types.gen.ts";
+import { validateEnum, validateOptionalEnum, validateRequiredWith } from "../../validation/enums.ts";
 import { validateFieldRef, validateResourceFieldRef, VOLUME_FIELDS } from "./env-sources.ts";
 
 const HIGHEST_MODE = 0o777;
@@ -27,6 +33,7 @@ const HOST_PATH_TYPES = [
   "FileOrCreate",
   "Socket",
 ];
+export const PULL_POLICIES = ["Always", "IfNotPresent", "Never"];
 const TOKEN_SECONDS = { least: 600, most: 2 ** 32 };
 
 function validateNoBacksteps(target: string, path: string): FieldError[] {
@@ -115,7 +122,13 @@ function validateEmptyDir(sizeLimit: string | undefined, path: string): FieldErr
   return [fieldForbidden(path, "SizeLimit field must be a valid resource quantity")];
 }
 
-function validateSource(volume: Volume, path: string): FieldError[] {
+/** A template may leave it to others to say which image. */
+function validateImage({ reference, pullPolicy }: ImageVolumeSource, ofPod: boolean, path: string): FieldError[] {
+  const missing = ofPod && !reference ? [fieldRequired(childPath(path, "reference"), "")] : [];
+  return [...missing, ...validateEnum(pullPolicy, PULL_POLICIES, childPath(path, "pullPolicy"))];
+}
+
+function validateSource(volume: Volume, ofPod: boolean, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const at = (...names: string[]) => childPath(path, ...names);
   if (volume.emptyDir) errors.push(...validateEmptyDir(volume.emptyDir.sizeLimit, at("emptyDir", "sizeLimit")));
@@ -149,13 +162,15 @@ function validateSource(volume: Volume, path: string): FieldError[] {
       errors.push(fieldInvalid(at("nfs", "path"), volume.nfs.path, "must be an absolute path"));
     }
   }
+  if (volume.image) errors.push(...validateImage(volume.image, ofPod, at("image")));
   if (volume.csi && !volume.csi.driver) errors.push(fieldRequired(at("csi", "driver"), ""));
   return errors;
 }
 
-/** Errors of the volumes under `path`, and the names that containers may mount. */
+/** Errors of the volumes, of a pod or of a template of pods, under `path`, and the names that containers may mount. */
 export function validateVolumes(
   volumes: readonly Volume[] | undefined,
+  ofPod: boolean,
   path: string,
 ): { readonly errors: FieldError[]; readonly names: ReadonlySet<string> } {
   const names = new Set<string>();
@@ -163,7 +178,7 @@ export function validateVolumes(
   for (const [index, volume] of (volumes ?? []).entries()) {
     const at = indexPath(path, index);
     const [first, ...more] = Object.keys(volume).filter((key) => key !== "name");
-    const own = validateSource(volume, at);
+    const own = validateSource(volume, ofPod, at);
     if (!first) own.push(fieldRequired(at, "must specify a volume type"));
     own.push(...more.map((type) => fieldForbidden(childPath(at, type), "may not specify more than 1 volume type")));
     own.push(...validateRequiredWith(validateDns1123Label, volume.name, childPath(at, "name")));
