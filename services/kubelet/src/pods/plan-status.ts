@@ -1,5 +1,6 @@
 // From what a pod worker knows to the pod's status: pure. Phase, conditions and container statuses as upstream reports them.
 import type {
+  Container,
   ContainerStateTerminated,
   ContainerStatus,
   Pod,
@@ -123,6 +124,7 @@ function containerStatus(record: ContainerRecord, input: StatusInput): Container
     restartCount,
     ...(run === undefined ? {} : { containerID: `${runtimeName}://${run.id}` }),
     ...(record.kind === "ephemeral" ? {} : resourceStatus(record)),
+    ...mountStatus(spec),
   };
   const lastState = record.last === undefined ? {} : { terminated: record.last };
   if (run?.state === "running") {
@@ -149,6 +151,15 @@ function containerStatus(record: ContainerRecord, input: StatusInput): Container
   const { reason, message } = waiting;
   const shown = message === "" ? { reason } : { reason, message };
   return { ...base, ready: false, started: false, lastState: { terminated: ended }, state: { waiting: shown } };
+}
+
+/** What is mounted, by its name in the pod; read-only mounts say that those below them are not read-only for that. */
+function mountStatus({ volumeMounts = [] }: Container): Pick<ContainerStatus, "volumeMounts"> {
+  if (volumeMounts.length === 0) return {};
+  const shown = volumeMounts.map(({ name, mountPath, readOnly }) =>
+    readOnly === true ? { name, mountPath, readOnly, recursiveReadOnly: "Disabled" } : { name, mountPath },
+  );
+  return { volumeMounts: shown };
 }
 
 /** What the container is granted, and what it has: until a resize is done these differ. */
