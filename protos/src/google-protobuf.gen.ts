@@ -1,6 +1,10 @@
 // Generated from the .proto files by protos/generate.ts; do not edit.
 
 
+export type Empty = Record<string, never>;
+
+export type EmptyInput = Record<string, never>;
+
 export interface Struct {
   fields: Record<string, Value>;
 }

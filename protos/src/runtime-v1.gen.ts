@@ -447,6 +447,8 @@ export interface Mount {
   readonly: boolean;
   propagation: MountPropagation;
   recursiveReadOnly: boolean;
+  image: ImageSpec | null;
+  imageSubPath: string;
 }
 
 export interface MountInput {
@@ -455,6 +457,8 @@ export interface MountInput {
   readonly?: boolean | null;
   propagation?: MountPropagation | null;
   recursiveReadOnly?: boolean | null;
+  image?: ImageSpecInput | null;
+  imageSubPath?: string | null;
 }
 
 export interface LinuxContainerConfig {
@@ -981,18 +985,40 @@ export interface ImageStatusRequestInput {
 
 export interface ImageStatusResponse {
   image: Image | null;
+  info: Record<string, string>;
 }
 
 export interface ImageStatusResponseInput {
   image?: ImageInput | null;
+  info?: Record<string, string> | null;
 }
 
 export interface PullImageRequest {
   image: ImageSpec | null;
+  auth: AuthConfig | null;
 }
 
 export interface PullImageRequestInput {
   image?: ImageSpecInput | null;
+  auth?: AuthConfigInput | null;
+}
+
+export interface AuthConfig {
+  username: string;
+  password: string;
+  auth: string;
+  serverAddress: string;
+  identityToken: string;
+  registryToken: string;
+}
+
+export interface AuthConfigInput {
+  username?: string | null;
+  password?: string | null;
+  auth?: string | null;
+  serverAddress?: string | null;
+  identityToken?: string | null;
+  registryToken?: string | null;
 }
 
 export interface PullImageResponse {
@@ -1014,6 +1040,36 @@ export interface RemoveImageRequestInput {
 export type RemoveImageResponse = Record<string, never>;
 
 export type RemoveImageResponseInput = Record<string, never>;
+
+export type ImageFsInfoRequest = Record<string, never>;
+
+export type ImageFsInfoRequestInput = Record<string, never>;
+
+export interface ImageFsInfoResponse {
+  imageFilesystems: Array<FilesystemUsage>;
+}
+
+export interface ImageFsInfoResponseInput {
+  imageFilesystems?: ReadonlyArray<FilesystemUsageInput> | null;
+}
+
+export interface FilesystemUsage {
+  timestamp: string;
+  fsId: FilesystemIdentifier | null;
+}
+
+export interface FilesystemUsageInput {
+  timestamp?: (string | number) | null;
+  fsId?: FilesystemIdentifierInput | null;
+}
+
+export interface FilesystemIdentifier {
+  mountpoint: string;
+}
+
+export interface FilesystemIdentifierInput {
+  mountpoint?: string | null;
+}
 
 export type Protocol = "TCP" | "UDP" | "SCTP";
 

@@ -4,7 +4,9 @@ import type * as apiV1 from "./api-v1.gen.ts";
 import type * as chaosV1 from "./chaos-v1.gen.ts";
 import type * as clusterautoscalerCloudproviderV1Externalgrpc from "./clusterautoscaler-cloudprovider-v1-externalgrpc.gen.ts";
 import type * as componentV1 from "./component-v1.gen.ts";
+import type * as containerdServicesSnapshotsV1 from "./containerd-services-snapshots-v1.gen.ts";
 import type * as controllerV1 from "./controller-v1.gen.ts";
+import type * as googleProtobuf from "./google-protobuf.gen.ts";
 import type * as grpcHealthV1 from "./grpc-health-v1.gen.ts";
 import type * as grpcReflectionV1 from "./grpc-reflection-v1.gen.ts";
 import type * as grpcReflectionV1alpha from "./grpc-reflection-v1alpha.gen.ts";
@@ -93,6 +95,32 @@ export interface ServiceTypes {
       requestInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoRequestInput;
       response: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoResponse;
       responseInput: clusterautoscalerCloudproviderV1Externalgrpc.NodeGroupTemplateNodeInfoResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+  };
+  "containerd.services.snapshots.v1.Snapshots": {
+    view: {
+      request: containerdServicesSnapshotsV1.ViewSnapshotRequest;
+      requestInput: containerdServicesSnapshotsV1.ViewSnapshotRequestInput;
+      response: containerdServicesSnapshotsV1.ViewSnapshotResponse;
+      responseInput: containerdServicesSnapshotsV1.ViewSnapshotResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    mounts: {
+      request: containerdServicesSnapshotsV1.MountsRequest;
+      requestInput: containerdServicesSnapshotsV1.MountsRequestInput;
+      response: containerdServicesSnapshotsV1.MountsResponse;
+      responseInput: containerdServicesSnapshotsV1.MountsResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    remove: {
+      request: containerdServicesSnapshotsV1.RemoveSnapshotRequest;
+      requestInput: containerdServicesSnapshotsV1.RemoveSnapshotRequestInput;
+      response: googleProtobuf.Empty;
+      responseInput: googleProtobuf.EmptyInput;
       requestStream: false;
       responseStream: false;
     };
@@ -657,6 +685,14 @@ export interface ServiceTypes {
       requestInput: runtimeV1.RemoveImageRequestInput;
       response: runtimeV1.RemoveImageResponse;
       responseInput: runtimeV1.RemoveImageResponseInput;
+      requestStream: false;
+      responseStream: false;
+    };
+    imageFsInfo: {
+      request: runtimeV1.ImageFsInfoRequest;
+      requestInput: runtimeV1.ImageFsInfoRequestInput;
+      response: runtimeV1.ImageFsInfoResponse;
+      responseInput: runtimeV1.ImageFsInfoResponseInput;
       requestStream: false;
       responseStream: false;
     };

@@ -52,7 +52,7 @@ function seed(name: string, spec: Spec, more: { metadata?: object; claim?: objec
 
 const on = (volume: Volume, spec: Partial<NonNullable<Pod["spec"]>> = {}): Pod =>
   podWith([volume], { nodeName: "n", ...spec });
-const facts = { attempt: 0, env: new Map<string, string>(), podIp: "10.0.0.1" };
+const facts = { attempt: 0, env: new Map<string, string>(), podIp: "10.0.0.1", images: new Map<string, string>() };
 
 async function failure(pod: Pod): Promise<readonly string[]> {
   const error: unknown = await at.volumes.setUp(pod).then(

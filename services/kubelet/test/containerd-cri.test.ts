@@ -24,7 +24,8 @@ import { CpuUsage } from "../src/cri/containerd/cpu-usage.ts";
 import { criError, CriChannel } from "../src/cri/containerd/cri-channel.ts";
 import { LogDecoder, parseLogLine } from "../src/cri/containerd/log-decoder.ts";
 import { readLogFile } from "../src/cri/containerd/log-file.ts";
-import { hasEvents, planMissedEvents } from "../src/cri/containerd/runtime-events.ts";
+import { planMissedEvents } from "../src/cri/containerd/runtime-events.ts";
+import { hasEvents, mountsImages, mountsImageSubPaths } from "../src/cri/containerd/runtime-version.ts";
 import { exitCodeOf } from "../src/cri/streaming/remote-command.ts";
 import {
   encodeData,
@@ -247,6 +248,15 @@ describe("events", () => {
     ["cri-o", "1.28.0", true],
   ])("%s %s: %s", (runtime, version, expected) => {
     expect(hasEvents(runtime, version)).toBe(expected);
+  });
+  test.each([
+    ["containerd", "1.6.20~ds1", false, false],
+    ["containerd", "2.0.5", false, false],
+    ["containerd", "v2.1.0-rc.1", true, false],
+    ["containerd", "2.2.0", true, true],
+    ["cri-o", "1.33.0", true, true],
+  ])("%s %s mounts images: %s, folders of them: %s", (runtime, version, whole, folders) => {
+    expect([mountsImages(runtime, version), mountsImageSubPaths(runtime, version)]).toEqual([whole, folders]);
   });
   test("what was missed is told once", () => {
     const event = (containerId: string, type: ContainerEvent["type"]): ContainerEvent => ({

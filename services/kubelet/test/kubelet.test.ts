@@ -256,6 +256,44 @@ describe("kubelet", () => {
     expect(await within(30_000, () => ready("env") && ready("volume"))).toBe(true);
   });
 
+  test("image volumes are pulled, and keep back those that mount them", async () => {
+    const { cluster, start, get, within, events } = setup();
+    start();
+    const mounting = (name: string, ...volumes: string[]) => ({
+      name,
+      image: "nginx",
+      volumeMounts: volumes.map((volume) => ({ name: volume, mountPath: `/${volume}`, readOnly: volume === "good" })),
+    });
+    const image = (name: string, reference: string) => ({ name, image: { reference, pullPolicy: "Always" } });
+    const volumes = [image("good", "registry.example/data:1"), image("bad", "invalid/data:1"), image("odd", "Not OK")];
+    const containers = [mounting("c", "good"), mounting("d", "good", "bad"), mounting("e", "odd")];
+    cluster.seed(PODS, pod("data", { containers, volumes }));
+    const status = (name: string) => get("data")?.status?.containerStatuses?.find((one) => one.name === name);
+    expect(await within(15_000, () => status("d")?.state?.waiting?.reason === "ImagePullBackOff")).toBe(true);
+    expect(status("d")?.state?.waiting?.message).toMatch(
+      /^Back-off pulling image "invalid\/data:1": ErrImagePull: rpc error: code = NotFound desc = failed to pull/,
+    );
+    expect(status("c")?.state?.running).toBeDefined();
+    expect(status("e")?.state?.waiting?.reason).toBe("InvalidImageName");
+    expect(status("d")?.volumeMounts).toEqual([
+      { name: "good", mountPath: "/good", readOnly: true, recursiveReadOnly: "Disabled" },
+      { name: "bad", mountPath: "/bad" },
+    ]);
+    const told = events();
+    for (const event of [
+      'Pulling: Pulling image "registry.example/data:1"',
+      'Failed: Failed to pull image "invalid/data:1": rpc error: code = NotFound desc = ',
+      'InspectFailed: Failed to apply default image tag "Not OK": ',
+      "Failed: Error: ErrImagePull",
+      "Failed: Error: InvalidImageName",
+      'BackOff: Back-off pulling image "invalid/data:1"',
+      "Failed: Error: ImagePullBackOff",
+    ])
+      expect(told.some((one) => one.startsWith(event))).toBe(true);
+    // Three containers, one look at each volume: and none at what waits for its time.
+    expect(told.filter((one) => one.includes('Pulling image "registry.example/data:1"'))).toHaveLength(1);
+  });
+
   test("a pod that does not fit is refused", async () => {
     const { cluster, start, get, within } = setup();
     start();

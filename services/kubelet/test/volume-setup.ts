@@ -18,6 +18,8 @@ export function fakeMounter() {
   const points: string[] = [];
   const tmpfs = new Map<string, number | undefined>();
   const mounter: Mounter = {
+    mount: async (_call, target) => void points.push(target),
+    isReadOnly: async () => true,
     mountTmpfs: async (dir, sizeBytes) => {
       points.push(dir);
       tmpfs.set(dir, sizeBytes);

@@ -19,7 +19,7 @@ afterEach(async () => {
   await at.end();
 });
 
-const facts = { attempt: 0, env: new Map<string, string>(), podIp: "10.244.1.2" };
+const facts = { attempt: 0, env: new Map<string, string>(), podIp: "10.244.1.2", images: new Map<string, string>() };
 const mounting = (subPath: string, name = "work"): Container => ({
   name: "c",
   volumeMounts: [{ name, mountPath: "/w", subPath }],

@@ -248,6 +248,7 @@ describe("mounts", () => {
       ["EMPTY", ""],
     ]),
     podIp: "10.244.1.7",
+    images: new Map<string, string>(),
   };
   const container = (volumeMounts: NonNullable<Container["volumeMounts"]>): Container => ({
     name: "c",
@@ -370,7 +371,7 @@ describe("mounts", () => {
     const mounts = (mount: object) =>
       at.volumes.mounts(pod, container([{ name: "work", mountPath: "/w", ...mount }]), facts);
     await expect(mounts({ name: "other" })).rejects.toThrow('cannot find volume "other" to mount into container "c"');
-    await expect(mounts({ recursiveReadOnly: "Enabled" })).rejects.toThrow("recursiveReadOnly");
+    await expect(mounts({ recursiveReadOnly: "Enabled" })).rejects.toThrow("requested recursive read-only mode");
     await expect(mounts({ subPathExpr: "$(NONE)" })).rejects.toThrow("missing value for NONE");
     await expect(mounts({ subPathExpr: "$(EMPTY)" })).rejects.toThrow("missing value for EMPTY");
   });
@@ -381,7 +382,7 @@ describe("the end of containers and pods", () => {
     for (const line of lines) yield { line: Buffer.from(line) };
   }
   const container: Container = { name: "c", terminationMessagePath: "/dev/termination-log" };
-  const facts = { attempt: 0, env: new Map<string, string>(), podIp: "" };
+  const facts = { attempt: 0, env: new Map<string, string>(), podIp: "", images: new Map<string, string>() };
 
   test("the termination message is the file's end, or the log's where the policy falls back to it", async () => {
     const pod = podWith([]);

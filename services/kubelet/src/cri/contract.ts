@@ -85,11 +85,29 @@ export interface PodSandbox {
   readonly ip: string;
 }
 
+/** A container image that is mounted, read-only. */
+export interface ImageMount {
+  /** As the runtime calls it. */
+  readonly id: string;
+  /** As the pod calls it. */
+  readonly reference: string;
+  /** The folder of it that is meant; "" for all of it. */
+  readonly subPath: string;
+}
+
 export interface ContainerMount {
+  /** "" where an image is mounted. */
   readonly hostPath: string;
   readonly containerPath: string;
   readonly readonly: boolean;
   readonly propagation?: "PRIVATE" | "HOST_TO_CONTAINER" | "BIDIRECTIONAL";
+  readonly image?: ImageMount;
+}
+
+/** Who pulls an image, for its registry. */
+export interface RegistryAuth {
+  readonly username: string;
+  readonly password: string;
 }
 
 export interface ContainerConfig {
@@ -240,7 +258,7 @@ export interface Cri {
   imageStatus(
     image: string,
   ): Promise<{ id: string; sizeBytes: number; user?: { uid?: number; username?: string } } | undefined>;
-  pullImage(image: string): Promise<string>;
+  pullImage(image: string, auth?: RegistryAuth): Promise<string>;
   listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]>;
   removeImage(image: string): Promise<void>;
   /** Only where the runtime itself answers probes, as the simulated one does: else the kubelet goes by the network. */

@@ -1,10 +1,11 @@
 // Asks the host's puller for an image: POST /pull over a unix socket. The host has a way out where nodes have none.
 import { request, type IncomingMessage } from "node:http";
+import type { RegistryAuth } from "../cri/contract.ts";
 
 /** `endpoint` is "unix:///run/coxswain/puller.sock". Rejects with what the puller says. */
-export async function askPuller(endpoint: string, image: string): Promise<void> {
+export async function askPuller(endpoint: string, image: string, auth?: RegistryAuth): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const body = JSON.stringify({ image });
+  const body = JSON.stringify({ image, auth });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   const socketPath = endpoint.replace(/^unix:\/\//, "");
   const sent = request({ socketPath, path: "/pull", method: "POST", headers }, resolve);

@@ -79,10 +79,11 @@ async function resolvConf(): Promise<string> {
 /** Waits for the runtime, for a while. */
 export async function createRealNode(options: RealNodeOptions, deps: RealNodeDeps): Promise<NodeHost> {
   const { env, logger, client, informers } = deps;
-  const cri = createContainerdCri({ env, logger, endpoint: options.runtimeEndpoint });
+  const mounter = createMounter();
+  const imageVolumes = { rootDir: options.rootDir, mounter };
+  const cri = createContainerdCri({ env, logger, endpoint: options.runtimeEndpoint, imageVolumes });
   const { runtimeName, runtimeVersion } = await versionOf(cri, deps);
   const services = followServices(informers);
-  const mounter = createMounter();
   const usage = createCgroupUsage(options.cgroupRoot, env.clock);
   const { imagePuller, clusterDomain, rootDir, allocatable, logPolicy: policy, logsEveryMs: everyMs } = options;
   const rotator = new LogRotator({ env, logger, cri, policy, ...(everyMs === undefined ? {} : { everyMs }) });
@@ -111,15 +112,16 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
         mounter,
         allocatable,
         clusterDomain,
+        releaseImages: (uid) => cri.releaseImages(uid),
       }),
       network: createNetworkProber(env.timers),
       cgroups: createLinuxPodCgroups(options.cgroupRoot),
       logs: createPodLogFiles(options.podLogsDir),
       services,
       usage,
-      pullImage: async (image) => {
-        if (imagePuller !== undefined) await askPuller(imagePuller, image);
-        else await cri.pullImage(image);
+      pullImage: async (image, auth) => {
+        if (imagePuller !== undefined) await askPuller(imagePuller, image, auth);
+        else await cri.pullImage(image, auth);
       },
     }),
     removeNodeDisk: (volume) => removeNodeDisk(rootDir, volume, mounter),

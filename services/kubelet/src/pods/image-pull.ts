@@ -1,9 +1,12 @@
-// Gets a container's image onto the node by its policy. What fails is told as an event, and thrown as the reason that the
-// container waits for.
+// Gets the images of containers and of image volumes onto the node by their policy. What fails is told as an event, and thrown as
+// the reason that a container waits for.
+import type { Secret } from "@coxswain/api";
+import { CriError, type RegistryAuth } from "../cri/contract.ts";
 import { parseImageName } from "../cri/image-name.ts";
-import { nextBackoff } from "./backoff.ts";
+import { type Backoff, nextBackoff } from "./backoff.ts";
 import type { NodeContext } from "./node-context.ts";
-import type { ContainerRecord, PodState } from "./pod-state.ts";
+import type { ContainerRecord, PodState, PulledVolume } from "./pod-state.ts";
+import { credentialsFor } from "./pull-secrets.ts";
 
 /** A pod whose configuration is wrong is looked at again after this time: what it lacks may have been made. */
 export const CONFIG_RETRY_MS = 10_000;
@@ -13,10 +16,13 @@ export class WaitingError extends Error {
   override readonly name = "WaitingError";
   readonly reason: string;
   readonly retryAfterMs: number;
-  constructor(reason: string, message: string, retryAfterMs: number) {
+  /** The volume whose image it waits for, where it is not its own. */
+  readonly volume: string | undefined;
+  constructor(reason: string, message: string, retryAfterMs: number, volume?: string) {
     super(message);
     this.reason = reason;
     this.retryAfterMs = retryAfterMs;
+    this.volume = volume;
   }
 }
 
@@ -28,54 +34,180 @@ export interface StartInput {
   readonly signal: AbortSignal;
 }
 
-/** Throws WaitingError. */
-export async function ensureImage(input: StartInput): Promise<void> {
+/** One image that somebody of the pod wants. */
+interface Wanted {
+  readonly context: NodeContext;
+  readonly state: PodState;
+  readonly image: string;
+  readonly policy: string;
+  /** Where the pulls that failed are counted. */
+  readonly counter: { pullBackoff: Backoff | undefined };
+  readonly tell: (type: "Normal" | "Warning", reason: string, message: string) => void;
+}
+
+/** The image that the container runs. Throws WaitingError. */
+export async function ensureImage({ context, state, record }: StartInput): Promise<void> {
+  await ensure({
+    context,
+    state,
+    image: record.spec.image ?? "",
+    policy: record.spec.imagePullPolicy ?? "IfNotPresent",
+    counter: record,
+    tell: (type, reason, message) => context.events.container(state.pod, record, type, reason, message),
+  });
+}
+
+/**
+ * The images of all volumes of the pod, whoever mounts them; each is looked at once while the pod's containers are started together.
+ * Returns, by the volumes' names, how the runtime calls them. Throws WaitingError where one that this container mounts is not there.
+ */
+export async function ensureVolumeImages(input: StartInput): Promise<ReadonlyMap<string, string>> {
   const { context, state, record } = input;
-  const { cri, events } = context;
-  const image = record.spec.image ?? "";
+  const ids = new Map<string, string>();
+  const mounted = new Set((record.spec.volumeMounts ?? []).map(({ name }) => name));
+  let problem: WaitingError | undefined;
+  for (const { name, image } of state.pod.spec?.volumes ?? []) {
+    if (image === undefined) continue;
+    const known = state.imageVolumes.get(name) ?? { id: undefined, problem: undefined, pullBackoff: undefined };
+    state.imageVolumes.set(name, known);
+    const nowMs = context.env.clock.now();
+    if (known.id === undefined && (known.problem === undefined || known.problem.untilMs <= nowMs))
+      await lookAt(input, name, image.reference ?? "", image.pullPolicy ?? "IfNotPresent", known);
+    if (known.id !== undefined) ids.set(name, known.id);
+    else if (mounted.has(name) && known.problem !== undefined) {
+      const { reason, message, untilMs } = known.problem;
+      problem = new WaitingError(reason, message, Math.max(1, untilMs - context.env.clock.now()), name);
+    }
+  }
+  if (problem !== undefined) throw problem;
+  return ids;
+}
+
+async function lookAt(
+  { context, state }: StartInput,
+  name: string,
+  image: string,
+  policy: string,
+  known: PulledVolume,
+): Promise<void> {
+  const tell: Wanted["tell"] = (type, reason, message) => context.events.pod(state.pod, type, reason, message);
+  try {
+    known.id = await ensure({ context, state, image, policy, counter: known, tell });
+    known.problem = undefined;
+  } catch (error) {
+    if (!(error instanceof WaitingError)) throw error;
+    const { reason, message, retryAfterMs } = error;
+    known.problem = { reason, message, untilMs: context.env.clock.now() + retryAfterMs };
+    context.logger.info({ pod: state.pod.metadata?.name, volume: name, image, reason }, "no image for a volume yet");
+  }
+}
+
+/** Returns how the runtime calls the image. Throws WaitingError. */
+async function ensure(wanted: Wanted): Promise<string> {
+  const { context, image, policy, tell } = wanted;
+  const { cri } = context;
   const name = parseImageName(image);
   if (name === undefined) {
     const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
-    events.container(state.pod, record, "Warning", "InspectFailed", message);
+    tell("Warning", "InspectFailed", message);
     throw new WaitingError("InvalidImageName", message, CONFIG_RETRY_MS);
   }
-  const policy = record.spec.imagePullPolicy ?? "IfNotPresent";
   const present = policy === "Always" ? undefined : await cri.imageStatus(image);
   if (present !== undefined) {
-    const message = `Container image "${image}" already present on machine and can be accessed by the pod`;
-    events.container(state.pod, record, "Normal", "Pulled", message);
-    return;
+    tell("Normal", "Pulled", `Container image "${image}" already present on machine and can be accessed by the pod`);
+    return present.id;
   }
   if (policy === "Never") {
     const message = `Container image "${image}" is not present with pull policy of Never`;
-    events.container(state.pod, record, "Warning", "ErrImageNeverPull", message);
+    tell("Warning", "ErrImageNeverPull", message);
     throw new WaitingError("ErrImageNeverPull", message, CONFIG_RETRY_MS);
   }
-  await pull(input, image);
+  return pull(wanted);
 }
 
-async function pull(input: StartInput, image: string): Promise<void> {
-  const { context, state, record } = input;
-  const { cri, events, env } = context;
-  events.container(state.pod, record, "Normal", "Pulling", `Pulling image "${image}"`);
+async function pull(wanted: Wanted): Promise<string> {
+  const { context, image, counter, tell } = wanted;
+  const { cri, env } = context;
+  const credentials = credentialsFor(image, await pullSecrets(wanted));
+  tell("Normal", "Pulling", `Pulling image "${image}"`);
   const startedMs = env.clock.monotonic();
   try {
-    await (context.pullImage === undefined ? cri.pullImage(image) : context.pullImage(image));
+    await pullAs(context, image, credentials);
   } catch (error) {
-    throw pullFailure(input, error);
+    throw pullFailure(wanted, error);
   }
-  record.pullBackoff = undefined;
+  counter.pullBackoff = undefined;
   const took = `${Math.round(env.clock.monotonic() - startedMs)}ms`;
-  const size = (await cri.imageStatus(image))?.sizeBytes ?? 0;
-  const message = `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${size} bytes.`;
-  events.container(state.pod, record, "Normal", "Pulled", message);
+  const found = await cri.imageStatus(image);
+  tell(
+    "Normal",
+    "Pulled",
+    `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${found?.sizeBytes ?? 0} bytes.`,
+  );
+  return found?.id ?? image;
 }
 
-function pullFailure({ context, state, record }: StartInput, error: unknown): WaitingError {
-  const nowMs = context.env.clock.now();
+/** As nobody where there are no credentials; else with one after the other, until one will do. */
+async function pullAs(context: NodeContext, image: string, credentials: readonly RegistryAuth[]): Promise<void> {
+  const once = async (auth?: RegistryAuth): Promise<void> => {
+    await (context.pullImage === undefined ? context.cri.pullImage(image, auth) : context.pullImage(image, auth));
+  };
+  if (credentials.length === 0) return once();
+  const failures: unknown[] = [];
+  for (const auth of credentials) {
+    try {
+      return await once(auth);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  const messages = [...new Set(failures.map(pullErrorText))];
+  throw new Error(messages.length > 1 ? `[${messages.join(", ")}]` : messages[0]);
+}
+
+/** Those that there are; an event tells of the others, without which the pull may fail. */
+async function pullSecrets({ context, state }: Wanted): Promise<Secret[]> {
+  const { namespace = "" } = state.pod.metadata ?? {};
+  const names = (state.pod.spec?.imagePullSecrets ?? []).flatMap(({ name = "" }) => (name === "" ? [] : name));
+  const found: Secret[] = [];
+  const missing: string[] = [];
+  for (const name of names) {
+    const secret = await secretOf(context, namespace, name);
+    if (secret === undefined) missing.push(name);
+    else found.push(secret);
+  }
+  if (missing.length > 0) {
+    const message = `Unable to retrieve some image pull secrets (${missing.join(", ")}); attempting to pull the image may not succeed.`;
+    context.events.pod(state.pod, "Warning", "FailedToRetrieveImagePullSecret", message);
+  }
+  return found;
+}
+
+async function secretOf(
+  { objects, logger }: NodeContext,
+  namespace: string,
+  name: string,
+): Promise<Secret | undefined> {
+  try {
+    return await objects.secret(namespace, name);
+  } catch (error) {
+    logger.warn({ err: error, namespace, secret: name }, "an image pull secret could not be read");
+    return undefined;
+  }
+}
+
+/** A runtime's error with its code, where it has one that says something. */
+function pullErrorText(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  const text = `Failed to pull image "${record.spec.image}": ${message}`;
-  context.events.container(state.pod, record, "Warning", "Failed", text);
-  record.pullBackoff = nextBackoff(record.pullBackoff, nowMs, nowMs);
-  return new WaitingError("ErrImagePull", text, record.pullBackoff.delayMs);
+  return error instanceof CriError && error.code !== "Internal"
+    ? `rpc error: code = ${error.code} desc = ${message}`
+    : message;
+}
+
+function pullFailure({ context, image, counter, tell }: Wanted, error: unknown): WaitingError {
+  const nowMs = context.env.clock.now();
+  const text = pullErrorText(error);
+  tell("Warning", "Failed", `Failed to pull image "${image}": ${text}`);
+  counter.pullBackoff = nextBackoff(counter.pullBackoff, nowMs, nowMs);
+  return new WaitingError("ErrImagePull", text, counter.pullBackoff.delayMs);
 }

@@ -2,7 +2,7 @@
 import type { Node, Pod } from "@coxswain/api";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
-import type { Cri } from "../cri/contract.ts";
+import type { Cri, RegistryAuth } from "../cri/contract.ts";
 import type { NetworkProber } from "../probes/contract.ts";
 import type { Usage } from "../stats/node-stats.ts";
 import type { PodVolumes } from "../volumes/contract.ts";
@@ -25,7 +25,7 @@ export interface RealNode {
   /** What the whole node uses. */
   usage(): Promise<Usage>;
   /** Gets an image onto the node. Rejects with why it could not. */
-  pullImage(image: string): Promise<void>;
+  pullImage(image: string, auth?: RegistryAuth): Promise<void>;
   /** Why pods cannot have a network now; undefined where they can. */
   networkProblem(): string | undefined;
 }

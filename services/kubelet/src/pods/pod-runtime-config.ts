@@ -104,6 +104,8 @@ export interface ContainerInput {
   readonly objects: ObjectCache;
   /** Absent: no variables of Services. */
   readonly services?: ServiceSource;
+  /** The images that stand for volumes, as the runtime calls them, by the volumes' names. */
+  readonly images?: ReadonlyMap<string, string>;
   /** Absent: no mounts. */
   readonly volumes?: PodVolumes;
   /** Whom the image runs as, as far as the runtime says; asked only where that matters. */
@@ -174,10 +176,10 @@ function environmentOf(of: ContainerInput): ReturnType<typeof resolveEnvironment
 }
 
 async function mountsOf(input: ContainerInput, env: ReadonlyMap<string, string>): Promise<ContainerConfig["mounts"]> {
-  const { pod, container, volumes, attempt } = input;
+  const { pod, container, volumes, attempt, images = new Map<string, string>() } = input;
   if (volumes === undefined) return [];
   try {
-    return await volumes.mounts(pod, container, { attempt, env, podIp: podIpOf(input) });
+    return await volumes.mounts(pod, container, { attempt, env, podIp: podIpOf(input), images });
   } catch (error) {
     if (error instanceof MountError) throw new ContainerConfigError(error.message);
     throw error;

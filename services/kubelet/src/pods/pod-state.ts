@@ -28,6 +28,23 @@ export interface ContainerRun {
   message: string;
 }
 
+export interface Waiting {
+  readonly reason: string;
+  readonly message: string;
+  readonly sinceMs: number;
+  /** The volume whose image it waits for, where it is not the container's own. */
+  readonly volume?: string | undefined;
+}
+
+/** The image of a volume, as far as it is known. */
+export interface PulledVolume {
+  /** As the runtime calls it; asked for again whenever containers are started. */
+  id: string | undefined;
+  /** Why it is not there, and until when it is not tried again. */
+  problem: { readonly reason: string; readonly message: string; readonly untilMs: number } | undefined;
+  pullBackoff: Backoff | undefined;
+}
+
 export interface MustRestart {
   readonly message: string;
   /** The pod's where unset. */
@@ -49,7 +66,7 @@ export interface ContainerRecord {
   /** The life before `run`, whose logs are `--previous`. */
   previousId: string | undefined;
   /** Why it does not run, where it could not be started. */
-  waiting: { readonly reason: string; readonly message: string; readonly sinceMs: number } | undefined;
+  waiting: Waiting | undefined;
   /** Not to be started before this time, because of `waiting`. */
   retryAtMs: number;
   crashBackoff: Backoff | undefined;
@@ -117,6 +134,8 @@ export interface PodState {
   conditions: ReadonlyMap<string, PodCondition>;
   /** Sandboxes that were stopped and are kept for their logs. */
   readonly stoppedSandboxes: string[];
+  /** The images of the pod's volumes, by the volumes' names. */
+  readonly imageVolumes: Map<string, PulledVolume>;
   /** Volumes and cgroups may be there, and go once nothing runs any more. */
   holdsResources: boolean;
   /** A call that makes a sandbox has failed: it may have made one all the same. */
@@ -249,6 +268,7 @@ export function newPodState(wanted: Pod, nowMs: number): PodState {
     lastIp: pod.status?.podIP,
     conditions: new Map(),
     stoppedSandboxes: [],
+    imageVolumes: new Map(),
     holdsResources: false,
     sandboxInDoubt: false,
     terminatingSinceMs: undefined,

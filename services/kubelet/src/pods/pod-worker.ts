@@ -212,6 +212,8 @@ export class PodWorker {
       this.#strangers = false;
       if (terminationGrace(this.state) === undefined) await this.#resizer.sync();
       const { actions, wakeAtMs } = planSync(this.state, this.#context.env.clock.now());
+      // Containers that are started together find the same images; later ones look again.
+      for (const one of this.state.imageVolumes.values()) one.id = undefined;
       for (const action of actions) {
         if (this.#closed) return;
         await this.#perform(action);
@@ -369,12 +371,15 @@ export class PodWorker {
   #reportPullBackoff(record: ContainerRecord): void {
     const { events } = this.#context;
     const { pod } = this.state;
-    const image = record.spec.image ?? "";
+    const { volume } = record.waiting ?? {};
+    const ofVolume = pod.spec?.volumes?.find(({ name }) => name === volume)?.image?.reference;
+    const image = ofVolume ?? record.spec.image ?? "";
     const sinceMs = this.#context.env.clock.now();
-    const told = record.waiting?.message ?? "";
-    const message = `Back-off pulling image "${image}": ErrImagePull: ${told}`;
-    record.waiting = { reason: "ImagePullBackOff", message, sinceMs };
-    events.container(pod, record, "Normal", "BackOff", `Back-off pulling image "${image}"`);
+    const told = `Back-off pulling image "${image}"`;
+    const message = `${told}: ErrImagePull: ${record.waiting?.message ?? ""}`;
+    record.waiting = { reason: "ImagePullBackOff", message, sinceMs, volume };
+    if (ofVolume === undefined) events.container(pod, record, "Normal", "BackOff", told);
+    else events.pod(pod, "Normal", "BackOff", told);
     events.container(pod, record, "Warning", "Failed", "Error: ImagePullBackOff");
   }
 

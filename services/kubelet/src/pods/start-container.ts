@@ -4,7 +4,7 @@ import { CriError, type ContainerConfig, type ContainerStatus as CriContainerSta
 import { nextBackoff } from "./backoff.ts";
 import { endedRun } from "./container-end.ts";
 import { ContainerConfigError } from "./container-environment.ts";
-import { CONFIG_RETRY_MS, ensureImage, WaitingError, type StartInput } from "./image-pull.ts";
+import { CONFIG_RETRY_MS, ensureImage, ensureVolumeImages, WaitingError, type StartInput } from "./image-pull.ts";
 import { runHook } from "./lifecycle-hooks.ts";
 import { runOf } from "./plan-adoption.ts";
 import { terminatedState } from "./plan-status.ts";
@@ -14,23 +14,27 @@ import { isRunning } from "./pod-state.ts";
 import { shouldRestart } from "./restart-policy.ts";
 import type { ContainerStopper } from "./stop-container.ts";
 
+/** What an event calls by its reason alone: another has told why. */
+const IMAGE_REASONS = new Set(["ErrImagePull", "ErrImageNeverPull", "InvalidImageName"]);
+
 /** Resolves true where the container runs now. */
 export async function startContainer(input: StartInput, stopper: ContainerStopper): Promise<boolean> {
   const { context, state, record } = input;
   const { env, events } = context;
   try {
+    const images = await ensureVolumeImages(input);
     await ensureImage(input);
-    const config = await makeConfig(input);
+    const config = await makeConfig(input, images);
     await runContainer(input, config);
     if (!isRunning(record)) return false;
     await postStart(input, stopper);
     return isRunning(record);
   } catch (error) {
     const waiting = asWaiting(error);
-    record.waiting = { reason: waiting.reason, message: waiting.message, sinceMs: env.clock.now() };
+    const { reason, message, volume } = waiting;
+    record.waiting = { reason, message, sinceMs: env.clock.now(), volume };
     record.retryAtMs = env.clock.now() + waiting.retryAfterMs;
-    const shown =
-      waiting.reason === "ErrImagePull" || waiting.reason === "InvalidImageName" ? waiting.reason : waiting.message;
+    const shown = IMAGE_REASONS.has(reason) ? reason : message;
     events.container(state.pod, record, "Warning", "Failed", `Error: ${shown}`);
     return false;
   }
@@ -44,7 +48,10 @@ function asWaiting(error: unknown): WaitingError {
   return new WaitingError("CreateContainerError", message, CONFIG_RETRY_MS);
 }
 
-function makeConfig({ context, state, record }: StartInput): Promise<ContainerConfig> {
+function makeConfig(
+  { context, state, record }: StartInput,
+  images: ReadonlyMap<string, string>,
+): Promise<ContainerConfig> {
   const { pod } = state;
   const { spec, kind } = record;
   const target = pod.spec?.ephemeralContainers?.find((one) => one.name === record.name)?.targetContainerName;
@@ -57,6 +64,7 @@ function makeConfig({ context, state, record }: StartInput): Promise<ContainerCo
     podIp: pod.spec?.hostNetwork ? context.hostIp : (state.sandbox?.ip ?? ""),
     node: context.runtime,
     objects: context.objects,
+    images,
     imageUser: async () => (await context.cri.imageStatus(spec.image ?? ""))?.user,
     ...(context.services === undefined ? {} : { services: context.services }),
     ...(context.volumes === undefined ? {} : { volumes: context.volumes }),

@@ -8,7 +8,7 @@ import type { PodFolder } from "./pod-folder.ts";
 import type { DiskPlan } from "./claimed-volumes.ts";
 import type { VolumePlan } from "./plan-volumes.ts";
 import { EMPTY_DIR } from "./pod-folder.ts";
-import { bindSubPath } from "./sub-path.ts";
+import { bindSubPath, checkSubPath } from "./sub-path.ts";
 
 /** A volume as it is made on a real node. */
 export type MadePlan = VolumePlan | DiskPlan;
@@ -18,6 +18,8 @@ export interface MountInput {
   readonly plans: readonly MadePlan[];
   readonly folder: PodFolder;
   readonly env: ReadonlyMap<string, string>;
+  /** The images that stand for volumes, as the runtime calls them, by the volumes' names. */
+  readonly images: ReadonlyMap<string, string>;
   readonly mounter: Mounter;
 }
 
@@ -39,25 +41,56 @@ export async function volumeMounts(input: MountInput): Promise<ContainerMount[]>
 async function mountOf(input: MountInput, mount: VolumeMount, index: number): Promise<ContainerMount> {
   const { container, plans, folder, env, mounter } = input;
   const plan = plans.find(({ name }) => name === mount.name);
+  if (plan?.kind === "image") return imageMount(input, mount, plan);
   const volumeDir = plan === undefined ? undefined : volumePath(plan, folder);
   if (plan === undefined || volumeDir === undefined) {
     throw new MountError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
   }
-  if (mount.recursiveReadOnly === "Enabled") {
-    const reason = "recursiveReadOnly Enabled is not supported by this kubelet";
-    throw new MountError(`failed to resolve recursive read-only mode: volume "${mount.name}": ${reason}`);
-  }
+  checkRecursiveReadOnly(mount);
   const subPath = subPathOf(mount, env);
   let hostPath = volumeDir;
   if (subPath !== "") {
     hostPath = folder.subPath(mount.name, container.name, index);
     await prepareSubPath({ volumeDir, subPath, target: hostPath }, mount, container, mounter);
   }
-  const containerPath = mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`;
+  const containerPath = containerPathOf(mount);
   // What comes out of the API is the kubelet's to write.
   const fixed = plan.kind === "files" || (plan.kind === "disk" && plan.readOnly);
   const readonly = mount.readOnly === true || fixed;
   return { hostPath, containerPath, readonly, propagation: propagationOf(mount) };
+}
+
+/** The runtime mounts it, and the folder of it that is meant. */
+function imageMount(
+  { container, images, env }: MountInput,
+  mount: VolumeMount,
+  { reference }: Extract<VolumePlan, { readonly kind: "image" }>,
+): ContainerMount {
+  const subPath = subPathOf(mount, env);
+  checkSubPath(subPath);
+  checkRecursiveReadOnly(mount);
+  const id = images.get(mount.name);
+  if (id === undefined) {
+    throw new MountError(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
+  }
+  const image = { id, reference, subPath };
+  return {
+    hostPath: "",
+    containerPath: containerPathOf(mount),
+    readonly: true,
+    propagation: propagationOf(mount),
+    image,
+  };
+}
+
+function containerPathOf({ mountPath }: VolumeMount): string {
+  return mountPath.startsWith("/") ? mountPath : `/${mountPath}`;
+}
+
+function checkRecursiveReadOnly({ name, recursiveReadOnly }: VolumeMount): void {
+  if (recursiveReadOnly !== "Enabled") return;
+  const why = `volume "${name}" requested recursive read-only mode, but it is not supported by the runtime`;
+  throw new MountError(`failed to resolve recursive read-only mode: ${why}`);
 }
 
 async function prepareSubPath(

@@ -29,6 +29,8 @@ export interface MountFacts {
   readonly env: ReadonlyMap<string, string>;
   /** The pod's own address; the node's where it has none of its own. */
   readonly podIp: string;
+  /** The images that stand for volumes, as the runtime calls them, by the volumes' names. */
+  readonly images: ReadonlyMap<string, string>;
 }
 
 /** One life of a container that is over. */

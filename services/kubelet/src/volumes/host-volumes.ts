@@ -44,6 +44,8 @@ export interface HostVolumesDeps {
   readonly clusterDomain: string;
   /** The node's own hosts file, for pods on its network; "/etc/hosts" where unset. */
   readonly nodeHostsFile?: string;
+  /** Gives up what was made to mount images in a pod, once nothing of it is mounted any more; idempotent. */
+  readonly releaseImages?: (uid: string) => Promise<void>;
 }
 
 export function createHostVolumes(deps: HostVolumesDeps): PodVolumes {
@@ -94,7 +96,8 @@ class HostVolumes implements PodVolumes {
       const [problem] = failed.filter(({ name }) => container.volumeMounts?.some((one) => one.name === name));
       if (problem !== undefined) throw new MountError(problem.message);
       await this.#setUpLate(pod, container, plans);
-      const mounts = await volumeMounts({ container, plans, folder, env: facts.env, mounter });
+      const { env, images } = facts;
+      const mounts = await volumeMounts({ container, plans, folder, env, images, mounter });
       const taken = new Set(mounts.map((one) => one.containerPath));
       if (!taken.has("/etc/hosts")) {
         await this.#writeHosts(pod, folder, facts.podIp);
@@ -142,7 +145,7 @@ class HostVolumes implements PodVolumes {
 
   tearDown(uid: string): Promise<void> {
     return this.#alone(uid, async () => {
-      const { mounter, rootDir, tokens } = this.#deps;
+      const { mounter, rootDir, tokens, releaseImages } = this.#deps;
       tokens.forget(uid);
       this.#disks.delete(uid);
       const { root } = podFolder(rootDir, uid);
@@ -150,6 +153,8 @@ class HostVolumes implements PodVolumes {
       const left = await mounter.mountsBelow(root);
       // What is mounted here belongs to others: it is never deleted through.
       if (left.length > 0) throw new Error(`still mounted: ${left.join(", ")}`);
+      // Before the folder, which says what there is to give up.
+      await releaseImages?.(uid);
       await rm(root, { recursive: true, force: true });
     });
   }
@@ -203,6 +208,8 @@ class HostVolumes implements PodVolumes {
   async #setUpVolume(pod: Pod, plan: MadePlan, mounted: ReadonlySet<string>): Promise<void> {
     if (plan.kind === "refused") throw new Error(plan.message);
     if (plan.kind === "disk") return this.#setUpDisk(pod, plan);
+    // It is pulled before the containers that mount it, and mounted by their runtime.
+    if (plan.kind === "image") return;
     if (plan.kind === "claim") throw new Error(`the claim of volume ${plan.name} was not followed`);
     if (plan.kind === "hostPath") return prepareHostPath(plan.path, plan.type);
     if (plan.kind === "emptyDir") return this.#setUpEmptyDir(pod, plan.name, plan.tmpfs, mounted);

@@ -7,6 +7,8 @@ export type VolumePlan =
   | EmptyDirPlan
   | { readonly kind: "hostPath"; readonly name: string; readonly path: string; readonly type: string }
   | FilesPlan
+  /** A container image, which the runtime mounts. */
+  | { readonly kind: "image"; readonly name: string; readonly reference: string }
   /** Stands for a claim: what it is has to be asked (claimed-volumes.ts). */
   | { readonly kind: "claim"; readonly name: string }
   | { readonly kind: "refused"; readonly name: string; readonly message: string };
@@ -56,7 +58,8 @@ export function planVolumes(pod: Pod, allocatableMemory: number): VolumePlan[] {
 }
 
 function planVolume(pod: Pod, volume: Volume, allocatableMemory: number): VolumePlan {
-  const { name, emptyDir, hostPath, configMap, secret, downwardAPI, projected } = volume;
+  const { name, emptyDir, hostPath, configMap, secret, downwardAPI, projected, image } = volume;
+  if (image !== undefined) return { kind: "image", name, reference: image.reference ?? "" };
   if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) return { kind: "claim", name };
   if (emptyDir !== undefined) return planEmptyDir(pod, name, emptyDir, allocatableMemory);
   if (hostPath !== undefined) return { kind: "hostPath", name, path: hostPath.path, type: hostPath.type ?? "" };

@@ -20,13 +20,18 @@ export interface SubPathRequest {
   readonly target: string;
 }
 
-/** Rejects with MountError where the path leads out of the volume. */
-export async function bindSubPath(request: SubPathRequest, mounter: Mounter): Promise<void> {
-  const { volumeDir, subPath, target } = request;
+/** Throws MountError where the path could lead out of a volume by itself. */
+export function checkSubPath(subPath: string): void {
   if (subPath.startsWith("/")) throw new MountError(`error SubPath \`${subPath}\` must not be an absolute path`);
   if (subPath.split("/").includes("..")) {
     throw new MountError(`unable to provision SubPath \`${subPath}\`: must not contain '..'`);
   }
+}
+
+/** Rejects with MountError where the path leads out of the volume. */
+export async function bindSubPath(request: SubPathRequest, mounter: Mounter): Promise<void> {
+  const { volumeDir, subPath, target } = request;
+  checkSubPath(subPath);
   const place = await openInside(volumeDir, subPath);
   try {
     const wanted = await place.stat({ bigint: true });

@@ -5,6 +5,7 @@ import type {
   ContainerStatus as WireStatus,
   LinuxContainerResourcesInput,
   LinuxContainerSecurityContextInput,
+  MountInput,
   MountPropagation,
 } from "@coxswain/protos/runtime-v1.gen";
 import type { ContainerConfig, ContainerLinux, ContainerMount, ContainerStatus } from "../contract.ts";
@@ -84,6 +85,13 @@ const DEFAULT_LINUX: ContainerLinux = {
   oomScoreAdj: 0,
 };
 
+function mountToWire({ containerPath, hostPath, readonly, propagation, image }: ContainerMount): MountInput {
+  const mount = { containerPath, hostPath, readonly, propagation: PROPAGATIONS[propagation ?? "PRIVATE"] };
+  if (image === undefined) return mount;
+  const { id, reference, subPath } = image;
+  return { ...mount, image: { image: id, userSpecifiedImage: reference }, imageSubPath: subPath };
+}
+
 export function containerConfigToWire(
   config: ContainerConfig,
   sandboxId: string,
@@ -99,12 +107,7 @@ export function containerConfigToWire(
     args: config.args,
     workingDir: config.workingDir,
     envs: env.map(({ name: key, value }) => ({ key, value })),
-    mounts: mounts.map(({ containerPath, hostPath, readonly, propagation }) => ({
-      containerPath,
-      hostPath,
-      readonly,
-      propagation: PROPAGATIONS[propagation ?? "PRIVATE"],
-    })),
+    mounts: mounts.map(mountToWire),
     labels,
     annotations: { ...annotations, [CONTAINER_CONFIG_ANNOTATION]: JSON.stringify(kept) },
     logPath: config.logPath,

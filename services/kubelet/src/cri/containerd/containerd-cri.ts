@@ -14,16 +14,19 @@ import {
   type LogLine,
   type PodSandbox,
   type PodSandboxConfig,
+  type RegistryAuth,
 } from "../contract.ts";
 import { forwardPort } from "../streaming/port-forward.ts";
 import { runRemoteCommand } from "../streaming/remote-command.ts";
 import { dialTcp, type Dial } from "../streaming/upgrade.ts";
 import { CpuUsage } from "./cpu-usage.ts";
 import { CriChannel } from "./cri-channel.ts";
+import { ImageMounts, type ImageVolumesPlace } from "./image-mounts.ts";
 import { readLogFile } from "./log-file.ts";
 import { RuntimeContainers } from "./runtime-containers.ts";
-import { hasEvents, RuntimeEvents } from "./runtime-events.ts";
+import { RuntimeEvents } from "./runtime-events.ts";
 import { ignoreNotFound, RuntimeSandboxes } from "./runtime-sandboxes.ts";
+import { hasEvents } from "./runtime-version.ts";
 import { CHANGE_TIMEOUT_MS, PULL_TIMEOUT_MS, READ_TIMEOUT_MS } from "./time-limits.ts";
 
 export interface ContainerdCriOptions {
@@ -33,9 +36,13 @@ export interface ContainerdCriOptions {
   readonly endpoint: string;
   /** How to reach the runtime's streaming server; plain TCP where unset. */
   readonly dial?: Dial;
+  /** Where images are mounted that the runtime itself cannot mount; such mounts are refused where unset. */
+  readonly imageVolumes?: ImageVolumesPlace;
 }
 
 export interface ContainerdCri extends Cri {
+  /** Gives up what was made to mount images in a pod, once nothing of it is mounted any more; idempotent. */
+  releaseImages(podUid: string): Promise<void>;
   close(): void;
 }
 
@@ -54,16 +61,17 @@ class RuntimeV1Cri implements ContainerdCri {
   readonly #containers: RuntimeContainers;
   readonly #dial: Dial;
   readonly #cpu = new CpuUsage();
-
+  readonly #images: ImageMounts;
   readonly #events: RuntimeEvents;
   #hasEvents = false;
 
-  constructor({ env, logger, endpoint, dial }: ContainerdCriOptions) {
+  constructor({ env, logger, endpoint, dial, imageVolumes }: ContainerdCriOptions) {
     this.#env = env;
     this.#dial = dial ?? dialTcp;
     this.#channel = new CriChannel(env, endpoint);
     this.#sandboxes = new RuntimeSandboxes(this.#channel);
-    this.#containers = new RuntimeContainers(env, this.#channel, this.#sandboxes);
+    this.#images = new ImageMounts(env, this.#channel, imageVolumes);
+    this.#containers = new RuntimeContainers(env, this.#channel, this.#sandboxes, this.#images);
     const list = (): Promise<ContainerStatus[]> => this.#containers.list({});
     this.#events = new RuntimeEvents({ env, logger, channel: this.#channel, list });
   }
@@ -71,6 +79,10 @@ class RuntimeV1Cri implements ContainerdCri {
   close(): void {
     this.#events.close();
     this.#channel.close();
+  }
+
+  releaseImages(podUid: string): Promise<void> {
+    return this.#images.release(podUid);
   }
 
   async version(): Promise<{ runtimeName: string; runtimeVersion: string }> {
@@ -202,8 +214,9 @@ class RuntimeV1Cri implements ContainerdCri {
     return { id, sizeBytes: Number(size), user };
   }
 
-  async pullImage(image: string): Promise<string> {
-    const { imageRef } = await this.#channel.call("pullImage", { image: { image } }, PULL_TIMEOUT_MS);
+  async pullImage(image: string, auth?: RegistryAuth): Promise<string> {
+    const request = auth === undefined ? { image: { image } } : { image: { image }, auth };
+    const { imageRef } = await this.#channel.call("pullImage", request, PULL_TIMEOUT_MS);
     return imageRef;
   }
 

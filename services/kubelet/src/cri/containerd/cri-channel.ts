@@ -1,15 +1,20 @@
-// One gRPC connection to a container runtime. Guarantees: every call has a deadline; every failure is a CriError; a runtime
+// One gRPC connection to a container runtime: the calls of its interface, and those to containerd's snapshots, for what the
+// interface of older versions lacks. Guarantees: every call has a deadline; every failure is a CriError; a runtime
 // that was killed and came back is reached again without anybody's help; while it is away, calls fail at once.
 import { Channel, ChannelCredentials, Client, Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { AbortError, type Env } from "@coxswain/env";
 import { serviceDefinition, type ServiceTypes } from "@coxswain/protos";
 import { CriError } from "../contract.ts";
 
-type Services = Pick<ServiceTypes, "runtime.v1.RuntimeService" | "runtime.v1.ImageService">;
+const SNAPSHOTS = "containerd.services.snapshots.v1.Snapshots";
+/** Where the runtime interface of containerd keeps what is its own. */
+const CRI_NAMESPACE = "k8s.io";
+
+type Services = Pick<ServiceTypes, "runtime.v1.RuntimeService" | "runtime.v1.ImageService" | typeof SNAPSHOTS>;
 type Runtime = Services["runtime.v1.RuntimeService"];
 type Images = Services["runtime.v1.ImageService"];
-/** The methods of both services with one request and one response: their names differ. */
-type Unary = Omit<Runtime, "getContainerEvents"> & Images;
+/** The methods of all services with one request and one response: their names differ. */
+type Unary = Omit<Runtime, "getContainerEvents"> & Images & Services[typeof SNAPSHOTS];
 export type UnaryMethod = keyof Unary;
 export type Request<M extends UnaryMethod> = Unary[M]["requestInput"];
 export type Response<M extends UnaryMethod> = Unary[M]["response"];
@@ -39,6 +44,13 @@ export function criError({ code, details }: Pick<ServiceError, "code" | "details
 
 const MAX_MESSAGE_BYTES = 16 << 20;
 
+/** containerd's own services want to know whose things are meant. */
+function metadataOf(path: string): Metadata {
+  const metadata = new Metadata();
+  if (path.startsWith(`/${SNAPSHOTS}/`)) metadata.set("containerd-namespace", CRI_NAMESPACE);
+  return metadata;
+}
+
 export class CriChannel {
   readonly #env: Env;
   readonly #client: Client;
@@ -60,7 +72,7 @@ export class CriChannel {
       "grpc.use_local_subchannel_pool": 1,
     });
     this.#client = new Client(endpoint, credentials, { channelOverride });
-    const services = ["runtime.v1.RuntimeService", "runtime.v1.ImageService"] as const;
+    const services = ["runtime.v1.RuntimeService", "runtime.v1.ImageService", SNAPSHOTS] as const;
     const methods = services.flatMap((service) => Object.values(serviceDefinition(service)));
     this.#methods = new Map(methods.map((method) => [method.originalName ?? "", method]));
   }
@@ -88,7 +100,7 @@ export class CriChannel {
         requestSerialize as (value: Request<M>) => Buffer,
         deserialize,
         request,
-        new Metadata(),
+        metadataOf(path),
         { deadline },
         done,
       );

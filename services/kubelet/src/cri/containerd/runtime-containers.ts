@@ -4,6 +4,7 @@ import type { Env } from "@coxswain/env";
 import { CriError, type ContainerConfig, type ContainerStatus } from "../contract.ts";
 import { containerConfigToWire, containerFromWire, resourcesToWire } from "./container-config.ts";
 import type { CriChannel } from "./cri-channel.ts";
+import type { ImageMounts } from "./image-mounts.ts";
 import { ignoreNotFound, POD_UID_LABEL, podLabels, type RuntimeSandboxes } from "./runtime-sandboxes.ts";
 import { sandboxConfigToWire } from "./sandbox-config.ts";
 import { CHANGE_TIMEOUT_MS, READ_TIMEOUT_MS } from "./time-limits.ts";
@@ -18,20 +19,23 @@ export class RuntimeContainers {
   readonly #env: Env;
   readonly #channel: CriChannel;
   readonly #sandboxes: RuntimeSandboxes;
+  readonly #images: ImageMounts;
   readonly #known = new Map<string, KnownContainer>();
 
-  constructor(env: Env, channel: CriChannel, sandboxes: RuntimeSandboxes) {
+  constructor(env: Env, channel: CriChannel, sandboxes: RuntimeSandboxes, images: ImageMounts) {
     this.#env = env;
     this.#channel = channel;
     this.#sandboxes = sandboxes;
+    this.#images = images;
   }
 
   async create(sandboxId: string, config: ContainerConfig): Promise<string> {
     const sandbox = await this.#sandboxes.config(sandboxId);
     const labels = { ...podLabels(sandbox), [CONTAINER_NAME_LABEL]: config.name, ...config.labels };
+    const mounts = await this.#images.forRuntime(sandbox.uid, config.mounts);
     const request = {
       podSandboxId: sandboxId,
-      config: containerConfigToWire({ ...config, labels }, sandboxId, sandbox.hostNetwork),
+      config: containerConfigToWire({ ...config, labels, mounts }, sandboxId, sandbox.hostNetwork),
       sandboxConfig: sandboxConfigToWire(sandbox),
     };
     const { containerId } = await this.#channel.call("createContainer", request, CHANGE_TIMEOUT_MS);

@@ -14,13 +14,6 @@ const EVENT_OF_STATE: Readonly<Record<ContainerState, ContainerEvent["type"]>> =
   CONTAINER_UNKNOWN: "CONTAINER_STOPPED_EVENT",
 };
 
-/** containerd has events from 1.7 on; other runtimes of this interface have had them before. Pure. */
-export function hasEvents(runtimeName: string, runtimeVersion: string): boolean {
-  if (runtimeName !== "containerd") return true;
-  const [major = 0, minor = 0] = runtimeVersion.replace(/^v/, "").split(".").map(Number);
-  return major > 1 || (major === 1 && minor >= 7);
-}
-
 /** What tells a listener that knew `before` of `now`. Pure; both by container id. */
 export function planMissedEvents(
   before: ReadonlyMap<string, ContainerEvent>,
