@@ -27,7 +27,7 @@ export interface ClusterSpec {
   readonly proxyMode: ProxyMode;
   /**
    * Simulated nodes share one kubelet process and one kube-proxy process however few they are, as more than five always do: the
-   * cluster starts sooner, and single nodes cannot be killed. It is ready then before its metrics-server is.
+   * cluster starts sooner, and single nodes cannot be killed.
    */
   readonly packNodes: boolean;
   readonly enableChaos: boolean;

@@ -36,7 +36,9 @@ import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
 import { Supervisor, type SpawnedProcess } from "./supervisor.ts";
 
-const POLL_MS = 10;
+const POLL_MS = 20;
+/** Processes tell when something changes with them, so that nobody need look. */
+const NO_CHANGE_MS = 1_000;
 /** How long news may be missing on disk. */
 const NEWS_MS = 200;
 /** How long a caller who waits for news is kept. */
@@ -110,6 +112,8 @@ class ClusterRun {
   readonly #progress: string[] = [];
   /** Callers who wait for news. */
   readonly #waiting = new Set<() => void>();
+  /** Each ends the pause of somebody who waits for processes. */
+  readonly #pausing = new Set<() => void>();
   #phase: ClusterState["phase"] = "starting";
   #written = "";
   #writing: TimerHandle | undefined;
@@ -260,7 +264,7 @@ class ClusterRun {
       // All others wait for these, so these get the processor first.
       supervisor.start(["etcd", "nats", "api-server"]);
       await prepareIdentity(this.#env, spec, paths);
-      supervisor.start(COMPONENTS);
+      supervisor.start(COMPONENTS.filter((component) => component !== "metrics-server"));
       await this.#provideNodes(nodes, (node) => this.#simulatedNode(node, file, binaries), input);
     }
     await this.#waitReady(nodes.length);
@@ -294,8 +298,7 @@ class ClusterRun {
       supervisor,
       platform: ground?.platform,
       specsOf,
-      containerdReady: (node) =>
-        this.#poll(() => this.#missing((one) => one.component === "containerd" && one.node === node)),
+      containerdReady: (node) => this.#waitFor((one) => one.component === "containerd" && one.node === node),
       importImages: async (node) => {
         if (ground !== undefined) await importSystemImages(input, ground.platform, [node]);
       },
@@ -316,7 +319,7 @@ class ClusterRun {
     supervisor.start(["gateway"]);
     await mapPorts(specs, ground.sockets);
     supervisor.start(COMPONENTS.filter((component) => component !== "kubelet"));
-    await this.#poll(() => this.#missing(({ component }) => component === "containerd"));
+    await this.#waitFor(({ component }) => component === "containerd");
     this.#say("images");
     await importSystemImages(input, ground.platform, input.nodes);
     supervisor.start(["kubelet"]);
@@ -333,6 +336,7 @@ class ClusterRun {
       onChange: (records) => {
         this.#front?.follow(records);
         this.#persist();
+        for (const resume of this.#pausing) resume();
       },
       endWith: (component) => lostWith(this.#options.spec, component),
       nodes: ground === undefined ? undefined : createNodePower(ground.platform),
@@ -353,9 +357,14 @@ class ClusterRun {
     return missingPart((this.#supervisor?.records() ?? []).filter(({ spec }) => matters(spec)));
   }
 
-  /** Says what is missing until nothing is. */
-  async #poll(missing: () => Promise<string | undefined> | string | undefined): Promise<void> {
-    const { clock, timers } = this.#env;
+  /** Waits until the processes that matter are ready, and says meanwhile which is not. */
+  #waitFor(matters: (spec: ProcessSpec) => boolean): Promise<void> {
+    return this.#poll(() => this.#missing(matters), NO_CHANGE_MS);
+  }
+
+  /** Says what is missing until nothing is; looks again when a process changed its state, and `everyMs`. */
+  async #poll(missing: () => Promise<string | undefined> | string | undefined, everyMs: number): Promise<void> {
+    const { clock } = this.#env;
     for (let last = ""; ;) {
       const asked = clock.monotonic();
       const line = await missing();
@@ -363,20 +372,39 @@ class ClusterRun {
       if (line !== last) this.#say(line);
       last = line;
       // A list of thousands of nodes is work for the cluster that is asked for it.
-      await timers.sleep(Math.max(POLL_MS, clock.monotonic() - asked), this.#down.signal);
+      await this.#pause(Math.max(everyMs, clock.monotonic() - asked));
+    }
+  }
+
+  /** Resolves after `ms`, or once a process is in another state. Rejects where the cluster is to end. */
+  async #pause(ms: number): Promise<void> {
+    const changed = new AbortController();
+    const { signal } = this.#down;
+    const resume = (): void => changed.abort();
+    this.#pausing.add(resume);
+    try {
+      await this.#env.timers.sleep(ms, AbortSignal.any([signal, changed.signal]));
+    } catch (error) {
+      if (!isAbort(error)) throw error;
+      signal.throwIfAborted();
+    } finally {
+      this.#pausing.delete(resume);
     }
   }
 
   /** `nodes`: process groups of nodes; packs count as what is in them. */
-  #waitReady(groups: number): Promise<void> {
+  async #waitReady(groups: number): Promise<void> {
     const { spec } = this.#options;
     const nodes = spec.autoscale === undefined ? spec.nodes : groups;
     const api = this.#supervisor?.records().find(({ spec }) => spec.component === "api-server");
     const get = (where: string): Promise<unknown> =>
       this.#prober?.getJson(api?.spec.ports.main ?? 0, where) ?? Promise.reject(new Error("nothing runs"));
-    return this.#poll(async () => {
-      // Whoever wants a quick start does not wait for the add-on that measures what runs.
-      const missing = this.#missing((one) => one.component !== "metrics-server" || !spec.packNodes);
+    // Whoever wants a quick start does not wait for the add-on that measures what runs.
+    const matters = ({ component }: ProcessSpec): boolean =>
+      component !== "metrics-server" || spec.runtime === "containerd";
+    await this.#waitFor(matters);
+    await this.#poll(async () => {
+      const missing = this.#missing(matters);
       if (missing !== undefined) return missing;
       try {
         const ready = await countReadyNodes(get);
@@ -388,7 +416,8 @@ class ClusterRun {
       } catch (error) {
         return `nodes ready: ${String(error)}/${nodes}`;
       }
-    });
+    }, POLL_MS);
+    this.#supervisor?.start(["metrics-server"]);
   }
 }
 

@@ -101,8 +101,8 @@ const onNode = (spec: ProcessSpec, node: string): boolean =>
   spec.node === node && NODE_COMPONENTS.includes(spec.component);
 
 const PROBE_STARTING_MS = 20;
-/** While a process is silent that tells by itself when it is ready. */
-const PROBE_SILENT_MS = 500;
+/** While a process is silent that tells by itself when it is ready: each probe costs both sides a TLS handshake. */
+const PROBE_SILENT_MS = 2_000;
 const PROBE_READY_MS = 1_000;
 const HANG_MS = 60_000;
 const GRACE_MS = 10_000;
@@ -242,7 +242,10 @@ export class Supervisor {
   #told(slot: Slot, process: SpawnedProcess): void {
     if (slot.process !== process) return;
     slot.silent = false;
-    if (slot.record.state === "starting") this.#probeIn(slot, 0);
+    if (slot.record.state !== "starting") return;
+    // It asked itself what a probe would ask.
+    this.#update(slot, { state: "ready", message: "" });
+    this.#probeIn(slot, PROBE_READY_MS);
   }
 
   #died(slot: Slot, process: SpawnedProcess, exit: { code: number | null; signal: string | null }): void {

@@ -90,7 +90,7 @@ test("a probe that a dead process never answers does not hold up those of its su
   expect(supervisor.records()[0]).toMatchObject({ state: "ready", message: "" });
 });
 
-test("a process that tells when it is ready is hardly asked before, and at once then", async () => {
+test("a process that tells when it is ready is hardly asked before, and not at once then", async () => {
   const env = new VirtualEnv({ seed: 1 });
   const asked: number[] = [];
   let tell = (): void => {};
@@ -113,12 +113,16 @@ test("a process that tells when it is ready is hardly asked before, and at once 
     onChange: () => {},
   });
   supervisor.start(["scheduler"]);
-  await env.advance(1_400);
+  await env.advance(4_900);
   expect(asked).toHaveLength(2);
   expect(supervisor.records()[0]).toMatchObject({ state: "starting" });
   tell();
   await env.advance(1);
-  expect(supervisor.records()[0]).toMatchObject({ state: "ready" });
+  expect(supervisor.records()[0]).toMatchObject({ state: "ready", message: "" });
+  expect(asked).toHaveLength(2);
+  serves = false;
+  await env.advance(1_000);
+  expect(supervisor.records()[0]).toMatchObject({ state: "unready", message: "no answer" });
   expect(asked).toHaveLength(3);
 });
 
@@ -128,7 +132,7 @@ test("a process that is ready without telling so is found ready", async () => {
   const deps = { env, spawn: () => process, probe: () => Promise.resolve(undefined), onChange: () => {} };
   const supervisor = new Supervisor([spec("scheduler")], deps);
   supervisor.start(["scheduler"]);
-  await env.advance(600);
+  await env.advance(2_100);
   expect(supervisor.records()[0]).toMatchObject({ state: "ready" });
 });
 

@@ -64,8 +64,8 @@ export interface ComponentDefinition<F> {
 }
 
 const SHUTDOWN_MS = 8_000;
-/** The checks cost no I/O. */
-const READY_POLL_MS = 5;
+/** The checks cost no I/O, but many processes wake up for theirs on the processor that they all need to get ready. */
+const READY_POLL_MS = 15;
 
 function parsePort(text: string): number {
   const port = Number(text);
