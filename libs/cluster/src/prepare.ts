@@ -3,14 +3,14 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { Env } from "@coxswain/env";
+import { makeKubeconfig } from "@coxswain/component-base/identity/kubeconfig";
+import type { NodePack } from "@coxswain/component-base/identity/node-identity";
 import {
   clusterCertificates,
   ensurePki,
   loadCertificate,
-  makeKubeconfig,
   type ClusterPkiOptions,
-  type NodePack,
-} from "@coxswain/component-base/identity/index";
+} from "@coxswain/component-base/identity/pki";
 import { busPermissions, natsServerConfig, type BusIdentity } from "@coxswain/event-bus/nats/server-config";
 import { createApiFront, type ApiFront } from "./api-front.ts";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
