@@ -164,6 +164,16 @@ test("volumes that a node cannot mount are refused by name", async () => {
       (described) => described.includes(text),
     );
   await told("nfs", 'MountVolume.SetUp failed for volume "nfs" : volume type nfs is not supported by this kubelet');
-  await told("csi", "driver name d.example not found in the list of registered CSI drivers");
+  // First it has to be attached, which is for the driver's attacher to say.
+  const { items } = await eventually(
+    () => k.get<{ items: { metadata: { name: string } }[] }>(["volumeattachments"]),
+    (found) => found.items.length === 1,
+  );
+  const attachment = items[0]?.metadata.name ?? "";
+  const attached = '{"status":{"attached":true}}';
+  await k.ok(["patch", "volumeattachment", attachment, "--subresource=status", "--type=merge", "-p", attached]);
+  const step = "kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient";
+  const why = "driver name d.example not found in the list of registered CSI drivers";
+  await told("csi", `MountVolume.MountDevice failed for volume "csi" : ${step}: ${why}`);
   await k.ok(["delete", "pod/nfs", "pod/csi", "pvc/nfs", "pvc/csi", "pv/nfs", "pv/csi"]);
 });

@@ -10,9 +10,9 @@ import {
   type PersistentVolumeClaim,
   type VolumeAttachment,
 } from "@coxswain/api";
+import { attachmentName } from "@coxswain/api/core-v1/persistent-volume/attachable";
 import { describe, expect, test } from "vitest";
 import {
-  attachmentName,
   FORCED_DETACH_MS,
   planAttachments,
   uniqueName,

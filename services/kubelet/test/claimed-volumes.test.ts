@@ -92,12 +92,9 @@ describe("what is refused, and in which words", () => {
       `MountVolume.SetUp failed for volume "pv-${name}" : ${why}`,
     ];
     const csi = seed("csi", { csi: { driver: "d.example", volumeHandle: "h" } });
-    expect(await failure(on(csi))).toEqual(
-      setUp(
-        "csi",
-        "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name d.example not found in the list of registered CSI drivers",
-      ),
-    );
+    expect(await failure(on(csi))).toEqual([
+      'MountVolume.MountDevice failed for volume "pv-csi" : kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient: driver name d.example not found in the list of registered CSI drivers',
+    ]);
     const nfs = seed("nfs", { nfs: { server: "s", path: "/" } });
     expect(await failure(on(nfs))).toEqual(setUp("nfs", "volume type nfs is not supported by this kubelet"));
     const far = seed("far", { local: { path: at.rootDir }, nodeAffinity: affinity("elsewhere") });

@@ -408,7 +408,7 @@ describe("claims on simulated nodes", () => {
       apiVersion: "v1",
       kind: "PersistentVolume",
       metadata: { name: "pv-data" },
-      spec: { csi: { driver: "any.example", volumeHandle: "h" }, claimRef },
+      spec: { hostPath: { path: "/data" }, claimRef },
     });
     const client = cluster.client();
     const write = client.update(

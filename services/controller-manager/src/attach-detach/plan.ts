@@ -1,8 +1,7 @@
 // What has to be attached to a node, and what may be detached: for volumes of CSI drivers, by VolumeAttachment objects that the
 // driver's attacher acts on. Pure. https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume-attachment-v1/
-import { createHash } from "node:crypto";
 import type { AttachedVolume, Node, PersistentVolume, Pod, VolumeAttachment } from "@coxswain/api";
-import { uniqueVolumeName } from "@coxswain/api/core-v1/persistent-volume/attachable";
+import { attachmentName, uniqueVolumeName } from "@coxswain/api/core-v1/persistent-volume/attachable";
 import { isNodeReady } from "../node-lifecycle/plan.ts";
 import { OUT_OF_SERVICE } from "../pod-gc/plan.ts";
 
@@ -40,11 +39,6 @@ export interface AttachPlan {
   readonly failed: readonly { readonly use: Use; readonly message: string }[];
   /** What the node's status is to say. */
   readonly volumesAttached: readonly AttachedVolume[];
-}
-
-/** As upstream names it: one for each volume and node, whoever asks. */
-export function attachmentName(driver: string, handle: string, node: string): string {
-  return `csi-${createHash("sha256").update(`${handle}${driver}${node}`).digest("hex")}`;
 }
 
 export function uniqueName(volume: PersistentVolume): string {

@@ -7,6 +7,7 @@ import {
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
   SECRETS,
+  VOLUME_ATTACHMENTS,
   type ConfigMap,
   type CSIDriver,
   type Node,
@@ -15,6 +16,7 @@ import {
   type Pod,
   type RuntimeClass,
   type Secret,
+  type VolumeAttachment,
 } from "@coxswain/api";
 import { isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
@@ -64,6 +66,11 @@ export class ObjectCache {
   /** As it is now. */
   volume(name: string): Promise<PersistentVolume | undefined> {
     return this.#fetch(PERSISTENT_VOLUMES, "", name);
+  }
+
+  /** As it is now. */
+  volumeAttachment(name: string): Promise<VolumeAttachment | undefined> {
+    return this.#fetch(VOLUME_ATTACHMENTS, "", name);
   }
 
   /** As it is now. */

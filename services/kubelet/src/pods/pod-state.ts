@@ -126,6 +126,8 @@ export interface PodState {
   attempts: number;
   /** The sandbox is not to be tried before this time. */
   sandboxRetryAtMs: number;
+  /** Since when the pod waits for volumes that are not attached to the node. */
+  unattachedSinceMs: number | undefined;
   startTimeMs: number;
   failure: PodFailure | undefined;
   /** The address of the latest sandbox. */
@@ -263,6 +265,7 @@ export function newPodState(wanted: Pod, nowMs: number): PodState {
     sandbox: undefined,
     attempts: 0,
     sandboxRetryAtMs: 0,
+    unattachedSinceMs: undefined,
     startTimeMs: parseTime(pod.status?.startTime) ?? nowMs,
     failure: phase === "Failed" ? { reason, message } : undefined,
     lastIp: pod.status?.podIP,

@@ -11,14 +11,22 @@ import { forgetInitialization, runOf } from "./plan-adoption.ts";
 import { classLimits, podCgroup, podLimits } from "./qos-resources.ts";
 import { sandboxConfigOf, sandboxWarnings } from "./pod-runtime-config.ts";
 import { isRunning, type PodState } from "./pod-state.ts";
-import { attachableVolumes } from "../volumes/volumes-in-use.ts";
+import {
+  attachableVolumes,
+  attachProblems,
+  notAttached,
+  waitedInVain,
+  type AttachableVolume,
+} from "../volumes/attached-volumes.ts";
 import { missingVolumeSources } from "./pod-volumes.ts";
 
 const RETRY_MS = 5_000;
 /** While the network comes up. */
 const NETWORK_RETRY_MS = 1_000;
-/** While the node's status is on its way. */
+/** While the node's status is on its way, or what the attach/detach controller says in it. */
 const REPORT_RETRY_MS = 500;
+/** How long volumes may take to be attached before an event tells that they are waited for; upstream's podAttachAndMountTimeout. */
+const ATTACH_TIMEOUT_MS = 123_000;
 /** Stale sandboxes that are kept: the logs of the lives before are in them. */
 const KEPT_SANDBOXES = 1;
 
@@ -31,21 +39,53 @@ function retryLater({ context, state }: SandboxInput, ms = RETRY_MS): void {
   state.sandboxRetryAtMs = context.env.clock.now() + ms;
 }
 
-/** Has the node's status tell of what the pod is going to have attached, until it is released; returns those names. */
-export async function takeVolumesIntoUse({ context, state }: SandboxInput): Promise<readonly string[]> {
-  const names = await attachableVolumes(state.pod, context.objects);
-  if (names.length === 0) return names;
+/** Has the node's status tell of what the pod is going to have attached, until it is released; returns those volumes. */
+export async function takeVolumesIntoUse({ context, state }: SandboxInput): Promise<readonly AttachableVolume[]> {
+  const volumes = await attachableVolumes(state.pod, context.objects);
+  if (volumes.length === 0) return volumes;
   state.holdsResources = true;
+  const names = volumes.map(({ uniqueName }) => uniqueName);
   context.volumesInUse.use(state.pod.metadata?.uid ?? "", names);
-  return names;
+  return volumes;
 }
 
-/** What is not reported to be in use yet may be detached at any time: it must not be mounted. */
-async function isReportedInUse(input: SandboxInput): Promise<boolean> {
-  const names = await takeVolumesIntoUse(input);
-  if (names.length === 0) return true;
-  const reported = new Set(input.context.nodeObject?.known()?.status?.volumesInUse);
-  return names.every((name) => reported.has(name));
+/**
+ * True once the pod's volumes are attached, and the node is known to use them: what is not reported to be in use may be detached at
+ * any time, and must not be mounted. Where they are not, events say why, in time, and the state when to look again.
+ */
+async function areAttached(input: SandboxInput): Promise<boolean> {
+  const { context, state } = input;
+  const { env, events, nodeObject } = context;
+  const volumes = await takeVolumesIntoUse(input);
+  if (volumes.length === 0) return true;
+  const reported = new Set(nodeObject?.known()?.status?.volumesInUse);
+  const missing = volumes.every(({ uniqueName }) => reported.has(uniqueName))
+    ? await unattached(context, volumes)
+    : volumes;
+  if (missing.length > 0) {
+    const nowMs = env.clock.now();
+    state.unattachedSinceMs ??= nowMs;
+    if (nowMs - state.unattachedSinceMs >= ATTACH_TIMEOUT_MS) {
+      events.pod(state.pod, "Warning", "FailedMount", waitedInVain(missing));
+      state.unattachedSinceMs = nowMs;
+    }
+    retryLater(input, REPORT_RETRY_MS);
+    return false;
+  }
+  state.unattachedSinceMs = undefined;
+  const problems = await attachProblems(volumes, context.node, context.objects);
+  for (const message of problems) events.pod(state.pod, "Warning", "FailedMount", message);
+  if (problems.length > 0) retryLater(input);
+  return problems.length === 0;
+}
+
+/** By what is known of the Node, and where that says that all is attached, by what the api-server has of it now. */
+async function unattached(
+  { nodeObject }: NodeContext,
+  volumes: readonly AttachableVolume[],
+): Promise<readonly AttachableVolume[]> {
+  const missing = notAttached(volumes, nodeObject?.known());
+  return missing.length > 0 ? missing : notAttached(volumes, await nodeObject?.fresh());
 }
 
 /** One message a volume that is not there; empty where all are. */
@@ -71,7 +111,7 @@ export async function createSandbox(input: SandboxInput): Promise<void> {
     events.pod(pod, "Warning", "NetworkNotReady", `network is not ready: ${problem}`);
     return retryLater(input, NETWORK_RETRY_MS);
   }
-  if (!(await isReportedInUse(input))) return retryLater(input, REPORT_RETRY_MS);
+  if (!(await areAttached(input))) return;
   const missing = await mountProblems(input);
   for (const message of missing) events.pod(pod, "Warning", "FailedMount", message);
   if (missing.length > 0) return retryLater(input);

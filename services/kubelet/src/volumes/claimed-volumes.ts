@@ -113,8 +113,9 @@ export async function diskOf(claimed: ClaimedVolume, pod: Pod, objects: ObjectCa
   const failed = (message: string): Failed => ({ kind: "failed", name, message });
   const { local, hostPath, csi, nodeAffinity } = volume.spec ?? {};
   if (csi !== undefined) {
-    const why = `kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name ${csi.driver} not found in the list of registered CSI drivers`;
-    return failed(`MountVolume.SetUp failed for volume "${called}" : ${why}`);
+    const why = `driver name ${csi.driver} not found in the list of registered CSI drivers`;
+    const step = "kubernetes.io/csi: attacher.MountDevice failed to create newCsiDriverClient";
+    return failed(`MountVolume.MountDevice failed for volume "${called}" : ${step}: ${why}`);
   }
   if (local === undefined && hostPath === undefined) {
     const why = `volume type ${typeOf(volume)} is not supported by this kubelet`;

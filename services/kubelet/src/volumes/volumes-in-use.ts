@@ -1,10 +1,6 @@
 // Which attachable volumes the pods of a node use, or are going to: the volumesInUse of its status, by which the attach/detach
 // controller knows what it must not take away. Guarantees: a volume is told of before it may be mounted, and until it is unmounted;
 // nothing is told before it is known what an earlier process left mounted.
-import type { Pod } from "@coxswain/api";
-import { uniqueVolumeName } from "@coxswain/api/core-v1/persistent-volume/attachable";
-import type { ObjectCache } from "../pods/object-cache.ts";
-import { claimedVolumes } from "./claimed-volumes.ts";
 
 export class VolumesInUse {
   readonly #byPod = new Map<string, readonly string[]>();
@@ -38,18 +34,4 @@ export class VolumesInUse {
   names(): string[] | undefined {
     return this.#complete() ? [...new Set([...this.#byPod.values()].flat())].toSorted() : undefined;
   }
-}
-
-/** The unique names of the pod's volumes that have to be attached. Rejects where the api-server cannot be asked. */
-export async function attachableVolumes(pod: Pod, objects: ObjectCache): Promise<string[]> {
-  const names: string[] = [];
-  for (const claimed of await claimedVolumes(pod, objects)) {
-    if ("kind" in claimed) continue;
-    const name = uniqueVolumeName(claimed.volume);
-    if (name === undefined) continue;
-    const driver = await objects.csiDriver(claimed.volume.spec?.csi?.driver ?? "");
-    // A driver that has not told of itself attaches.
-    if (driver?.spec.attachRequired !== false) names.push(name);
-  }
-  return names;
 }
