@@ -10,14 +10,13 @@ import { makeNamespace } from "../api/measures.ts";
 import { cpuSeconds } from "../api/process-cost.ts";
 import { createRestClient, type RestClient } from "../api/rest-client.ts";
 import { node, pod, TEMPLATES } from "./templates.ts";
-import type { Workload } from "./workloads.ts";
+import type { Churn, Workload } from "./workloads.ts";
 
 const PROCESSES = ["api-server/0", "scheduler/0", "etcd/0", "nats/0"] as const;
 /** Writes that are on their way at once: upstream's clients have no limit but their own parallelism. */
 const BATCH = 250;
 /** Nobody is there who would take the taint of a new node away; upstream's workloads leave that plugin out, too. */
 const API_SERVER_ARGS = ["--disable-admission-plugins=TaintNodesByCondition"];
-const CHURN_MS = 1_000;
 const LIMIT_MS = 300_000;
 const SERVICES: ResourceRef = { group: "", version: "v1", resource: "services" };
 const PRIORITY_CLASSES: ResourceRef = { group: "scheduling.k8s.io", version: "v1", resource: "priorityclasses" };
@@ -59,11 +58,12 @@ async function attempts({ metrics }: Run, result: "scheduled" | "unschedulable")
 const ASKED_AGAIN = 0.25;
 const [MIN_PAUSE_MS, MAX_PAUSE_MS] = [20, 1_000];
 
-async function untilScheduled(run: Run, count: number): Promise<void> {
+async function untilScheduled(run: Run, pods: () => number): Promise<void> {
   const startMs = env.clock.monotonic();
   let first: number | undefined;
   for (;;) {
     const done = await attempts(run, "scheduled");
+    const count = pods();
     if (done >= count) return;
     const tookMs = env.clock.monotonic() - startMs;
     if (tookMs > LIMIT_MS) throw new Error(`waited ${LIMIT_MS} ms in vain for ${count} pods to be scheduled`);
@@ -73,11 +73,23 @@ async function untilScheduled(run: Run, count: number): Promise<void> {
   }
 }
 
-/** As upstream's churn op in mode "recreate": a node, a pod that fits nowhere and a Service, made and deleted in turn. */
-async function churn({ client }: Run, signal: AbortSignal): Promise<void> {
+/** Pods that churn has created so far and that get a node in the end. */
+interface Churned {
+  pods: number;
+}
+
+async function createPods({ client }: Run, churn: Churn, churned: Churned, signal: AbortSignal): Promise<void> {
+  for (let at = 0; !signal.aborted; at++) {
+    await client.create(PODS, pod(TEMPLATES[churn.template], "sched-1", `churn-${at}`));
+    if (churn.placed) churned.pods++;
+    await env.timers.sleep(churn.everyMs);
+  }
+}
+
+async function recreate({ client }: Run, churn: Churn, signal: AbortSignal): Promise<void> {
   const objects: readonly (readonly [ResourceRef, KubeObject])[] = [
     [NODE_REF, node("churn", [], 0, { cpu: "1", memory: "1Gi" })],
-    [PODS, pod(TEMPLATES["large-cpu"], "sched-1", "churn")],
+    [PODS, pod(TEMPLATES[churn.template], "sched-1", "churn")],
     [
       SERVICES,
       {
@@ -90,7 +102,7 @@ async function churn({ client }: Run, signal: AbortSignal): Promise<void> {
   ];
   while (!signal.aborted) {
     for (const [ref, object] of objects) await client.create(ref, structuredClone(object));
-    await env.timers.sleep(CHURN_MS);
+    await env.timers.sleep(churn.everyMs);
     for (const [ref, { metadata }] of objects) {
       await client.delete(ref, {
         name: metadata!.name!,
@@ -98,6 +110,11 @@ async function churn({ client }: Run, signal: AbortSignal): Promise<void> {
       });
     }
   }
+}
+
+async function runChurn(run: Run, churn: Churn | undefined, churned: Churned, signal: AbortSignal): Promise<void> {
+  if (churn?.mode === "create") await createPods(run, churn, churned, signal);
+  else if (churn?.mode === "recreate") await recreate(run, churn, signal);
 }
 
 async function prepare(run: Run, workload: Workload, nodes: number): Promise<void> {
@@ -108,7 +125,7 @@ async function prepare(run: Run, workload: Workload, nodes: number): Promise<voi
   await createAll(client, NODE_REF, nodes, (at) => node(`node-${at}`, workload.zones, at));
   const template = TEMPLATES[workload.initTemplate];
   await createAll(client, PODS, workload.init, (at) => pod(template, "sched-0", `init-${at}`));
-  if (workload.initStaysPending !== true) return untilScheduled(run, workload.init);
+  if (workload.initStaysPending !== true) return untilScheduled(run, () => workload.init);
   const tried = async (): Promise<boolean> => (await attempts(run, "unschedulable")) >= workload.init;
   await waitFor(env, `${workload.init} pods to be tried`, tried, LIMIT_MS);
 }
@@ -119,12 +136,13 @@ async function measure(run: Run, workload: Workload): Promise<WorkloadResult> {
   const cpu = (key: string): number => cpuSeconds(plane.process(key).pid);
   const started = Object.fromEntries(PROCESSES.map((key) => [key, cpu(key)]));
   const stop = new AbortController();
-  const churning = workload.churn === true ? churn(run, stop.signal) : Promise.resolve();
+  const churned: Churned = { pods: 0 };
+  const churning = runChurn(run, workload.churn, churned, stop.signal);
   const start = env.clock.monotonic();
   await createAll(client, PODS, workload.measured, (at) =>
     pod(TEMPLATES[workload.template], "sched-1", `measured-${at}`),
   );
-  await untilScheduled(run, before + workload.measured);
+  await untilScheduled(run, () => before + workload.measured + churned.pods);
   const seconds = (env.clock.monotonic() - start) / 1000;
   stop.abort();
   await churning;

@@ -75,6 +75,7 @@ export const TEMPLATES = {
   "low-priority": { cpu: "900m", memory: "500Mi" },
   "high-priority": { cpu: "3000m", memory: "500Mi", spec: { priority: 10, priorityClassName: "high" } },
   "large-cpu": { cpu: "9", memory: "500Mi" },
+  "high-priority-large-cpu": { cpu: "9", memory: "500Mi", spec: { priority: 10, priorityClassName: "high" } },
 } satisfies Record<string, PodTemplate>;
 
 export function pod(template: PodTemplate, namespace: string, name: string): KubeObject & Pod {
