@@ -1,7 +1,7 @@
 // Records core/v1 Events about objects, without ever blocking or failing its caller. Guarantees:
 // - What is written follows EventCorrelator, and what happens again before it was written is written once.
 // - Events give way: after each batch the server has three times as long for the writes of others, so that events trail
-//   where it has much to do, and are there at once where it has not.
+//   where it has much to do, and are there at once where it has not. Warnings wait for no others.
 // - What waits is bounded; what does not fit is dropped and counted in the log.
 import { EVENTS, type Event } from "@coxswain/api";
 import { formatTime, isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";
@@ -40,6 +40,15 @@ interface Pending {
   attempts: number;
 }
 
+type Queue = Map<string, Pending>;
+
+/** Before all others, and in their order; where the event waits again already, as that. */
+function putFirst(queue: Queue, again: readonly (readonly [string, Pending])[]): void {
+  const rest = [...queue];
+  queue.clear();
+  for (const [key, pending] of [...again, ...rest]) queue.set(key, pending);
+}
+
 class Recorder implements EventRecorder {
   readonly #deps: EventRecorderDeps;
   readonly #logger: Logger;
@@ -47,7 +56,8 @@ class Recorder implements EventRecorder {
   /** Keys of events that the server has. */
   readonly #written = new RecentMap<true>();
   /** By key, in the order in which they happened. */
-  #queue = new Map<string, Pending>();
+  readonly #warnings: Queue = new Map();
+  readonly #others: Queue = new Map();
   #sending: Promise<void> | undefined;
   #endPause: (() => void) | undefined;
   #flushing = 0;
@@ -67,7 +77,7 @@ class Recorder implements EventRecorder {
     options: EventOptions = {},
   ): void {
     // Before anything is computed: it is in a storm that the time counts.
-    if (this.#queue.size >= (this.#deps.maxQueued ?? MAX_QUEUED)) {
+    if (this.#size >= (this.#deps.maxQueued ?? MAX_QUEUED)) {
       this.#dropped++;
       return;
     }
@@ -78,10 +88,19 @@ class Recorder implements EventRecorder {
     this.#sending ??= this.#sendAll();
   }
 
+  get #size(): number {
+    return this.#warnings.size + this.#others.size;
+  }
+
+  #queueOf({ type }: Event): Queue {
+    return type === "Warning" ? this.#warnings : this.#others;
+  }
+
   /** What waits already has its name, and counts, however much the correlator has had to remember since. */
   #enqueue({ event, key }: Correlated): void {
-    const waiting = this.#queue.get(key);
-    if (waiting === undefined) this.#queue.set(key, { event, attempts: 0 });
+    const queue = this.#queueOf(event);
+    const waiting = queue.get(key);
+    if (waiting === undefined) queue.set(key, { event, attempts: 0 });
     else if (waiting.event.metadata.name === event.metadata.name) waiting.event = event;
     else
       waiting.event = { ...waiting.event, lastTimestamp: event.lastTimestamp, count: (waiting.event.count ?? 1) + 1 };
@@ -90,13 +109,22 @@ class Recorder implements EventRecorder {
   async flush(): Promise<void> {
     this.#flushing++;
     try {
-      const surplus = [...this.#queue.keys()].slice(MAX_LAST);
-      for (const key of surplus) this.#queue.delete(key);
-      this.#dropped += surplus.length;
+      this.#dropOver(MAX_LAST);
       this.#endPause?.();
       while (this.#sending !== undefined) await this.#sending;
     } finally {
       this.#flushing--;
+    }
+  }
+
+  #dropOver(most: number): void {
+    let kept = 0;
+    for (const queue of [this.#warnings, this.#others]) {
+      for (const key of queue.keys()) {
+        if (++kept <= most) continue;
+        queue.delete(key);
+        this.#dropped++;
+      }
     }
   }
 
@@ -153,16 +181,17 @@ class Recorder implements EventRecorder {
     await Promise.resolve();
     const { env } = this.#deps;
     try {
-      while (this.#queue.size > 0) {
+      while (this.#size > 0) {
         const startMs = env.clock.monotonic();
         const retryMs = await this.#sendSome();
         const tookMs = env.clock.monotonic() - startMs;
         if (retryMs > 0) await env.timers.sleep(retryMs * env.random.float());
-        else if (this.#queue.size > 0) await this.#pause(Math.min(MAX_PAUSE_MS, tookMs * GIVE_WAY));
+        else if (this.#size > 0) await this.#pause(Math.min(MAX_PAUSE_MS, tookMs * GIVE_WAY));
       }
     } catch (error) {
-      this.#logger.error({ err: error, events: this.#queue.size }, "events could not be sent");
-      this.#queue.clear();
+      this.#logger.error({ err: error, events: this.#size }, "events could not be sent");
+      this.#warnings.clear();
+      this.#others.clear();
     } finally {
       this.#sending = undefined;
     }
@@ -184,16 +213,24 @@ class Recorder implements EventRecorder {
     this.#endPause = undefined;
   }
 
+  /** The events of the next batch, which wait no more. */
+  #take(): [string, Pending][] {
+    const batch: [string, Pending][] = [];
+    for (const queue of [this.#warnings, this.#others]) {
+      for (const entry of queue) {
+        if (batch.length >= MAX_BATCH) return batch;
+        batch.push(entry);
+        queue.delete(entry[0]);
+      }
+    }
+    return batch;
+  }
+
   /** How long to wait before those are tried again that failed; 0 where none did. */
   async #sendSome(): Promise<number> {
-    const batch: [string, Pending][] = [];
-    for (const entry of this.#queue) {
-      batch.push(entry);
-      if (batch.length >= MAX_BATCH) break;
-    }
-    for (const [key] of batch) this.#queue.delete(key);
+    const batch = this.#take();
     const outcomes = await this.#deps.client.batch<Event>(batch.map(([key, { event }]) => this.#operation(key, event)));
-    const again: [string, Pending][] = [];
+    const again: (readonly [string, Pending])[] = [];
     let retryMs = 0;
     for (const [at, [key, pending]] of batch.entries()) {
       const outcome = outcomes[at];
@@ -203,7 +240,10 @@ class Recorder implements EventRecorder {
       retryMs = Math.max(retryMs, busy ? BUSY_RETRY_MS : RETRY_MS);
     }
     // What has happened again meanwhile counts those that failed.
-    if (again.length > 0) this.#queue = new Map([...again, ...this.#queue]);
+    for (const queue of [this.#warnings, this.#others]) {
+      const own = again.filter(([, { event }]) => this.#queueOf(event) === queue);
+      if (own.length > 0) putFirst(queue, own);
+    }
     return retryMs;
   }
 

@@ -158,6 +158,16 @@ test("events leave the server to others for three times as long as a batch took"
   expect(batches.map(({ operations }) => operations.length)).toEqual([64, 64, 22]);
 });
 
+test("warnings wait for no others", async () => {
+  const { env, batches, recorder, tell } = slow();
+  tell(200);
+  await env.advance(10);
+  recorder.event(about, "Warning", "FailedMount", "no such volume");
+  await env.advance(2_000);
+  expect(batches.map(({ operations }) => operations.length)).toEqual([64, 64, 64, 9]);
+  expect(batches[1]?.operations[0]).toMatchObject({ object: { reason: "FailedMount" } });
+});
+
 test("what happens again before it was written is written once", async () => {
   const { env, batches, tell } = slow();
   tell(64);
