@@ -9,7 +9,27 @@ export type PortChooser = (wanted: number) => Promise<number>;
 /** Resolves with the port that was bound, undefined where `port` is taken; 0 means any. */
 type TryBind = (port: number) => Promise<number | undefined>;
 
-function bindOnce(port: number): Promise<number | undefined> {
+/** A port that others count on was taken by another program before the process that it was chosen for could listen there. */
+export class PortTakenError extends Error {
+  override readonly name = "PortTakenError";
+}
+
+/** The first of the ports that somebody listens on; undefined where all are free. 0 is no port. */
+export async function takenPort(ports: readonly number[]): Promise<number | undefined> {
+  for (const port of ports) if (port !== 0 && (await isTaken(port))) return port;
+  return undefined;
+}
+
+function isTaken(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EADDRINUSE"));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(false)));
+  });
+}
+
+/** Binds the port on 127.0.0.1 and lets it go. */
+export function bindOnce(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(undefined));

@@ -14,9 +14,9 @@ import {
 import { busPermissions, natsServerConfig, type BusIdentity } from "@coxswain/event-bus/nats/server-config";
 import { createApiFront, type ApiFront } from "./api-front.ts";
 import type { ClusterPaths, ClusterSpec } from "./cluster-spec.ts";
-import { createPortChooser, type PortChooser } from "./port-choice.ts";
+import { bindOnce, createPortChooser, type PortChooser } from "./port-choice.ts";
 import { servingCertificate } from "./process-flags.ts";
-import { nodeGroups, planSlots, slotKey, type ProcessPorts } from "./process-slots.ts";
+import { nodeGroups, planSlots, slotKey, type ProcessPorts, type Slot } from "./process-slots.ts";
 import { loopbackSite, type Site } from "./site.ts";
 
 /** "node-[1-5000]" as a pack of the identity library; undefined for a single node. */
@@ -63,18 +63,27 @@ export async function choosePorts(
   return ports;
 }
 
-/** The ports with those of `node` chosen anew where somebody else has taken them meanwhile; on record like all. */
+/**
+ * The ports with those of `which` processes chosen anew where somebody else has taken them meanwhile; on record like all. None is
+ * given that another process of the cluster has on record, be it down just now.
+ */
 export async function renewPorts(
   spec: ClusterSpec,
   file: string,
-  node: string,
+  which: (slot: Slot) => boolean,
 ): Promise<ReadonlyMap<string, ProcessPorts>> {
   const ports = new Map<string, ProcessPorts>(Object.entries(readJson(file)));
-  const choose = createPortChooser();
-  for (const slot of planSlots(spec)) {
+  const others = new Set([...ports.values()].flatMap(({ main, grpc }) => [main, grpc]));
+  const slots = planSlots(spec).filter(which);
+  for (const slot of slots) {
+    const had = ports.get(slotKey(slot.component, slot.instance));
+    for (const port of [had?.main ?? 0, had?.grpc ?? 0]) others.delete(port);
+  }
+  const choose = createPortChooser(async (port) => (others.has(port) ? undefined : bindOnce(port)));
+  for (const slot of slots) {
     const key = slotKey(slot.component, slot.instance);
     const had = ports.get(key);
-    if (slot.node !== node || had === undefined) continue;
+    if (had === undefined) continue;
     ports.set(key, {
       main: had.main === 0 ? 0 : await choose(had.main),
       grpc: had.grpc === 0 ? 0 : await choose(had.grpc),

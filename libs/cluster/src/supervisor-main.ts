@@ -27,14 +27,15 @@ import { createNodePower } from "./node-power.ts";
 import { nodeShare } from "./platform/node-share.ts";
 import { choosePorts, FIRST_CERTIFICATES, openFront, prepareIdentity, renewPorts, writeConfigs } from "./prepare.ts";
 import { PlatformError } from "./platform/platform-plan.ts";
+import { PortTakenError, takenPort } from "./port-choice.ts";
 import { createProber, type Prober } from "./probe.ts";
 import { chaosRefusal } from "./chaos-refusal.ts";
 import { planProcesses, type Binaries, type ProcessSpec } from "./process-plan.ts";
-import { COMPONENTS, lostWith, nodeGroups, NODE_COMPONENTS } from "./process-slots.ts";
+import { COMPONENTS, type Component, lostWith, nodeGroups, NODE_COMPONENTS, slotKey } from "./process-slots.ts";
 import { startTimeOf } from "./process-table.ts";
 import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
-import { Supervisor, type SpawnedProcess } from "./supervisor.ts";
+import { Supervisor, type PortTaken, type SpawnedProcess } from "./supervisor.ts";
 
 const POLL_MS = 20;
 /** Processes tell when something changes with them, so that nobody need look. */
@@ -43,6 +44,9 @@ const NO_CHANGE_MS = 1_000;
 const NEWS_MS = 200;
 /** How long a caller who waits for news is kept. */
 const WAIT_MS = 500;
+
+/** What all others stand on, and know the ports of. */
+const FIRST_COMPONENTS: readonly Component[] = ["etcd", "nats", "api-server"];
 
 interface Options {
   readonly spec: ClusterSpec;
@@ -115,6 +119,8 @@ class ClusterRun {
   /** Each ends the pause of somebody who waits for processes. */
   readonly #pausing = new Set<() => void>();
   #phase: ClusterState["phase"] = "starting";
+  /** Why the start cannot come to its end. */
+  #failure: Error | undefined;
   #written = "";
   #writing: TimerHandle | undefined;
   #ground: ContainerdGround | undefined;
@@ -255,26 +261,58 @@ class ClusterRun {
     } else {
       this.#say("certificates");
       await prepareIdentity(this.#env, spec, paths, undefined, FIRST_CERTIFICATES);
-      const file = `${paths.dataDir}/ports.json`;
+      const file = this.#portsFile();
       this.#front = await openFront(spec, file, freePorts);
       const ports = await choosePorts(spec, file, freePorts, undefined, this.#front);
       writeConfigs(spec, paths, ports);
       const specs = planProcesses({ spec, paths, binaries, ports });
-      const supervisor = this.#supervise(presentOnes(specs, nodes));
+      const supervisor = this.#supervise(presentOnes(specs, nodes), (one) => this.#portTaken(one, binaries));
       // All others wait for these, so these get the processor first.
-      supervisor.start(["etcd", "nats", "api-server"]);
+      supervisor.start(FIRST_COMPONENTS);
       await prepareIdentity(this.#env, spec, paths);
       supervisor.start(COMPONENTS.filter((component) => component !== "metrics-server"));
-      await this.#provideNodes(nodes, (node) => this.#simulatedNode(node, file, binaries), input);
+      await this.#provideNodes(nodes, (node) => this.#simulatedNode(node, binaries), input);
     }
     await this.#waitReady(nodes.length);
   }
 
   /** Whatever took the ports of a node that was away has them now. */
-  async #simulatedNode(node: string, file: string, binaries: Binaries): Promise<ProcessSpec[]> {
+  async #simulatedNode(node: string, binaries: Binaries): Promise<ProcessSpec[]> {
     const { spec } = this.#options;
-    const ports = await renewPorts(spec, file, node);
+    const ports = await renewPorts(spec, this.#portsFile(), (slot) => slot.node === node);
     return planProcesses({ spec, paths: this.#paths, binaries, ports }).filter((one) => one.node === node);
+  }
+
+  #portsFile(): string {
+    return `${this.#paths.dataDir}/ports.json`;
+  }
+
+  /**
+   * What another program took between the choice of a port and the start of the process that was to listen there. Others count on
+   * the ports of what they all stand on: without those a start fails, and a cluster that runs waits for them.
+   */
+  async #portTaken(one: ProcessSpec, binaries: Binaries): Promise<PortTaken | undefined> {
+    const { spec } = this.#options;
+    const { component, instance, ports: had } = one;
+    const port = await takenPort([had.main, had.grpc]);
+    if (port === undefined) return undefined;
+    // The autoscaler asks schedulers what would fit.
+    const fixed = FIRST_COMPONENTS.includes(component) || (component === "scheduler" && spec.autoscale !== undefined);
+    if (fixed) {
+      if (this.#phase === "starting") {
+        const name = slotKey(component, instance);
+        this.#failure = new PortTakenError(
+          `port ${port} on 127.0.0.1, chosen for ${name}, was taken by another program before ${component} could listen there; start the cluster again`,
+        );
+      }
+      return { port };
+    }
+    const same = (other: { readonly component: string; readonly instance: string }): boolean =>
+      other.component === component && other.instance === instance;
+    const ports = await renewPorts(spec, this.#portsFile(), same);
+    const elsewhere = planProcesses({ spec, paths: this.#paths, binaries, ports }).find(same);
+    this.#say(`${slotKey(component, instance)}: port ${port} is taken by another program; another one is used`);
+    return elsewhere === undefined ? { port } : { port, elsewhere };
   }
 
   /** The nodes to start with. */
@@ -325,7 +363,10 @@ class ClusterRun {
     supervisor.start(["kubelet"]);
   }
 
-  #supervise(specs: readonly ProcessSpec[]): Supervisor {
+  #supervise(
+    specs: readonly ProcessSpec[],
+    portTaken: (one: ProcessSpec) => Promise<PortTaken | undefined> = async () => undefined,
+  ): Supervisor {
     const ground = this.#ground;
     const prober = createProber(this.#paths.pki, (node) => ground?.platform.containerdSocket(node) ?? "");
     this.#prober = prober;
@@ -338,6 +379,7 @@ class ClusterRun {
         this.#persist();
         for (const resume of this.#pausing) resume();
       },
+      portTaken,
       endWith: (component) => lostWith(this.#options.spec, component),
       nodes: ground === undefined ? undefined : createNodePower(ground.platform),
     });
@@ -367,6 +409,7 @@ class ClusterRun {
     const { clock } = this.#env;
     for (let last = ""; ;) {
       const asked = clock.monotonic();
+      if (this.#failure !== undefined) throw this.#failure;
       const line = await missing();
       if (line === undefined) return;
       if (line !== last) this.#say(line);
@@ -425,7 +468,7 @@ new ClusterRun(readOptions()).run().then(
   () => process.exit(0),
   (error: unknown) => {
     // What the user can do something about needs no stack; the caller shows the last lines of this log.
-    const expected = error instanceof PlatformError || error instanceof MissingProgramError;
+    const expected = [PlatformError, MissingProgramError, PortTakenError].some((kind) => error instanceof kind);
     console.error(error instanceof Error && !expected ? inSources(error.stack ?? error.message) : String(error));
     process.exit(1);
   },

@@ -1,5 +1,6 @@
 // The supervisor keeps a set of processes running. Guarantees:
 // - a process that dies without being told to is started again, after a backoff, and the death is recorded;
+// - one that died because another program took its port is moved to other ports where it can be, and else says so;
 // - a process whose liveness probe hangs is killed and started again, unless it was frozen on purpose;
 // - whoever builds on what a dead process kept in its memory starts anew with it;
 // - a node that was killed on purpose stays down, with all of its processes, until it is started again;
@@ -30,8 +31,18 @@ export interface SupervisorDeps {
   onChange(records: readonly ProcessRecord[]): void;
   /** The components that cannot go on where a process of `component` has died. None where unset. */
   endWith?(component: Component): readonly Component[];
+  /**
+   * Which port of a process that has failed another program has taken, and the process with other ports where it may move.
+   * Undefined where its ports are free. Rejects where no other ports can be had.
+   */
+  portTaken?(spec: ProcessSpec): Promise<PortTaken | undefined>;
   /** What a node has besides the supervised processes: its containers, its place on the fabric. None where unset. */
   readonly nodes?: NodePower;
+}
+
+export interface PortTaken {
+  readonly port: number;
+  readonly elsewhere?: ProcessSpec;
 }
 
 /** Acts on all that runs on a node, the processes under supervision included. */
@@ -273,6 +284,32 @@ export class Supervisor {
       deaths,
     });
     slot.timer = env.timers.setTimeout(() => this.#spawn(slot), delayMs);
+    if (exit.code !== null && exit.code !== 0) void this.#lookAtPorts(slot);
+  }
+
+  /** A process that cannot listen ends at once, as often as it is started. */
+  async #lookAtPorts(slot: Slot): Promise<void> {
+    const taken = await this.#takenPort(slot);
+    if (taken === undefined || slot.process !== undefined || slot.held || slot.removed || this.#stopping) return;
+    const { port, elsewhere } = taken;
+    const why = `port ${port} is taken by another program`;
+    if (elsewhere === undefined) {
+      this.#update(slot, { message: `${why}; ${slot.record.message}` });
+      return;
+    }
+    this.#update(slot, { spec: elsewhere, message: `${why}; starts on other ports` });
+    this.#deps.env.timers.clear(slot.timer);
+    this.#spawn(slot);
+  }
+
+  async #takenPort(slot: Slot): Promise<PortTaken | undefined> {
+    try {
+      return await this.#deps.portTaken?.(slot.record.spec);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      if (slot.process === undefined) this.#update(slot, { message: `${slot.record.message}; ${why}` });
+      return undefined;
+    }
   }
 
   #probeIn(slot: Slot, ms: number): void {

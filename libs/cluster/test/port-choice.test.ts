@@ -1,6 +1,8 @@
 // Ports are chosen where no connection of the machine can take them before the process that is to listen there starts.
 import { expect, test } from "vitest";
-import { createPortChooser, createPortWalk } from "../src/port-choice.ts";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { createPortChooser, createPortWalk, takenPort } from "../src/port-choice.ts";
 
 const takes =
   (taken: ReadonlySet<number>) =>
@@ -25,4 +27,15 @@ test("clusters that start at once begin at other ports, and none leaves the rang
 
 test("where the machine gives nearly all ports to connections, any port will do", () => {
   expect(createPortWalk(7, 12_100)()).toBe(0);
+});
+
+test("a port is taken while somebody listens there", async () => {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  expect(await takenPort([0, port])).toBe(port);
+  server.close();
+  await once(server, "close");
+  expect(await takenPort([0, port])).toBeUndefined();
 });

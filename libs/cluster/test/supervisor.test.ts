@@ -29,6 +29,9 @@ class FakeProcess implements SpawnedProcess {
     this.#log.push(`${this.name} ${signal}`);
     this.#exit({ code: null, signal });
   }
+  fail(code: number): void {
+    this.#exit({ code, signal: null });
+  }
 }
 
 function spec(component: ProcessSpec["component"], instance = "0"): ProcessSpec {
@@ -253,4 +256,52 @@ test("the processes of a node that is removed end and are forgotten, frozen ones
   expect(supervisor.records().map((record) => record.spec.instance)).toEqual(["0", "node-1"]);
   await env.advance(60_000);
   expect(spawned).toHaveLength(5);
+});
+
+test("a process that cannot have its port is moved, and one that others know the port of waits and says so", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const started: string[] = [];
+  const spawned: FakeProcess[] = [];
+  let taken = 0;
+  const supervisor = new Supervisor([spec("nats"), spec("scheduler")], {
+    env,
+    spawn: (one) => {
+      started.push(`${one.component} ${one.ports.main}`);
+      const process = new FakeProcess(spawned.length + 100, one.component, []);
+      spawned.push(process);
+      return process;
+    },
+    probe: async () => undefined,
+    onChange: () => {},
+    portTaken: async (one) => {
+      if (taken === 0) return undefined;
+      if (taken < 0) throw new Error("no free port");
+      if (one.component === "nats") return { port: taken };
+      return { port: taken, elsewhere: { ...one, ports: { main: 7, grpc: 8 } } };
+    },
+  });
+  const message = (component: string): string =>
+    supervisor.records().find((one) => one.spec.component === component)?.message ?? "";
+  supervisor.start(["nats", "scheduler"]);
+  // What merely fails is started again where it was, after its time.
+  spawned[1]?.fail(1);
+  await env.advance(1);
+  expect(message("scheduler")).toBe("ended with code 1; starts again in 100 ms");
+  await env.advance(200);
+  expect(started).toEqual(["nats 1", "scheduler 1", "scheduler 1"]);
+  taken = 1;
+  spawned[0]?.fail(1);
+  spawned[2]?.fail(1);
+  await env.advance(1);
+  expect(started.slice(3)).toEqual(["scheduler 7"]);
+  expect(message("nats")).toBe("port 1 is taken by another program; ended with code 1; starts again in 100 ms");
+  await env.advance(200);
+  expect(started.slice(4)).toEqual(["nats 1"]);
+  // A signal is no sign of a port; and where nothing else can be had, that is said.
+  taken = -1;
+  spawned[3]?.die("SIGKILL");
+  spawned[4]?.fail(1);
+  await env.advance(1);
+  expect(message("scheduler")).toMatch(/^ended with SIGKILL; starts again in \d+ ms$/);
+  expect(message("nats")).toMatch(/starts again in 200 ms; no free port$/);
 });
