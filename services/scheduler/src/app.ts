@@ -10,7 +10,7 @@ import { isAbort, nextTurn } from "@coxswain/env";
 import type { SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { createBinder } from "./binder.ts";
 import { followFacts } from "./cluster-facts.ts";
-import { patchNominated, patchUnschedulable, withNomination } from "./pod-status.ts";
+import { eventMessage, patchNominated, patchUnschedulable, withNomination } from "./pod-status.ts";
 import type { Profile, Rejection } from "./framework/contract.ts";
 import { Framework, type Consulted, type ScheduleOptions, type SchedulePlan } from "./framework/plan-schedule.ts";
 import { checkProfiles, DEFAULT_PROFILES } from "./framework/registry.ts";
@@ -418,7 +418,7 @@ class SchedulingLoop {
   ): void {
     const { deps, snapshot } = this.#parts;
     const { pod } = info;
-    deps.recorder.event(pod, "Warning", "FailedScheduling", message);
+    deps.recorder.event(pod, "Warning", "FailedScheduling", eventMessage(message));
     if (nominated === "") snapshot.nominations.remove(info.key);
     else if (nominated !== undefined) snapshot.nominations.add(info, nominated);
     const status = {

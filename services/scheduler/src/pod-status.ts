@@ -13,6 +13,14 @@ export interface Unplaced {
   readonly nominated?: string;
 }
 
+const EVENT_LIMIT = 1024;
+const CUT = " ...";
+
+/** As much of a message as an event has room for. */
+export function eventMessage(message: string): string {
+  return message.length <= EVENT_LIMIT ? message : message.slice(0, EVENT_LIMIT - CUT.length) + CUT;
+}
+
 /** The condition to write; undefined where the pod has it already. */
 export function planCondition(unplaced: Unplaced): PodCondition | undefined {
   const { pod, reason, message, nowMs } = unplaced;

@@ -31,15 +31,20 @@ export function lowerNominations({ preemptor, node }: Preemption, snapshot: Clus
   return snapshot.nominations.on(node).filter((other) => other.priority < preemptor.priority);
 }
 
-/** The condition that tells the victim's owner why. */
-export function disruptionTarget({ preemptor }: Preemption, victim: PodInfo, nowMs: number): PodCondition {
+/** The condition that tells the victim's owner why; undefined where the victim has it already. */
+export function disruptionTarget({ preemptor }: Preemption, victim: PodInfo, nowMs: number): PodCondition | undefined {
   const { generation } = victim.pod.metadata ?? {};
+  const old = victim.pod.status?.conditions?.find(({ type }) => type === "DisruptionTarget");
+  const reason = "PreemptionByScheduler";
+  const message = `${preemptor.pod.spec?.schedulerName ?? ""}: preempting to accommodate a higher priority pod`;
+  if (old?.status === "True" && old.reason === reason && old.message === message) return undefined;
   return {
     type: "DisruptionTarget",
     status: "True",
-    reason: "PreemptionByScheduler",
-    message: `${preemptor.pod.spec?.schedulerName ?? ""}: preempting to accommodate a higher priority pod`,
-    lastTransitionTime: formatTime(nowMs),
+    reason,
+    message,
+    lastTransitionTime:
+      old?.status === "True" && old.lastTransitionTime !== undefined ? old.lastTransitionTime : formatTime(nowMs),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
   };
 }
@@ -70,10 +75,11 @@ export class Preemptor {
 
   async #evict(preemption: Preemption, victims: readonly PodInfo[]): Promise<boolean> {
     const nowMs = this.#deps.env.clock.now();
-    const marked = await this.#each(victims, (victim) =>
-      statusPatch(victim.pod, { conditions: [disruptionTarget(preemption, victim, nowMs)] }),
-    );
-    const deleted = await this.#each(marked.done, deletion);
+    const marks = new Map(victims.map((victim) => [victim, disruptionTarget(preemption, victim, nowMs)]));
+    const unmarked = victims.filter((victim) => marks.get(victim) !== undefined);
+    const marked = await this.#each(unmarked, (victim) => statusPatch(victim.pod, { conditions: [marks.get(victim)] }));
+    const doomed = victims.filter((victim) => marks.get(victim) === undefined || marked.done.includes(victim));
+    const deleted = await this.#each(doomed, deletion);
     for (const victim of deleted.done) this.#tell(preemption, victim);
     return marked.failed + deleted.failed === 0;
   }

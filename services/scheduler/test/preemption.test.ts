@@ -1,5 +1,14 @@
 // Preemption: whom a pod pushes off which node, and what is written about it.
-import { EVENTS, NODES, PODS, type Event, type Node, type Pod, type PodDisruptionBudget } from "@coxswain/api";
+import {
+  EVENTS,
+  NODES,
+  PODS,
+  type Event,
+  type Node,
+  type Pod,
+  type PodCondition,
+  type PodDisruptionBudget,
+} from "@coxswain/api";
 import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster, timeoutError } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
@@ -12,7 +21,8 @@ import { Framework, type SchedulePlan } from "../src/framework/plan-schedule.ts"
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { RowProbe } from "../src/framework/row-probe.ts";
 import { createDefaultPreemption, selectVictims } from "../src/plugins/default-preemption.ts";
-import { makePodInfo } from "../src/pod-info.ts";
+import { makePodInfo, type PodInfo } from "../src/pod-info.ts";
+import { disruptionTarget } from "../src/preemptor.ts";
 import type { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { node, planOn, pod, profileWith, snapshotOf, type PodShape } from "./fixtures.ts";
 
@@ -330,6 +340,39 @@ test("property: what is remembered of nodes leads to the same preemptions as ask
   expect(preempted).toBeGreaterThan(50);
 });
 
+describe("the mark of a victim", () => {
+  const preemption = { preemptor: makePodInfo(high()), node: "a", victims: [] };
+  const nowMs = Date.parse("2026-01-02T00:00:00Z");
+  const marked = (condition: Partial<PodCondition>): PodInfo =>
+    makePodInfo({
+      ...placed("x", "a", 1),
+      status: {
+        conditions: [
+          {
+            type: "DisruptionTarget",
+            status: "True",
+            reason: "PreemptionByScheduler",
+            message: "default-scheduler: preempting to accommodate a higher priority pod",
+            lastTransitionTime: "2026-01-01T00:00:00Z",
+            ...condition,
+          },
+        ],
+      },
+    });
+
+  test("has the time at which the pod became one", () => {
+    const timeOf = (victim: PodInfo): string | undefined =>
+      disruptionTarget(preemption, victim, nowMs)?.lastTransitionTime;
+    expect(timeOf(makePodInfo(placed("x", "a", 1)))).toBe("2026-01-02T00:00:00Z");
+    expect(timeOf(marked({ status: "False" }))).toBe("2026-01-02T00:00:00Z");
+    expect(timeOf(marked({ reason: "EvictionByEvictionAPI" }))).toBe("2026-01-01T00:00:00Z");
+  });
+
+  test("is not written again", () => {
+    expect(disruptionTarget(preemption, marked({}), nowMs)).toBeUndefined();
+  });
+});
+
 function setup(seed = 3) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
@@ -390,6 +433,33 @@ describe("the scheduler", () => {
       `x Normal Preempted: Preempted by pod ${uid} on node a`,
       "p Normal Scheduled: Successfully assigned default/p to a",
     ]);
+  });
+
+  test("a victim that is marked already is deleted, and its mark stays as it was", async () => {
+    const { env, cluster, start, find } = setup();
+    cluster.seed(NODES, small("a"));
+    const mark = {
+      type: "DisruptionTarget",
+      status: "True",
+      reason: "PreemptionByScheduler",
+      message: "default-scheduler: preempting to accommodate a higher priority pod",
+      lastTransitionTime: "2025-12-31T00:00:00Z",
+    };
+    cluster.seed(PODS, { ...placed("x", "a", 1), status: { conditions: [mark] } });
+    const marks = new Set<string>();
+    cluster.onChange(() => marks.add(JSON.stringify(find("x")?.status?.conditions ?? [])));
+    const patched = cluster.inject({
+      verb: "patch",
+      resource: "pods",
+      when: ({ name }) => name === "x",
+      error: timeoutError(),
+    });
+    start();
+    await env.advance(5000);
+    cluster.seed(PODS, high());
+    expect(await env.runUntil(() => find("p")?.spec?.nodeName === "a", 30_000)).toBe(true);
+    expect([...marks]).toEqual([JSON.stringify([mark]), "[]"]);
+    expect(patched.fired).toBe(0);
   });
 
   test("a more important pod takes a nomination over", async () => {

@@ -125,6 +125,19 @@ describe("scheduler", () => {
     expect(await env.runUntil(() => placed()["big"] === "n2", env.elapsedMs + 15_000)).toBe(true);
   });
 
+  test("an event has room for 1,024 characters of the reason, the condition for all", async () => {
+    const { env, cluster, scheduler, events } = setup();
+    cluster.seed(NODES, node("n1"));
+    const names = Array.from({ length: 20 }, (_, at) => `example.com/${"a".repeat(50)}-${at}`);
+    const requests = Object.fromEntries(names.map((name) => [name, "1"]));
+    cluster.seed(PODS, pod("greedy", "100m", { containers: [{ name: "c", image: "i", resources: { requests } }] }));
+    scheduler("s1");
+    await env.advance(20_000);
+    const message = cluster.objects<Pod>(PODS)[0]!.status?.conditions?.[0]?.message ?? "";
+    expect(message.length).toBeGreaterThan(1_024);
+    expect(events()).toEqual([`FailedScheduling: ${message.slice(0, 1_020)} ...`]);
+  });
+
   test("no nodes at all", async () => {
     const { env, cluster, scheduler, placed, events } = setup();
     cluster.seed(PODS, pod("a"));
