@@ -11,7 +11,7 @@ import { withAllocation } from "./plan-resize.ts";
 import { planStatus, podLogName } from "./plan-status.ts";
 import { crashBackoffUntil, terminationGrace } from "./plan-sync.ts";
 import { exitCodeOf, takeSpec, type ContainerRecord, type PodState } from "./pod-state.ts";
-import { differsInGeneration, hasOnlyBegun, statusPatch } from "./status-patch.ts";
+import { changesGenerationOnly, hasOnlyBegun, statusPatch } from "./status-patch.ts";
 import type { StatusSource, WriteOutcome } from "./status-writer.ts";
 
 /** That a deletion was seen is told with the end of the containers, where that comes as soon as this. */
@@ -91,10 +91,11 @@ export class PodReport implements StatusSource {
 
   /** How long what is to be told may wait for news to be told with; undefined: it goes at once, or there is nothing. */
   #mayWaitMs(): number | undefined {
-    if (this.#desired === undefined || this.#patch() === undefined) return undefined;
+    const patch = this.#patch();
+    if (this.#desired === undefined || patch === undefined) return undefined;
     const server = this.#server.status ?? {};
     if (this.#state.pod.metadata?.deletionTimestamp !== undefined) {
-      return differsInGeneration(server, this.#desired) ? DELETION_SEEN_MS : undefined;
+      return changesGenerationOnly(server, patch) ? DELETION_SEEN_MS : undefined;
     }
     return hasOnlyBegun(server, this.#desired) ? BEGUN_MS : undefined;
   }

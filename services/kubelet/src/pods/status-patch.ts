@@ -22,17 +22,16 @@ const REPLACED = ["podIPs", "hostIPs"] as const;
 /** Conditions of the kubelet's that go once they no longer hold. */
 const PASSING: ReadonlySet<string> = new Set([RESIZE_PENDING, RESIZE_IN_PROGRESS]);
 
+/** Whatever generation of the pod they speak of. */
+function saysTheSame(old: PodCondition, { status, reason, message }: PodCondition): boolean {
+  return old.status === status && (old.reason ?? "") === (reason ?? "") && (old.message ?? "") === (message ?? "");
+}
+
 function changedConditions(before: readonly PodCondition[], after: readonly PodCondition[]): PodCondition[] {
   const known = new Map(before.map((condition) => [condition.type, condition]));
   return after.filter((condition) => {
     const old = known.get(condition.type);
-    return (
-      old === undefined ||
-      old.status !== condition.status ||
-      (old.reason ?? "") !== (condition.reason ?? "") ||
-      (old.message ?? "") !== (condition.message ?? "") ||
-      old.observedGeneration !== condition.observedGeneration
-    );
+    return old === undefined || !saysTheSame(old, condition) || old.observedGeneration !== condition.observedGeneration;
   });
 }
 
@@ -62,18 +61,14 @@ export function statusPatch(before: PodStatus, after: PodStatus): Record<string,
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
-/** Whether all that differs is which generation of the pod the status speaks of. */
-export function differsInGeneration(before: PodStatus, after: PodStatus): boolean {
-  const generations = new Map((after.conditions ?? []).map((one) => [one.type, one.observedGeneration]));
-  const conditions = (before.conditions ?? []).map((one) => {
-    const { observedGeneration: _, ...rest } = one;
-    const now = generations.has(one.type) ? generations.get(one.type) : one.observedGeneration;
-    return now === undefined ? rest : { ...rest, observedGeneration: now };
+/** Whether all that a patch of `before` changes is which generation of the pod the status speaks of. */
+export function changesGenerationOnly(before: PodStatus, patch: Readonly<Record<string, unknown>>): boolean {
+  const { observedGeneration, conditions = [], ...rest } = patch;
+  if (observedGeneration === null || Object.keys(rest).length > 0) return false;
+  return (conditions as readonly (PodCondition & { $patch?: string })[]).every((condition) => {
+    const old = before.conditions?.find(({ type }) => type === condition.type);
+    return condition.$patch === undefined && old !== undefined && saysTheSame(old, condition);
   });
-  const { observedGeneration: _, ...status } = before;
-  const { observedGeneration } = after;
-  const moved = { ...status, conditions, ...(observedGeneration === undefined ? {} : { observedGeneration }) };
-  return statusPatch(before, after) !== undefined && statusPatch(moved, after) === undefined;
 }
 
 /** Containers that are being made, and none that had a life or has something to tell. */
