@@ -34,6 +34,11 @@ test("two clusters side by side; down leaves no process, purge no file", async (
       startCluster({ ...options, name: "two" }),
     ]);
     expect(one.info.apiServer).not.toBe(two.info.apiServer);
+    // What starts last comes too.
+    await eventually(
+      () => one.status(),
+      ({ records }) => records.every(({ state }) => state === "ready"),
+    );
     await expect(startCluster({ ...options, name: "one" })).rejects.toThrow('cluster "one" is running');
     await one.down();
     expect(processesOf(path.join(home, "one"))).toEqual([]);

@@ -45,6 +45,13 @@ export function lostWith({ storage }: Pick<ClusterSpec, "storage">, component: C
   return COMPONENTS.filter((one) => isOurs(one) && one !== "api-server" && one !== "gateway");
 }
 
+/**
+ * What starts once the cluster is ready, so that it does not take the processor from what a pod needs to run: simulated
+ * containers send no packets, and nothing is measured yet.
+ */
+export const startedLate = ({ runtime }: Pick<ClusterSpec, "runtime">): readonly Component[] =>
+  runtime === "simulated" ? ["metrics-server", "kube-proxy"] : [];
+
 /** What dies with a node. */
 export const NODE_COMPONENTS: readonly Component[] = ["containerd", "kubelet", "kube-proxy", "egress"];
 

@@ -31,7 +31,15 @@ import { PortTakenError, takenPort } from "./port-choice.ts";
 import { createProber, type Prober } from "./probe.ts";
 import { chaosRefusal } from "./chaos-refusal.ts";
 import { planProcesses, type Binaries, type ProcessSpec } from "./process-plan.ts";
-import { COMPONENTS, type Component, lostWith, nodeGroups, NODE_COMPONENTS, slotKey } from "./process-slots.ts";
+import {
+  COMPONENTS,
+  type Component,
+  lostWith,
+  nodeGroups,
+  NODE_COMPONENTS,
+  slotKey,
+  startedLate,
+} from "./process-slots.ts";
 import { startTimeOf } from "./process-table.ts";
 import { spawnProcess, spawnWithChannel } from "./spawn-process.ts";
 import { removeState, writeState, type ClusterState } from "./state-file.ts";
@@ -150,6 +158,8 @@ class ClusterRun {
       await this.#start();
       this.#phase = "ready";
       this.#say("ready");
+      // After whoever waits was told.
+      this.#env.timers.defer(() => this.#supervisor?.start(startedLate(this.#options.spec)));
       await aborted(this.#down.signal);
     } catch (error) {
       if (!isAbort(error)) failure = error;
@@ -270,7 +280,8 @@ class ClusterRun {
       // All others wait for these, so these get the processor first.
       supervisor.start(FIRST_COMPONENTS);
       await prepareIdentity(this.#env, spec, paths);
-      supervisor.start(COMPONENTS.filter((component) => component !== "metrics-server"));
+      const late = startedLate(spec);
+      supervisor.start(COMPONENTS.filter((component) => !late.includes(component)));
       await this.#provideNodes(nodes, (node) => this.#simulatedNode(node, binaries), input);
     }
     await this.#waitReady(nodes.length);
@@ -442,9 +453,8 @@ class ClusterRun {
     const api = this.#supervisor?.records().find(({ spec }) => spec.component === "api-server");
     const get = (where: string): Promise<unknown> =>
       this.#prober?.getJson(api?.spec.ports.main ?? 0, where) ?? Promise.reject(new Error("nothing runs"));
-    // Whoever wants a quick start does not wait for the add-on that measures what runs.
-    const matters = ({ component }: ProcessSpec): boolean =>
-      component !== "metrics-server" || spec.runtime === "containerd";
+    const late = startedLate(spec);
+    const matters = ({ component }: ProcessSpec): boolean => !late.includes(component);
     await this.#waitFor(matters);
     await this.#poll(async () => {
       const missing = this.#missing(matters);
@@ -460,7 +470,6 @@ class ClusterRun {
         return `nodes ready: ${String(error)}/${nodes}`;
       }
     }, POLL_MS);
-    this.#supervisor?.start(["metrics-server"]);
   }
 }
 
