@@ -4,7 +4,6 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { build, type BuildOptions, type OutputFile, type Plugin } from "esbuild";
-import protobuf from "protobufjs";
 
 const root = path.resolve(import.meta.dirname, "..");
 
@@ -40,24 +39,6 @@ const standsAlone = (name: string): boolean => name.startsWith("demo/") || name 
 
 // Bundled CommonJS packages call require() for Node's own modules; an ES module has none of its own.
 const MODULE_BANNER = `const require = process.getBuiltinModule("node:module").createRequire(import.meta.url);`;
-
-/** etcd3 reads its .proto files when it is loaded; a bundle has no such files, so it gets them as JSON. */
-const etcd3Protos: Plugin = {
-  name: "etcd3-protos",
-  setup(build) {
-    build.onLoad({ filter: /etcd3\/lib\/connection-pool\.js$/ }, ({ path: file }) => {
-      const source = readFileSync(file, "utf8");
-      const call = /\(0, proto_loader_1\.loadSync\)\(`\$\{__dirname\}\/\.\.\/proto\/rpc\.proto`, /;
-      if (!call.test(source)) throw new Error(`${file} no longer loads its protos as expected`);
-      // With names as the .proto file has them: etcd3 speaks of request_put, and what it cannot name is left out in silence.
-      const loaded = new protobuf.Root().loadSync(path.join(path.dirname(file), "../proto/rpc.proto"), {
-        keepCase: true,
-      });
-      const types = loaded.toJSON();
-      return { contents: source.replace(call, () => `(0, proto_loader_1.fromJSON)(${JSON.stringify(types)}, `) };
-    });
-  },
-};
 
 /**
  * pino asks the engine who calls it, though only its transports, which nobody uses here, want to know; with source maps that
@@ -150,7 +131,7 @@ const SHARED: BuildOptions = {
   sourcemap: "linked",
   legalComments: "none",
   logLevel: "warning",
-  plugins: [etcd3Protos, pinoCaller, longInScript, celOnDemand, nodeModules],
+  plugins: [pinoCaller, longInScript, celOnDemand, nodeModules],
   minifySyntax: true,
   keepNames: true,
   write: false,

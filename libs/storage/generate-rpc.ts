@@ -5,8 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
 const require = createRequire(import.meta.url);
-const loader = createRequire(require.resolve("@grpc/proto-loader"));
-const protobuf = loader("protobufjs") as {
+const protobuf = require("protobufjs") as {
   parse(text: string, root: unknown, options: object): unknown;
   Root: new () => { toJSON(): { nested: Record<string, { nested: Record<string, Definition> }> } };
 };
@@ -38,7 +37,7 @@ function keep(name: string): void {
   };
   visit(definition);
 }
-for (const service of ["KV", "Watch"]) keep(service);
+for (const service of ["KV", "Watch", "Lease"]) keep(service);
 const dropOptions = (key: string, value: unknown): unknown =>
   key === "options" || key === "parsedOptions" || key === "comment" ? undefined : value;
 const descriptor = {

@@ -101,11 +101,11 @@ function serializer(type: Type): (message: object) => Buffer {
   };
 }
 
-function deserializer(type: Type): (bytes: Buffer) => object {
-  return (bytes) => type.toObject(type.decode(bytes), OPTIONS);
+function deserializer(type: Type, options: IConversionOptions): (bytes: Buffer) => object {
+  return (bytes) => type.toObject(type.decode(bytes), options);
 }
 
-function methodDefinition(service: string, method: Method): MethodDefinition {
+function methodDefinition(service: string, method: Method, options: IConversionOptions): MethodDefinition {
   const { resolvedRequestType: request, resolvedResponseType: response } = method.resolve() as Method;
   if (request === null || response === null) throw new Error(`protos: ${service}.${method.name} has no types`);
   return {
@@ -113,9 +113,9 @@ function methodDefinition(service: string, method: Method): MethodDefinition {
     requestStream: method.requestStream === true,
     responseStream: method.responseStream === true,
     requestSerialize: serializer(request),
-    requestDeserialize: deserializer(request),
+    requestDeserialize: deserializer(request, options),
     responseSerialize: serializer(response),
-    responseDeserialize: deserializer(response),
+    responseDeserialize: deserializer(response, options),
     originalName: `${method.name[0]!.toLowerCase()}${method.name.slice(1)}`,
   };
 }
@@ -133,12 +133,26 @@ export function serviceDefinition(name: ServiceName | (string & {})): ServiceDef
     const owner = name.slice(0, Math.max(0, name.lastIndexOf(".")));
     const root = roots.get(owner) ?? rootOf(owner);
     roots.set(owner, root);
-    const service = root.lookup(name.split("."), protobuf.Service);
-    if (!(service instanceof protobuf.Service)) throw new Error(`protos: no service ${name}`);
-    definition = Object.fromEntries(
-      service.methodsArray.map((method) => [method.name, methodDefinition(name, method)] as const),
-    );
+    definition = definitionIn(root, name, OPTIONS);
     definitions.set(name, definition);
   }
   return definition;
+}
+
+function definitionIn(root: Root, name: string, options: IConversionOptions): ServiceDefinition {
+  const service = root.lookup(name.split("."), protobuf.Service);
+  if (!(service instanceof protobuf.Service)) throw new Error(`protos: no service ${name}`);
+  return Object.fromEntries(
+    service.methodsArray.map((method) => [method.name, methodDefinition(name, method, options)] as const),
+  );
+}
+
+/**
+ * The definitions of services of somebody else's contract, by their full names, from its schema as JSON: names of fields are
+ * as in the schema, 64-bit integers and enums strings, defaults filled in. Throws where there is none of a name.
+ */
+export function foreignServices(schema: object, names: readonly string[]): Readonly<Record<string, ServiceDefinition>> {
+  const root = protobuf.Root.fromJSON(schema as INamespace);
+  const options = { longs: String, enums: String, defaults: true };
+  return Object.fromEntries(names.map((name) => [name, definitionIn(root, name, options)] as const));
 }

@@ -15,8 +15,8 @@ export interface Keyspace {
   /** The user's key; undefined for internal and foreign ones. */
   decode(key: Buffer): string | undefined;
   readonly commitRecord: Buffer;
-  /** Under which the candidates of an election stand; without the prefix handled by etcd3. */
-  election(name: string): string;
+  /** Whose holder leads. */
+  election(name: string): Buffer;
 }
 
 export function createKeyspace(prefix: string): Keyspace {
@@ -29,7 +29,7 @@ export function createKeyspace(prefix: string): Keyspace {
       return key.toString("utf8", start.length);
     },
     commitRecord: Buffer.from(`${prefix}\0commit`),
-    election: (name) => `${prefix}\0election/${name}`,
+    election: (name) => Buffer.from(`${prefix}\0election/${name}`),
   };
 }
 

@@ -1,6 +1,5 @@
 // Storage in etcd: the truth. Reads and commits reject within a bounded time while etcd is away, and watches and
 // elections resume by themselves when it is back.
-import { Etcd3 } from "etcd3";
 import { endOfRevision, revisionOf } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import { AbortError, FailpointError, type Env } from "@coxswain/env";
@@ -16,6 +15,8 @@ import { SharedReads } from "./shared-reads.ts";
 import { Watcher } from "./watcher.ts";
 
 const ANY_KEY = Buffer.from([0]);
+/** How long a storage that closes waits for etcd to take its leases back, so that another leads at once. */
+const RESIGN_MS = 500;
 
 export interface EtcdStorageOptions {
   readonly env: Env;
@@ -55,7 +56,7 @@ class EtcdStorage implements Storage {
   readonly #connection: Connection;
   readonly #committer: Committer;
   readonly #fences: Fences;
-  readonly #etcd: Etcd3;
+  readonly #resigning = new Set<Promise<void>>();
   readonly #closed = new AbortController();
   readonly #watches = new Set<Promise<void>>();
   readonly #revisions: SharedReads<bigint>;
@@ -71,14 +72,6 @@ class EtcdStorage implements Storage {
     this.#committer = new Committer({ env, connection: this.#connection, keyspace: this.#keyspace, grouping });
     this.#revisions = new SharedReads(env, () => this.#readRevision());
     this.#fences = new Fences((key) => this.get(key));
-    this.#etcd = new Etcd3({
-      hosts: endpoints.map(
-        (endpoint) => `${tls === undefined ? "http" : "https"}://${endpoint.replace(/^https?:\/\//, "")}`,
-      ),
-      credentials:
-        tls === undefined ? undefined : { rootCertificate: tls.ca, privateKey: tls.key, certChain: tls.cert },
-      defaultCallOptions: ({ isStream }) => (isStream ? {} : { deadline: env.clock.now() + deadlineMs }),
-    });
   }
 
   async #hit(failpoint: string): Promise<void> {
@@ -172,7 +165,13 @@ class EtcdStorage implements Storage {
   }
 
   candidate(name: string, id: string, ttlMs: number): Candidate {
-    const deps = { env: this.#env, logger: this.#logger, etcd: this.#etcd, closed: this.#closed.signal };
+    const deps = {
+      env: this.#env,
+      logger: this.#logger,
+      connection: this.#connection,
+      closed: this.#closed.signal,
+      resigning: this.#resigning,
+    };
     return createCandidate(deps, this.#keyspace.election(name), id, ttlMs);
   }
 
@@ -184,7 +183,7 @@ class EtcdStorage implements Storage {
     this.#closed.abort(new AbortError("the storage was closed"));
     this.#committer.close();
     await Promise.allSettled(this.#watches);
+    await Promise.race([Promise.all(this.#resigning), this.#env.timers.sleep(RESIGN_MS)]);
     this.#connection.close();
-    this.#etcd.close();
   }
 }

@@ -584,6 +584,165 @@ export const descriptor = {
        "id": 11
       }
      }
+    },
+    "Lease": {
+     "methods": {
+      "LeaseGrant": {
+       "requestType": "LeaseGrantRequest",
+       "responseType": "LeaseGrantResponse"
+      },
+      "LeaseRevoke": {
+       "requestType": "LeaseRevokeRequest",
+       "responseType": "LeaseRevokeResponse"
+      },
+      "LeaseKeepAlive": {
+       "requestType": "LeaseKeepAliveRequest",
+       "requestStream": true,
+       "responseType": "LeaseKeepAliveResponse",
+       "responseStream": true
+      },
+      "LeaseTimeToLive": {
+       "requestType": "LeaseTimeToLiveRequest",
+       "responseType": "LeaseTimeToLiveResponse"
+      },
+      "LeaseLeases": {
+       "requestType": "LeaseLeasesRequest",
+       "responseType": "LeaseLeasesResponse"
+      }
+     }
+    },
+    "LeaseGrantRequest": {
+     "fields": {
+      "TTL": {
+       "type": "int64",
+       "id": 1
+      },
+      "ID": {
+       "type": "int64",
+       "id": 2
+      }
+     }
+    },
+    "LeaseGrantResponse": {
+     "fields": {
+      "header": {
+       "type": "ResponseHeader",
+       "id": 1
+      },
+      "ID": {
+       "type": "int64",
+       "id": 2
+      },
+      "TTL": {
+       "type": "int64",
+       "id": 3
+      },
+      "error": {
+       "type": "string",
+       "id": 4
+      }
+     }
+    },
+    "LeaseRevokeRequest": {
+     "fields": {
+      "ID": {
+       "type": "int64",
+       "id": 1
+      }
+     }
+    },
+    "LeaseRevokeResponse": {
+     "fields": {
+      "header": {
+       "type": "ResponseHeader",
+       "id": 1
+      }
+     }
+    },
+    "LeaseKeepAliveRequest": {
+     "fields": {
+      "ID": {
+       "type": "int64",
+       "id": 1
+      }
+     }
+    },
+    "LeaseKeepAliveResponse": {
+     "fields": {
+      "header": {
+       "type": "ResponseHeader",
+       "id": 1
+      },
+      "ID": {
+       "type": "int64",
+       "id": 2
+      },
+      "TTL": {
+       "type": "int64",
+       "id": 3
+      }
+     }
+    },
+    "LeaseTimeToLiveRequest": {
+     "fields": {
+      "ID": {
+       "type": "int64",
+       "id": 1
+      },
+      "keys": {
+       "type": "bool",
+       "id": 2
+      }
+     }
+    },
+    "LeaseTimeToLiveResponse": {
+     "fields": {
+      "header": {
+       "type": "ResponseHeader",
+       "id": 1
+      },
+      "ID": {
+       "type": "int64",
+       "id": 2
+      },
+      "TTL": {
+       "type": "int64",
+       "id": 3
+      },
+      "grantedTTL": {
+       "type": "int64",
+       "id": 4
+      },
+      "keys": {
+       "rule": "repeated",
+       "type": "bytes",
+       "id": 5
+      }
+     }
+    },
+    "LeaseLeasesRequest": {
+     "fields": {}
+    },
+    "LeaseLeasesResponse": {
+     "fields": {
+      "header": {
+       "type": "ResponseHeader",
+       "id": 1
+      },
+      "leases": {
+       "rule": "repeated",
+       "type": "LeaseStatus",
+       "id": 2
+      }
+     }
+    },
+    "LeaseStatus": {
+     "fields": {
+      "ID": {
+       "type": "int64",
+       "id": 1
+      }
+     }
     }
    }
   }

@@ -1,8 +1,8 @@
-// The part of etcd's RPCs that the commit path, the reads and the watch speak, with their types. int64 travel as strings
+// The part of etcd's RPCs that the commit path, the reads, the watch and the leases speak, with their types. int64 travel as strings
 // of digits: they overflow Number. An enum name that the descriptor does not know would be encoded as 0 without an
 // error, so the names below are types, not text.
 import type { MethodDefinition } from "@grpc/grpc-js";
-import { fromJSON } from "@grpc/proto-loader";
+import { foreignServices } from "@coxswain/protos";
 import { descriptor } from "./rpc.gen.ts";
 
 export interface Header {
@@ -67,23 +67,33 @@ export interface WatchResponse {
   readonly events: readonly { readonly type: "Put" | "Delete"; readonly kv: KeyValue }[];
 }
 
-const definition = fromJSON(descriptor as Parameters<typeof fromJSON>[0], {
-  keepCase: true,
-  longs: String,
-  enums: String,
-  defaults: true,
-});
+export interface KeepAliveRequest {
+  ID: string;
+}
+export interface KeepAliveResponse {
+  readonly ID: string;
+  /** In seconds; "0" where the lease is gone. */
+  readonly TTL: string;
+}
+
+const services = foreignServices(
+  descriptor,
+  ["KV", "Watch", "Lease"].map((name) => `etcdserverpb.${name}`),
+);
 
 function method<Request extends object, Response extends object>(
   service: string,
   name: string,
 ): MethodDefinition<Request, Response> {
-  const found = (definition[`etcdserverpb.${service}`] as Record<string, unknown> | undefined)?.[name];
+  const found = services[`etcdserverpb.${service}`]?.[name];
   if (found === undefined) throw new Error(`the descriptor lacks ${service}.${name}`);
-  return found as MethodDefinition<Request, Response>;
+  return found as unknown as MethodDefinition<Request, Response>;
 }
 
 export const RANGE = method<RangeRequest, RangeResponse>("KV", "Range");
 export const TXN = method<TxnRequest, TxnResponse>("KV", "Txn");
 export const COMPACT = method<{ revision: string }, { readonly header: Header }>("KV", "Compact");
 export const WATCH = method<WatchRequest, WatchResponse>("Watch", "Watch");
+export const LEASE_GRANT = method<{ TTL: string }, { readonly ID: string }>("Lease", "LeaseGrant");
+export const LEASE_REVOKE = method<{ ID: string }, { readonly header: Header }>("Lease", "LeaseRevoke");
+export const LEASE_KEEP_ALIVE = method<KeepAliveRequest, KeepAliveResponse>("Lease", "LeaseKeepAlive");
