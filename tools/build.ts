@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { build, type BuildOptions, type OutputFile, type Plugin } from "esbuild";
+import { lazyImports } from "./lazy-imports.ts";
 
 const root = path.resolve(import.meta.dirname, "..");
 
@@ -141,7 +142,8 @@ const SHARED: BuildOptions = {
 function writeOutputs(files: readonly OutputFile[]): [string, number][] {
   for (const { path: file, text } of files) {
     mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(file, file.endsWith(".map") ? text : nameClassesOnly(file, text));
+    const lazy = file.endsWith(".js") ? lazyImports(file, text) : text;
+    writeFileSync(file, file.endsWith(".map") ? text : nameClassesOnly(file, lazy));
   }
   return files
     .filter(({ path: file }) => !file.endsWith(".map"))
