@@ -91,7 +91,18 @@ function rootOf(name: string): Root {
     }
     Object.assign(scope, items);
   }
-  return protobuf.Root.fromJSON({ nested });
+  return rootFrom({ nested });
+}
+
+/**
+ * Root.fromJSON resolves every type, and makes a constructor for each, though a process sends few of them; types resolve
+ * themselves when they are first used, but for the features of their syntax.
+ */
+function rootFrom(json: INamespace): Root {
+  const root = new protobuf.Root();
+  root.addJSON(json.nested ?? {});
+  (root as unknown as Record<"_resolveFeaturesRecursive", () => void>)["_resolveFeaturesRecursive"]();
+  return root;
 }
 
 function serializer(type: Type): (message: object) => Buffer {
@@ -152,7 +163,7 @@ function definitionIn(root: Root, name: string, options: IConversionOptions): Se
  * as in the schema, 64-bit integers and enums strings, defaults filled in. Throws where there is none of a name.
  */
 export function foreignServices(schema: object, names: readonly string[]): Readonly<Record<string, ServiceDefinition>> {
-  const root = protobuf.Root.fromJSON(schema as INamespace);
+  const root = rootFrom(schema);
   const options = { longs: String, enums: String, defaults: true };
   return Object.fromEntries(names.map((name) => [name, definitionIn(root, name, options)] as const));
 }
