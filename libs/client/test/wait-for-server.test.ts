@@ -10,6 +10,7 @@ import { createGrpcServer, type GrpcServer } from "@coxswain/component-base/grpc
 import { certificateFiles, ensurePki } from "@coxswain/component-base/identity/index";
 import { loadTlsMaterial, type TlsMaterial } from "@coxswain/component-base/tls-files";
 import { createRealEnv } from "@coxswain/env";
+import { createServerChannel } from "../src/grpc/grpc-resource-client.ts";
 import { waitForServer } from "../src/grpc/wait-for-server.ts";
 
 const env = createRealEnv();
@@ -56,8 +57,17 @@ async function serve(port: number, ready: () => boolean): Promise<number> {
   return server.listen({ host: "127.0.0.1", port });
 }
 
-const wait = (port: number, timeoutMs = 20_000, signal = never): Promise<boolean> =>
-  waitForServer({ env, addresses: [`127.0.0.1:${port}`], tls, timeoutMs }, signal);
+async function waitFor(addresses: readonly string[], timeoutMs = 20_000, signal = never): Promise<boolean> {
+  const channel = createServerChannel({ addresses, tls });
+  try {
+    return await waitForServer({ env, addresses, channel, timeoutMs }, signal);
+  } finally {
+    channel.close();
+  }
+}
+
+const wait = (port: number, timeoutMs?: number, signal?: AbortSignal): Promise<boolean> =>
+  waitFor([`127.0.0.1:${port}`], timeoutMs, signal);
 
 test("a server that comes later, and is ready later still, is waited for", async () => {
   const port = await freePort();
@@ -78,7 +88,7 @@ test("a server that comes later, and is ready later still, is waited for", async
 test("of two servers one that serves is enough", async () => {
   const port = await serve(0, () => true);
   const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${port}`];
-  expect(await waitForServer({ env, addresses, tls, timeoutMs: 20_000 }, never)).toBe(true);
+  expect(await waitFor(addresses)).toBe(true);
 });
 
 test("the wait ends without a server, and when it is told to", async () => {

@@ -8,7 +8,7 @@ import { createInformerFactory } from "../informer-factory.ts";
 import type { ResourceClient } from "../resource-client.ts";
 import type { AggregatedClient } from "../aggregated-reader.ts";
 import { createGrpcAggregatedReader } from "./grpc-aggregated-reader.ts";
-import { createGrpcResourceClient } from "./grpc-resource-client.ts";
+import { createGrpcResourceClient, createServerChannel } from "./grpc-resource-client.ts";
 import { waitForServer } from "./wait-for-server.ts";
 
 /** Then a component begins all the same: an api-server that is not ready may serve what the component needs. */
@@ -23,11 +23,11 @@ export function connectComponent(
   name: string,
 ): { client: ResourceClient; informers: InformerFactory; aggregated: () => AggregatedClient } {
   const { env, logger, flags, clientTls: tls } = deps;
-  const client = createGrpcResourceClient({ env, logger, addresses: flags.apiServer, tls, userAgent: name });
+  const addresses = flags.apiServer;
+  const channel = createServerChannel({ addresses, tls, userAgent: name });
+  const client = createGrpcResourceClient({ env, logger, addresses, tls, channel });
   deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
-  deps.waitFirst((signal) =>
-    waitForServer({ env, addresses: flags.apiServer, tls, timeoutMs: WAIT_FOR_SERVER_MS }, signal),
-  );
+  deps.waitFirst((signal) => waitForServer({ env, addresses, channel, timeoutMs: WAIT_FOR_SERVER_MS }, signal));
   const bus = flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls, name });
   const informers = createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) });
   const aggregated = (): AggregatedClient => createGrpcAggregatedReader({ env, addresses: flags.apiServer, tls });

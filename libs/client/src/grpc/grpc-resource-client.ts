@@ -2,7 +2,7 @@
 // - Errors are the server's own Status; a deadline is Timeout and a lost connection ServiceUnavailable.
 // - Reads that fail for lack of a connection are tried on another server; writes only while they have not been sent.
 // - A server that stands still is noticed by keepalive within seconds, and the calls that wait for it fail or move on.
-import { Channel, Client, Metadata, type CallOptions, type ClientReadableStream } from "@grpc/grpc-js";
+import { Channel, Client, credentials, Metadata, type CallOptions, type ClientReadableStream } from "@grpc/grpc-js";
 import { isReason, StatusError, type KubeObject, type ResourceRef, type Status } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import {
@@ -44,6 +44,8 @@ export interface GrpcResourceClientOptions {
   /** The name that the servers' certificates carry. */
   readonly serverName?: string;
   readonly userAgent?: string;
+  /** To those addresses; the client closes it. One of its own where unset. */
+  readonly channel?: Channel;
   /** How long a call may take; 10,000 where unset. Lists get six times that, watches no limit. */
   readonly timeoutMs?: number;
 }
@@ -72,20 +74,28 @@ function methodOf(name: string) {
   return method;
 }
 
-function connect(options: GrpcResourceClientOptions): Connection {
-  const { addresses, tls, token, userAgent, env, timeoutMs = 10_000 } = options;
+/** A channel to the api-servers, for a client or several. It connects on first use. */
+export function createServerChannel(
+  options: Pick<GrpcResourceClientOptions, "addresses" | "serverName" | "tls" | "userAgent">,
+): Channel {
+  const { addresses, tls, userAgent } = options;
   const text = (pem: string | Buffer | undefined): string | undefined => pem?.toString();
   const target = {
     addresses,
     serverName: options.serverName ?? API_SERVER_NAME,
     tls: { ca: tls.ca.toString(), ...(tls.cert === undefined ? {} : { cert: text(tls.cert), key: text(tls.key) }) },
   };
-  const credentials = createCredentials(target.tls);
-  const channel = new Channel(channelTarget(addresses), credentials, {
+  return new Channel(channelTarget(addresses), createCredentials(target.tls), {
     ...channelOptions(target),
     ...(userAgent === undefined ? {} : { "grpc.primary_user_agent": userAgent }),
   });
-  const client = new Client(addresses[0] ?? "", credentials, { channelOverride: channel });
+}
+
+function connect(options: GrpcResourceClientOptions): Connection {
+  const { addresses, token, env, timeoutMs = 10_000 } = options;
+  const channel = options.channel ?? createServerChannel(options);
+  // The credentials are the channel's.
+  const client = new Client(addresses[0] ?? "", credentials.createInsecure(), { channelOverride: channel });
   const metadata = new Metadata();
   if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
   const method = methodOf("batch");

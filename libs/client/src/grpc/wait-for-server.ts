@@ -2,14 +2,7 @@
 // otherwise ask again and again, be refused, and wait longer after each time. Until something listens there, plain connections
 // are tried: a refused one costs next to nothing, and a refused gRPC channel a millisecond of processor.
 import { connect } from "node:net";
-import { Channel, Client, Metadata } from "@grpc/grpc-js";
-import {
-  API_SERVER_NAME,
-  channelOptions,
-  channelTarget,
-  createCredentials,
-} from "@coxswain/component-base/grpc-channel";
-import type { TlsMaterial } from "@coxswain/component-base/tls-files";
+import { Client, credentials, Metadata, type Channel } from "@grpc/grpc-js";
 import { isAbort, type Env } from "@coxswain/env";
 import { serviceDefinition } from "@coxswain/protos";
 import type { HealthCheckResponse } from "@coxswain/protos/grpc-health-v1.gen";
@@ -18,13 +11,12 @@ export interface WaitForServerOptions {
   readonly env: Env;
   /** host:port of the api-servers' gRPC ports. */
   readonly addresses: readonly string[];
-  readonly tls: TlsMaterial;
+  /** To them; it stays open. Whoever goes on with it has then connected already. */
+  readonly channel: Channel;
   /** How long to wait at most. */
   readonly timeoutMs: number;
 }
 
-/** A server that is about to start is found soon; one that stays away is not asked often. */
-const RECONNECT = { "grpc.initial_reconnect_backoff_ms": 20, "grpc.max_reconnect_backoff_ms": 100 };
 const AGAIN_MS = 20;
 /** A connection that is neither taken nor refused by then is given up. */
 const CONNECT_MS = 1_000;
@@ -34,7 +26,7 @@ const CONNECT_MS = 1_000;
  * bear that the servers are away. Never rejects.
  */
 export async function waitForServer(options: WaitForServerOptions, signal: AbortSignal): Promise<boolean> {
-  const { env, addresses, tls, timeoutMs } = options;
+  const { env, addresses, channel, timeoutMs } = options;
   const until = env.clock.now() + timeoutMs;
   try {
     while (!signal.aborted && env.clock.now() < until) {
@@ -44,12 +36,8 @@ export async function waitForServer(options: WaitForServerOptions, signal: Abort
   } catch (error) {
     if (!isAbort(error)) throw error;
   }
-  const credentials = createCredentials(tls);
-  const channel = new Channel(channelTarget(addresses), credentials, {
-    ...channelOptions({ addresses, serverName: API_SERVER_NAME, tls }),
-    ...RECONNECT,
-  });
-  const client = new Client(addresses[0] ?? "", credentials, { channelOverride: channel });
+  // The credentials are the channel's.
+  const client = new Client(addresses[0] ?? "", credentials.createInsecure(), { channelOverride: channel });
   try {
     while (!signal.aborted && env.clock.now() < until) {
       if (await served(client, until, signal)) return true;
@@ -57,8 +45,6 @@ export async function waitForServer(options: WaitForServerOptions, signal: Abort
     }
   } catch (error) {
     if (!isAbort(error)) throw error;
-  } finally {
-    client.close();
   }
   return false;
 }
