@@ -2,6 +2,7 @@
 export * from "./deep.ts";
 export * from "./field-error.ts";
 export * from "./field-selector.ts";
+export * from "./go-duration.ts";
 export * from "./go-regexp.ts";
 export * from "./json-decode.ts";
 export * from "./label-selector.ts";

@@ -4,7 +4,7 @@ import { CONFIG_MAPS, SERVICE_ACCOUNTS } from "@coxswain/api";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { parseDuration, requestTimeoutMs } from "../src/rest/request-timeout.ts";
+import { requestTimeoutMs } from "../src/rest/request-timeout.ts";
 import { startTestServer, type TestServer } from "./support/test-server.ts";
 
 let server: TestServer;
@@ -88,17 +88,6 @@ test("a token may come as a subprotocol, and is not told back", async () => {
   expect(await closed).toBe(1000);
   expect(socket.protocol).toBe("base64.binary.k8s.io");
   await expect(open(path, [token], false).closed).rejects.toThrow("403");
-});
-
-test.each([
-  ["1s", 1000],
-  ["1h2m3.5s", 3_723_500],
-  ["-1.5m", -90_000],
-  ["0", 0],
-  ["5", 'time: missing unit in duration "5"'],
-  ["x", 'time: invalid duration "x"'],
-])("the duration %s is %s", (text, expected) => {
-  expect(parseDuration(text)).toBe(expected);
 });
 
 test("a request may ask for less time, and gets no more than there is", () => {

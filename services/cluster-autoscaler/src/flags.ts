@@ -1,4 +1,5 @@
 // The autoscaler's flags, named as upstream's.
+import { durationFlag } from "@coxswain/component-base/duration-flag";
 import { InvalidArgumentError, type Command } from "commander";
 import { DEFAULT_OPTIONS, type AutoscalerOptions, type Expander } from "./options.ts";
 
@@ -7,18 +8,6 @@ export interface Flags {
   readonly cloudConfig: string;
   readonly scheduler: readonly string[];
   readonly [flag: string]: unknown;
-}
-
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** A Go duration, as in 1m30s, in ms; "0" is none. */
-export function parseDuration(text: string): number {
-  if (text === "0") return 0;
-  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text))
-    throw new InvalidArgumentError("must be a duration, as in 10s or 1m30s");
-  let total = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) total += Number(amount) * UNITS[unit!]!;
-  return Math.round(total);
 }
 
 function parseBoolean(text: string): boolean {
@@ -61,7 +50,7 @@ interface FlagOf {
 }
 
 const FLAGS: { readonly [K in keyof AutoscalerOptions]: FlagOf } = {
-  scanIntervalMs: { flag: "scan-interval", about: "how often the cluster is looked at", parse: parseDuration },
+  scanIntervalMs: { flag: "scan-interval", about: "how often the cluster is looked at", parse: durationFlag },
   expander: {
     flag: "expander",
     about: "chooses among groups that help: least-waste, most-pods, random",
@@ -70,7 +59,7 @@ const FLAGS: { readonly [K in keyof AutoscalerOptions]: FlagOf } = {
   maxNodeProvisionMs: {
     flag: "max-node-provision-time",
     about: "a machine that is no node after this long is given up",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   maxTotalUnreadyPercentage: {
     flag: "max-total-unready-percentage",
@@ -82,7 +71,7 @@ const FLAGS: { readonly [K in keyof AutoscalerOptions]: FlagOf } = {
     about: "as many may be unready in any case",
     parse: parseCount,
   },
-  newPodScaleUpDelayMs: { flag: "new-pod-scale-up-delay", about: "younger pods wait", parse: parseDuration },
+  newPodScaleUpDelayMs: { flag: "new-pod-scale-up-delay", about: "younger pods wait", parse: durationFlag },
   expendablePodsPriorityCutoff: {
     flag: "expendable-pods-priority-cutoff",
     about: "pods of a lower priority bring no node and hold none",
@@ -91,34 +80,34 @@ const FLAGS: { readonly [K in keyof AutoscalerOptions]: FlagOf } = {
   initialBackoffMs: {
     flag: "initial-node-group-backoff-duration",
     about: "a group that failed rests as long",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   maxBackoffMs: {
     flag: "max-node-group-backoff-duration",
     about: "and no longer than this, however often it fails",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   scaleDownEnabled: { flag: "scale-down-enabled", about: "whether nodes are removed", parse: parseBoolean },
   scaleDownUnneededMs: {
     flag: "scale-down-unneeded-time",
     about: "a node goes after it was unneeded for this long",
-    parse: parseDuration,
+    parse: durationFlag,
   },
-  scaleDownUnreadyMs: { flag: "scale-down-unready-time", about: "the same of an unready node", parse: parseDuration },
+  scaleDownUnreadyMs: { flag: "scale-down-unready-time", about: "the same of an unready node", parse: durationFlag },
   scaleDownDelayAfterAddMs: {
     flag: "scale-down-delay-after-add",
     about: "no node goes for this long after one was added",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   scaleDownDelayAfterDeleteMs: {
     flag: "scale-down-delay-after-delete",
     about: "no node goes for this long after another has gone",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   scaleDownDelayAfterFailureMs: {
     flag: "scale-down-delay-after-failure",
     about: "no node goes for this long after one would not go",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   scaleDownUtilizationThreshold: {
     flag: "scale-down-utilization-threshold",
@@ -128,7 +117,7 @@ const FLAGS: { readonly [K in keyof AutoscalerOptions]: FlagOf } = {
   unremovableNodeRecheckMs: {
     flag: "unremovable-node-recheck-timeout",
     about: "a node that would not go is left alone for this long",
-    parse: parseDuration,
+    parse: durationFlag,
   },
   skipNodesWithSystemPods: {
     flag: "skip-nodes-with-system-pods",
@@ -155,7 +144,7 @@ const FLAGS: { readonly [K in keyof AutoscalerOptions]: FlagOf } = {
     about: "seconds that evicted pods are waited for",
     parse: parseSeconds,
   },
-  maxPodEvictionMs: { flag: "max-pod-eviction-time", about: "evictions are tried for this long", parse: parseDuration },
+  maxPodEvictionMs: { flag: "max-pod-eviction-time", about: "evictions are tried for this long", parse: durationFlag },
   maxScaleDownParallelism: {
     flag: "max-scale-down-parallelism",
     about: "nodes that may go at once",

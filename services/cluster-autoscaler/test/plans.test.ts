@@ -5,7 +5,6 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { afterFailure, isResting } from "../src/backoff.ts";
 import { planDrain } from "../src/drain-rules.ts";
-import { parseDuration } from "../src/flags.ts";
 import { groupState, isUnhealthy, nextSince, type GroupFacts } from "../src/group-state.ts";
 import { DELETION_CANDIDATE, mark, templateOf, TO_BE_DELETED } from "../src/node-facts.ts";
 import { DEFAULT_OPTIONS } from "../src/options.ts";
@@ -436,18 +435,4 @@ test("a group that fails again rests twice as long, up to half an hour, and is f
   });
   expect(lengths).toEqual([10, 20, 30, 30]);
   expect(afterFailure(state, NOW + 190 * MINUTE, DEFAULT_OPTIONS).durationMs).toBe(5 * MINUTE);
-});
-
-test.each<[string, number]>([
-  ["0", 0],
-  ["10s", 10_000],
-  ["1m30s", 90_000],
-  ["1.5h", 5_400_000],
-  ["250ms", 250],
-])("the duration %s is %i ms", (text, ms) => {
-  expect(parseDuration(text)).toBe(ms);
-});
-
-test.each(["", "10", "s", "1m30", "-1s", "one"])("%j is no duration", (text) => {
-  expect(() => parseDuration(text)).toThrow("must be a duration");
 });

@@ -1,4 +1,5 @@
 // The controller-manager's own flags, with upstream's names and defaults.
+import { durationFlag } from "@coxswain/component-base/duration-flag";
 import { InvalidArgumentError, type Command } from "commander";
 import { readFileSync } from "node:fs";
 import type { ControllerManagerOptions } from "./app.ts";
@@ -30,20 +31,9 @@ export interface Flags {
   readonly legacyServiceAccountTokenCleanUpPeriod: number;
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-
-/** A duration as Go writes it, as in 40s or 1m30s; in ms. */
-function duration(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text) {
-    throw new InvalidArgumentError("must be a duration, as in 40s");
-  }
-  return parts.reduce((total, [, count, unit = ""]) => total + Number(count) * (UNITS[unit] ?? 0), 0);
-}
-
-/** The same, above zero. */
+/** A duration above zero. */
 function positiveDuration(text: string): number {
-  const ms = duration(text);
+  const ms = durationFlag(text);
   if (ms <= 0) throw new InvalidArgumentError("must be longer than nothing");
   return ms;
 }
@@ -82,11 +72,11 @@ function share(text: string): number {
 function addAutoscalerFlags(command: Command): void {
   const name = (rest: string): string => `--horizontal-pod-autoscaler-${rest}`;
   command
-    .option(name("sync-period <duration>"), "how often autoscalers look at metrics", duration, 15_000)
-    .option(name("downscale-stabilization <duration>"), "how long one holds back before fewer", duration, 300_000)
+    .option(name("sync-period <duration>"), "how often autoscalers look at metrics", durationFlag, 15_000)
+    .option(name("downscale-stabilization <duration>"), "how long one holds back before fewer", durationFlag, 300_000)
     .option(name("tolerance <share>"), "how far from its target use may be", share, 0.1)
-    .option(name("cpu-initialization-period <duration>"), "how long CPU may be a start's", duration, 300_000)
-    .option(name("initial-readiness-delay <duration>"), "how long a pod may become ready", duration, 30_000);
+    .option(name("cpu-initialization-period <duration>"), "how long CPU may be a start's", durationFlag, 300_000)
+    .option(name("initial-readiness-delay <duration>"), "how long a pod may become ready", durationFlag, 30_000);
 }
 
 export function addFlags(command: Command): void {
@@ -94,9 +84,9 @@ export function addFlags(command: Command): void {
   command
     .option("--max-endpoints-per-slice <number>", "endpoints in one EndpointSlice", positive, 100)
     .option("--mirroring-max-endpoints-per-subset <number>", "endpoints mirrored of one subset", positive, 1_000)
-    .option("--node-monitor-grace-period <duration>", "how long a node may be silent", duration, 40_000)
-    .option("--node-startup-grace-period <duration>", "how long a new node may be silent", duration, 60_000)
-    .option("--node-monitor-period <duration>", "how often nodes are looked at", duration, 5_000)
+    .option("--node-monitor-grace-period <duration>", "how long a node may be silent", durationFlag, 40_000)
+    .option("--node-startup-grace-period <duration>", "how long a new node may be silent", durationFlag, 60_000)
+    .option("--node-monitor-period <duration>", "how often nodes are looked at", durationFlag, 5_000)
     .option("--node-eviction-rate <number>", "nodes given up in a second, a zone", rate, 0.1)
     .option("--secondary-node-eviction-rate <number>", "the same in a large zone of bad health", rate, 0.01)
     .option("--unhealthy-zone-threshold <share>", "the share of silent nodes that is bad health", rate, 0.55)
@@ -107,7 +97,12 @@ export function addFlags(command: Command): void {
     .option("--service-account-private-key-file <path>", "signs the tokens in Secrets; without it they get none")
     .option("--cluster-signing-cert-file <path>", "the CA that signs certificates; without it none are signed")
     .option("--cluster-signing-key-file <path>", "the CA's key")
-    .option("--cluster-signing-duration <duration>", "the longest life of a certificate", duration, 8_760 * 3_600_000)
+    .option(
+      "--cluster-signing-duration <duration>",
+      "the longest life of a certificate",
+      durationFlag,
+      8_760 * 3_600_000,
+    )
     .option(
       "--legacy-service-account-token-clean-up-period <duration>",
       "how long a token in a Secret may be unused before it is invalid, and invalid before it goes",

@@ -146,7 +146,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       try {
         await Promise.all([
           reportNodes(deps, reporter, monitor, signal),
-          informers.waitForSync(signal),
+          informers.waitForSync(signal).then(() => reporter.serverAnswers()),
           disks.run(signal),
           deps.serveHttps?.(kubelet, signal),
         ]);

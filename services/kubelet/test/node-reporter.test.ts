@@ -1,6 +1,6 @@
 // What a kubelet makes of the answers to its reports.
 import type { Node } from "@coxswain/api";
-import type { KubeObject } from "@coxswain/apimachinery";
+import { newServiceUnavailable, type KubeObject } from "@coxswain/apimachinery";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
 import { silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
@@ -57,6 +57,38 @@ test("an answer that comes late does not hide what others made of the node meanw
   reports[1]!(node("5000"));
   await env.advance(30_000);
   expect(reports).toHaveLength(2);
+  stop.abort();
+  await env.advance(1_000);
+  await running;
+});
+
+test("a node that cannot be registered is tried soon, then less often, and at once when the server answers", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const tries: number[] = [];
+  let serves = false;
+  const batch = async (): Promise<BatchOutcome<KubeObject>[]> => {
+    tries.push(env.elapsedMs);
+    if (serves) return [{ ok: true, object: planNode(FACTS, env.clock.now()) }];
+    throw newServiceUnavailable("no server");
+  };
+  const client = { batch } as unknown as ResourceClient;
+  const reporter = new NodeReporter({ env, client, logger: silentLogger, onAccepted: () => undefined }, [FACTS]);
+  const stop = new AbortController();
+  const running = reporter.run(stop.signal);
+  await env.advance(60_000);
+  const gaps = tries.slice(1).map((at, index) => at - tries[index]!);
+  // Each pause is half to one and a half of its length.
+  for (const [index, gap] of gaps.entries()) {
+    const lengthMs = Math.min(100 * 2 ** index, 7_000);
+    expect(gap).toBeGreaterThanOrEqual(lengthMs / 2);
+    expect(gap).toBeLessThanOrEqual(lengthMs * 1.5 + 1);
+  }
+  expect(gaps.length).toBeGreaterThan(8);
+  expect(reporter.registered).toBe(false);
+  serves = true;
+  reporter.serverAnswers();
+  await env.advance(1);
+  expect(reporter.registered).toBe(true);
   stop.abort();
   await env.advance(1_000);
   await running;

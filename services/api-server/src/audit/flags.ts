@@ -2,6 +2,7 @@
 // https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/
 import { readFileSync } from "node:fs";
 import type { Logger } from "@coxswain/component-base";
+import { durationFlag } from "@coxswain/component-base/duration-flag";
 import type { Env } from "@coxswain/env";
 import { InvalidArgumentError, type Command } from "commander";
 import { createAuditor, type AuditBackend, type Auditor } from "./auditor.ts";
@@ -44,7 +45,6 @@ export interface AuditFlags extends BackendFlags<"Log">, BackendFlags<"Webhook">
 
 const MODES: readonly string[] = ["batch", "blocking", "blocking-strict"];
 const VERSION = "audit.k8s.io/v1";
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("must be a whole number, at least 0");
@@ -57,15 +57,6 @@ function rate(text: string): number {
   return value;
 }
 
-/** As Go writes it, as in 1m30s. */
-function duration(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text) {
-    throw new InvalidArgumentError(`invalid duration ${JSON.stringify(text)}`);
-  }
-  return parts.reduce((sum, [, amount, unit = ""]) => sum + Number(amount) * UNITS[unit]!, 0);
-}
-
 export function addAuditFlags(command: Command): void {
   command
     .option("--audit-policy-file <file>", "which requests the audit log tells of, and how much")
@@ -75,7 +66,12 @@ export function addAuditFlags(command: Command): void {
     .option("--audit-log-maxsize <megabytes>", "when a file is rotated", count, 0)
     .option("--audit-log-format <format>", "json", "json")
     .option("--audit-webhook-config-file <file>", "kubeconfig of a service that gets the events too")
-    .option("--audit-webhook-initial-backoff <duration>", "before a second attempt to send events", duration, 10_000);
+    .option(
+      "--audit-webhook-initial-backoff <duration>",
+      "before a second attempt to send events",
+      durationFlag,
+      10_000,
+    );
   addBackendFlags(command, "log", { mode: "blocking", maxSize: 1, maxWaitMs: 0, throttle: false, qps: 0, burst: 0 });
   addBackendFlags(command, "webhook", {
     mode: "batch",
@@ -106,7 +102,7 @@ function addBackendFlags(command: Command, name: string, defaults: BackendDefaul
     .option(
       `--audit-${name}-batch-max-wait <duration>`,
       "before a batch goes that is not full",
-      duration,
+      durationFlag,
       defaults.maxWaitMs,
     )
     .option(`--audit-${name}-batch-throttle-enable [boolean]`, "limit how often batches go", String(defaults.throttle))

@@ -2,7 +2,14 @@
 // whoever serves those. Amounts are in thousandths. Wording of errors is upstream's.
 // https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#support-for-metrics-apis
 import type { CrossVersionObjectReference } from "@coxswain/api";
-import { isReason, parseApiVersion, parseQuantity, parseTime, type ObjectMeta } from "@coxswain/apimachinery";
+import {
+  isReason,
+  parseApiVersion,
+  parseGoDuration,
+  parseQuantity,
+  parseTime,
+  type ObjectMeta,
+} from "@coxswain/apimachinery";
 import type { AggregatedReader } from "@coxswain/client";
 import type { KindResolver } from "./kind-resolver.ts";
 import { MetricError, type PodMetric, type PodMetrics } from "./replica-calculator.ts";
@@ -43,22 +50,6 @@ const UNREACHED = "error trying to reach service: ";
 /** As coxswain.api.v1.Aggregated tells of an answer that is no Status. */
 const NO_STATUS = /^the server answered (\d+): (.*)$/s;
 const CUSTOM = "/apis/custom.metrics.k8s.io";
-const UNITS: Readonly<Record<string, number>> = {
-  h: 3_600_000,
-  m: 60_000,
-  s: 1_000,
-  ms: 1,
-  us: 0.001,
-  µs: 0.001,
-  ns: 1e-6,
-};
-
-/** A duration as Go writes it, in ms. */
-function durationMs(text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)/g)];
-  return parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (UNITS[unit] ?? 0), 0);
-}
-
 function withQuery(path: string, query: Readonly<Record<string, string>>): string {
   const given = Object.entries(query).filter(([, value]) => value !== "");
   const text = new URLSearchParams(given).toString();
@@ -226,7 +217,11 @@ function resourceMetrics(
     const used = counting.map(({ usage }) => usage[resource]);
     if (used.length === 0 || used.includes(undefined)) continue;
     const value = used.reduce((sum, text) => sum + parseQuantity(text ?? "0").milliValue(), 0);
-    metrics.set(name, { value, timestampMs: parseTime(timestamp) ?? 0, windowMs: durationMs(window) });
+    metrics.set(name, {
+      value,
+      timestampMs: parseTime(timestamp) ?? 0,
+      windowMs: window === "" ? 0 : parseGoDuration(window),
+    });
   }
   return metrics;
 }

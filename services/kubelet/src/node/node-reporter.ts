@@ -1,6 +1,7 @@
 // Registers the Nodes of a process and keeps them alive: a Lease every 10 s, the status every 5 min or when it differs.
 // Guarantees: the work of many nodes is spread over the interval and sent in batches; a call that hangs or fails delays no
-// later heartbeat by more than its own time-out.
+// later heartbeat by more than its own time-out; a node that could not be registered is tried again soon, then less often, and at
+// once where there is news.
 import type { Lease, Node, NodeStatus } from "@coxswain/api";
 import { LEASES, NODES } from "@coxswain/api";
 import { compareResourceVersions, formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
@@ -23,6 +24,9 @@ const LEASE_DURATION_SECONDS = 40;
 const RENEW_INTERVAL_MS = 10_000;
 const MAX_BATCH = 200;
 const RETRY_MS = 1_000;
+/** Between two tries to register; doubled each time, as upstream's kubelet does. */
+const FIRST_REGISTER_MS = 100;
+const MOST_REGISTER_MS = 7_000;
 /** How often due heartbeats are looked for. */
 const TICK_MS = 250;
 
@@ -60,6 +64,8 @@ export class NodeReporter {
   readonly #deps: NodeReporterDeps;
   readonly #entries: Map<string, Entry>;
   #podCidr: ((podCidr: string) => void) | undefined;
+  /** Ends the pause between two tries to register. */
+  #tryAgain: AbortController | undefined;
 
   constructor(deps: NodeReporterDeps, nodes: readonly NodeFacts[]) {
     this.#deps = deps;
@@ -88,7 +94,8 @@ export class NodeReporter {
   /** What an informer tells: a status that somebody else has changed is set right again, soon. */
   observe(node: Node): void {
     const entry = this.#entries.get(node.metadata?.name ?? "");
-    if (entry?.node === undefined) return;
+    if (entry === undefined) return;
+    if (entry.node === undefined) return this.serverAnswers();
     entry.node = node;
     this.#tellPodCidr(node);
     const nowMs = this.#deps.env.clock.now();
@@ -106,6 +113,11 @@ export class NodeReporter {
   #tellPodCidr(node: Node | undefined): void {
     const podCidr = node?.spec?.podCIDR;
     if (podCidr) this.#podCidr?.(podCidr);
+  }
+
+  /** The api-server is there: who is not registered yet is tried now. */
+  serverAnswers(): void {
+    this.#tryAgain?.abort();
   }
 
   /** The node's health or its volumes may have changed: it is reported at once. */
@@ -139,12 +151,24 @@ export class NodeReporter {
   }
 
   async #registerAll(signal: AbortSignal): Promise<void> {
-    for (;;) {
+    for (let waitMs = FIRST_REGISTER_MS; ; waitMs = Math.min(2 * waitMs, MOST_REGISTER_MS)) {
       const open = [...this.#entries.values()].filter((entry) => entry.node === undefined);
       if (open.length === 0 || signal.aborted) return;
+      // What is told from now on, a pause that begins later knows.
+      const news = new AbortController();
+      this.#tryAgain = news;
       for (let at = 0; at < open.length; at += MAX_BATCH) await this.#register(open.slice(at, at + MAX_BATCH));
       if (open.every((entry) => entry.node !== undefined)) return;
-      await this.#deps.env.timers.sleep(RETRY_MS * (0.5 + this.#deps.env.random.float()), signal);
+      await this.#pause(waitMs * (0.5 + this.#deps.env.random.float()), news.signal, signal);
+    }
+  }
+
+  /** Until the time is over or there is news. Rejects where `signal` aborts. */
+  async #pause(ms: number, news: AbortSignal, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#deps.env.timers.sleep(ms, AbortSignal.any([news, signal]));
+    } catch (error) {
+      if (!isAbort(error) || signal.aborted) throw error;
     }
   }
 

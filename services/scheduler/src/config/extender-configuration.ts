@@ -1,5 +1,13 @@
 // The extenders of a KubeSchedulerConfiguration. Pure.
-import { childPath, fieldDuplicate, fieldInvalid, fieldRequired, indexPath } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldDuplicate,
+  fieldInvalid,
+  fieldRequired,
+  GoDurationError,
+  indexPath,
+  parseGoDuration,
+} from "@coxswain/apimachinery";
 import type { ExtenderConfiguration, ExtenderTls } from "../extenders/extender.ts";
 import { above, type ConfigReader } from "./config-reader.ts";
 
@@ -27,24 +35,14 @@ export interface ReadExtender {
   readonly ignoredResources: readonly string[];
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-};
-
-/** As Go writes durations: "100ms", "1m30s"; undefined where the text is none. */
+/** As Go writes durations; undefined where the text is none. */
 function durationMs(text: string): number | undefined {
-  if (text === "0") return 0;
-  if (!/^\+?([0-9.]+(ns|us|µs|ms|s|m|h))+$/.test(text)) return undefined;
-  let sum = 0;
-  for (const [, number = "", unit = ""] of text.matchAll(/([0-9.]+)(ns|us|µs|ms|s|m|h)/g))
-    sum += Number(number) * UNITS[unit]!;
-  return Number.isFinite(sum) ? sum : undefined;
+  try {
+    return parseGoDuration(text);
+  } catch (error) {
+    if (error instanceof GoDurationError) return undefined;
+    throw error;
+  }
 }
 
 function readTls(reader: ConfigReader, value: unknown, path: string): ExtenderTls | undefined {

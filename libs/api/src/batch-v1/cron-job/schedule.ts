@@ -1,4 +1,5 @@
 // Cron schedules as Kubernetes takes them: five fields, or a descriptor such as @daily. Strict; errors are upstream's words.
+import { GoDurationError, parseGoDuration } from "@coxswain/apimachinery";
 
 interface Bounds {
   readonly min: number;
@@ -26,8 +27,6 @@ const DESCRIPTORS: Readonly<Record<string, string>> = {
   "@midnight": "0 0 * * *",
   "@hourly": "0 * * * *",
 };
-
-const UNIT_MS: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
 
 /** The values that each field takes, or a fixed interval. */
 export type CronSchedule =
@@ -69,13 +68,17 @@ function parseDescriptor(text: string): CronSchedule {
   if (fields !== undefined) return parseSchedule(fields);
   if (!text.startsWith("@every ")) throw new ScheduleError(`unrecognized descriptor: ${text}`);
   const amount = text.slice("@every ".length);
-  const parts = [...amount.matchAll(/(\d+(?:\.\d+)?)(ms|h|m|s)/g)];
-  if (parts.length === 0 || parts.map(([whole]) => whole).join("") !== amount) {
-    throw new ScheduleError(`failed to parse duration ${text}: time: invalid duration ${JSON.stringify(amount)}`);
-  }
-  const ms = parts.reduce((sum, [, number, unit]) => sum + Number(number) * (UNIT_MS[unit ?? ""] ?? 0), 0);
   // Never more often than once a second, and in whole seconds.
-  return { everyMs: Math.max(Math.floor(ms / 1000), 1) * 1000 };
+  return { everyMs: Math.max(Math.floor(everyMs(text, amount) / 1000), 1) * 1000 };
+}
+
+function everyMs(text: string, amount: string): number {
+  try {
+    return parseGoDuration(amount);
+  } catch (error) {
+    if (!(error instanceof GoDurationError)) throw error;
+    throw new ScheduleError(`failed to parse duration ${text}: ${error.message}`);
+  }
 }
 
 function parseField(field: string, bounds: Bounds): number[] {
