@@ -131,9 +131,17 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
    * what lies below the top and metadata of a stored object; they put something else in its place.
    */
   readonly sharesState?: true;
-  /** Everything but metadata, which the registry validates for all kinds. */
-  validateCreate(object: T): FieldError[];
-  validateUpdate(object: T, old: T): FieldError[];
+  /**
+   * The spec stands alone: defaults look at it and at nothing else, change nothing else, and where there is none do nothing; and
+   * what is wrong with it as such depends on nothing else.
+   */
+  readonly specAlone?: true;
+  /**
+   * Everything but metadata, which the registry validates for all kinds. `knownSpec`, of kinds whose spec stands alone: that
+   * nothing is wrong with the spec as such.
+   */
+  validateCreate(object: T, knownSpec?: boolean): FieldError[];
+  validateUpdate(object: T, old: T, knownSpec?: boolean): FieldError[];
   validateStatusUpdate?(object: T, old: T): FieldError[];
   /** Validates metadata.name; absent: a DNS-1123 subdomain. */
   validateName?(name: string, prefix: boolean): string[];

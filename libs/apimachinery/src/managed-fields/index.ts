@@ -10,7 +10,7 @@ export { ownedFields } from "./owned-fields.ts";
 export { removeFields } from "./remove-fields.ts";
 export * from "./managers.ts";
 export { isPrintable, managerName, MAX_MANAGER_NAME } from "./manager-name.ts";
-export { managedFieldsAfterUpdate, withoutManaged, type Managed, type Writer } from "./updates.ts";
+export { managedFieldsAfterUpdate, withoutManaged, type CreatedSets, type Managed, type Writer } from "./updates.ts";
 export { sharedSet, textOfSet } from "./shared-sets.ts";
 export { applyConfiguration, type ApplyOutcome } from "./apply.ts";
 export { type Forms } from "./versioned.ts";

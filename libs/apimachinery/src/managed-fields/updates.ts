@@ -47,6 +47,17 @@ export function withoutReset(comparison: Comparison, reset: FieldSet): Compariso
   };
 }
 
+/** Sets of fields of creations that share members, by what the rest of the object gives. Bounded. */
+export interface CreatedSets {
+  /** Names of the members that are the same in all objects, and no part of metadata. */
+  readonly members: ReadonlySet<string>;
+  readonly byRest: Map<string, FieldSet>;
+  /** With what the endpoint puts back. */
+  skipped?: ReadonlySet<string>;
+}
+
+const MAX_BY_REST = 32;
+
 /** The object without managedFields; shares the rest. */
 export function withoutManaged(object: Managed): Record<string, unknown> {
   const { managedFields: _managed, ...metadata } = object.metadata ?? {};
@@ -77,19 +88,21 @@ function startingManagers(live: Managed | undefined, next: Managed, subresource:
 
 /**
  * managedFields of `next`, to which a write changes `live` (undefined: creates it). An object that nobody manages is not
- * tracked by updates; undefined then, and where nobody manages anything any more. Neither object is changed.
+ * tracked by updates; undefined then, and where nobody manages anything any more. Neither object is changed. `known` is of
+ * creations of the same type through the same endpoint.
  */
 export function managedFieldsAfterUpdate(
   live: Managed | undefined,
   next: Managed,
   type: TypeSchema,
   writer: Writer,
+  known?: CreatedSets,
 ): ManagedFieldsEntry[] | undefined {
   const managers = withoutUnknownVersions(startingManagers(live, next, writer.subresource), writer);
   if (live !== undefined && managers.size === 0) return undefined;
   if (live === undefined && managers.size === 0) {
-    const text = createdText(next, type, writer.reset);
-    if (text !== undefined) return text === "{}" ? undefined : [createdEntry(writer, sharedSet(text))];
+    const set = createdSet(next, type, writer.reset, known);
+    if (set !== undefined) return isEmptySet(set) ? undefined : [createdEntry(writer, set)];
   }
   return encodeManagers(recordUpdate(managers, live ?? {}, next, type, writer));
 }
@@ -98,14 +111,32 @@ const SKIPPED_META: ReadonlySet<string> = new Set(IDENTITY_META);
 const skippedByReset = new WeakMap<FieldSet, ReadonlySet<string>>();
 
 /** undefined where what is put back is not whole top-level fields, or where it takes a comparison. */
-function createdText(next: Managed, type: TypeSchema, reset: FieldSet): string | undefined {
+function createdSet(
+  next: Managed,
+  type: TypeSchema,
+  reset: FieldSet,
+  known: CreatedSets | undefined,
+): FieldSet | undefined {
+  const rest = known === undefined ? undefined : createdText(next, type, reset, known);
+  const before = rest === undefined ? undefined : known!.byRest.get(rest);
+  if (before !== undefined) return before;
+  const text = createdText(next, type, reset);
+  if (text === undefined) return undefined;
+  const set = sharedSet(text);
+  if (rest !== undefined && known!.byRest.size < MAX_BY_REST) known!.byRest.set(rest, set);
+  return set;
+}
+
+/** Without the members that are `known`. */
+function createdText(next: Managed, type: TypeSchema, reset: FieldSet, known?: CreatedSets): string | undefined {
   let skipped = skippedByReset.get(reset);
   if (skipped === undefined) {
     if (Object.values(reset).some((node) => !isEmptySet(node))) return undefined;
     skipped = new Set([...IDENTITY_FIELDS, ...Object.keys(reset).map((element) => element.slice(2))]);
     skippedByReset.set(reset, skipped);
   }
-  return createdFieldsText(next as Record<string, unknown>, type, skipped, SKIPPED_META);
+  const all = known === undefined ? skipped : (known.skipped ??= new Set([...skipped, ...known.members]));
+  return createdFieldsText(next as Record<string, unknown>, type, all, SKIPPED_META);
 }
 
 function createdEntry({ manager, apiVersion, time, subresource }: Writer, fieldsV1: FieldSet): ManagedFieldsEntry {

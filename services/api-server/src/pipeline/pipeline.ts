@@ -25,7 +25,14 @@ import type { Logger } from "@coxswain/component-base";
 import type { Storage } from "@coxswain/storage";
 import type { AdmissionChain } from "../admission/chain.ts";
 import { forbidden } from "../auth/rbac-authorizer.ts";
-import { acceptObject, acceptPatched, decodeObject, decodeValue } from "../registry/codec.ts";
+import {
+  acceptObject,
+  acceptPatched,
+  decodeCreated,
+  decodeObject,
+  decodeValue,
+  type CreatedObject,
+} from "../registry/codec.ts";
 import { applyAnew, APPLY_TYPE, applyOver, decodeConfiguration, parentOfScale } from "../registry/apply.ts";
 import { checkIdentity } from "../registry/metadata.ts";
 import { decodePatch, PATCH_TYPES } from "../registry/patch.ts";
@@ -212,8 +219,9 @@ class Dispatcher {
 
   async #create(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
     const context = writeContext(request, kind);
-    const body = decodeObject(targetOf(context, kind), request.body, request.contentType);
-    const object = await this.#deps.registry.create(context, body);
+    const decode = (): CreatedObject => decodeCreated(targetOf(context, kind), request.body, request.contentType);
+    const { object: body, template } = decode();
+    const object = await this.#deps.registry.create(context, body, { template, again: () => decode().object });
     return { type: "object", code: 201, kind, object, warnings: context.warnings };
   }
 

@@ -5,6 +5,7 @@ import { convertForm, formsOf } from "@coxswain/api/scheme";
 import { typeSchemaFor } from "@coxswain/api/schema/type-schema";
 import { apiVersionOf, deepEqual, formatTime, type KubeObject, type ManagedFieldsEntry } from "@coxswain/apimachinery";
 import {
+  type CreatedSets,
   EMPTY_SET,
   type FieldSet,
   type Forms,
@@ -81,18 +82,19 @@ export function writerOf(context: WriteContext, nowMs: number): Writer {
   };
 }
 
-/** managedFields of `object` after a write over `old`; undefined where nobody manages anything. */
+/** managedFields of `object` after a write over `old`; undefined where nobody manages anything. `known` is of a creation. */
 export function trackWrite(
   context: WriteContext,
   object: KubeObject,
   old: KubeObject | undefined,
   nowMs: number,
+  known?: CreatedSets,
 ): ManagedFieldsEntry[] | undefined {
   if (UNTRACKED.has(context.subresource)) return old?.metadata?.managedFields;
   // A custom resource's status endpoint takes the status and nothing else, whatever other members the kind has.
   const statusOnly = context.kind.custom !== undefined && context.subresource === "status" && old !== undefined;
   const next = statusOnly ? { ...old, status: (object as { status?: unknown }).status } : object;
-  return managedFieldsAfterUpdate(old, next, typeOf(context.kind), writerOf(context, nowMs));
+  return managedFieldsAfterUpdate(old, next, typeOf(context.kind), writerOf(context, nowMs), known);
 }
 
 export function setManagedFields(object: KubeObject, entries: ManagedFieldsEntry[] | undefined): void {

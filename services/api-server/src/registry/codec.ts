@@ -17,6 +17,7 @@ import { isReset } from "@coxswain/apimachinery/managed-fields/index";
 import { checkTypes, inspect, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { complete, splitBody, type Template } from "./templates.ts";
 import type { FieldValidation } from "./write-context.ts";
 
 export const BODY_TYPES: readonly string[] = [
@@ -106,6 +107,34 @@ export function decodeObject(
   if (body === undefined || body.length === 0) throw newBadRequest("the request has no body");
   const decoded = decodeValue(body, contentType, target.fieldValidation !== "Ignore");
   return acceptObject(target, decoded.value, decoded.duplicates);
+}
+
+export interface CreatedObject {
+  readonly object: KubeObject;
+  /** What its body ended with. */
+  readonly template?: Template;
+}
+
+/** The same for the body of a creation, of which others may have the end in common. @throws StatusError */
+export function decodeCreated(
+  target: DecodeTarget,
+  body: Buffer | undefined,
+  contentType: string | undefined,
+): CreatedObject {
+  const { kind, fieldValidation } = target;
+  const json = contentType === undefined || contentType === "application/json";
+  if (kind.specAlone !== true || !json || body === undefined || body.length === 0) {
+    return { object: decodeObject(target, body, contentType) };
+  }
+  const text = body.toString("utf8");
+  const duplicates = fieldValidation !== "Ignore";
+  const split = splitBody(kind, text);
+  if (split === undefined) {
+    const decoded = decodeJson(text, { duplicates });
+    return { object: acceptObject(target, decoded.value, decoded.duplicates) };
+  }
+  const { template } = split;
+  return { object: complete(acceptObject(target, split.head, duplicates ? split.duplicates : []), template), template };
 }
 
 /**

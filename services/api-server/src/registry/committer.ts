@@ -54,6 +54,8 @@ export interface Change {
   readonly next: KubeObject | undefined;
   readonly old: CachedObject | undefined;
   readonly state: Map<string, unknown>;
+  /** JSON of the object's spec where it is known: no contributor fills in a spec that stands alone. */
+  readonly specText?: string | undefined;
 }
 
 export type ChangeOutcome =
@@ -108,7 +110,7 @@ export class Committer {
     const { kind, namespace } = context;
     const contributions = this.#contributors.map((each) => each.contribute(input)).filter((each) => each !== undefined);
     const key = storageKey(kind, namespace, name);
-    const encoded = next === undefined ? undefined : encodeChecked(kind, next);
+    const encoded = next === undefined ? undefined : encodeChecked(kind, next, change.specText);
     const stored = encoded instanceof Promise ? await encoded : encoded;
     if (context.dryRun) return { committed: true, object: await versioned(change, stored, old?.rv ?? 0n) };
     const { fence } = context.request;
@@ -189,7 +191,7 @@ function versioned(
 }
 
 /** The object as it is stored, in the storage version. @throws StatusError RequestEntityTooLarge */
-function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer | Promise<Buffer> {
+function encodeChecked(kind: KindDefinition, object: KubeObject, specText?: string): Buffer | Promise<Buffer> {
   const { custom, form } = kind;
   if (form !== undefined) {
     const stored = convertForm(kind, form.of, object);
@@ -198,7 +200,7 @@ function encodeChecked(kind: KindDefinition, object: KubeObject): Buffer | Promi
     return checkedSize(encodeStored(form.of, stored));
   }
   if (custom?.convert === undefined || custom.storedAs.version === kind.version) {
-    return checkedSize(encodeStored(custom?.storedAs ?? kind, object));
+    return checkedSize(encodeStored(custom?.storedAs ?? kind, object, specText));
   }
   const plain = JSON.parse(encodeStored(kind, object).toString()) as KubeObject;
   const converting = custom.convert([plain], apiVersionOf(custom.storedAs));

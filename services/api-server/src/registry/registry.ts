@@ -6,6 +6,7 @@ import type { KindDefinition } from "@coxswain/api";
 import { storedKindOf } from "@coxswain/api/scheme";
 import {
   deepClone,
+  isJsonObject,
   isReason,
   newAlreadyExists,
   newGenerateNameConflict,
@@ -25,7 +26,9 @@ import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { isUnchanged, setManagedFields, trackWrite } from "./apply-tracking.ts";
 import type { Committer } from "./committer.ts";
 import { isReleased, planDeletion } from "./deletion-plan.ts";
+import { KnownSpecs } from "./known-specs.ts";
 import { fillForCreate, fillForUpdate } from "./metadata.ts";
+import type { Template } from "./templates.ts";
 import type { DeletionOptions, WriteContext } from "./write-context.ts";
 
 const GENERATED_NAME_ATTEMPTS = 8;
@@ -40,7 +43,7 @@ export interface RegistryDeps {
 }
 
 type Decision =
-  | { readonly put: KubeObject }
+  | { readonly put: KubeObject; readonly specText?: string | undefined }
   /** The object as it was last. */
   | { readonly remove: CachedObject }
   /** `unchanged` is what an update made of it: the same again. */
@@ -62,23 +65,30 @@ export interface UpdateRules {
   readonly applied?: boolean;
 }
 
+export interface CreateRules extends Pick<UpdateRules, "applied"> {
+  /** What the object's body ended with. */
+  readonly template?: Template | undefined;
+  /** The same object once more; a copy where unset. */
+  readonly again?: () => KubeObject;
+}
+
 export class Registry {
   readonly #deps: RegistryDeps;
+  readonly #knownSpecs = new Map<KindDefinition, KnownSpecs>();
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
   }
 
-  async create(
-    context: WriteContext,
-    object: KubeObject,
-    rules: Pick<UpdateRules, "applied"> = {},
-  ): Promise<CachedObject> {
+  async create(context: WriteContext, object: KubeObject, rules: CreateRules = {}): Promise<CachedObject> {
     const generated = !object.metadata?.name && !!object.metadata?.generateName;
+    // A name that is taken is rare: most never need the object a second time.
+    const again = rules.again ?? (() => deepClone(object));
     for (let attempt = 1; ; attempt++) {
-      const candidate = generated ? deepClone(object) : object;
+      const first = attempt === 1 && (!generated || rules.again !== undefined);
+      const candidate = first ? object : again();
       try {
-        return await this.#createOnce(context, candidate, rules.applied === true);
+        return await this.#createOnce(context, candidate, rules);
       } catch (error) {
         if (!generated || !isReason(error, "AlreadyExists")) throw error;
         if (attempt >= GENERATED_NAME_ATTEMPTS) {
@@ -88,32 +98,57 @@ export class Registry {
     }
   }
 
-  async #createOnce(context: WriteContext, object: KubeObject, applied: boolean): Promise<CachedObject> {
+  async #createOnce(context: WriteContext, object: KubeObject, rules: CreateRules): Promise<CachedObject> {
     const { kind } = context;
     const { env, admission } = this.#deps;
     fillForCreate(env, context, object);
     const name = object.metadata?.name ?? "";
-    if (!applied) setManagedFields(object, trackWrite(context, object, undefined, env.clock.now()));
+    if (rules.applied !== true) {
+      setManagedFields(object, trackWrite(context, object, undefined, env.clock.now(), rules.template?.sets));
+    }
     const attributes = this.#attributes(context, "CREATE", name, object, undefined);
     await admission.admit(attributes);
     kind.defaults(object);
     const state = new Map<string, unknown>();
     this.#deps.committer.prepare({ context, next: object, old: undefined, state });
     kind.strategy.prepareForCreate(object, { nowMs: env.clock.now() });
-    this.#validateCreate(kind, name, object, context);
+    const specText = specTextOf(kind, object);
+    this.#validateCreate(kind, name, object, context, specText);
     await admission.validate(attributes);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const outcome = await this.#commit(context, name, object, undefined, state);
+      const outcome = await this.#commit(context, name, object, undefined, state, specText);
       if (outcome.committed) return outcome.object!;
       if (outcome.current !== undefined) throw newAlreadyExists(storedKindOf(kind), name);
     }
     throw newServerTimeout(storedKindOf(kind), "create", 1);
   }
 
-  #validateCreate(kind: KindDefinition, name: string, object: KubeObject, context: WriteContext): void {
-    const errors = [...validateObjectMeta(object.metadata!, kind), ...kind.validateCreate(object)];
+  #validateCreate(
+    kind: KindDefinition,
+    name: string,
+    object: KubeObject,
+    context: WriteContext,
+    specText: string | undefined,
+  ): void {
+    const specific = this.#specErrors(kind, specText, (known) => kind.validateCreate(object, known));
+    const errors = [...validateObjectMeta(object.metadata!, kind), ...specific];
     if (errors.length > 0) throw newInvalid(storedKindOf(kind), name || (object.metadata?.generateName ?? ""), errors);
     context.warnings.push(...(kind.strategy.warnings?.(object, undefined) ?? []));
+  }
+
+  /** `validate` is told whether the spec is known to have no errors. */
+  #specErrors(
+    kind: KindDefinition,
+    text: string | undefined,
+    validate: (known: boolean) => FieldError[],
+  ): readonly FieldError[] {
+    if (text === undefined) return validate(false);
+    let known = this.#knownSpecs.get(kind);
+    if (known === undefined) {
+      known = new KnownSpecs();
+      this.#knownSpecs.set(kind, known);
+    }
+    return known.errorsOf(text, validate);
   }
 
   /** Updates what `produce` makes of the stored object; creates it where the kind allows and `absent` is given. */
@@ -160,17 +195,19 @@ export class Registry {
     else kind.strategy.prepareForUpdate(object, before, now);
     // What an endpoint keeps of the old metadata does not take back who changed what.
     setManagedFields(object, managed);
+    const plain = rules.validate === undefined && subresource !== "status";
+    const specText = plain ? specTextOf(kind, object) : undefined;
     const specific = rules.validate
       ? rules.validate(object, before)
       : subresource === "status"
         ? (kind.validateStatusUpdate?.(object, before) ?? [])
-        : kind.validateUpdate(object, before);
+        : this.#specErrors(kind, specText, (known) => kind.validateUpdate(object, before, known));
     const errors = [...validateObjectMetaUpdate(object.metadata!, before.metadata!, kind), ...specific];
     if (errors.length > 0) throw newInvalid(storedKindOf(kind), name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
     if (isUnchanged(object, before)) return { keep: old, unchanged: object };
-    return isReleased(kind, object, before) ? { remove: old } : { put: object };
+    return isReleased(kind, object, before) ? { remove: old } : { put: object, specText };
   }
 
   /** Deletes, or marks where grace or finalizers hold the object. */
@@ -223,8 +260,8 @@ export class Registry {
         if (refusal !== undefined) throw refusal;
         if (decision === undefined || "keep" in decision) return { object: decision!.keep, removed: false };
       }
-      const next = "put" in decision ? decision.put : undefined;
-      const outcome = await this.#commit(context, name, next, old, state);
+      const { put: next, specText } = "put" in decision ? decision : { put: undefined };
+      const outcome = await this.#commit(context, name, next, old, state, specText);
       if (outcome.committed) return { object: outcome.object ?? old!, removed: next === undefined };
       old = outcome.current;
       fresh = true;
@@ -238,8 +275,9 @@ export class Registry {
     next: KubeObject | undefined,
     old: CachedObject | undefined,
     state: Map<string, unknown>,
+    specText: string | undefined,
   ): ReturnType<Committer["commit"]> {
-    return this.#deps.committer.commit({ context, name, next, old, state });
+    return this.#deps.committer.commit({ context, name, next, old, state, specText });
   }
 
   #attributes(
@@ -256,6 +294,12 @@ export class Registry {
     const base = { request, kind, operation, namespace, name, subresource, object, old, dryRun, warn };
     return request.annotate === undefined ? base : { ...base, annotate: request.annotate };
   }
+}
+
+/** The JSON of a spec that stands alone, once nothing changes it any more: validation and storage both want it. */
+function specTextOf(kind: KindDefinition, object: KubeObject): string | undefined {
+  const { spec } = object as { spec?: unknown };
+  return kind.specAlone === true && isJsonObject(spec) ? JSON.stringify(spec) : undefined;
 }
 
 function rewritten(decision: Decision | undefined): Decision | undefined {

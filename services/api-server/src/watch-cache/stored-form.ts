@@ -64,11 +64,11 @@ export function storedHead(kind: KindIdentity): Buffer {
   return head;
 }
 
-/** The bytes to store: constant opening first, no resourceVersion. */
-export function encodeStored(kind: KindIdentity, object: KubeObject): Buffer {
+/** The bytes to store: constant opening first, no resourceVersion. `specText` is the JSON of the spec where it is known. */
+export function encodeStored(kind: KindIdentity, object: KubeObject, specText?: string): Buffer {
   const { kind: _kind, apiVersion: _apiVersion, metadata, ...rest } = object;
   const { resourceVersion: _version, selfLink: _link, managedFields, uid, ...meta } = metadata ?? {};
-  const restJson = JSON.stringify(rest);
+  const restJson = specText === undefined ? JSON.stringify(rest) : withSpec(rest, specText);
   const tail = restJson === "{}" ? "}" : `,${restJson.slice(1)}`;
   if (managedFields === undefined || uid === undefined) {
     return Buffer.from(headOf(kind) + JSON.stringify({ managedFields, uid, ...meta }).slice(1) + tail);
@@ -76,6 +76,16 @@ export function encodeStored(kind: KindIdentity, object: KubeObject): Buffer {
   const members = managedMembers(managedFields, uid);
   const metaJson = JSON.stringify(meta);
   return Buffer.from(`${headOf(kind)}${members}${metaJson === "{}" ? "}" : `,${metaJson.slice(1)}`}${tail}`);
+}
+
+/** JSON of `object` with that text for its spec. */
+function withSpec(object: Record<string, unknown>, specText: string): string {
+  let text = "";
+  for (const [name, value] of Object.entries(object)) {
+    const json = name === "spec" ? specText : JSON.stringify(value);
+    if (json !== undefined) text += `${text === "" ? "" : ","}${JSON.stringify(name)}:${json}`;
+  }
+  return `{${text}}`;
 }
 
 /** The JSON to serve: `stored` with metadata.resourceVersion in place. Begins at the start of `target` where one is given and has room. */

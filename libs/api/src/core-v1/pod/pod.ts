@@ -38,6 +38,7 @@ export const podKind = defineKind<Pod>({
     setPodOnlyDefaults(pod.spec);
   },
   sharesState: true,
+  specAlone: true,
   validateCreate: validatePod,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,

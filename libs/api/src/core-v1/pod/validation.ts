@@ -21,9 +21,10 @@ const MAX_INT32 = 2 ** 31 - 1;
 const UPDATABLE =
   "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-export function validatePod(pod: Pod): FieldError[] {
+/** `knownSpec`: nothing is wrong with the spec as such. */
+export function validatePod(pod: Pod, knownSpec = false): FieldError[] {
   const spec = pod.spec ?? NO_SPEC;
-  const errors = validatePodSpec(spec, "spec");
+  const errors = knownSpec ? [] : validatePodSpec(spec, "spec");
   if ((spec.ephemeralContainers?.length ?? 0) > 0) {
     errors.push(fieldForbidden("spec.ephemeralContainers", "cannot be set on create"));
   }
@@ -111,10 +112,11 @@ function differences(spec: PodSpec, old: PodSpec): string {
     .join("\n");
 }
 
-export function validatePodUpdate(pod: Pod, old: Pod): FieldError[] {
+/** `knownSpec`: nothing is wrong with the new spec as such. */
+export function validatePodUpdate(pod: Pod, old: Pod, knownSpec = false): FieldError[] {
   const spec = pod.spec ?? NO_SPEC;
   const before = old.spec ?? NO_SPEC;
-  const errors = validatePodSpec(spec, "spec");
+  const errors = knownSpec ? [] : validatePodSpec(spec, "spec");
   for (const list of ["containers", "initContainers"] as const) {
     const path = childPath("spec", list);
     if ((spec[list]?.length ?? 0) !== (before[list]?.length ?? 0)) {
