@@ -91,8 +91,22 @@ export function validateWildcardDns1123Subdomain(value: string): string[] {
   return errors;
 }
 
+/** Keys that were found valid: most objects carry the same few. */
+const validKeys = new Set<string>();
+const MAX_VALID_KEYS = 4096;
+
 /** A label key: `name` or `example.com/name`. */
 export function validateQualifiedName(value: string): string[] {
+  if (validKeys.has(value)) return [];
+  const errors = qualifiedNameErrors(value);
+  if (errors.length === 0) {
+    if (validKeys.size >= MAX_VALID_KEYS) validKeys.clear();
+    validKeys.add(value);
+  }
+  return errors;
+}
+
+function qualifiedNameErrors(value: string): string[] {
   const parts = value.split("/");
   if (parts.length > 2) {
     return [

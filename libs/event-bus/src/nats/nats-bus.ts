@@ -2,7 +2,7 @@
 // for ever with jitter; what is published while disconnected is dropped, never sent late.
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { connect, type NatsConnection, type Subscription, type TlsOptions } from "@nats-io/transport-node";
-import { headers as natsHeaders } from "@nats-io/nats-core";
+import type { MsgHdrs } from "@nats-io/nats-core";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { BusMessage, BusSubscription, EventBus } from "../contract.ts";
@@ -22,6 +22,19 @@ export interface NatsBusOptions {
   readonly tls?: { readonly ca: string | Buffer; readonly cert: string | Buffer; readonly key: string | Buffer };
   /** What the server calls this connection in its own monitoring. */
   readonly name: string;
+}
+
+const LINE_BREAK = /[\r\n]/;
+
+/** As they go over the wire: of headers that are sent, the library wants nothing but their bytes, and takes longer to make them. */
+function wireHeaders(headers: Readonly<Record<string, string>>): MsgHdrs {
+  let text = "NATS/1.0\r\n";
+  for (const [key, value] of Object.entries(headers)) {
+    if (LINE_BREAK.test(value)) throw new Error(`a line break in the header ${key}`);
+    text += `${key}: ${value}\r\n`;
+  }
+  const bytes = Buffer.from(`${text}\r\n`);
+  return { encode: () => bytes } as unknown as MsgHdrs;
 }
 
 /** Returns at once; `connected` and `onConnection` tell when it is of use. */
@@ -152,9 +165,7 @@ class NatsBus implements EventBus {
     if (!isSubject(subject)) throw new Error(`${JSON.stringify(subject)} is not a subject to publish to`);
     const connection = this.#connection;
     if (connection === undefined || !this.#connected || connection.isDraining() || connection.isClosed()) return;
-    const carried = natsHeaders();
-    for (const [key, value] of Object.entries(headers)) carried.set(key, value);
-    connection.publish(subject, data, { headers: carried });
+    connection.publish(subject, data, { headers: wireHeaders(headers) });
   }
 
   subscribe(pattern: string, onMessage: (message: BusMessage) => void): BusSubscription {

@@ -7,6 +7,7 @@ import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipe
 import { createdPod, resizedPod, type CreatedPod } from "./created-pod.ts";
 
 const LIMIT_RANGES = { group: "", resource: "limitranges" };
+const LIMITED: ReadonlySet<string> = new Set(["pods", "persistentvolumeclaims"]);
 const ANNOTATION = "kubernetes.io/limit-ranger";
 
 type Quantities = Readonly<Record<string, string>>;
@@ -28,6 +29,7 @@ export function createLimitRanger(source: ObjectSource): AdmissionPlugin {
       for (const item of itemsOf(attributes.namespace)) if (item.type === "Container") fillIn(pod, item);
     },
     validate(attributes) {
+      if (attributes.kind.group !== "" || !LIMITED.has(attributes.kind.resource)) return;
       const items = itemsOf(attributes.namespace);
       if (items.length === 0) return;
       const errors = demandsOf(attributes).flatMap(([type, demand]) =>

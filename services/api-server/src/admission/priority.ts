@@ -13,6 +13,17 @@ export function createPriority(
   read: (name: string) => Promise<KubeObject | undefined>,
 ): AdmissionPlugin {
   const all = (): PriorityClass[] => source.list(PRIORITY_CLASSES).map(({ object }) => object as PriorityClass);
+  let seen: ReturnType<ObjectSource["list"]> = [];
+  let byDefault: PriorityClass | undefined;
+  /** Every pod asks, and classes hardly ever change. */
+  const defaultClass = (): PriorityClass | undefined => {
+    const present = source.list(PRIORITY_CLASSES);
+    if (present.length !== seen.length || present.some((each, at) => each !== seen[at])) {
+      seen = present;
+      byDefault = defaultOf(all());
+    }
+    return byDefault;
+  };
   const named = async (name: string): Promise<PriorityClass | undefined> => {
     const cached = source.get(PRIORITY_CLASSES, "", name)?.object ?? (await read(name));
     return (
@@ -26,7 +37,7 @@ export function createPriority(
       if (pod === undefined) return;
       const name = pod.spec.priorityClassName ?? "";
       if (name !== "") return named(name).then((found) => setNamed(pod.spec, found, name, attributes));
-      setPriority(pod.spec, defaultOf(all()), attributes);
+      setPriority(pod.spec, defaultClass(), attributes);
     },
     validate({ kind, operation, object, name, subresource }) {
       const ours = kind.group === PRIORITY_CLASSES.group && kind.resource === PRIORITY_CLASSES.resource;

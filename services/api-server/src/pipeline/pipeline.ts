@@ -260,9 +260,8 @@ class Dispatcher {
     const produce = (old: CachedObject): KubeObject => {
       if (managed) return acceptObject(target, patch.apply(structuredClone(old.copy())), patch.duplicates);
       if (kind.sharesState !== true) return acceptObject(target, patch.apply(old.unmanaged()), patch.duplicates);
-      // What a status endpoint puts back need not be looked at.
-      const kept = context.subresource === "status" ? (old.object as { spec?: unknown }).spec : undefined;
-      return acceptPatched(target, patch.apply(old.draft()), patch.duplicates, kept);
+      const putsBack = context.subresource === "status";
+      return acceptPatched(target, patch.apply(old.draft()), patch.duplicates, old.object, putsBack);
     };
     const { object } = await this.#deps.registry.update(context, produce, rules);
     return { type: "object", code: 200, kind, object, warnings: context.warnings };

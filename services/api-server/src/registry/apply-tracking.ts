@@ -32,13 +32,21 @@ const STATUS_KEEPS: ReadonlyMap<string, FieldSet> = new Map([
   ["/pods", union(pathSet(["f:metadata", "f:deletionTimestamp"]), pathSet(["f:metadata", "f:ownerReferences"]))],
 ]);
 
+/** The same set for each write, as what follows from a set is remembered by it. */
+const statusResets = new WeakMap<KindDefinition, FieldSet>();
+
 /** The fields that a write through the endpoint cannot change. */
 export function resetFields(kind: KindDefinition, subresource: string): FieldSet {
   if (subresource === "") return kind.hasStatus ? STATUS : EMPTY_SET;
   if (subresource !== "status") return EMPTY_SET;
   if (kind.custom !== undefined) return CUSTOM_STATUS_KEEPS;
-  const more = kind.statusResets?.();
-  return union(SPEC, more ?? STATUS_KEEPS.get(`${kind.group}/${kind.resource}`) ?? EMPTY_SET);
+  let fields = statusResets.get(kind);
+  if (fields === undefined) {
+    const more = kind.statusResets?.();
+    fields = union(SPEC, more ?? STATUS_KEEPS.get(`${kind.group}/${kind.resource}`) ?? EMPTY_SET);
+    statusResets.set(kind, fields);
+  }
+  return fields;
 }
 
 /** How the fields of a kind merge. */

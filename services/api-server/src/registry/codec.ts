@@ -137,26 +137,35 @@ export function decodeCreated(
   return { object: complete(acceptObject(target, split.head, duplicates ? split.duplicates : []), template), template };
 }
 
+/** True where the spec is the old one itself, which has its defaults, and nothing else may have any. */
+export function keepsSpec(kind: KindDefinition, object: object, old: object): boolean {
+  const [now, before] = [object, old] as { spec?: unknown }[];
+  return kind.specAlone === true && now?.spec !== undefined && now.spec === before?.spec;
+}
+
 /**
- * Takes what a patch made of an object with which it shares what it left alone: its own at the top and in metadata. `kept` is
- * that object's spec where no other will be stored.
+ * Takes what a patch made of `old`, with which it shares what it left alone: its own at the top and in metadata. `putsBack`: the
+ * endpoint stores no other spec than the old one.
  */
 export function acceptPatched(
   target: DecodeTarget,
   value: unknown,
   duplicates: readonly string[],
-  kept: unknown,
+  old: KubeObject,
+  putsBack: boolean,
 ): KubeObject {
   const { kind } = target;
   if (kind.custom !== undefined || duplicates.length > 0 || !isJsonObject(value)) {
     return acceptObject(target, deepClone(value), duplicates);
   }
-  const { spec, ...rest } = value;
-  const looked = kept !== undefined && spec === kept ? rest : value;
-  if (inspect(looked, kind.schemaName) !== "clean") return acceptObject(target, deepClone(value), duplicates);
+  const keeps = keepsSpec(kind, value, old);
+  const { spec: _spec, ...rest } = value;
+  if (inspect(keeps && putsBack ? rest : value, kind.schemaName) !== "clean") {
+    return acceptObject(target, deepClone(value), duplicates);
+  }
   const object = value as KubeObject;
   checkKind(kind, object);
-  return finish(kind, object);
+  return finish(kind, object, !keeps);
 }
 
 /** Takes a value that was decoded or made by a patch. The value is the caller's own and becomes the object. */
@@ -202,11 +211,11 @@ function complaintsOf(kind: KindDefinition, object: KubeObject, fieldValidation:
   return { unknown: walk ? walkUnknownFields(object, kind.schemaName) : [], wrong };
 }
 
-function finish(kind: KindDefinition, object: KubeObject): KubeObject {
+function finish(kind: KindDefinition, object: KubeObject, defaults = true): KubeObject {
   object.kind = kind.kind;
   object.apiVersion = apiVersionOf(kind);
   object.metadata ??= {};
-  kind.defaults(object);
+  if (defaults) kind.defaults(object);
   return object;
 }
 

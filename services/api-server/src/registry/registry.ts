@@ -24,6 +24,7 @@ import type { AdmissionChain } from "../admission/chain.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { isUnchanged, setManagedFields, trackWrite } from "./apply-tracking.ts";
+import { keepsSpec } from "./codec.ts";
 import type { Committer } from "./committer.ts";
 import { isReleased, planDeletion } from "./deletion-plan.ts";
 import { KnownSpecs } from "./known-specs.ts";
@@ -188,7 +189,7 @@ export class Registry {
     setManagedFields(object, managed);
     const attributes = this.#attributes(context, "UPDATE", name, object, before);
     await admission.admit(attributes);
-    kind.defaults(object);
+    if (!keepsSpec(kind, object, before)) kind.defaults(object);
     this.#deps.committer.prepare({ context, next: object, old: before, state });
     if (rules.prepare !== undefined) rules.prepare(object, before);
     else if (subresource === "status") kind.strategy.prepareForStatusUpdate?.(object, before, now);
