@@ -197,6 +197,37 @@ test("a watch shows objects in its version, in order", async () => {
   await watching;
 });
 
+test("a watch that chooses by content tells of objects that leave it, also beside one of the other version", async () => {
+  const stop = new AbortController();
+  const follow = (ref: ResourceRef, fieldSelector: string): string[] => {
+    const seen: string[] = [];
+    const watch = client().watch<Address>(ref, { namespace: "shop", fieldSelector }, stop.signal);
+    watching.push(
+      (async () => {
+        for await (const event of watch) {
+          if (event.type !== "BOOKMARK") seen.push(`${event.type} ${event.object.metadata?.name}`);
+        }
+      })(),
+    );
+    return seen;
+  };
+  const watching: Promise<void>[] = [];
+  const v2 = follow(V2, "spec.host=leaver");
+  const v1 = follow(V1, "spec.address=leaver:80");
+  const names = ["deleted", "changed"];
+  for (const name of names) await client().create(V1, inV1(name, "leaver:80"));
+  const added = names.map((name) => `ADDED ${name}`);
+  await vi.waitFor(() => expect([v1, v2]).toEqual([added, added]));
+  await client().delete(V1, at("deleted"));
+  const changed = await client().get<Address>(V2, at("changed"));
+  await client().update(V2, { ...changed, spec: { host: "elsewhere", port: "80" } });
+  const left = names.map((name) => `DELETED ${name}`);
+  await vi.waitFor(() => expect([v1.slice(2), v2.slice(2)]).toEqual([left, left]));
+  stop.abort();
+  await Promise.all(watching);
+  await client().delete(V1, at("changed"));
+});
+
 test.each<[string, typeof respond, string]>([
   ["says no", () => ({ result: { status: "Failed", message: "not today" } }), "failed: not today"],
   ["says nothing", () => ({}), "failed: response.result.status was '', not 'Success'"],

@@ -119,13 +119,18 @@ export class CachedObject implements VersionedObject, SlabMember {
 
   /** The same for many, of which all that are in other versions are asked about at once. Rejects with StatusError. */
   static async formsIn(kind: KindDefinition, objects: readonly CachedObject[]): Promise<CachedObject[]> {
-    const missing = objects.filter((each) => each.#isForeign(kind) && each.#form?.kind !== kind);
-    if (missing.length > 0) {
-      const plain = missing.map((each) => JSON.parse(each.json.toString()) as KubeObject);
-      const converted = await kind.custom!.convert!(plain, apiVersionOf(kind));
-      missing.forEach((each, at) => (each.#form = each.#converted(kind, converted[at]!)));
-    }
-    return objects.map((each) => (each.#isForeign(kind) ? each.#form! : each.as(kind)));
+    // Readers of other versions replace the form that an object remembers, also while the webhook is asked.
+    const forms = objects.map((each) => (each.#isForeign(kind) ? each.#formOf(kind) : each.as(kind)));
+    const missing = objects.filter((_, at) => forms[at] === undefined);
+    if (missing.length === 0) return forms as CachedObject[];
+    const plain = missing.map((each) => JSON.parse(each.json.toString()) as KubeObject);
+    const converted = (await kind.custom!.convert!(plain, apiVersionOf(kind))).values();
+    return objects.map((each, at) => forms[at] ?? (each.#form = each.#converted(kind, converted.next().value!)));
+  }
+
+  /** The form that is remembered, where it is that. */
+  #formOf(kind: KindDefinition): CachedObject | undefined {
+    return this.#form?.kind === kind ? this.#form : undefined;
   }
 
   /** What lies in storage, as `kind` has it. Rejects with StatusError. */
