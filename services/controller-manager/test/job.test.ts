@@ -4,8 +4,9 @@ import { formatTime } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatIndexSet, parseIndexSet } from "../src/job/indexes.ts";
-import { isBehind, TRACKING_FINALIZER } from "../src/job/job-pods.ts";
+import { isBehind, isTracked, TRACKING_FINALIZER } from "../src/job/job-pods.ts";
 import { planJob, planJobStatus } from "../src/job/plan.ts";
+import { controllerOf } from "../src/ownership/controller-ref.ts";
 import { expiresInMs } from "../src/job/ttl.ts";
 import { makeFixture, type Fixture } from "./cluster-fixture.ts";
 
@@ -344,6 +345,25 @@ describe("in a cluster", () => {
     expect(fixture.events().map(({ reason }) => reason)).toEqual(
       expect.arrayContaining(["Suspended", "Resumed", "Completed"]),
     );
+  });
+
+  test("a pod that loses its owner is adopted again, and one that loses its labels is released", async () => {
+    const { fixture, has, now } = start({}, () => undefined);
+    expect(await fixture.until(() => fixture.pods().length === 1)).toBe(true);
+    const name = fixture.pods()[0]?.metadata?.name ?? "";
+    const patch = (metadata: object): Promise<unknown> =>
+      fixture.settle(
+        fixture.admin.patch(PODS, { namespace: "default", name }, "application/merge-patch+json", { metadata }),
+      );
+    const own = (): Pod | undefined => fixture.pods().find((one) => one.metadata?.name === name);
+    await patch({ ownerReferences: null });
+    expect(
+      await fixture.until(() => controllerOf(own() ?? {})?.uid === now()?.metadata?.uid && isTracked(own() ?? {})),
+    ).toBe(true);
+    await patch({ labels: null });
+    expect(await fixture.until(() => controllerOf(own() ?? {}) === undefined && !isTracked(own() ?? {}))).toBe(true);
+    expect(await fixture.until(() => fixture.pods().length === 2)).toBe(true);
+    expect(has("Complete")()).toBe(false);
   });
 
   test("pods of a Job that is deleted are let go", async () => {

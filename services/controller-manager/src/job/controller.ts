@@ -11,6 +11,7 @@ import {
   isReason,
   labelSelectorAsSelector,
   objectKey,
+  type Selector,
   StatusError,
 } from "@coxswain/apimachinery";
 import {
@@ -22,7 +23,13 @@ import {
   type ReconcileResult,
 } from "@coxswain/controller-runtime";
 import type { SharedInformer } from "@coxswain/client";
-import { BY_CONTROLLER, ORPHANS, type ControllerContext, type ManagedController } from "../controller-context.ts";
+import {
+  BY_CONTROLLER,
+  BY_NAMESPACE,
+  ORPHANS,
+  type ControllerContext,
+  type ManagedController,
+} from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
 import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
@@ -43,6 +50,7 @@ const about = (job: Job): Job => ({ ...job, apiVersion: "batch/v1", kind: "Job" 
 
 export function createJobController(context: ControllerContext): ManagedController {
   const jobs = context.informers.informer<Job>(JOBS);
+  jobs.addIndex(BY_NAMESPACE, (job) => [job.metadata?.namespace ?? ""]);
   const expectations = createExpectations(context);
   const logic = new JobLogic(context, jobs, expectations);
   const controller = createController(
@@ -53,6 +61,8 @@ export function createJobController(context: ControllerContext): ManagedControll
   jobs.addHandler({ delete: (job) => logic.forget(job) });
   return { controller };
 }
+
+const selectorOf = (job: Job): Selector => labelSelectorAsSelector(job.spec?.selector);
 
 /** The Job that controls the pod, as far as it is known. */
 function jobOf(jobs: SharedInformer<Job>, pod: Pod): Job | undefined {
@@ -83,6 +93,13 @@ function follow(
     if (job !== undefined) controller.enqueue(objectKey(job));
     else if (isTracked(pod)) controller.enqueue(`${POD_KEY}${objectKey(pod)}`);
   };
+  const changed = (pod: Pod): void => {
+    enqueueOwner(pod);
+    if (controllerOf(pod) !== undefined) return;
+    for (const job of jobs.lister.byIndex(BY_NAMESPACE, pod.metadata?.namespace ?? "")) {
+      if (selectorOf(job).matches(pod.metadata?.labels)) controller.enqueue(objectKey(job));
+    }
+  };
   const removed = (pod: Pod): void => {
     const uid = controllerOf(pod)?.uid;
     if (uid !== undefined) expectations.deletionObserved(uid, uidOf(pod));
@@ -92,10 +109,17 @@ function follow(
     add(pod) {
       const uid = controllerOf(pod)?.uid;
       if (uid !== undefined) expectations.creationObserved(uid);
-      if (pod.metadata?.deletionTimestamp === undefined) enqueueOwner(pod);
+      if (pod.metadata?.deletionTimestamp === undefined) changed(pod);
       else removed(pod);
     },
-    update: (pod) => (pod.metadata?.deletionTimestamp === undefined ? enqueueOwner(pod) : removed(pod)),
+    update(pod, old) {
+      if (pod.metadata?.deletionTimestamp !== undefined) {
+        removed(pod);
+        return;
+      }
+      if (controllerOf(old) !== undefined && !deepEqual(controllerOf(pod), controllerOf(old))) enqueueOwner(old);
+      changed(pod);
+    },
     delete: removed,
   });
 }
@@ -184,9 +208,10 @@ class JobLogic {
       ...lister.byIndex(BY_CONTROLLER, job.metadata?.uid ?? ""),
       ...lister.byIndex(ORPHANS, job.metadata?.namespace ?? ""),
     ];
-    const plan = planClaim(job, labelSelectorAsSelector(job.spec?.selector), candidates);
+    const plan = planClaim(job, selectorOf(job), candidates);
     const ownerReference = controllerReference(job, "batch/v1", "Job");
-    return executeClaim(client, { ref: PODS, owner: job, ownerRef: JOBS, ownerReference }, plan);
+    const finalizers = [TRACKING_FINALIZER];
+    return executeClaim(client, { ref: PODS, owner: job, ownerRef: JOBS, ownerReference, finalizers }, plan);
   }
 
   /** False where somebody else was quicker: the cache's next change leads back here. */
@@ -258,9 +283,10 @@ class JobLogic {
     await settleAll(pods.map((pod) => this.#letGoOne(pod)));
   }
 
-  async #letGoOne(pod: Pod): Promise<undefined> {
+  /** Whatever changed in between leads back here, with a `resourceVersion` also where the pod is the same. */
+  async #letGoOne(pod: Pod, resourceVersion?: string): Promise<undefined> {
     const { namespace, name = "", uid } = pod.metadata ?? {};
-    const patch = { metadata: { uid, "$deleteFromPrimitiveList/finalizers": [TRACKING_FINALIZER] } };
+    const patch = { metadata: { uid, resourceVersion, "$deleteFromPrimitiveList/finalizers": [TRACKING_FINALIZER] } };
     try {
       await this.#context.client.patch(PODS, { namespace, name }, STRATEGIC, patch);
     } catch (error) {
@@ -272,7 +298,8 @@ class JobLogic {
   async #letGoOrphan(key: string): Promise<undefined> {
     const pod = this.#context.caches.pods.lister.get(key);
     if (pod === undefined || !isTracked(pod) || jobOf(this.#jobs, pod) !== undefined) return undefined;
-    return await this.#letGoOne(pod);
+    // A Job that matches may be adopting it just now.
+    return await this.#letGoOne(pod, pod.metadata?.resourceVersion);
   }
 
   /** Events for what has just become true. */

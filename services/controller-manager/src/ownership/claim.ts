@@ -11,6 +11,8 @@ export interface ClaimTarget {
   readonly owner: KubeObject;
   readonly ownerRef: ResourceRef;
   readonly ownerReference: OwnerReference;
+  /** What the owner holds its own with: added by an adoption, taken away by a release. */
+  readonly finalizers?: readonly string[];
 }
 
 const STRATEGIC = "application/strategic-merge-patch+json";
@@ -41,10 +43,10 @@ function patch<T extends KubeObject>(
   client: ResourceClient,
   ref: ResourceRef,
   object: T,
-  reference: object,
+  metadata: object,
 ): Promise<T> {
   const { namespace, name = "", uid } = object.metadata ?? {};
-  return client.patch<T>(ref, { namespace, name }, STRATEGIC, { metadata: { uid, ownerReferences: [reference] } });
+  return client.patch<T>(ref, { namespace, name }, STRATEGIC, { metadata: { uid, ...metadata } });
 }
 
 async function adopt<T extends KubeObject>(
@@ -53,7 +55,8 @@ async function adopt<T extends KubeObject>(
   object: T,
 ): Promise<T | undefined> {
   try {
-    return await patch(client, target.ref, object, target.ownerReference);
+    const { ref, ownerReference, finalizers } = target;
+    return await patch(client, ref, object, { ownerReferences: [ownerReference], finalizers });
   } catch (error) {
     if (isReason(error, "NotFound")) return undefined;
     throw error;
@@ -62,7 +65,11 @@ async function adopt<T extends KubeObject>(
 
 async function release(client: ResourceClient, target: ClaimTarget, object: KubeObject): Promise<undefined> {
   try {
-    await patch(client, target.ref, object, { $patch: "delete", uid: target.ownerReference.uid });
+    const { ref, ownerReference, finalizers } = target;
+    await patch(client, ref, object, {
+      ownerReferences: [{ $patch: "delete", uid: ownerReference.uid }],
+      ...(finalizers === undefined ? {} : { "$deleteFromPrimitiveList/finalizers": finalizers }),
+    });
   } catch (error) {
     // Gone, or no longer as it was: nothing is left to release.
     if (!isReason(error, "NotFound", "Invalid")) throw error;
