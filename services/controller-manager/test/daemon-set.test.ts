@@ -195,6 +195,8 @@ test("a template that comes back is the old revision with a new number", () => {
     1,
     owner("v1").template,
   ]);
+  const { template } = (first.current.data as { spec: { template: object } }).spec;
+  expect(Object.keys(template)).toEqual(["$patch", ...Object.keys(owner("v1").template).toSorted()]);
   const second = planRevision(owner("v2"), [first.current]);
   expect([second.action, second.current.revision]).toEqual(["create", 2]);
   const back = planRevision(owner("v1"), [first.current, second.current]);
