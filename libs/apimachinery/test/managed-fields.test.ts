@@ -10,6 +10,7 @@ import {
   difference,
   EMPTY_SET,
   type FieldSet,
+  inOrder,
   intersection,
   isEmptySet,
   managedFieldsAfterUpdate,
@@ -411,6 +412,39 @@ describe("laws", () => {
         const expected = stripIdentity(union(added, modified));
         expect(entries?.[0]?.fieldsV1 ?? EMPTY_SET).toEqual(expected);
         expect(textOfSet(expected)).toBe(JSON.stringify(expected));
+      }),
+    );
+  });
+
+  test("FieldsV1 is written in the order of its paths, whoever wrote the object", () => {
+    fc.assert(
+      fc.property(objects, objects, objects, (created, updated, applied) => {
+        const before = update(NOBODY, "creator", created);
+        const after = apply(update(before, "updater", updated), "applier", applied, true);
+        for (const { fieldsV1 } of [...(before.managedFields ?? []), ...(after.managedFields ?? [])]) {
+          expect(JSON.stringify(fieldsV1)).toBe(JSON.stringify(inOrder(fieldsV1 as FieldSet)));
+        }
+      }),
+    );
+  });
+
+  test("paths are ordered by what they hold", () => {
+    const elements = [
+      ".",
+      "f:a",
+      "f:b",
+      'k:{"port":80}',
+      'k:{"port":443}',
+      'k:{"port":443,"x":"a"}',
+      "v:2",
+      'v:"1"',
+      "i:9",
+      "i:10",
+    ];
+    fc.assert(
+      fc.property(fc.shuffledSubarray(elements), (some) => {
+        const set = Object.fromEntries(some.map((element) => [element, EMPTY_SET]));
+        expect(Object.keys(inOrder(set))).toEqual(elements.filter((element) => some.includes(element)));
       }),
     );
   });

@@ -135,6 +135,23 @@ export function showPaths(set: FieldSet, prefix = ""): string[] {
   return [...here, ...elements.flatMap((element) => showPaths(set[element]!, prefix + showElement(element)))];
 }
 
+/** The set with its elements in the order in which FieldsV1 is written; itself where they are. */
+export function inOrder(set: FieldSet): FieldSet {
+  const elements = Object.keys(set);
+  let ordered = true;
+  for (let at = 1; ordered && at < elements.length; at++) {
+    ordered = compareElements(elements[at - 1]!, elements[at]!) < 0;
+  }
+  const sorted = ordered ? elements : elements.toSorted(compareElements);
+  const out: FieldSetBuilder = {};
+  for (const element of sorted) {
+    const node = inOrder(set[element]!);
+    if (node !== set[element]) ordered = false;
+    out[element] = node;
+  }
+  return ordered ? set : out;
+}
+
 /** FieldsV1 from outside as a set in canonical form; undefined where it is malformed. */
 export function decodeFields(value: unknown): FieldSet | undefined {
   return decodeNode(value, 0);

@@ -3,7 +3,8 @@
 import { isJsonObject } from "../deep.ts";
 import type { ManagedFieldsEntry } from "../object.ts";
 import { parseTime } from "../time.ts";
-import { decodeFields, difference, type FieldSet, pathSet, union } from "./field-set.ts";
+import { decodeFields, difference, type FieldSet, inOrder, pathSet, union } from "./field-set.ts";
+import { isShared } from "./shared-sets.ts";
 
 export type Operation = "Apply" | "Update";
 
@@ -68,7 +69,7 @@ export function encodeManagers(managers: Managers): ManagedFieldsEntry[] | undef
     apiVersion,
     ...(time === undefined ? {} : { time }),
     fieldsType: FIELDS_TYPE,
-    fieldsV1: set,
+    fieldsV1: isShared(set) ? set : inOrder(set),
     ...(subresource === "" ? {} : { subresource }),
   }));
 }

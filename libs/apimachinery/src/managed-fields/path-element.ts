@@ -85,8 +85,43 @@ export function showElement(element: string): string {
 
 const RANKS = "fkvi";
 
-/** Fields first, then keys, values and indexes; by text within. */
+/**
+ * Fields first, then keys, values and indexes; by what they hold within. What stands for the node itself comes before all.
+ * The order of structured-merge-diff, in which FieldsV1 is written.
+ */
 export function compareElements(a: string, b: string): number {
   const ranks = RANKS.indexOf(a[0] ?? "") - RANKS.indexOf(b[0] ?? "");
-  return ranks === 0 ? (a < b ? -1 : a > b ? 1 : 0) : ranks;
+  if (ranks !== 0 || a === b) return ranks;
+  switch (a[0]) {
+    case "k":
+      return compareKeys(JSON.parse(a.slice(2)) as object, JSON.parse(b.slice(2)) as object);
+    case "v":
+      return compareValues(JSON.parse(a.slice(2)), JSON.parse(b.slice(2)));
+    case "i":
+      return Number(a.slice(2)) - Number(b.slice(2));
+    default:
+      return a < b ? -1 : 1;
+  }
+}
+
+function compareKeys(a: object, b: object): number {
+  const [left, right] = [Object.entries(a), Object.entries(b)];
+  for (const [at, [name, value]] of left.entries()) {
+    const other = right[at];
+    if (other === undefined) return 1;
+    const order = compareValues(name, other[0]) || compareValues(value, other[1]);
+    if (order !== 0) return order;
+  }
+  return left.length - right.length;
+}
+
+const TYPES = ["number", "string", "boolean", "object"];
+
+/** Numbers, then strings, then what is true or false, then the rest. */
+function compareValues(a: unknown, b: unknown): number {
+  const types = TYPES.indexOf(typeof a) - TYPES.indexOf(typeof b);
+  if (types !== 0) return types;
+  if (typeof a === "number") return a - (b as number);
+  const [left, right] = typeof a === "string" ? [a, b as string] : [JSON.stringify(a), JSON.stringify(b)];
+  return left < right ? -1 : left > right ? 1 : 0;
 }
