@@ -378,8 +378,10 @@ describe("mounts", () => {
 });
 
 describe("the end of containers and pods", () => {
-  async function* log(lines: readonly string[]): AsyncGenerator<{ line: Buffer }> {
-    for (const line of lines) yield { line: Buffer.from(line) };
+  async function* log(lines: readonly string[], unended = false): AsyncGenerator<{ line: Buffer; partial: boolean }> {
+    for (const [at, line] of lines.entries()) {
+      yield { line: Buffer.from(line), partial: unended && at === lines.length - 1 };
+    }
   }
   const container: Container = { name: "c", terminationMessagePath: "/dev/termination-log" };
   const facts = { attempt: 0, env: new Map<string, string>(), podIp: "", images: new Map<string, string>() };
@@ -393,6 +395,8 @@ describe("the end of containers and pods", () => {
     const fallback = { ...container, terminationMessagePolicy: "FallbackToLogsOnError" };
     expect(await at.volumes.terminationMessage(pod, fallback, life)).toBe("first\nlast words\n");
     expect(await at.volumes.terminationMessage(pod, fallback, { ...life, exitCode: 0 })).toBeUndefined();
+    const unended = { ...life, log: () => log(["first", "last words"], true) };
+    expect(await at.volumes.terminationMessage(pod, fallback, unended)).toBe("first\nlast words");
     const many = { ...life, log: () => log(Array.from({ length: 200 }, (_one, n) => `line ${n}`)) };
     expect((await at.volumes.terminationMessage(pod, fallback, many))?.split("\n")[0]).toBe("line 120");
     await writeFile(`${at.rootDir}/pods/u-1/containers/c/0`, "x".repeat(5000) + "end");

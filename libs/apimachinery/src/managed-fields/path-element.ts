@@ -92,7 +92,7 @@ const RANKS = "fkvi";
 export function compareElements(a: string, b: string): number {
   const ranks = RANKS.indexOf(a[0] ?? "") - RANKS.indexOf(b[0] ?? "");
   if (ranks !== 0 || a === b) return ranks;
-  switch (a[0]) {
+  switch (a.slice(0, 1)) {
     case "k":
       return compareKeys(JSON.parse(a.slice(2)) as object, JSON.parse(b.slice(2)) as object);
     case "v":

@@ -40,11 +40,14 @@ export async function* selectLogLines(
 ): AsyncIterable<Buffer> {
   const since = sinceMs(selection, nowMs);
   let skip = 0;
+  let wanted = Number.POSITIVE_INFINITY;
   if (selection.tailLines !== undefined) {
     let present = 0;
     for await (const { timeMs } of read(false)) if (timeMs >= since) present++;
-    if (selection.tailLines === 0 && !selection.follow) return;
     skip = Math.max(0, present - selection.tailLines);
+    // What is written between counting and reading is not among the last lines that were counted.
+    if (!selection.follow) wanted = present - skip;
+    if (wanted === 0) return;
   }
   let left = selection.limitBytes ?? Number.POSITIVE_INFINITY;
   let midLine = false;
@@ -55,6 +58,6 @@ export async function* selectLogLines(
     const text = Buffer.concat([Buffer.from(head), one.line, Buffer.from(midLine ? "" : "\n")]);
     yield text.length > left ? text.subarray(0, left) : text;
     left -= text.length;
-    if (left <= 0) return;
+    if (left <= 0 || --wanted <= 0) return;
   }
 }

@@ -38,7 +38,7 @@ export interface EndedLife {
   readonly attempt: number;
   readonly exitCode: number;
   /** Its log from the start; read only where the policy falls back to it. */
-  log(): AsyncIterable<{ readonly line: Buffer }>;
+  log(): AsyncIterable<{ readonly line: Buffer; readonly partial?: boolean }>;
 }
 
 export interface PodVolumes {

@@ -40,11 +40,11 @@ async function readEnd(file: string): Promise<string> {
 }
 
 async function logEnd(life: EndedLife): Promise<string> {
-  const lines: string[] = [];
-  for await (const { line } of life.log()) {
-    lines.push(line.toString("utf8").replace(/\n$/, ""));
+  const lines: Buffer[] = [];
+  for await (const { line, partial } of life.log()) {
+    lines.push(partial === true ? line : Buffer.concat([line, Buffer.from("\n")]));
     if (lines.length > MAX_LOG_LINES) lines.shift();
   }
-  const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""), "utf8");
+  const bytes = Buffer.concat(lines);
   return bytes.subarray(Math.max(0, bytes.length - MAX_LOG_BYTES)).toString("utf8");
 }
