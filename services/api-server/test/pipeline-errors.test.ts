@@ -205,6 +205,9 @@ describe("requests that cannot be", () => {
       preemptionPolicy: "PreemptLowerPriority",
     });
     expect(made.spec?.tolerations).toHaveLength(2);
+    const own = { key: "wave", operator: "Exists", effect: "NoSchedule" };
+    const updated = await client.update(PODS, { ...made, spec: { ...made.spec!, tolerations: [own] } });
+    expect(updated.spec?.tolerations).toEqual([own, ...made.spec!.tolerations!]);
     const bind = (node: string): Promise<unknown> =>
       raw({
         ref: PODS,

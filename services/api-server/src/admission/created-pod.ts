@@ -1,4 +1,4 @@
-// The pod of a create request, as admission sees it: before validation. Plugins may rely on a spec with a list of containers
+// The pod of a request that writes it, as admission sees it: before validation. Plugins may rely on a spec with a list of containers
 // and on nothing else; whatever is missing in it is validation's to report.
 import type { Pod, PodSpec } from "@coxswain/api";
 import type { AdmissionAttributes } from "../pipeline/extension.ts";
@@ -6,8 +6,14 @@ import type { AdmissionAttributes } from "../pipeline/extension.ts";
 export type CreatedPod = Pod & { spec: PodSpec };
 
 /** Undefined where the request creates no pod. */
-export function createdPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
-  if (operation !== "CREATE" || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return undefined;
+export function createdPod(attributes: AdmissionAttributes): CreatedPod | undefined {
+  return attributes.operation === "CREATE" ? writtenPod(attributes) : undefined;
+}
+
+/** Undefined where the request neither creates nor updates a pod itself. */
+export function writtenPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
+  const writes = operation === "CREATE" || operation === "UPDATE";
+  if (!writes || kind.group !== "" || kind.resource !== "pods" || subresource !== "") return undefined;
   return withSpec(object as Pod);
 }
 

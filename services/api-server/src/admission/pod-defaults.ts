@@ -1,7 +1,7 @@
 // DefaultTolerationSeconds: how long a pod stays on a failing node.
 import type { Toleration } from "@coxswain/api";
 import type { AdmissionPlugin } from "../pipeline/extension.ts";
-import { createdPod } from "./created-pod.ts";
+import { writtenPod } from "./created-pod.ts";
 
 const NOT_READY = "node.kubernetes.io/not-ready";
 const UNREACHABLE = "node.kubernetes.io/unreachable";
@@ -15,7 +15,7 @@ function tolerates(toleration: Toleration, key: string): boolean {
 export const defaultTolerationSeconds: AdmissionPlugin = {
   name: "DefaultTolerationSeconds",
   admit(attributes) {
-    const pod = createdPod(attributes);
+    const pod = writtenPod(attributes);
     if (pod === undefined) return;
     const before = pod.spec.tolerations ?? [];
     const added = [NOT_READY, UNREACHABLE]
