@@ -54,6 +54,12 @@ describe("webhooks", () => {
         `webhooks[0].clientConfig.url: Invalid value: "http://a.example": 'https' is the only allowed URL scheme; desired format: https://host[/path]`,
       ],
     ],
+    ["no path", { clientConfig: { service: { namespace: "n", name: "s", path: "" } } }, []],
+    [
+      "half a path",
+      { clientConfig: { service: { namespace: "n", name: "s", path: "check" } } },
+      [`webhooks[0].clientConfig.service.path: Invalid value: "check": must start with a '/'`],
+    ],
     [
       "too much patience",
       { timeoutSeconds: 31 },

@@ -54,7 +54,7 @@ export function validateClientConfig(config: WebhookClientConfig | undefined, pa
   const errors: FieldError[] = [];
   if (!service?.name) errors.push(fieldRequired(childPath(at, "name"), "service name is required"));
   if (!service?.namespace) errors.push(fieldRequired(childPath(at, "namespace"), "service namespace is required"));
-  if (service?.path !== undefined && !service.path.startsWith("/")) {
+  if (service?.path && !service.path.startsWith("/")) {
     errors.push(fieldInvalid(childPath(at, "path"), service.path, "must start with a '/'"));
   }
   return [...errors, ...validatePort(service?.port, childPath(at, "port"))];
