@@ -1,4 +1,5 @@
 // The OpenAPI v3 schemas of custom kinds, as `kubectl explain` and the check of fields read them.
+import { FIELD_TEXTS } from "../schema/descriptions.ts";
 import { additionalOf, itemsOf } from "./structural/schema.ts";
 import type { CrdVersion, CustomResourceDefinition, JsonSchemaProps } from "./types.ts";
 
@@ -14,7 +15,7 @@ export function customSchemaName(ref: { group: string; version: string; kind: st
 }
 
 const identity = (kind: string): Record<string, object> => ({
-  apiVersion: { description: "Group and version of the schema that this object follows.", type: "string" },
+  apiVersion: { description: FIELD_TEXTS["apiVersion"]!, type: "string" },
   kind: { description: `The kind of this object: ${kind}.`, type: "string" },
 });
 
@@ -43,7 +44,7 @@ export function customSchemas(
     ...gvk(listKind),
   };
   const metadata = {
-    description: "Name, labels, owners and versions of the object.",
+    description: FIELD_TEXTS["metadata"]!,
     ...reference(`${META}.ObjectMeta`),
   };
   return {

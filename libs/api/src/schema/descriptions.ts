@@ -84,9 +84,10 @@ export const TYPE_TEXTS: Readonly<Record<string, string>> = {
 };
 
 export const FIELD_TEXTS: Readonly<Record<string, string>> = {
-  apiVersion: "Group and version of the schema that this object follows.",
+  apiVersion: "APIVersion defines the schema of this object by its group and version.",
   kind: "The kind of this object.",
-  metadata: "Name, labels, owners and versions of the object.",
+  metadata: "Standard object's metadata: its name, labels, owners and versions.",
+  creationTimestamp: "CreationTimestamp is a timestamp: when the server stored the object for the first time.",
   spec: "The state that is wanted.",
   status: "The state that was last observed; the system writes it.",
   items: "The objects of the list.",

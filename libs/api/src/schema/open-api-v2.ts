@@ -66,10 +66,10 @@ function schemaOf(schema: JsonSchema): JsonSchema {
     if (DROPPED.includes(key)) continue;
     made[key] = memberOf(key, value);
   }
-  if (
-    schema["x-kubernetes-preserve-unknown-fields"] === true &&
-    schema["x-kubernetes-group-version-kind"] === undefined
-  ) {
+  if (schema["x-kubernetes-preserve-unknown-fields"] === true) {
+    // With any property, clients would refuse the others; what is a kind of its own stays an object.
+    const { "x-kubernetes-preserve-unknown-fields": _, ...extensions } = extensionsOf(schema);
+    if (schema["x-kubernetes-group-version-kind"] !== undefined) return { type: "object", ...extensions };
     delete made["properties"];
     delete made["items"];
     delete made["type"];
