@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     pool: "forks",
     maxWorkers: 2,
+    // As long as a slow machine may take; what is true at once takes no time.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

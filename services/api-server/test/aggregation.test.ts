@@ -13,8 +13,9 @@ import { createGrpcAggregatedReader } from "@coxswain/client/grpc/grpc-aggregate
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import { Agent, request } from "undici";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
+import { eventually } from "./eventually.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { TestServer } from "./support/test-server.ts";
 
@@ -129,7 +130,7 @@ beforeAll(async () => {
   const caBundle = readFileSync(certificateFiles(server.dir, "admin").caFile).toString("base64");
   const there = { namespace: "shop", name: "flunders", port };
   await loopback.create(API_SERVICES, apiService(GROUP, { service: there, caBundle }));
-  await vi.waitFor(async () => expect(await conditionOf(`v1alpha1.${GROUP}`)).toMatchObject({ status: "True" }));
+  await eventually(async () => expect(await conditionOf(`v1alpha1.${GROUP}`)).toMatchObject({ status: "True" }));
 });
 
 afterAll(async () => {
@@ -287,7 +288,7 @@ test("what cannot be reached says why, and its requests are unavailable", async 
   const { loopback } = server.component.server;
   const nobody = { service: { namespace: "shop", name: "nobody", port: 443 } };
   await loopback.create(API_SERVICES, apiService("nobody.example.com", nobody));
-  await vi.waitFor(async () =>
+  await eventually(async () =>
     expect(await conditionOf("v1alpha1.nobody.example.com")).toMatchObject({
       status: "False",
       reason: "ServiceNotFound",
@@ -297,7 +298,7 @@ test("what cannot be reached says why, and its requests are unavailable", async 
   const { code, text } = await get("/apis/nobody.example.com/v1alpha1/things");
   expect({ code, text }).toEqual({ code: 503, text: "service unavailable\n" });
   await loopback.delete(API_SERVICES, { name: "v1alpha1.nobody.example.com" });
-  await vi.waitFor(async () => expect((await get("/apis/nobody.example.com/v1alpha1/things")).code).toBe(404));
+  await eventually(async () => expect((await get("/apis/nobody.example.com/v1alpha1/things")).code).toBe(404));
 });
 
 test("a remote with a certificate of another name is available and not believed", async () => {
@@ -308,7 +309,7 @@ test("a remote with a certificate of another name is available and not believed"
   const spec = { group: GROUP, version: "v1beta1", service: { namespace: "shop", name: "impostor", port }, caBundle };
   const created = { ...apiService(GROUP, spec), metadata: { name: `v1beta1.${GROUP}` } };
   await loopback.create(API_SERVICES, created);
-  await vi.waitFor(async () => expect(await conditionOf(`v1beta1.${GROUP}`)).toMatchObject({ status: "True" }));
+  await eventually(async () => expect(await conditionOf(`v1beta1.${GROUP}`)).toMatchObject({ status: "True" }));
   const { code, text } = await get(`/apis/${GROUP}/v1beta1/namespaces/default/flunders`);
   expect(code).toBe(503);
   expect(text).toContain("error trying to reach service: Hostname/IP does not match certificate's altnames");
@@ -331,13 +332,13 @@ test("a remote that breaks is stale in discovery, and current again when it is m
   };
   healthy = false;
   await touch("1");
-  await vi.waitFor(async () => expect(await freshness()).toEqual(["Stale", 1]));
-  await vi.waitFor(async () =>
+  await eventually(async () => expect(await freshness()).toEqual(["Stale", 1]));
+  await eventually(async () =>
     expect(await conditionOf(`v1alpha1.${GROUP}`)).toMatchObject({ status: "False", reason: "FailedDiscoveryCheck" }),
   );
   healthy = true;
-  await vi.waitFor(async () => expect(await freshness()).toEqual(["Current", 1]), { timeout: 10_000 });
-  await vi.waitFor(async () => expect(await conditionOf(`v1alpha1.${GROUP}`)).toMatchObject({ status: "True" }));
+  await eventually(async () => expect(await freshness()).toEqual(["Current", 1]));
+  await eventually(async () => expect(await conditionOf(`v1alpha1.${GROUP}`)).toMatchObject({ status: "True" }));
 });
 
 test("custom resources are registered as long as they are served", async () => {
@@ -355,11 +356,11 @@ test("custom resources are registered as long as they are served", async () => {
       versions: [{ name: "v1", served: true, storage: true, schema }],
     },
   } as never);
-  await vi.waitFor(async () =>
+  await eventually(async () =>
     expect(await conditionOf("v1.sea.example.com")).toMatchObject({ status: "True", reason: "Local" }),
   );
   await loopback.delete(CUSTOM_RESOURCE_DEFINITIONS, { name: "boats.sea.example.com" });
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const gone = await conditionOf("v1.sea.example.com").then(
       () => false,
       (error: unknown) => isReason(error, "NotFound"),

@@ -10,7 +10,8 @@ import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/ty
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { KubectlResult, TestServer } from "./support/test-server.ts";
 
@@ -123,7 +124,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => remote.listen(0, "localhost", resolve));
   await client().create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop" } });
   await client().create(CUSTOM_RESOURCE_DEFINITIONS, definition("v1"));
-  await vi.waitFor(() => expect(server.component.server.kinds.kindFor(V2)).toBeDefined());
+  await eventually(() => expect(server.component.server.kinds.kindFor(V2)).toBeDefined());
 });
 
 beforeEach(() => {
@@ -187,12 +188,12 @@ test("a watch shows objects in its version, in order", async () => {
       seen.push(`${event.type} ${event.object.metadata?.name} ${event.object.spec?.port}`);
     }
   })();
-  await vi.waitFor(() => expect(seen).toHaveLength(3));
+  await eventually(() => expect(seen).toHaveLength(3));
   await client().create(V1, inV1("four", "e.example:84"));
   const four = await client().get<Address>(V1, at("four"));
   await client().update(V1, { ...four, spec: { address: "e.example:85" } });
   await client().delete(V1, at("four"));
-  await vi.waitFor(() => expect(seen.slice(3)).toEqual(["ADDED four 84", "MODIFIED four 85", "DELETED four 85"]));
+  await eventually(() => expect(seen.slice(3)).toEqual(["ADDED four 84", "MODIFIED four 85", "DELETED four 85"]));
   stop.abort();
   await watching;
 });
@@ -217,12 +218,12 @@ test("a watch that chooses by content tells of objects that leave it, also besid
   const names = ["deleted", "changed"];
   for (const name of names) await client().create(V1, inV1(name, "leaver:80"));
   const added = names.map((name) => `ADDED ${name}`);
-  await vi.waitFor(() => expect([v1, v2]).toEqual([added, added]));
+  await eventually(() => expect([v1, v2]).toEqual([added, added]));
   await client().delete(V1, at("deleted"));
   const changed = await client().get<Address>(V2, at("changed"));
   await client().update(V2, { ...changed, spec: { host: "elsewhere", port: "80" } });
   const left = names.map((name) => `DELETED ${name}`);
-  await vi.waitFor(() => expect([v1.slice(2), v2.slice(2)]).toEqual([left, left]));
+  await eventually(() => expect([v1.slice(2), v2.slice(2)]).toEqual([left, left]));
   stop.abort();
   await Promise.all(watching);
   await client().delete(V1, at("changed"));
@@ -307,7 +308,7 @@ test("a policy for one version sees requests of the other as its own", async () 
     const object = { apiVersion: `${group}/${version}`, kind, metadata: { name }, spec: policySpec } as KubeObject;
     await client().create(ref, object);
     made.push([ref, name]);
-    await vi.waitFor(() => expect(server.component.server.source.get(ref, "", name)).toBeDefined());
+    await eventually(() => expect(server.component.server.source.get(ref, "", name)).toBeDefined());
   };
   const validations = [{ expression: "object.spec.port != '13' && object.apiVersion == 'net.example.com/v2'" }];
   const matchConstraints = { resourceRules: rules };
@@ -339,14 +340,14 @@ test("a policy for one version sees requests of the other as its own", async () 
   await client().delete(V1, at("lucky"));
   for (const [ref, name] of made.toReversed()) {
     await client().delete(ref, { name });
-    await vi.waitFor(() => expect(server.component.server.source.get(ref, "", name)).toBeUndefined());
+    await eventually(() => expect(server.component.server.source.get(ref, "", name)).toBeUndefined());
   }
 });
 
 test("when the storage version changes, what lies there is read on, and rewritten when it changes", async () => {
   const crd = await client().get<CustomResourceDefinition>(CUSTOM_RESOURCE_DEFINITIONS, { name: NAME });
   await client().update(CUSTOM_RESOURCE_DEFINITIONS, { ...crd, spec: definition("v2").spec });
-  await vi.waitFor(() => expect(server.component.server.kinds.kindFor(V1)?.custom?.storedAs.version).toBe("v2"));
+  await eventually(() => expect(server.component.server.kinds.kindFor(V1)?.custom?.storedAs.version).toBe("v2"));
   const after = await client().get<CustomResourceDefinition>(CUSTOM_RESOURCE_DEFINITIONS, { name: NAME });
   expect(after.status?.storedVersions).toEqual(["v1", "v2"]);
   expect(await storedAs("two")).toBe(`${GROUP}/v1`);
@@ -364,11 +365,8 @@ test("a definition whose webhook is gone can be deleted with its objects", async
   respond = () => ({ result: { status: "Failed", message: "gone" } });
   for (const name of ["one", "three", "five"]) await client().delete(V1, at(name));
   await client().delete(CUSTOM_RESOURCE_DEFINITIONS, { name: NAME });
-  await vi.waitFor(
-    async () => {
-      expect(await storedAs("six")).toBe("");
-      expect(server.component.server.source.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME)).toBeUndefined();
-    },
-    { timeout: 10_000 },
-  );
+  await eventually(async () => {
+    expect(await storedAs("six")).toBe("");
+    expect(server.component.server.source.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME)).toBeUndefined();
+  });
 });

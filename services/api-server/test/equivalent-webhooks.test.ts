@@ -11,7 +11,8 @@ import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/ty
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
 import { startTestServer } from "./support/test-server.ts";
 import type { TestServer } from "./support/test-server.ts";
 
@@ -106,7 +107,7 @@ async function hook({ group, version, resource }: ResourceRef, ...operations: re
       },
     ],
   } as KubeObject);
-  await vi.waitFor(() => expect(server.component.server.source.get(CONFIGURATIONS, "", "hook")).toBeDefined());
+  await eventually(() => expect(server.component.server.source.get(CONFIGURATIONS, "", "hook")).toBeDefined());
 }
 
 const definition = (plural: string, kind: string, conversion: object, fields: Record<string, string[]>) =>
@@ -152,7 +153,7 @@ beforeAll(async () => {
     definition("plains", "Plain", { strategy: "None" }, { v1: ["host"], v2: ["host", "more"] }),
   );
   for (const resource of ["addresses", "plains"]) {
-    await vi.waitFor(() => expect(server.component.server.kinds.kindFor(widgets(resource, "v2"))).toBeDefined());
+    await eventually(() => expect(server.component.server.kinds.kindFor(widgets(resource, "v2"))).toBeDefined());
   }
 });
 
@@ -160,7 +161,7 @@ afterEach(async () => {
   asked.length = 0;
   if (server.component.server.source.get(CONFIGURATIONS, "", "hook") === undefined) return;
   await client().delete(CONFIGURATIONS, { name: "hook" });
-  await vi.waitFor(() => expect(server.component.server.source.get(CONFIGURATIONS, "", "hook")).toBeUndefined());
+  await eventually(() => expect(server.component.server.source.get(CONFIGURATIONS, "", "hook")).toBeUndefined());
 });
 
 afterAll(async () => {
@@ -330,7 +331,7 @@ test("who wants exactly its own version is not asked, and a patch that does not 
     ...found,
     webhooks: found.webhooks.map((one) => ({ ...one, matchPolicy: "Exact" })),
   } as KubeObject);
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(server.component.server.source.get(CONFIGURATIONS, "", "hook")?.object).toMatchObject({
       webhooks: [{ matchPolicy: "Exact" }],
     }),

@@ -6,10 +6,11 @@ import { decodeMessage } from "@coxswain/api/wire/decode";
 import type { StatusError } from "@coxswain/apimachinery";
 import { gunzipSync } from "node:zlib";
 import { Agent, request } from "undici";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { parse as parseYaml } from "yaml";
 import { failureEncoding, negotiate, wantsPretty } from "../src/rest/negotiate.ts";
+import { eventually } from "./eventually.ts";
 import { startTestServer, type TestServer } from "./support/test-server.ts";
 
 const JSON_TYPE = "application/json";
@@ -232,7 +233,7 @@ describe("on the wire", () => {
       },
     } as never);
     const ref = { group: "example.com", version: "v1", resource: "widgets" };
-    await vi.waitFor(() => expect(server.component.server.kinds.kindFor(ref)).toBeDefined());
+    await eventually(() => expect(server.component.server.kinds.kindFor(ref)).toBeDefined());
     await client.create(ref, {
       apiVersion: "example.com/v1",
       kind: "Widget",

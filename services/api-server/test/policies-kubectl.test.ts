@@ -1,5 +1,6 @@
 // Admission policies as a user of kubectl meets them.
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
 import {
   kubectl,
   prepareKubectl,
@@ -61,7 +62,7 @@ spec:
 `,
     "validatingadmissionpolicybinding.admissionregistration.k8s.io/demo-binding-test.example.com created",
   );
-  await vi.waitFor(async () => expect((await run("create --dry-run=server -f -", deployment("big", 6))).code).toBe(1));
+  await eventually(async () => expect((await run("create --dry-run=server -f -", deployment("big", 6))).code).toBe(1));
   const { err } = await run("create -f -", deployment("big", 6));
   const denied =
     "ValidatingAdmissionPolicy 'demo-policy.example.com' with binding 'demo-binding-test.example.com' denied request: failed expression: object.spec.replicas <= 5";
@@ -121,7 +122,7 @@ spec: {policyName: sidecar}
     "mutatingadmissionpolicybinding.admissionregistration.k8s.io/sidecar created",
   );
   const annotation = ["-o", "jsonpath={.metadata.annotations.mesh}"];
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const dry = await kubectl(
       server,
       ["create", "--dry-run=server", "-f", "-", ...annotation],

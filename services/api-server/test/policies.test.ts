@@ -10,10 +10,11 @@ import {
   type Pod,
 } from "@coxswain/api";
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createValidatingPolicies } from "../src/admission/policies/validating.ts";
 import type { ApiRequest, VersionedObject } from "../src/pipeline/contract.ts";
 import type { ObjectSource } from "../src/pipeline/extension.ts";
+import { eventually } from "./eventually.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
 const GROUP = "admissionregistration.k8s.io";
@@ -37,7 +38,7 @@ afterAll(async () => await server.stop());
 afterEach(async () => {
   for (const { ref, name, namespace } of made.splice(0).toReversed()) {
     await server.client.delete(ref, { name, namespace });
-    await vi.waitFor(() => expect(server.api.source.get(ref, namespace, name)).toBeUndefined());
+    await eventually(() => expect(server.api.source.get(ref, namespace, name)).toBeUndefined());
   }
 });
 
@@ -45,7 +46,7 @@ async function make<T extends KubeObject>(ref: ResourceRef, object: T): Promise<
   const created = await server.client.create<T>(ref, object);
   const { name = "", namespace = "" } = created.metadata ?? {};
   made.push({ ref, name, namespace });
-  await vi.waitFor(() => expect(server.api.source.get(ref, namespace, name)).toBeDefined());
+  await eventually(() => expect(server.api.source.get(ref, namespace, name)).toBeDefined());
   return created;
 }
 
@@ -350,7 +351,7 @@ describe("parameters", () => {
       },
     } as KubeObject);
     const limits: ResourceRef = { group: "rules.example.com", version: "v1", resource: "limits" };
-    await vi.waitFor(() => expect(server.api.kinds.kindFor(limits)).toBeDefined());
+    await eventually(() => expect(server.api.kinds.kindFor(limits)).toBeDefined());
     await make(limits, {
       apiVersion: "rules.example.com/v1",
       kind: "Limit",
@@ -501,7 +502,7 @@ describe("mutations", () => {
     await server.client.delete(MUTATING_BINDINGS, { name: "bad-binding" });
     made.pop();
     await mutating("lenient", { mutations: [mutation], failurePolicy: "Ignore" });
-    await vi.waitFor(() => expect(server.api.source.get(MUTATING_BINDINGS, "", "bad-binding")).toBeUndefined());
+    await eventually(() => expect(server.api.source.get(MUTATING_BINDINGS, "", "bad-binding")).toBeUndefined());
     expect((await create({ a: "1" })).data).toEqual({ a: "1" });
   });
 
@@ -578,7 +579,7 @@ test("the second round finds what the first has filled in", async () => {
   ): Promise<KubeObject> => {
     const apiVersion = ref.group === "" ? ref.version : `${ref.group}/${ref.version}`;
     const made = await own.client.create(ref, { apiVersion, kind, metadata: { name, ...more }, spec } as KubeObject);
-    await vi.waitFor(() => expect(own.api.source.get(ref, made.metadata?.namespace ?? "", name)).toBeDefined());
+    await eventually(() => expect(own.api.source.get(ref, made.metadata?.namespace ?? "", name)).toBeDefined());
     return made;
   };
   const inDefault = { namespace: "default" };
@@ -660,7 +661,7 @@ test("types are checked on the kinds that a policy names, and told in its status
     const policy = (await server.client.get(VALIDATING, { name })) as { status?: object };
     return policy.status;
   };
-  await vi.waitFor(async () =>
+  await eventually(async () =>
     expect(await status("typed")).toEqual({
       observedGeneration: 1,
       typeChecking: {
@@ -681,7 +682,7 @@ test("types are checked on the kinds that a policy names, and told in its status
   const validations = [{ expression: parts }, { expression: meta }, { expression: "variables.n == 1" }];
   const variables = [{ name: "n", expression: "object.spec.replicas" }];
   await validating("sound", { matchConstraints: { resourceRules: [apps] }, variables, validations });
-  await vi.waitFor(async () => expect(await status("sound")).toEqual({ observedGeneration: 1, typeChecking: {} }));
+  await eventually(async () => expect(await status("sound")).toEqual({ observedGeneration: 1, typeChecking: {} }));
 });
 
 function stored(name: string, spec: object): VersionedObject {

@@ -4,7 +4,8 @@ import { EVENTS, HORIZONTAL_POD_AUTOSCALERS, RESOURCE_QUOTAS } from "@coxswain/a
 import type { Event, EventsEvent, HorizontalPodAutoscaler, HorizontalPodAutoscalerV1 } from "@coxswain/api";
 import type { KubeObject, ManagedFieldsEntry, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { type FieldSet, showPaths } from "@coxswain/apimachinery/managed-fields/index";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { KubectlResult, TestServer } from "./support/test-server.ts";
 
@@ -174,7 +175,7 @@ describe("events of two groups", () => {
     expect(patched.series).toEqual(patch.series);
     await client().delete(EVENTS, at("four"));
     const wanted = ["ADDED", "MODIFIED", "DELETED"].map((type) => `${type} events.k8s.io/v1 four`);
-    await vi.waitFor(() => expect(watch.texts).toEqual(wanted));
+    await eventually(() => expect(watch.texts).toEqual(wanted));
     expect(watch.seen[2]?.[0]).toMatchObject({ note: "Note of four", series: { count: 2 } });
     await watch.stop();
     const byField = await client().list<EventsEvent>(NEW_EVENTS, {
@@ -222,7 +223,7 @@ describe("events of two groups", () => {
     const bindings = { ...policies, resource: "validatingadmissionpolicybindings" };
     await client().create(policies, policy);
     await client().create(bindings, binding);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const dry = client().create(NEW_EVENTS, eventOf("told", { note: "a secret" }), { dryRun: true });
       expect((await refusal(dry)).message).toContain("no secrets");
     });
@@ -241,7 +242,7 @@ describe("events of two groups", () => {
         regarding: { kind: "Pod", name: "p", namespace: "counted" },
       });
     await client().create(NEW_EVENTS, event("first"));
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const found = await client().get<KubeObject & { status?: object }>(RESOURCE_QUOTAS, {
         name: "few",
         namespace: "counted",
@@ -362,7 +363,7 @@ describe("autoscalers of two versions", () => {
     await client().delete(V2, at("seen"));
     for (const [version, { texts, stop }] of watch.entries()) {
       const wanted = ["ADDED", "DELETED"].map((type) => `${type} autoscaling/v${version + 1} seen`);
-      await vi.waitFor(() => expect(texts.filter((text) => text.endsWith(" seen"))).toEqual(wanted));
+      await eventually(() => expect(texts.filter((text) => text.endsWith(" seen"))).toEqual(wanted));
       await stop();
     }
   });

@@ -9,7 +9,8 @@ import { CONFIG_MAPS, NAMESPACES, PODS, SERVICES, type ConfigMap } from "@coxswa
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "./eventually.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { TestServer } from "./support/test-server.ts";
 
@@ -89,7 +90,7 @@ async function register(
     })),
   } as KubeObject);
   made.push({ ref: configurations(type), name });
-  await vi.waitFor(() => expect(server.component.server.source.get(configurations(type), "", name)).toBeDefined());
+  await eventually(() => expect(server.component.server.source.get(configurations(type), "", name)).toBeDefined());
 }
 
 /** The api-server takes note of a configuration that goes a moment after it has answered. */
@@ -97,7 +98,7 @@ async function unregisterAll(): Promise<void> {
   const { loopback, source } = server.component.server;
   for (const { ref, name } of made.splice(0)) {
     await loopback.delete(ref, { name });
-    await vi.waitFor(() => expect(source.get(ref, "", name)).toBeUndefined());
+    await eventually(() => expect(source.get(ref, "", name)).toBeUndefined());
   }
 }
 
