@@ -157,6 +157,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     autoscale: options.autoscale === true ? { min: options.nodes, max: options.nodes + MORE_NODES } : options.autoscale,
     autoscalerFlags: options.autoscalerFlag,
     detached: options.detach === true,
+    waitFor: "processes",
     timeoutMs: options.timeout * 1000,
     signal,
   };

@@ -8,7 +8,7 @@ const MEMORY = "simulation.coxswain.dev/memory-usage";
 
 let k: TestCluster;
 beforeAll(async () => {
-  k = await testCluster({ nodes: 2, name: "autoscaling" });
+  k = await testCluster({ nodes: 2, name: "autoscaling", waitFor: "processes" });
 });
 afterAll(async () => {
   await k?.[Symbol.asyncDispose]();
@@ -22,7 +22,7 @@ const rows = async (args: readonly string[]): Promise<string[][]> =>
     .map((line) => line.trim().split(/\s+/));
 
 describe("kubectl top", () => {
-  test("works as soon as a cluster is up", async () => {
+  test("works as soon as all processes do", async () => {
     const nodes = await rows(["top", "nodes"]);
     expect(nodes.map(([name]) => name)).toEqual(["node-1", "node-2"]);
     for (const [, cpu, cpuShare, memory, memoryShare] of nodes) {

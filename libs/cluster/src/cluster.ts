@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { createRealEnv, type Env } from "@coxswain/env";
-import { clusterInfo, type ClusterInfo } from "./cluster-info.ts";
+import { clusterInfo, type ClusterInfo, missingPart } from "./cluster-info.ts";
 import {
   clusterPaths,
   clusterSpec,
@@ -32,6 +32,11 @@ export interface StartOptions extends Partial<ClusterSpec> {
   readonly detached?: boolean;
   /** Use free ports at once, not the well-known ones. */
   readonly freePorts?: boolean;
+  /**
+   * What to wait for. "nodes", where unset: what pods need to run; of simulated nodes the kube-proxies, and the metrics-server,
+   * may come a moment later. "processes": all.
+   */
+  readonly waitFor?: "nodes" | "processes";
   /** How long the cluster may take to be ready; 120,000 where unset. */
   readonly timeoutMs?: number;
   readonly onProgress?: (line: string) => void;
@@ -84,7 +89,7 @@ export function repositoryRoot(): string {
 }
 
 /**
- * Starts a cluster and resolves when every process and every node is ready. A cluster of that name that already runs is an
+ * Starts a cluster and resolves when every node is ready, and what `waitFor` says. A cluster of that name that already runs is an
  * error. Rejects with what was missing after `timeoutMs`; nothing then stays behind.
  */
 export async function startCluster(options: StartOptions = {}): Promise<Cluster> {
@@ -152,21 +157,24 @@ async function waitReady(env: Env, paths: ClusterPaths, child: ChildProcess, opt
   const timeoutMs = options.timeoutMs ?? 120_000;
   const deadline = env.clock.monotonic() + timeoutMs;
   let told = 0;
+  /** What has not come since the nodes are ready. */
+  let late: string | undefined;
   for (;;) {
     options.signal?.throwIfAborted();
-    const state = (await askControl(paths.socket, { op: "wait", told }))?.state;
+    const state = (await askControl(paths.socket, late === undefined ? { op: "wait", told } : { op: "status" }))?.state;
     for (; told < (state?.progress.length ?? 0); told++) options.onProgress?.(state?.progress[told] ?? "");
-    if (state?.phase === "ready") return;
+    late = state?.phase === "ready" && options.waitFor === "processes" ? missingPart(state.records) : undefined;
+    if (state?.phase === "ready" && late === undefined) return;
     if (child.exitCode !== null || child.signalCode !== null) {
       throw new ClusterError(`the cluster could not start: ${lastLines(path.join(paths.logs, "supervisor.log"), 5)}`);
     }
     if (env.clock.monotonic() > deadline) {
       throw new ClusterError(
-        `the cluster was not ready within ${timeoutMs / 1000} s; still missing: ${state?.progress.at(-1) ?? "everything"}; logs: ${paths.logs}`,
+        `the cluster was not ready within ${timeoutMs / 1000} s; still missing: ${late ?? state?.progress.at(-1) ?? "everything"}; logs: ${paths.logs}`,
       );
     }
     // Nobody listens yet; else the answer came when there was news.
-    if (state === undefined) await env.timers.sleep(POLL_MS);
+    if (state === undefined || late !== undefined) await env.timers.sleep(POLL_MS);
   }
 }
 
