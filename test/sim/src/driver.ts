@@ -34,10 +34,21 @@ export class Driver {
       try {
         await this.#client.create(ref, object, namespace === "" ? {} : { namespace });
       } catch (error) {
-        // From an attempt before this one: nobody else makes these.
+        // From an attempt before this one: nobody else makes these. A quota that it has filled is asked first.
+        if (isReason(error, "Forbidden") && (await this.#exists(ref, namespace, object.metadata?.name ?? ""))) return;
         if (!isReason(error, "AlreadyExists")) throw error;
       }
     });
+  }
+
+  async #exists(ref: ResourceRef, namespace: string, name: string): Promise<boolean> {
+    try {
+      await this.#client.get(ref, { namespace, name });
+      return true;
+    } catch (error) {
+      if (isReason(error, "NotFound", "Forbidden")) return false;
+      throw error;
+    }
   }
 
   /** Until the change has been made, once, on the version that was read: an attempt that got stuck cannot undo a later one. */
