@@ -155,6 +155,31 @@ describe("kubelet", () => {
     expect(events()).toContain("Killing: Stopping container c");
   });
 
+  test("a pod that is deleted before it ran has failed, for whoever holds it to count", async () => {
+    const { cluster, start, get, within } = setup();
+    start();
+    const volumes = [{ name: "v", secret: { secretName: "missing" } }];
+    const names = ["plain", "uninitialized"];
+    const init = { initContainers: [{ name: "i", image: "nginx" }], volumes };
+    for (const [at, one] of [pod("plain", { volumes }), pod("uninitialized", init)].entries()) {
+      cluster.seed(PODS, {
+        ...one,
+        metadata: { ...one.metadata, name: names[at]!, finalizers: ["example.com/count"] },
+      });
+    }
+    const waits = (name: string): boolean => get(name)?.status?.containerStatuses?.[0]?.state?.waiting !== undefined;
+    expect(await within(10_000, () => names.every(waits))).toBe(true);
+    for (const name of names) void cluster.client().delete(PODS, { namespace: "default", name });
+    expect(await within(10_000, () => names.every((name) => get(name)?.status?.phase === "Failed"))).toBe(true);
+    const [plain, uninitialized] = names.map((name) => get(name)?.status?.containerStatuses?.[0]?.state);
+    expect(plain?.terminated).toEqual({
+      exitCode: 137,
+      reason: "ContainerStatusUnknown",
+      message: "The container could not be located when the pod was terminated",
+    });
+    expect(uninitialized?.waiting?.reason).toBe("PodInitializing");
+  });
+
   test("that a deletion was seen is written with the end of the containers, or where that takes its time before it", async () => {
     const { env, cluster, start, get, ready, within } = setup();
     start();

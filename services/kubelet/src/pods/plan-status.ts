@@ -10,6 +10,7 @@ import type {
 } from "@coxswain/api";
 import { formatTime } from "@coxswain/apimachinery";
 import { goDuration } from "./backoff.ts";
+import { UNKNOWN_STATUS } from "./plan-adoption.ts";
 import { RESIZE_IN_PROGRESS, RESIZE_PENDING } from "./plan-resize.ts";
 import { crashBackoffUntil, initFailed, isFinished, isInitialized } from "./plan-sync.ts";
 import { exitCodeOf, isRunning, type ContainerRecord, type PodState } from "./pod-state.ts";
@@ -33,7 +34,8 @@ export function podLogName(pod: Pod): string {
 export function planStatus(input: StatusInput): PodStatus {
   const { state, hostIp } = input;
   const { pod } = state;
-  const statuses = state.containers.map((record) => containerStatus(record, input));
+  const told = state.containers.map((record) => containerStatus(record, input));
+  const statuses = state.finishing ? terminalStatuses(state, told) : told;
   const kinds = state.containers.map((record) => record.kind);
   const status: PodStatus = {
     phase: planPhase(state),
@@ -72,6 +74,20 @@ function podIp({ state, hostIp }: StatusInput): string | undefined {
   return isFinished(state) || state.failure !== undefined || state.attempts > 0 ? state.lastIp : undefined;
 }
 
+/** Nobody knows how a container ended that shows no end when its pod goes; one that nothing began stays as it is. */
+function terminalStatuses(state: PodState, told: readonly ContainerStatus[]): ContainerStatus[] {
+  const begun = ({ state: now, lastState }: ContainerStatus): boolean =>
+    now?.waiting === undefined || lastState?.terminated !== undefined;
+  const before = state.containers.map(({ kind }) => kind === "init" || kind === "sidecar");
+  const lastBegun = told.findLastIndex((status, at) => before[at] && begun(status));
+  const initialized = !before.includes(true) || told.some((status, at) => !before[at] && begun(status));
+  return told.map((status, at) => {
+    const counts = before[at] ? at <= lastBegun : initialized && state.containers[at]!.kind === "main";
+    if (!counts || status.state?.terminated !== undefined) return status;
+    return { ...status, state: { terminated: { ...UNKNOWN_STATUS } } };
+  });
+}
+
 /** Once Succeeded or Failed, a phase never changes. */
 export function planPhase(state: PodState): string {
   const before = state.pod.status?.phase;
@@ -85,6 +101,8 @@ export function planPhase(state: PodState): string {
     return code !== undefined && (deleted || !shouldRestart(state.pod, record, code));
   });
   if (main.length > 0 && over) return codes.every((code) => code === 0) ? "Succeeded" : "Failed";
+  // Whoever counts a pod's end, as a Job does, waits for a phase that says so, also where nothing ever ran.
+  if (state.finishing) return "Failed";
   // A kubelet that has just restarted finds no container, yet the pod had begun.
   if (before === "Running") return before;
   const begun = main.every((record) => record.run !== undefined || record.settled !== undefined || hadLife(record));

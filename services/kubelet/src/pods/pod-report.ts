@@ -103,6 +103,7 @@ export class PodReport implements StatusSource {
   /** The last write, once the status is there: the object goes. */
   finish(): void {
     this.#state.finishing = true;
+    this.publish();
     this.#context.writer.touch(this);
   }
 
