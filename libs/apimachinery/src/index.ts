@@ -4,6 +4,7 @@ export * from "./field-error.ts";
 export * from "./field-selector.ts";
 export * from "./go-duration.ts";
 export * from "./go-regexp.ts";
+export * from "./recent-texts.ts";
 export * from "./json-decode.ts";
 export * from "./label-selector.ts";
 export * from "./names.ts";

@@ -1,8 +1,9 @@
 // Specs with which nothing was wrong, by their JSON: pods of one template come by the thousand, and validation would find the same
 // each time. Guarantee: a spec counts as known only where its text was validated, be it under another random name of the volume
 // that admission adds; memory stays bounded.
+import { RecentTexts } from "@coxswain/apimachinery";
 
-/** Characters that each of the two generations may hold. */
+/** Characters of specs. */
 const GENERATION = 1024 * 1024;
 /** Longer ones are not worth their room. */
 const MAX_LENGTH = 32 * 1024;
@@ -23,27 +24,15 @@ function withoutRandomName(text: string): string {
 }
 
 export class KnownSpecs {
-  #young = new Set<string>();
-  #old = new Set<string>();
-  #size = 0;
+  readonly #known = new RecentTexts<true>(GENERATION);
 
   /** The errors of a spec; `validate` is called where that it has none is not known. */
   errorsOf<E>(text: string, validate: (known: boolean) => E[]): E[] {
     if (text.length > MAX_LENGTH) return validate(false);
     const key = withoutRandomName(text);
-    if (this.#young.has(key)) return validate(true);
-    const errors = validate(this.#old.has(key));
-    if (errors.length === 0) this.#add(key);
+    const known = this.#known.get(key) === true;
+    const errors = validate(known);
+    if (!known && errors.length === 0) this.#known.set(key, true);
     return errors;
-  }
-
-  #add(key: string): void {
-    if (this.#size + key.length > GENERATION) {
-      this.#old = this.#young;
-      this.#young = new Set();
-      this.#size = 0;
-    }
-    this.#young.add(key);
-    this.#size += key.length;
   }
 }

@@ -3,14 +3,14 @@
 // where that is what parsing all of it gives, and else is parsed as a whole; memory stays bounded.
 import type { KindDefinition } from "@coxswain/api";
 import { inspect } from "@coxswain/api/schema/index";
-import { decodeJson, deepClone, isJsonObject, StatusError, type KubeObject } from "@coxswain/apimachinery";
+import { decodeJson, deepClone, isJsonObject, RecentTexts, StatusError, type KubeObject } from "@coxswain/apimachinery";
 import type { CreatedSets } from "@coxswain/apimachinery/managed-fields/index";
 
 /** Never stands within a JSON string, where its quotes would be escaped. */
 const SPEC = ',"spec":{';
 /** Longer ends are not worth their room. */
 const MAX_LENGTH = 16 * 1024;
-/** Characters of ends that each of the two generations may hold. */
+/** Characters of ends. */
 const GENERATION = 256 * 1024;
 /** Of ends that came once. */
 const MAX_MARKS = 4096;
@@ -33,9 +33,7 @@ export interface SplitBody {
 class Templates {
   readonly #kind: KindDefinition;
   /** null: of this end there is something to be said. */
-  #young = new Map<string, Template | null>();
-  #old = new Map<string, Template | null>();
-  #size = 0;
+  readonly #known = new RecentTexts<Template | null>(GENERATION);
   /** Of ends that came once, and maybe of others: those that never come again are not worth a look. */
   readonly #marks = new Set<number>();
 
@@ -44,26 +42,12 @@ class Templates {
   }
 
   find(end: string): Template | null {
-    const known = this.#young.get(end);
+    const known = this.#known.get(end);
     if (known !== undefined) return known;
-    let template = this.#old.get(end);
-    if (template === undefined) {
-      if (!this.#cameBefore(end)) return null;
-      template = learn(this.#kind, end);
-    }
-    this.#remember(end, template);
+    if (!this.#cameBefore(end)) return null;
+    const template = learn(this.#kind, end);
+    this.#known.set(end, template);
     return template;
-  }
-
-  #remember(end: string, template: Template | null): void {
-    if (this.#size + end.length > GENERATION) {
-      this.#old = this.#young;
-      this.#young = new Map();
-      this.#size = 0;
-    }
-    // A part of a string keeps all of it in memory: this is a string of its own.
-    this.#young.set(Buffer.from(end).toString(), template);
-    this.#size += end.length;
   }
 
   /** True where it did, and maybe where it did not. */
