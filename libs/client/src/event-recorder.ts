@@ -6,7 +6,7 @@
 import { EVENTS, type Event } from "@coxswain/api";
 import { formatTime, isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";
 import { silentLogger, type Logger } from "@coxswain/component-base";
-import type { Env } from "@coxswain/env";
+import { pause, type Env } from "@coxswain/env";
 import { EventCorrelator, RecentMap, type Correlated } from "./event-correlator.ts";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "./resource-client.ts";
 import type { EventOptions, EventRecorder } from "./runtime-contract.ts";
@@ -59,7 +59,7 @@ class Recorder implements EventRecorder {
   readonly #warnings: Queue = new Map();
   readonly #others: Queue = new Map();
   #sending: Promise<void> | undefined;
-  #endPause: (() => void) | undefined;
+  #endPause: AbortController | undefined;
   #flushing = 0;
   #dropped = 0;
   #lastMicros = 0n;
@@ -110,7 +110,7 @@ class Recorder implements EventRecorder {
     this.#flushing++;
     try {
       this.#dropOver(MAX_LAST);
-      this.#endPause?.();
+      this.#endPause?.abort();
       while (this.#sending !== undefined) await this.#sending;
     } finally {
       this.#flushing--;
@@ -201,16 +201,8 @@ class Recorder implements EventRecorder {
 
   async #pause(ms: number): Promise<void> {
     if (ms <= 0 || this.#flushing > 0) return;
-    const { timers } = this.#deps.env;
-    await new Promise<void>((resolve) => {
-      this.#endPause = resolve;
-      const timer = timers.setTimeout(resolve, ms);
-      this.#endPause = () => {
-        timers.clear(timer);
-        resolve();
-      };
-    });
-    this.#endPause = undefined;
+    this.#endPause = new AbortController();
+    await pause(this.#deps.env.timers, ms, this.#endPause.signal);
   }
 
   /** The events of the next batch, which wait no more. */

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { inSources } from "@coxswain/component-base/source-positions";
-import { createRealEnv, isAbort, type Env, type TimerHandle } from "@coxswain/env";
+import { createRealEnv, isAbort, pause, type Env, type TimerHandle } from "@coxswain/env";
 import type { ApiFront } from "./api-front.ts";
 import { clusterPaths, clusterSpec, nodeCapacity, type ClusterPaths, type ClusterSpec } from "./cluster-spec.ts";
 import { serveControl, type ControlAnswer, type ControlRequest } from "./control-api.ts";
@@ -433,14 +433,10 @@ class ClusterRun {
   /** Resolves after `ms`, or once a process is in another state. Rejects where the cluster is to end. */
   async #pause(ms: number): Promise<void> {
     const changed = new AbortController();
-    const { signal } = this.#down;
     const resume = (): void => changed.abort();
     this.#pausing.add(resume);
     try {
-      await this.#env.timers.sleep(ms, AbortSignal.any([signal, changed.signal]));
-    } catch (error) {
-      if (!isAbort(error)) throw error;
-      signal.throwIfAborted();
+      await pause(this.#env.timers, ms, changed.signal, this.#down.signal);
     } finally {
       this.#pausing.delete(resume);
     }

@@ -7,7 +7,7 @@ import { LEASES, NODES } from "@coxswain/api";
 import { compareResourceVersions, formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
-import { isAbort, type Env } from "@coxswain/env";
+import { isAbort, pause, type Env } from "@coxswain/env";
 import {
   planMetadataPatch,
   planNode,
@@ -159,16 +159,8 @@ export class NodeReporter {
       this.#tryAgain = news;
       for (let at = 0; at < open.length; at += MAX_BATCH) await this.#register(open.slice(at, at + MAX_BATCH));
       if (open.every((entry) => entry.node !== undefined)) return;
-      await this.#pause(waitMs * (0.5 + this.#deps.env.random.float()), news.signal, signal);
-    }
-  }
-
-  /** Until the time is over or there is news. Rejects where `signal` aborts. */
-  async #pause(ms: number, news: AbortSignal, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#deps.env.timers.sleep(ms, AbortSignal.any([news, signal]));
-    } catch (error) {
-      if (!isAbort(error) || signal.aborted) throw error;
+      const { timers, random } = this.#deps.env;
+      await pause(timers, waitMs * (0.5 + random.float()), news.signal, signal);
     }
   }
 
