@@ -1,17 +1,9 @@
 // Logs of pods as files: <dir>/<namespace>_<name>_<uid>/<container>/<attempt>.log, as upstream names them, with those that
 // were rotated beside them.
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import type { PodLogs } from "../pods/pod-logs.ts";
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-}
+import { namesIn } from "../volumes/missing-files.ts";
 
 export function createPodLogFiles(dir: string): PodLogs {
   async function folders(): Promise<{ readonly folder: string; readonly uid: string }[]> {

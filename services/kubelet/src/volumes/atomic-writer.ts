@@ -16,6 +16,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
+import { isMissing } from "./missing-files.ts";
 
 export interface FileContent {
   readonly data: Uint8Array;
@@ -134,8 +135,4 @@ async function showFiles(dir: string, files: Payload): Promise<void> {
     await rm(join(dir, name), { recursive: true, force: true });
   }
   for (const name of wanted) await symlink(join(DATA, name), join(dir, name));
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

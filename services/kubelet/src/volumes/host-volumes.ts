@@ -1,6 +1,6 @@
 // Volumes on the disk of a real node: a PodVolumes that works in the mount namespace of the containers' runtime.
 // Guarantees besides the contract's: one thing at a time for each pod; what an earlier process made is found and used.
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Container, Pod } from "@coxswain/api";
 import { parseBytes } from "@coxswain/apimachinery";
@@ -25,6 +25,7 @@ import type { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { readTerminationMessage } from "./termination-message.ts";
 import { readContents, type Contents } from "./volume-contents.ts";
 import { readVolumeFile } from "./volume-file.ts";
+import { isMissing, namesIn } from "./missing-files.ts";
 
 /** How often what may change is looked at; upstream's interval of syncs. */
 const LOOK_AGAIN_MS = 60_000;
@@ -160,12 +161,7 @@ class HostVolumes implements PodVolumes {
   }
 
   async known(): Promise<string[]> {
-    try {
-      return (await readdir(podsFolder(this.#deps.rootDir))).toSorted();
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
+    return (await namesIn(podsFolder(this.#deps.rootDir))).toSorted();
   }
 
   #folder(pod: Pod): PodFolder {
@@ -356,8 +352,4 @@ async function exists(path: string): Promise<boolean> {
     if (isMissing(error)) return false;
     throw error;
   }
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

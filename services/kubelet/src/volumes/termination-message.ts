@@ -3,6 +3,7 @@
 import { open } from "node:fs/promises";
 import type { Container } from "@coxswain/api";
 import type { EndedLife } from "./contract.ts";
+import { isMissing } from "./missing-files.ts";
 
 const MAX_FILE_BYTES = 4096;
 const MAX_LOG_BYTES = 2048;
@@ -34,7 +35,7 @@ async function readEnd(file: string): Promise<string> {
       await handle.close();
     }
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
+    if (isMissing(error)) return "";
     throw error;
   }
 }

@@ -3,7 +3,7 @@
 // - A view is kept from containerd's garbage collection until it is released, though its image be removed.
 // - What is not finished, or was left by an earlier process, can be told from the pod's folder alone, and is used or released.
 // - All containers of a pod that mount one image share one view of it.
-import { mkdir, readdir, realpath, stat } from "node:fs/promises";
+import { mkdir, realpath, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Env } from "@coxswain/env";
 import { IMAGE_VOLUME, podFolder, type PodFolder } from "../../volumes/pod-folder.ts";
@@ -14,6 +14,7 @@ import { chainIdIn, planImageMount, snapshotterAt, type SnapshotMount } from "./
 import { ignoreNotFound } from "./runtime-sandboxes.ts";
 import { mountsImages, mountsImageSubPaths } from "./runtime-version.ts";
 import { CHANGE_TIMEOUT_MS, READ_TIMEOUT_MS } from "./time-limits.ts";
+import { namesIn } from "../../volumes/missing-files.ts";
 
 /** Where the views are mounted. */
 export interface ImageVolumesPlace {
@@ -124,15 +125,6 @@ export class ImageMounts {
       this.#snapshotter = snapshotterAt(imageFilesystems[0]?.fsId?.mountpoint ?? "");
     }
     return this.#snapshotter;
-  }
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
   }
 }
 
