@@ -26,7 +26,7 @@ import {
   type ManagedController,
 } from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
-import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
+import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
 import { planRevision, REVISION_LABEL, surplusRevisions } from "../revisions/history.ts";
 import { removeRevisions, storeRevision } from "../revisions/store.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
@@ -81,10 +81,8 @@ function follow(
     const namespace = object.metadata?.namespace ?? "";
     if (owner?.kind === "DaemonSet") controller.enqueue(`${namespace}/${owner.name}`);
     else if (owner === undefined) {
-      for (const set of sets.lister.byIndex(BY_NAMESPACE, namespace)) {
-        const selector = labelSelectorAsSelector(set.spec?.selector);
-        if (selector.matches(object.metadata?.labels)) controller.enqueue(objectKey(set));
-      }
+      const candidates = sets.lister.byIndex(BY_NAMESPACE, namespace);
+      for (const set of selecting(candidates, object)) controller.enqueue(objectKey(set));
     }
   };
   const removed = (pod: Pod): void => {

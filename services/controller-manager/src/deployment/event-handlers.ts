@@ -1,9 +1,9 @@
 // From changes of Deployments, ReplicaSets and pods to keys of Deployments.
 import type { Deployment, Pod, ReplicaSet } from "@coxswain/api";
-import { deepEqual, labelSelectorAsSelector, objectKey, type KubeObject } from "@coxswain/apimachinery";
+import { deepEqual, objectKey, type KubeObject } from "@coxswain/apimachinery";
 import type { Controller } from "@coxswain/controller-runtime";
 import { BY_NAMESPACE, type Caches } from "../controller-context.ts";
-import { controllerOf } from "../ownership/controller-ref.ts";
+import { controllerOf, selecting } from "../ownership/controller-ref.ts";
 
 /** Wires the caches to the controller. Before the informers start. */
 export function followDeploymentObjects(caches: Caches, controller: Controller): void {
@@ -21,10 +21,8 @@ export function followDeploymentObjects(caches: Caches, controller: Controller):
     if (owner !== undefined) controller.enqueue(objectKey(owner));
   };
   const enqueueMatching = (rs: ReplicaSet): void => {
-    for (const deployment of deployments.lister.byIndex(BY_NAMESPACE, rs.metadata?.namespace ?? "")) {
-      const selector = labelSelectorAsSelector(deployment.spec?.selector);
-      if (selector.matches(rs.metadata?.labels)) controller.enqueue(objectKey(deployment));
-    }
+    const candidates = deployments.lister.byIndex(BY_NAMESPACE, rs.metadata?.namespace ?? "");
+    for (const deployment of selecting(candidates, rs)) controller.enqueue(objectKey(deployment));
   };
   const follow = (rs: ReplicaSet): void => {
     if (controllerOf(rs) === undefined) enqueueMatching(rs);

@@ -6,7 +6,8 @@ import { deepEqual } from "@coxswain/apimachinery";
 export const TEMPLATE_HASH_LABEL = "pod-template-hash";
 const ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 
-function canonical(value: unknown): unknown {
+/** A copy with the members of all objects in order, without those that are undefined. */
+export function canonical(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(canonical);
   const entries = Object.entries(value).filter(([, member]) => member !== undefined);

@@ -11,7 +11,6 @@ import {
   isReason,
   labelSelectorAsSelector,
   objectKey,
-  type Selector,
   StatusError,
 } from "@coxswain/apimachinery";
 import {
@@ -31,7 +30,7 @@ import {
   type ManagedController,
 } from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
-import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
+import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { deleteForSure } from "../writes/delete-for-sure.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
@@ -61,8 +60,6 @@ export function createJobController(context: ControllerContext): ManagedControll
   jobs.addHandler({ delete: (job) => logic.forget(job) });
   return { controller };
 }
-
-const selectorOf = (job: Job): Selector => labelSelectorAsSelector(job.spec?.selector);
 
 /** The Job that controls the pod, as far as it is known. */
 function jobOf(jobs: SharedInformer<Job>, pod: Pod): Job | undefined {
@@ -96,9 +93,8 @@ function follow(
   const changed = (pod: Pod): void => {
     enqueueOwner(pod);
     if (controllerOf(pod) !== undefined) return;
-    for (const job of jobs.lister.byIndex(BY_NAMESPACE, pod.metadata?.namespace ?? "")) {
-      if (selectorOf(job).matches(pod.metadata?.labels)) controller.enqueue(objectKey(job));
-    }
+    const candidates = jobs.lister.byIndex(BY_NAMESPACE, pod.metadata?.namespace ?? "");
+    for (const job of selecting(candidates, pod)) controller.enqueue(objectKey(job));
   };
   const removed = (pod: Pod): void => {
     const uid = controllerOf(pod)?.uid;
@@ -208,7 +204,7 @@ class JobLogic {
       ...lister.byIndex(BY_CONTROLLER, job.metadata?.uid ?? ""),
       ...lister.byIndex(ORPHANS, job.metadata?.namespace ?? ""),
     ];
-    const plan = planClaim(job, selectorOf(job), candidates);
+    const plan = planClaim(job, labelSelectorAsSelector(job.spec?.selector), candidates);
     const ownerReference = controllerReference(job, "batch/v1", "Job");
     const finalizers = [TRACKING_FINALIZER];
     return executeClaim(client, { ref: PODS, owner: job, ownerRef: JOBS, ownerReference, finalizers }, plan);

@@ -1,7 +1,13 @@
 // Who controls an object, and what an owner may claim. Guarantees:
 // - An object with another controller is never touched.
 // - An owner that is being deleted neither adopts nor releases.
-import type { KubeObject, OwnerReference, Selector } from "@coxswain/apimachinery";
+import {
+  labelSelectorAsSelector,
+  type KubeObject,
+  type LabelSelectorObject,
+  type OwnerReference,
+  type Selector,
+} from "@coxswain/apimachinery";
 
 /** The owner that controls the object, if any. */
 export function controllerOf(object: KubeObject): OwnerReference | undefined {
@@ -18,6 +24,14 @@ export function controllerReference(owner: KubeObject, apiVersion: string, kind:
 export function controls(owner: KubeObject, object: KubeObject): boolean {
   const uid = owner.metadata?.uid;
   return uid !== undefined && controllerOf(object)?.uid === uid;
+}
+
+/** Those of the object's namespace that would adopt it: whose selector takes its labels. */
+export function selecting<T extends { readonly spec?: { readonly selector?: LabelSelectorObject } | undefined }>(
+  owners: Iterable<T>,
+  object: KubeObject,
+): T[] {
+  return [...owners].filter(({ spec }) => labelSelectorAsSelector(spec?.selector).matches(object.metadata?.labels));
 }
 
 export interface ClaimPlan<T> {

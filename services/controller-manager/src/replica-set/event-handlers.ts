@@ -1,9 +1,9 @@
 // From changes of ReplicaSets and pods to keys of ReplicaSets, and to met expectations.
 import type { Pod, ReplicaSet } from "@coxswain/api";
-import { deepEqual, labelSelectorAsSelector, objectKey, type OwnerReference } from "@coxswain/apimachinery";
+import { deepEqual, objectKey, type OwnerReference } from "@coxswain/apimachinery";
 import type { Controller, Expectations } from "@coxswain/controller-runtime";
 import type { Caches } from "../controller-context.ts";
-import { controllerOf } from "../ownership/controller-ref.ts";
+import { controllerOf, selecting } from "../ownership/controller-ref.ts";
 import { isPodReady } from "../pods/pod-state.ts";
 import type { ReplicaKind } from "./replica-kinds.ts";
 
@@ -33,9 +33,8 @@ export function followReplicaSetPods(
     return rs;
   };
   const enqueueMatching = (pod: Pod): void => {
-    for (const rs of type.inNamespace(pod.metadata?.namespace ?? "")) {
-      if (labelSelectorAsSelector(rs.spec?.selector).matches(pod.metadata?.labels)) controller.enqueue(objectKey(rs));
-    }
+    const sets = type.inNamespace(pod.metadata?.namespace ?? "");
+    for (const rs of selecting(sets, pod)) controller.enqueue(objectKey(rs));
   };
   const removed = (pod: Pod): void => {
     const uid = controllerOf(pod)?.uid;

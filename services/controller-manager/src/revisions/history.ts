@@ -1,8 +1,8 @@
 // Versions of a workload's template as ControllerRevisions: which one holds now, and which are too old to be kept. Pure.
 // https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/controller-revision-v1/
 import type { ControllerRevision, PodTemplateSpec } from "@coxswain/api";
-import { deepClone, deepEqual, isJsonObject, type KubeObject } from "@coxswain/apimachinery";
-import { templateHash } from "../deployment/template-hash.ts";
+import { deepClone, deepEqual, type KubeObject } from "@coxswain/apimachinery";
+import { canonical, templateHash } from "../deployment/template-hash.ts";
 import { controllerReference } from "../ownership/controller-ref.ts";
 
 /** On revisions and on pods. */
@@ -13,17 +13,7 @@ export const REVISION_LABEL = "controller-revision-hash";
  * it by its bytes.
  */
 export function revisionData(template: PodTemplateSpec): object {
-  return { spec: { template: inOrder({ ...deepClone(template), $patch: "replace" }) as object } };
-}
-
-function inOrder(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(inOrder);
-  if (!isJsonObject(value)) return value;
-  return Object.fromEntries(
-    Object.keys(value)
-      .toSorted((a, b) => (a < b ? -1 : 1))
-      .map((name) => [name, inOrder(value[name])]),
-  );
+  return { spec: { template: canonical({ ...template, $patch: "replace" }) } };
 }
 
 /** The template that a revision holds; undefined where it holds none. */

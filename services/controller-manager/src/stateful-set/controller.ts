@@ -20,7 +20,7 @@ import {
   type ManagedController,
 } from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
-import { controllerOf, controllerReference, planClaim } from "../ownership/controller-ref.ts";
+import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
 import { planRevision, surplusRevisions, templateOf } from "../revisions/history.ts";
 import { removeRevisions, storeRevision } from "../revisions/store.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
@@ -69,10 +69,8 @@ function follow({ caches }: ControllerContext, sets: SharedInformer<StatefulSet>
     const namespace = pod.metadata?.namespace ?? "";
     if (owner?.kind === "StatefulSet") controller.enqueue(`${namespace}/${owner.name}`);
     else if (owner === undefined) {
-      for (const set of sets.lister.byIndex(BY_NAMESPACE, namespace)) {
-        const selector = labelSelectorAsSelector(set.spec?.selector);
-        if (selector.matches(pod.metadata?.labels)) controller.enqueue(objectKey(set));
-      }
+      const candidates = sets.lister.byIndex(BY_NAMESPACE, namespace);
+      for (const set of selecting(candidates, pod)) controller.enqueue(objectKey(set));
     }
   };
   caches.pods.addHandler({
