@@ -1,7 +1,7 @@
 // Ports: each process gets its well-known port where that is free, else any free one. A cluster keeps its ports across
 // restarts of its processes, because clients know them.
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type AddressInfo } from "node:net";
 
 /** Resolves with `wanted` where it can be bound on 127.0.0.1, else with a free port. Never twice the same. */
 export type PortChooser = (wanted: number) => Promise<number>;
@@ -20,22 +20,24 @@ export async function takenPort(ports: readonly number[]): Promise<number | unde
   return undefined;
 }
 
-function isTaken(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) => resolve(error.code === "EADDRINUSE"));
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => server.close(() => resolve(false)));
-  });
+async function isTaken(port: number): Promise<boolean> {
+  const bound = await listenOnce(port);
+  return typeof bound !== "number" && bound.code === "EADDRINUSE";
 }
 
 /** Binds the port on 127.0.0.1 and lets it go. */
-export function bindOnce(port: number): Promise<number | undefined> {
+export async function bindOnce(port: number): Promise<number | undefined> {
+  const bound = await listenOnce(port);
+  return typeof bound === "number" ? bound : undefined;
+}
+
+/** The port that was bound for a moment, or why none was. */
+function listenOnce(port: number): Promise<number | NodeJS.ErrnoException> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", () => resolve(undefined));
+    server.once("error", resolve);
     server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
-      const address = server.address();
-      const bound = typeof address === "object" && address !== null ? address.port : undefined;
+      const { port: bound } = server.address() as AddressInfo;
       server.close(() => resolve(bound));
     });
   });

@@ -23,11 +23,10 @@ export function applyBinding(old: CachedObject, binding: Binding, nowMs: number)
     throw newConflict(PODS, old.name);
   }
   if (pod.metadata?.deletionTimestamp) conflict(`pod ${old.name} is being deleted, cannot be assigned to a host`);
-  const spec = { ...pod.spec!, nodeName: target.name };
   const { nodeName, schedulingGates } = pod.spec!;
   if (nodeName) conflict(`pod ${old.name} is already assigned to node ${JSON.stringify(nodeName)}`);
   if ((schedulingGates ?? []).length > 0) conflict(`pod ${old.name} has non-empty .spec.schedulingGates`);
-  pod.spec = spec;
+  pod.spec = { ...pod.spec!, nodeName: target.name };
   if (metadata?.annotations) pod.metadata!.annotations = { ...pod.metadata!.annotations, ...metadata.annotations };
   setScheduled(pod, nowMs);
   return pod;

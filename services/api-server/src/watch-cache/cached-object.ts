@@ -107,14 +107,13 @@ export class CachedObject implements VersionedObject, SlabMember {
   /** The same state as `kind` has it. Custom kinds have versions, and defaults that came after the object. */
   as(kind: KindDefinition): CachedObject {
     if (this.kind === kind || (kind.custom === undefined && kind.form === undefined)) return this;
-    if (this.#form?.kind !== kind) this.#form = kind.form === undefined ? this.#completed(kind) : this.#formed(kind);
-    return this.#form;
+    return this.#formOf(kind) ?? (this.#form = kind.form === undefined ? this.#completed(kind) : this.#formed(kind));
   }
 
   /** The same, where a webhook may have to be asked first. Rejects with StatusError. */
   formIn(kind: KindDefinition): CachedObject | Promise<CachedObject> {
     if (!this.#isForeign(kind)) return this.as(kind);
-    return this.#form?.kind === kind ? this.#form : CachedObject.formsIn(kind, [this]).then(([form]) => form!);
+    return this.#formOf(kind) ?? CachedObject.formsIn(kind, [this]).then(([form]) => form!);
   }
 
   /** The same for many, of which all that are in other versions are asked about at once. Rejects with StatusError. */
