@@ -11,6 +11,7 @@ import { desugar } from "./syntax/desugar.ts";
 import { literalProblem } from "./syntax/literals.ts";
 import { eachNode } from "./syntax/node.ts";
 import { resolveLiteral } from "./syntax/optional-elements.ts";
+import { askForEntries, openPresence } from "./syntax/presence.ts";
 import { declareType, withLazyMembers, type CelType, type Declared, type DeclaredType } from "./values.ts";
 
 /** Steps that one evaluation may take. */
@@ -91,6 +92,7 @@ export class CelScope {
       if (!checked.valid) return { issue: issueText(expression, checked.error, sourceOf) };
       const problem = literalProblem(parsed.ast);
       if (problem !== undefined) return { issue: issueAt(expression, sourceOf(problem.start), problem.message) };
+      eachNode(parsed.ast, parsed.ast.constructor, askForEntries);
       meterNodes(parsed.ast, this.#meter);
       const run = (values: Readonly<Record<string, unknown>>): { value: unknown; cost: number } =>
         evaluate(parsed, values, this.#meter);
@@ -138,6 +140,7 @@ function failureText(error: unknown): string {
 function prepare(root: ASTNode): void {
   eachNode(root, root.constructor, (node) => {
     resolveLiteral(node);
+    openPresence(node);
     if (node.op !== "rcall") return;
     const args = node.args as unknown[];
     // Regular expressions are Go's: the library's own `matches` takes another syntax.

@@ -1,24 +1,16 @@
 // ResourceClaim, ResourceClaimTemplate, DeviceClass, ResourceSlice: devices that pods ask for, and where they are.
 import type { FieldError } from "@coxswain/apimachinery";
-import {
-  childPath,
-  fieldDuplicate,
-  fieldInvalid,
-  fieldRequired,
-  fieldTooMany,
-  indexPath,
-  validateDns1123Label,
-} from "@coxswain/apimachinery";
 import { defineKind, metaOf, plainStrategy, setGeneration } from "../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../printing.ts";
 import { sameValue } from "../same-value.ts";
 import type { DeviceClass, DeviceResourceClaim, ResourceClaimTemplate, ResourceSlice } from "../types.gen.ts";
-import { validateRequiredWith } from "../validation/enums.ts";
 import { validateImmutableField } from "../validation/immutable.ts";
-import { setDeviceClaimDefaults, validateDeviceClaim, validateDriverName, validateSelectors } from "./devices.ts";
+import { dropDeallocatedDevices, validateClaimStatus } from "./claim-status.ts";
+import { setDeviceClaimDefaults, validateConfigs, validateDeviceClaim, validateSelectors } from "./devices.ts";
+import { dropGatedOfClaim, dropGatedOfClass, dropGatedOfSlice, dropGatedOfStatus } from "./gated-fields.ts";
+import { validateSlice } from "./slices.ts";
 
 const GROUP = "resource.k8s.io";
-const MAX_DEVICES = 128;
 
 function claimState({ metadata, status }: DeviceResourceClaim): string {
   const words = metadata?.deletionTimestamp ? ["deleted"] : [];
@@ -38,20 +30,21 @@ export const resourceClaimKind = defineKind<DeviceResourceClaim>({
   defaults: ({ spec }) => setDeviceClaimDefaults(spec?.devices),
   validateCreate: ({ spec }) => validateDeviceClaim(spec?.devices, "spec.devices"),
   validateUpdate: (claim, old) => validateImmutableField(claim.spec, old.spec, "spec"),
-  validateStatusUpdate: ({ status }) =>
-    status?.reservedFor?.length && !status.allocation
-      ? [fieldInvalid("status.reservedFor", status.reservedFor, "may not be specified when `allocated` is not set")]
-      : [],
+  validateStatusUpdate: validateClaimStatus,
   strategy: plainStrategy<DeviceResourceClaim>({
     prepareForCreate(claim) {
       claim.status = {};
+      dropGatedOfClaim(claim.spec?.devices, undefined);
     },
     prepareForUpdate(claim, old) {
+      dropGatedOfClaim(claim.spec?.devices, old.spec?.devices);
       if (old.status === undefined) delete claim.status;
       else claim.status = old.status;
     },
     prepareForStatusUpdate(claim, old) {
       claim.spec = old.spec;
+      dropGatedOfStatus(claim.status, old.status);
+      dropDeallocatedDevices(claim.status, old.status);
     },
   }),
   columns: [NAME, column("State", "Whether it has its devices."), AGE],
@@ -68,11 +61,18 @@ export const resourceClaimTemplateKind = defineKind<ResourceClaimTemplate>({
   defaults: ({ spec }) => setDeviceClaimDefaults(spec?.spec?.devices),
   validateCreate: ({ spec }) => validateDeviceClaim(spec?.spec?.devices, "spec.spec.devices"),
   validateUpdate: (template, old) => validateImmutableField(template.spec, old.spec, "spec"),
+  strategy: plainStrategy<ResourceClaimTemplate>({
+    prepareForCreate: ({ spec }) => dropGatedOfClaim(spec?.spec?.devices, undefined),
+    prepareForUpdate: ({ spec }, old) => dropGatedOfClaim(spec?.spec?.devices, old.spec?.spec?.devices),
+  }),
   columns: [NAME, AGE],
   row: (template, context) => [nameOf(template), age(template, context)],
 });
 
-const validateClass = ({ spec }: DeviceClass): FieldError[] => validateSelectors(spec?.selectors, "spec.selectors");
+const validateClass = ({ spec }: DeviceClass): FieldError[] => [
+  ...validateSelectors(spec?.selectors, "spec.selectors"),
+  ...validateConfigs(spec?.config, "spec.config"),
+];
 
 export const deviceClassKind = defineKind<DeviceClass>({
   group: GROUP,
@@ -86,35 +86,16 @@ export const deviceClassKind = defineKind<DeviceClass>({
   strategy: plainStrategy<DeviceClass>({
     prepareForCreate(deviceClass) {
       metaOf(deviceClass).generation = 1;
+      dropGatedOfClass(deviceClass.spec, undefined);
     },
-    prepareForUpdate: (deviceClass, old) => setGeneration(deviceClass, old, !sameValue(deviceClass.spec, old.spec)),
+    prepareForUpdate(deviceClass, old) {
+      dropGatedOfClass(deviceClass.spec, old.spec);
+      setGeneration(deviceClass, old, !sameValue(deviceClass.spec, old.spec));
+    },
   }),
   columns: [NAME, AGE],
   row: (deviceClass, context) => [nameOf(deviceClass), age(deviceClass, context)],
 });
-
-function validateSlice({ spec }: ResourceSlice): FieldError[] {
-  const errors = validateDriverName(spec?.driver, "spec.driver");
-  if (!spec?.pool?.name) errors.push(fieldRequired("spec.pool.name", ""));
-  if ((spec?.pool?.resourceSliceCount ?? 0) <= 0) {
-    errors.push(
-      fieldInvalid("spec.pool.resourceSliceCount", spec?.pool?.resourceSliceCount ?? 0, "must be greater than zero"),
-    );
-  }
-  const places = [spec?.nodeName, spec?.nodeSelector, spec?.allNodes, spec?.perDeviceNodeSelection].filter(Boolean);
-  const choice = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
-  if (places.length === 0) errors.push(fieldRequired("spec", choice));
-  if (places.length > 1) errors.push(fieldInvalid("spec", undefined, `${choice}, but multiple fields are set`));
-  const devices = spec?.devices ?? [];
-  if (devices.length > MAX_DEVICES) return [...errors, fieldTooMany("spec.devices", devices.length, MAX_DEVICES)];
-  const names = devices.map((device) => device.name);
-  for (const [index, name] of names.entries()) {
-    const at = childPath(indexPath("spec.devices", index), "name");
-    errors.push(...validateRequiredWith(validateDns1123Label, name, at));
-    if (names.indexOf(name) < index) errors.push(fieldDuplicate(at, name));
-  }
-  return errors;
-}
 
 export const resourceSliceKind = defineKind<ResourceSlice>({
   group: GROUP,
@@ -133,8 +114,12 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
   strategy: plainStrategy<ResourceSlice>({
     prepareForCreate(slice) {
       metaOf(slice).generation = 1;
+      dropGatedOfSlice(slice.spec, undefined);
     },
-    prepareForUpdate: (slice, old) => setGeneration(slice, old, !sameValue(slice.spec, old.spec)),
+    prepareForUpdate(slice, old) {
+      dropGatedOfSlice(slice.spec, old.spec);
+      setGeneration(slice, old, !sameValue(slice.spec, old.spec));
+    },
   }),
   columns: [
     NAME,

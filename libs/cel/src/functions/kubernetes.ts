@@ -79,7 +79,7 @@ function parseSemver(text: string, normalize: boolean): CelSemver | undefined {
   return new CelSemver(numbers, found[4] === undefined ? [] : found[4].split("."));
 }
 
-function semver(text: string, normalize = false): CelSemver {
+export function semver(text: string, normalize = false): CelSemver {
   const found = parseSemver(text, normalize);
   if (found === undefined) throw celError(`invalid semantic version: ${text}`);
   return found;
@@ -108,7 +108,7 @@ function compareSemver(a: CelSemver, b: CelSemver): number {
   return 0;
 }
 
-function quantity(text: string): Quantity {
+export function quantity(text: string): Quantity {
   if (!isQuantity(text)) throw celError(`quantity parse error during conversion from string: ${text}`);
   return parseQuantity(text);
 }

@@ -35,6 +35,8 @@ export interface Evaluator {
   run(node: ASTNode, context: CheckContext): unknown;
   /** The value, or the error that there is instead. */
   tryEval(node: ASTNode, context: CheckContext): unknown;
+  /** The type of a value, with the way to its members: undefined where there is no such member. */
+  debugType(value: unknown): { fieldLazy(value: unknown, name: string, node: ASTNode, evaluator: Evaluator): unknown };
 }
 
 export interface Operation {

@@ -16,6 +16,7 @@ import {
 import type {
   Affinity,
   NodeAffinity,
+  NodeSelector,
   NodeSelectorRequirement,
   NodeSelectorTerm,
   PodAffinity,
@@ -96,16 +97,17 @@ function validateTerm(term: NodeSelectorTerm, path: string): FieldError[] {
   ];
 }
 
+/** One that must have terms. */
+export function validateNodeSelector({ nodeSelectorTerms = [] }: Partial<NodeSelector>, path: string): FieldError[] {
+  const at = childPath(path, "nodeSelectorTerms");
+  if (nodeSelectorTerms.length === 0) return [fieldRequired(at, "must have at least one node selector term")];
+  return nodeSelectorTerms.flatMap((term, index) => validateTerm(term, indexPath(at, index)));
+}
+
 function validateNodeAffinity(affinity: NodeAffinity, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const required = affinity[REQUIRED];
-  const at = childPath(path, REQUIRED, "nodeSelectorTerms");
-  if (required && (required.nodeSelectorTerms?.length ?? 0) === 0) {
-    errors.push(fieldRequired(at, "must have at least one node selector term"));
-  }
-  for (const [index, term] of (required?.nodeSelectorTerms ?? []).entries()) {
-    errors.push(...validateTerm(term, indexPath(at, index)));
-  }
+  if (required) errors.push(...validateNodeSelector(required, childPath(path, REQUIRED)));
   for (const [index, term] of (affinity[PREFERRED] ?? []).entries()) {
     const here = indexPath(childPath(path, PREFERRED), index);
     errors.push(...validateWeight(term.weight, childPath(here, "weight")));
