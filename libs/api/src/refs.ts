@@ -67,3 +67,9 @@ export const CSI_NODES = storage("csinodes");
 export const CSI_DRIVERS = storage("csidrivers");
 export const CSI_STORAGE_CAPACITIES = storage("csistoragecapacities");
 export const VOLUME_ATTACHMENTS = storage("volumeattachments");
+
+const devices = (resource: string): ResourceRef => ({ group: "resource.k8s.io", version: "v1", resource });
+export const RESOURCE_CLAIMS = devices("resourceclaims");
+export const RESOURCE_CLAIM_TEMPLATES = devices("resourceclaimtemplates");
+export const DEVICE_CLASSES = devices("deviceclasses");
+export const RESOURCE_SLICES = devices("resourceslices");

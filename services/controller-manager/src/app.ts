@@ -45,6 +45,7 @@ import { createNodeTtlController } from "./node-ttl/controller.ts";
 import { createPodAutoscaler, type PodAutoscalerOptions } from "./pod-autoscaler/controller.ts";
 import { createPodGcController, type PodGcOptions } from "./pod-gc/controller.ts";
 import { createReplicaSetController, createReplicationControllerController } from "./replica-set/controller.ts";
+import { createResourceClaimController } from "./resource-claim/controller.ts";
 import { createRootCaController } from "./root-ca/controller.ts";
 import { createServiceAccountController } from "./service-account/controller.ts";
 import { createLegacyTokenCleaner, type TokenCleanerOptions } from "./service-account-token/cleaner.ts";
@@ -128,6 +129,7 @@ function createControllers(deps: ControllerManagerDeps): { all: ManagedControlle
     createClaimProtection(context("pvc-protection-controller")),
     createVolumeProtection(context("pv-protection-controller")),
     createEphemeralVolumeController(context("ephemeral_volume")),
+    createResourceClaimController(context("resource_claim")),
     createNamespaceController(context("namespace-controller"), deps.remotes),
     createServiceAccountController(context("serviceaccount-controller")),
     ...(options.rootCa === undefined

@@ -89,7 +89,8 @@ const NODE: readonly string[] = [
   "create,delete,get,patch,update | storage.k8s.io | csinodes",
   `${READ} | node.k8s.io | runtimeclasses`,
   "get | resource.k8s.io | resourceclaims",
-  "deletecollection | resource.k8s.io | resourceslices",
+  // Upstream's Node authorizer lets nodes do this with their own slices; here it denies what is not theirs.
+  `${READ},create,delete,deletecollection,patch,update | resource.k8s.io | resourceslices`,
 ];
 
 const SCHEDULER: readonly string[] = [
@@ -336,6 +337,14 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | core | pods`,
     "update | core | pods/finalizers",
     `create,${READ} | core | persistentvolumeclaims`,
+    EVENTS,
+  ],
+  "resource-claim-controller": [
+    `${READ} | core | pods`,
+    "update | core | pods/finalizers",
+    `${READ},create,delete | resource.k8s.io | resourceclaims`,
+    "patch,update | resource.k8s.io | resourceclaims,resourceclaims/status",
+    "patch,update | core | pods/status",
     EVENTS,
   ],
   "pvc-protection-controller": [`${READ},update | core | persistentvolumeclaims`, `${READ} | core | pods`, EVENTS],
