@@ -14,6 +14,7 @@ import { createClaimResize } from "./admission/claim-resize.ts";
 import { createDefaultIngressClass, createDefaultStorageClass } from "./admission/default-classes.ts";
 import { createLimitRanger } from "./admission/limit-ranger.ts";
 import { createNamespaceLifecycle } from "./admission/namespace-lifecycle.ts";
+import { createDeviceAdminAccess } from "./admission/device-admin-access.ts";
 import { createNodeRestriction } from "./admission/node-restriction.ts";
 import { taintNodesByCondition } from "./admission/node-taint.ts";
 import { defaultTolerationSeconds } from "./admission/pod-defaults.ts";
@@ -232,6 +233,7 @@ function plugins(
     createDefaultStorageClass(cache),
     storageProtection,
     createClaimResize(cache),
+    createDeviceAdminAccess(cache, (name) => read("namespaces", "", name)),
     createRuntimeClass(cache, (name) => read("runtimeclasses", "", name)),
     certificateRequestor,
     createCertificateApproval(authorizer),

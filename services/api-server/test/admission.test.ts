@@ -1,6 +1,7 @@
 // Built-in admission that looks at other objects: limits, priorities, default classes, runtimes, requestors.
 import type {
   CertificateSigningRequest,
+  DeviceResourceClaim,
   Ingress,
   LimitRange,
   LimitRangeItem,
@@ -8,7 +9,7 @@ import type {
   PersistentVolumeClaim,
   Pod,
 } from "@coxswain/api";
-import { kindFor, NODES, PODS, PRIORITY_CLASSES } from "@coxswain/api";
+import { kindFor, NODES, PODS, PRIORITY_CLASSES, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS } from "@coxswain/api";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import { createSigningRequest } from "@coxswain/component-base/identity/signing-requests";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -391,4 +392,45 @@ test("nobody asks for an administrator's certificate", async () => {
   await expect(asked("greedy", "system:masters", signer)).rejects.toThrow(
     `certificatesigningrequests.certificates.k8s.io "greedy" is forbidden: use of ${signer} signer with system:masters group is not allowed`,
   );
+});
+
+describe("access to devices that others use", () => {
+  const requests = [{ name: "r", exactly: { deviceClassName: "gpu", adminAccess: true } }];
+  const claim = (namespace: string): DeviceResourceClaim => ({
+    apiVersion: "resource.k8s.io/v1",
+    kind: "ResourceClaim",
+    metadata: { name: "admin", namespace },
+    spec: { devices: { requests } },
+  });
+  const said =
+    "admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace";
+
+  test("is for namespaces with a label", async () => {
+    const labels = { "resource.kubernetes.io/admin-access": "true" };
+    await make(ref("", "namespaces"), { apiVersion: "v1", kind: "Namespace", metadata: { name: "keepers", labels } });
+    await expect(server.client.create(RESOURCE_CLAIMS, claim("default"))).rejects.toMatchObject({
+      code: 422,
+      message: `ResourceClaim.resource.k8s.io "admin" is invalid: spec.devices.requests[0].adminAccess: Forbidden: ${said}`,
+    });
+    await server.client.create(RESOURCE_CLAIMS, claim("keepers"));
+    const template = {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceClaimTemplate",
+      spec: { spec: claim("").spec },
+    };
+    const metadata = { name: "t", namespace: "default" };
+    await expect(server.client.create(RESOURCE_CLAIM_TEMPLATES, { ...template, metadata })).rejects.toThrow(said);
+  });
+
+  test("is not had by a status either", async () => {
+    const plain = claim("default");
+    plain.metadata!.name = "plain";
+    delete plain.spec.devices!.requests![0]!.exactly!.adminAccess;
+    const made = await make(RESOURCE_CLAIMS, plain);
+    const result = { request: "r", driver: "a.example", pool: "p", device: "d", adminAccess: true };
+    const status = { allocation: { devices: { results: [result] } } };
+    await expect(server.client.update(RESOURCE_CLAIMS, { ...made, status }, { subresource: "status" })).rejects.toThrow(
+      `status.allocation.devices.results[0].adminAccess: Forbidden: ${said}`,
+    );
+  });
 });

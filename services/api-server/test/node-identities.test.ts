@@ -7,10 +7,14 @@ import {
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
   PODS,
+  RESOURCE_CLAIMS,
+  RESOURCE_SLICES,
   SECRETS,
+  type DeviceResourceClaim,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
+  type ResourceSlice,
 } from "@coxswain/api";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { ListOptions, ResourceClient } from "@coxswain/client";
@@ -64,7 +68,28 @@ beforeAll(async () => {
       await client.create(PERSISTENT_VOLUMES, volume(`pv-${name}`, name));
     }
     await client.create(PERSISTENT_VOLUMES, onDisk(node));
+    await client.create(RESOURCE_CLAIMS, deviceClaim(`gpu-${node}`));
+    await client.create(RESOURCE_SLICES, slice(`slice-${node}`, node));
   }
+});
+
+const deviceClaim = (name: string): DeviceResourceClaim => ({
+  apiVersion: "resource.k8s.io/v1",
+  kind: "ResourceClaim",
+  metadata: { name, namespace: "default" },
+  spec: { devices: { requests: [{ name: "r", exactly: { deviceClassName: "gpu" } }] } },
+});
+
+const slice = (name: string, nodeName: string): ResourceSlice => ({
+  apiVersion: "resource.k8s.io/v1",
+  kind: "ResourceSlice",
+  metadata: { name },
+  spec: {
+    driver: "gpu.example",
+    nodeName,
+    pool: { name: nodeName, generation: 1, resourceSliceCount: 1 },
+    devices: [{ name: "d" }],
+  },
 });
 
 const modes = { accessModes: ["ReadWriteOnce"] };
@@ -103,6 +128,7 @@ afterAll(async () => {
 function uses(node: string): object {
   return {
     imagePullSecrets: [{ name: `pull-${node}` }],
+    resourceClaims: [{ name: "gpu", resourceClaimName: `gpu-${node}` }],
     volumes: [
       { name: "a", configMap: { name: `volume-${node}` } },
       { name: "b", secret: { secretName: `volume-${node}` } },
@@ -129,7 +155,39 @@ function uses(node: string): object {
   };
 }
 
-describe.each(IDENTITIES)("%s", (_what, user) => {
+describe.each(IDENTITIES)("%s", (what, user) => {
+  test("reads the claims of devices that its pods use, and keeps the slices of its own nodes", async () => {
+    const client = as(user);
+    const [forbidden, own] = [{ code: 403 }, what.replaceAll(" ", "-")];
+    await client.get(RESOURCE_CLAIMS, { namespace: "default", name: "gpu-sim-1" });
+    await expect(client.get(RESOURCE_CLAIMS, { namespace: "default", name: "gpu-sim-9" })).rejects.toThrow(
+      "no relationship found between node",
+    );
+    const made = await client.create(RESOURCE_SLICES, slice(own, "sim-1"));
+    await expect(client.create(RESOURCE_SLICES, slice("other", "sim-9"))).rejects.toThrow(
+      "can only create ResourceSlice with the same NodeName as the requesting node",
+    );
+    await vi.waitFor(() => expect(server.api.source.get(RESOURCE_SLICES, "", own)).toBeDefined());
+    await client.update(RESOURCE_SLICES, { ...made, spec: { ...made.spec, devices: [] } });
+    const foreign = slice("slice-sim-9", "sim-9");
+    await expect(client.update(RESOURCE_SLICES, foreign)).rejects.toMatchObject(forbidden);
+    await client.list(RESOURCE_SLICES, { fieldSelector: "spec.nodeName=sim-1" });
+    await expect(client.list(RESOURCE_SLICES, { fieldSelector: "spec.nodeName=sim-9" })).rejects.toThrow(
+      "can only list/watch/deletecollection resourceslices with nodeName field selector",
+    );
+    await expect(client.list(RESOURCE_SLICES)).rejects.toMatchObject(forbidden);
+    await client.delete(RESOURCE_SLICES, { name: own });
+    await expect(client.delete(RESOURCE_SLICES, { name: "slice-sim-9" })).rejects.toMatchObject(forbidden);
+  });
+
+  test("does not say which claims a pod has", async () => {
+    const status = { status: { resourceClaimStatuses: [{ name: "gpu", resourceClaimName: "gpu-sim-9" }] } };
+    const target = { namespace: "default", name: "pod-sim-1" };
+    await expect(as(user).patch(PODS, target, MERGE, status, { subresource: "status" })).rejects.toThrow(
+      "cannot update resource claim statues",
+    );
+  });
+
   test("changes the status of its own nodes' pods only", async () => {
     const client = as(user);
     const status = { status: { phase: "Running" } };

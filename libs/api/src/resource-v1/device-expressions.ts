@@ -106,7 +106,9 @@ export class SelectableDevice {
       capacity: () =>
         byDomain(
           driver,
-          Object.entries(capacity).map(([name, { value }]) => [name, celQuantity(String(value as string | number))] as const),
+          Object.entries(capacity).map(
+            ([name, { value }]) => [name, celQuantity(String(value as string | number))] as const,
+          ),
         ),
     });
   }

@@ -1,7 +1,7 @@
-// NodeRestriction: a kubelet changes its own Node, the pods bound to it and its own Lease, and nothing of other nodes. A pack
-// of simulated kubelets does so for the nodes that its name covers.
+// NodeRestriction: a kubelet changes its own Node, the pods bound to it, the slices of its devices and its own Lease, and nothing
+// of other nodes. A pack of simulated kubelets does so for the nodes that its name covers.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
-import type { Node, Pod } from "@coxswain/api";
+import type { Node, Pod, PodResourceClaimStatus, ResourceSlice } from "@coxswain/api";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
@@ -20,6 +20,7 @@ export function createNodeRestriction(source: ObjectSource): AdmissionPlugin {
       if (group === "" && resource === "nodes") checkNode(attributes, node);
       if (group === "" && resource === "pods") checkPod(attributes, node);
       if (group === "" && resource === "persistentvolumes") checkVolume(attributes, node);
+      if (group === "resource.k8s.io" && resource === "resourceslices") checkSlice(attributes, node);
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
       if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
         checkToken(attributes, node, source);
@@ -70,6 +71,13 @@ function checkPod(attributes: AdmissionAttributes, node: NodeIdentity): void {
   if (operation === "UPDATE" && subresource !== "status") {
     refuse(attributes, `node ${quoted(node.name)} can only update pod status`);
   }
+  if (operation === "UPDATE" && !deepEqual(claimNames(old), claimNames(object))) {
+    refuse(attributes, `node ${quoted(node.name)} cannot update resource claim statues`);
+  }
+}
+
+function claimNames(pod: Pod | undefined): PodResourceClaimStatus[] {
+  return pod?.status?.resourceClaimStatuses ?? [];
 }
 
 function boundNode(pod: Pod | undefined): string {
@@ -92,6 +100,16 @@ function checkVolume(attributes: AdmissionAttributes, node: NodeIdentity): void 
 function settled(object: KubeObject | undefined): unknown {
   const { finalizers = [], managedFields: _fields, resourceVersion: _version, ...metadata } = object?.metadata ?? {};
   return { ...object, metadata: { ...metadata, finalizers: finalizers.filter((one) => one !== NODE_DISK_FINALIZER) } };
+}
+
+/** What is in a slice that is there already is for the authorizer to ask. */
+function checkSlice(attributes: AdmissionAttributes, node: NodeIdentity): void {
+  const { operation, object, old } = attributes;
+  if (operation === "UPDATE") return;
+  const slice = (operation === "CREATE" ? object : old) as ResourceSlice | undefined;
+  if (node.covers(slice?.spec?.nodeName ?? "")) return;
+  const doing = operation === "CREATE" ? "create" : "delete";
+  refuse(attributes, `can only ${doing} ResourceSlice with the same NodeName as the requesting node`);
 }
 
 function checkLease(attributes: AdmissionAttributes, node: NodeIdentity): void {

@@ -1,14 +1,16 @@
-// The Node authorizer for ConfigMaps, Secrets, claims and volumes: a kubelet, or a pack of them, reads by name those that pods
-// bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by their label. All
-// else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
+// The Node authorizer for ConfigMaps, Secrets, claims, volumes and slices of devices: a kubelet, or a pack of them, reads by name
+// those that pods bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by
+// their label. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. All else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
 import {
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
   PODS,
+  RESOURCE_SLICES,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
+  type ResourceSlice,
 } from "@coxswain/api";
 import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
@@ -30,7 +32,10 @@ interface Wanted {
 export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource, inner: T): T {
   const isReferenced = createReferenceSearch(source);
   const authorize = (attributes: AuthorizationAttributes): ReturnType<Authorizer["authorize"]> => {
-    const denial = denialFor(attributes, isReferenced) ?? volumeDenial(attributes, source, isReferenced);
+    const denial =
+      denialFor(attributes, isReferenced) ??
+      volumeDenial(attributes, source, isReferenced) ??
+      sliceDenial(attributes, source);
     return denial === undefined ? inner.authorize(attributes) : { allowed: false, reason: denial };
   };
   return { ...inner, authorize };
@@ -38,22 +43,24 @@ export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource,
 
 type IsReferenced = (identity: NodeIdentity, username: string, wanted: Wanted) => boolean;
 
-const REFERENCED: readonly string[] = [
-  "configmaps",
-  "secrets",
-  "persistentvolumeclaims",
-] satisfies ReferencedResource[];
+/** By their groups. */
+const REFERENCED: Readonly<Record<ReferencedResource, string>> = {
+  configmaps: "",
+  secrets: "",
+  persistentvolumeclaims: "",
+  resourceclaims: "resource.k8s.io",
+};
 
-function isReferencedResource(resource: string): resource is ReferencedResource {
-  return REFERENCED.includes(resource);
+function isReferencedResource(group: string, resource: string): resource is ReferencedResource {
+  return Object.hasOwn(REFERENCED, resource) && REFERENCED[resource as ReferencedResource] === group;
 }
 
 function denialFor(attributes: AuthorizationAttributes, isReferenced: IsReferenced): string | undefined {
   const { group, resource, path, user, namespace, name, verb, subresource } = attributes;
-  if (path !== undefined || group !== "" || !isReferencedResource(resource)) return undefined;
+  if (path !== undefined || !isReferencedResource(group, resource)) return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource ${JSON.stringify(resource)} in API group "" in the namespace ${JSON.stringify(namespace)}`;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource ${JSON.stringify(resource)} in API group ${JSON.stringify(group)} in the namespace ${JSON.stringify(namespace)}`;
   // Of a claim in use, a kubelet tells how it has grown.
   const tells = resource === "persistentvolumeclaims" && subresource === "status" && STATUS_VERBS.has(verb);
   if (!tells && (!READS.has(verb) || subresource !== "")) return `${cannot}: can only read resources of this type`;
@@ -86,6 +93,26 @@ function volumeDenial(
   const wanted = { resource: "persistentvolumeclaims", namespace, name: claim } as const;
   if (claim !== "" && bound?.spec?.volumeName === name && isReferenced(identity, user.username, wanted))
     return undefined;
+  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+}
+
+const SLICE_LISTS = new Set(["list", "watch", "deletecollection"]);
+
+/** What a node makes is looked at by admission. */
+function sliceDenial(attributes: AuthorizationAttributes, source: ObjectSource): string | undefined {
+  const { group, resource, path, user, name, verb, subresource, fieldSelector } = attributes;
+  if (path !== undefined || group !== "resource.k8s.io" || resource !== "resourceslices") return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined || (verb === "create" && subresource === "")) return undefined;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "resourceslices" in API group "resource.k8s.io" at the cluster scope`;
+  if (subresource !== "") return `${cannot}: cannot authorize ResourceSlice subresources`;
+  if (SLICE_LISTS.has(verb)) {
+    const asked = (fieldSelector ?? "").split(",").map((term) => /^spec\.nodeName==?(.+)$/.exec(term)?.[1] ?? "");
+    if (asked.some((node) => identity.covers(node))) return undefined;
+    return `${cannot}: can only list/watch/deletecollection resourceslices with nodeName field selector`;
+  }
+  const slice = source.get(RESOURCE_SLICES, "", name)?.object as ResourceSlice | undefined;
+  if (slice !== undefined && identity.covers(slice.spec?.nodeName ?? "")) return undefined;
   return `${cannot}: no relationship found between node '${identity.name}' and this object`;
 }
 

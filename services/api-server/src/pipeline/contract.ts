@@ -118,8 +118,9 @@ export interface AuthorizationAttributes {
   readonly subresource: string;
   readonly namespace: string;
   readonly name: string;
-  /** Of a list or watch. */
+  /** Of a list, a watch or the deletion of a collection. */
   readonly labelSelector?: string;
+  readonly fieldSelector?: string;
   /** Set for non-resource requests; the resource fields are then empty. */
   readonly path?: string;
 }

@@ -197,8 +197,11 @@ class Dispatcher {
   #authorize(request: ApiRequest, verb: string): void {
     const { user, group, version, resource, subresource, namespace } = request;
     const name = requestedName(request);
-    const { labelSelector } = request.options;
-    const selected = labelSelector === undefined ? {} : { labelSelector };
+    const { labelSelector, fieldSelector } = request.options;
+    const selected = {
+      ...(labelSelector === undefined ? {} : { labelSelector }),
+      ...(fieldSelector === undefined ? {} : { fieldSelector }),
+    };
     const attributes = { user, verb, group, version, resource, subresource, namespace, name, ...selected };
     const verdict = this.#deps.authorizer?.authorize(attributes);
     if (verdict !== undefined && !verdict.allowed) throw forbidden(attributes, verdict.reason);

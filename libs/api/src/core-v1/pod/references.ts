@@ -1,8 +1,9 @@
-// The ConfigMaps, Secrets and claims of its own namespace that a pod names: what its kubelet has to read to run it.
+// The ConfigMaps, Secrets and claims (of volumes and of devices) of its own namespace that a pod names: what its kubelet has to read to run it.
 import type { Pod, Volume } from "../../index.ts";
+import { podClaimName } from "../../resource-v1/pod-device-claims.ts";
 import { claimNameOf } from "../persistent-volume/binding.ts";
 
-export type ReferencedResource = "configmaps" | "secrets" | "persistentvolumeclaims";
+export type ReferencedResource = "configmaps" | "secrets" | "persistentvolumeclaims" | "resourceclaims";
 export type PodReferences = Readonly<Record<ReferencedResource, ReadonlySet<string>>>;
 
 /** Mirror pods name nothing: a kubelet makes them itself, and could name whatever it wants to read. */
@@ -10,13 +11,18 @@ export function podReferences(pod: Pod): PodReferences {
   const configmaps = new Set<string>();
   const secrets = new Set<string>();
   const persistentvolumeclaims = new Set<string>();
-  const all = { configmaps, secrets, persistentvolumeclaims };
+  const resourceclaims = new Set<string>();
+  const all = { configmaps, secrets, persistentvolumeclaims, resourceclaims };
   const add = (names: Set<string>, name: string | undefined): void => {
     if (name) names.add(name);
   };
   const { spec } = pod;
   const mirrored = pod.metadata?.annotations?.["kubernetes.io/config.mirror"] !== undefined;
   if (spec === undefined || mirrored) return all;
+  for (const claim of spec.resourceClaims ?? []) {
+    const found = podClaimName(pod, claim);
+    if (found.kind === "named") resourceclaims.add(found.name);
+  }
   for (const secret of spec.imagePullSecrets ?? []) add(secrets, secret.name);
   const containers = [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])];
   for (const container of containers) {
