@@ -47,7 +47,7 @@ const NAMED_AT: Readonly<Record<string, readonly ExtensionPoint[]>> = {
 function without(plugin: Plugin, points: readonly ExtensionPoint[]): Plugin {
   if (points.length === 0) return plugin;
   const kept = POINTS.filter((point) => !points.includes(point)).flatMap((point) => METHODS[point]);
-  const methods = [...kept, "follow", "filterKey", "events"] as const;
+  const methods = [...kept, "follow", "filterKey", "scoreKey", "scoresNothing", "events"] as const;
   const bound = methods.flatMap((method) => {
     const own = plugin[method];
     return own === undefined ? [] : [[method, own.bind(plugin)] as const];

@@ -62,10 +62,21 @@ export interface Plugin {
   filter?(cycle: CycleState, column: VerdictColumn, from: number, to: number): void;
   /** Runs when no node fits. The first success ends it; else the messages of all plugins are appended to the pod's. */
   postFilter?(cycle: CycleState, verdicts: NodeVerdicts, probe: Probe): PostFilterOutcome;
+  /**
+   * True where PreScore would leave the plugin out, or give every node the same, whatever the rows: they need then not be
+   * gathered for it. Where it is false, or absent, PreScore is asked.
+   */
+  scoresNothing?(cycle: CycleState): boolean;
   /** "skip" leaves the plugin out of scoring; a number is the normalized score of every node. */
   preScore?(cycle: CycleState, rows: Int32Array, count: number): "skip" | number | undefined;
   /** Writes `scores[i]` for `rows[i]`; whole numbers. */
   score?(cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): void;
+  /**
+   * For a Score that reads nothing of the cluster but the row's node and the pods on it, and scores that need not be
+   * normalized: all that PreScore and Score read of the pod, as text. As with `filterKey`, a row's score then holds for other
+   * pods of the same text; PreScore is called with no rows. Absent: Score looks further.
+   */
+  scoreKey?(info: PodInfo): string;
   /** Brings the scores into 0..100, in place. */
   normalizeScore?(cycle: CycleState, rows: Int32Array, count: number, scores: Float64Array): void;
   /** A rejection undoes the reservations made so far. */

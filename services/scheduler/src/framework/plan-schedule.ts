@@ -15,6 +15,7 @@ import {
 } from "./contract.ts";
 import { fitMessage, NO_NODES_AVAILABLE, preFilterMessage } from "./fit-error.ts";
 import { pluginsAt, DEFAULT_BINDER, POINTS } from "./extension-points.ts";
+import { Rankings, type Ranked } from "./rankings.ts";
 import { RowProbe, type FilterStep } from "./row-probe.ts";
 import { Verdicts } from "./verdicts.ts";
 
@@ -80,7 +81,7 @@ interface PreFiltered {
   readonly narrowedBy: readonly string[];
 }
 
-/** The framework of one profile. Keeps scratch columns between decisions, nothing else but where the last one stopped. */
+/** The framework of one profile. Keeps between decisions scratch columns, rankings, and where the last one stopped. */
 export class Framework {
   readonly profile: Profile;
   /** Filter plugins in their order. */
@@ -96,6 +97,7 @@ export class Framework {
   #totals = new Float64Array(64);
   #scores = new Float64Array(64);
   #nextStart = 0;
+  readonly #rankings: Rankings;
 
   constructor(profile: Profile) {
     this.profile = profile;
@@ -107,6 +109,7 @@ export class Framework {
     this.scoring = this.at("score")
       .map((plugin) => ({ plugin, weight: weights.get(plugin)! }))
       .filter(({ plugin, weight }) => plugin.score !== undefined && weight > 0);
+    this.#rankings = new Rankings(this.filters, this.scoring);
     this.bindsItself = profile.order?.get("bind")?.includes(DEFAULT_BINDER) ?? true;
   }
 
@@ -170,6 +173,12 @@ export class Framework {
     }
     const percentage = this.profile.percentageOfNodesToScore ?? options.percentageOfNodesToScore;
     const wanted = nodesToFind(snapshot.size, percentage);
+    const ranked =
+      consulted === undefined && pre.nodeNames === undefined ? this.#rankings.of(cycle, skipped) : undefined;
+    if (ranked !== undefined) {
+      const found = this.#planRanked(cycle, ranked, wanted, probe, options.random);
+      if (found !== undefined) return found;
+    }
     const feasible =
       consulted === undefined
         ? this.#findFeasible(cycle, pre, skipped, wanted, probe)
@@ -178,13 +187,43 @@ export class Framework {
     if (feasible === 1) {
       return { kind: "node", node: snapshot.names[this.#feasible[0]!]!, cycle, feasible };
     }
-    this.#scoreAll(cycle, feasible);
+    this.#totals.fill(0, 0, feasible);
+    this.#addScores(this.scoring, cycle, feasible);
     if (consulted !== undefined) {
       for (let at = 0; at < feasible; at++) {
         this.#totals[at]! += consulted.scores.get(snapshot.names[this.#feasible[at]!]!) ?? 0;
       }
     }
     return { kind: "node", node: snapshot.names[this.#pick(feasible, options.random)]!, cycle, feasible };
+  }
+
+  /** The same decision as without the ranking; undefined where no node fits, as that does not know why. */
+  #planRanked(
+    cycle: CycleState,
+    { ranking, filters, scoring }: Ranked,
+    wanted: number,
+    probe: RowProbe,
+    random: Random,
+  ): SchedulePlan | undefined {
+    const { size, names, nominations } = cycle.snapshot;
+    if (ranking.open === 0) return undefined;
+    const node = (row: number, feasible: number): SchedulePlan => ({
+      kind: "node",
+      node: names[row]!,
+      cycle,
+      feasible,
+    });
+    if (wanted >= size && filters.length === 0 && scoring.length === 0 && nominations.size === 0) {
+      return node(ranking.pick(this.#nextStart % size, random), ranking.open);
+    }
+    this.#reserveScratch(size);
+    this.#verdicts.reset(size, ranking.closed);
+    const feasible = this.#search(cycle, filters, wanted, probe);
+    if (feasible === 0) return undefined;
+    if (feasible === 1) return node(this.#feasible[0]!, feasible);
+    for (let at = 0; at < feasible; at++) this.#totals[at] = ranking.totals[this.#feasible[at]!]!;
+    this.#addScores(scoring, cycle, feasible);
+    return node(this.#pick(feasible, random), feasible);
   }
 
   runPreFilter(cycle: CycleState, skipped: Set<string>): PreFiltered {
@@ -214,11 +253,18 @@ export class Framework {
     wanted: number,
     probe: RowProbe,
   ): number {
+    this.#verdicts.reset(cycle.snapshot.size);
+    this.#reserveScratch(cycle.snapshot.size);
+    if (pre.nodeNames !== undefined) this.#narrow(cycle, pre.nodeNames, pre.narrowedBy);
+    const filters = this.filters.filter(({ plugin }) => !skipped.has(plugin.name));
+    return this.#search(cycle, filters, wanted, probe);
+  }
+
+  /** As `#findFeasible`, among the rows that are open. */
+  #search(cycle: CycleState, filters: readonly FilterStep[], wanted: number, probe: RowProbe): number {
     const total = cycle.snapshot.size;
     const nominated = cycle.snapshot.nominated.values;
-    this.#verdicts.reset(total);
-    this.#reserveScratch(total);
-    if (pre.nodeNames !== undefined) this.#narrow(cycle, pre.nodeNames, pre.narrowedBy);
+    const verdicts = this.#verdicts;
     const start = this.#nextStart % total;
     const range = Math.max(MIN_RANGE, wanted);
     const feasible = this.#feasible;
@@ -228,7 +274,10 @@ export class Framework {
     while (looked < total && found < wanted) {
       const from = (start + looked) % total;
       const to = Math.min(total, from + range, from + (total - looked));
-      this.filterRange(cycle, this.#verdicts, skipped, from, to);
+      for (const { plugin, at } of filters) {
+        verdicts.plugin = at;
+        plugin.filter!(cycle, verdicts, from, to);
+      }
       looked += to - from;
       for (let row = from; row < to; row++) {
         if (closed[row] !== 0) continue;
@@ -276,14 +325,6 @@ export class Framework {
     return true;
   }
 
-  filterRange(cycle: CycleState, verdicts: Verdicts, skipped: ReadonlySet<string>, from: number, to: number): void {
-    for (const { plugin, at } of this.filters) {
-      if (skipped.has(plugin.name)) continue;
-      verdicts.plugin = at;
-      plugin.filter!(cycle, verdicts, from, to);
-    }
-  }
-
   #narrow(cycle: CycleState, nodeNames: ReadonlySet<string>, by: readonly string[]): void {
     const rejection: Rejection = {
       code: "UnschedulableAndUnresolvable",
@@ -302,11 +343,10 @@ export class Framework {
     this.#scores = new Float64Array(rows * 2);
   }
 
-  #scoreAll(cycle: CycleState, count: number): void {
+  #addScores(scoring: readonly WeightedPlugin[], cycle: CycleState, count: number): void {
     const totals = this.#totals;
     const scores = this.#scores;
-    totals.fill(0, 0, count);
-    for (const { plugin, weight } of this.scoring) {
+    for (const { plugin, weight } of scoring) {
       if (!this.#scoreWith(plugin, cycle, this.#feasible, count, scores)) continue;
       for (let at = 0; at < count; at++) totals[at]! += weight * scores[at]!;
     }

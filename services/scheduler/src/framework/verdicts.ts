@@ -17,10 +17,12 @@ export class Verdicts implements VerdictColumn, NodeVerdicts {
     this.#names = names;
   }
 
-  reset(rows: number): void {
+  /** All rows are open; or those that `closed` says 0 of, in which case nobody may ask why the others are not. */
+  reset(rows: number, closed?: Uint8Array): void {
     this.rows = rows;
     if (this.#plugins.length < rows) this.#plugins = new Uint8Array(rows * 2);
-    else this.#plugins.fill(OPEN, 0, rows);
+    else if (closed === undefined) this.#plugins.fill(OPEN, 0, rows);
+    if (closed !== undefined) this.#plugins.set(closed);
     // What is left of earlier attempts is not read: those rows are open.
     for (let row = this.#rejections.length; row < rows; row++) this.#rejections.push(undefined);
   }

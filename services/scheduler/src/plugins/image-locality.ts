@@ -26,11 +26,13 @@ function scaled({ size, nodes }: ImageState, all: number): number {
 }
 
 function knownImages({ info, snapshot }: CycleState): ImageState[] {
+  if (snapshot.images.size === 0) return [];
   return imagesOf(info.pod).flatMap((image) => snapshot.images.get(image) ?? []);
 }
 
 export const imageLocality: Plugin = {
   name: "ImageLocality",
+  scoresNothing: (cycle) => knownImages(cycle).length === 0,
   preScore(cycle) {
     return knownImages(cycle).length === 0 ? 0 : undefined;
   },

@@ -129,6 +129,15 @@ export function createInterPodAffinity(args: InterPodAffinityArgs = {}): Plugin 
   if (!Number.isInteger(hardWeight) || hardWeight < 0 || hardWeight > 100) {
     throw new RangeError(`hardPodAffinityWeight: Invalid value: ${hardWeight}: not in valid range [0-100]`);
   }
+  function scoresOf(cycle: CycleState): DomainScores {
+    let scores = cycle.state.get(SCORES) as DomainScores | undefined;
+    if (scores === undefined) {
+      scores = domainScores(cycle, hardWeight, args.ignorePreferredTermsOfExistingPods === true);
+      cycle.state.set(SCORES, scores);
+    }
+    return scores;
+  }
+
   return {
     name: NAME,
     preFilter(cycle): PreFilterOutcome {
@@ -149,15 +158,11 @@ export function createInterPodAffinity(args: InterPodAffinityArgs = {}): Plugin 
         else if (meets(against, row)) column.reject(row, UNWANTED);
       }
     },
-    preScore(cycle) {
-      const scores = domainScores(cycle, hardWeight, args.ignorePreferredTermsOfExistingPods === true);
-      if (scores.size === 0) return "skip";
-      cycle.state.set(SCORES, scores);
-      return undefined;
-    },
+    scoresNothing: (cycle) => scoresOf(cycle).size === 0,
+    preScore: (cycle) => (scoresOf(cycle).size === 0 ? "skip" : undefined),
     score(cycle, rows, count, scores) {
       scores.fill(0, 0, count);
-      for (const [{ domains }, own] of cycle.state.get(SCORES) as DomainScores) {
+      for (const [{ domains }, own] of scoresOf(cycle)) {
         for (let at = 0; at < count; at++) {
           const domain = domains[rows[at]!]!;
           if (domain !== NO_DOMAIN) scores[at]! += own[domain]!;

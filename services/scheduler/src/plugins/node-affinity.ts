@@ -69,6 +69,7 @@ export function createNodeAffinity(args: NodeAffinityArgs = {}): Plugin {
         else if (state.own?.(row) === false) column.reject(row, REJECTION);
       }
     },
+    scoresNothing: (cycle) => preferredTerms(cycle, args).length === 0,
     preScore: (cycle) => (preferredTerms(cycle, args).length === 0 ? "skip" : undefined),
     score(cycle, rows, count, scores) {
       const terms = preferredTerms(cycle, args).map((one) => ({

@@ -15,6 +15,9 @@ function fraction({ used, want, capacity }: Share, row: number): number {
 
 /** The standard deviation of the used fractions; with one resource or none there is nothing to balance. */
 function deviation(shares: readonly Share[], row: number): number {
+  if (shares.length === 2 && shares[0]!.capacity[row] !== 0 && shares[1]!.capacity[row] !== 0) {
+    return Math.abs(fraction(shares[0]!, row) - fraction(shares[1]!, row)) / 2;
+  }
   const fractions: number[] = [];
   for (const share of shares) if (share.capacity[row] !== 0) fractions.push(fraction(share, row));
   if (fractions.length < 2) return 0;
@@ -33,9 +36,14 @@ export function createBalancedAllocation(args: BalancedAllocationArgs = {}): Plu
     preScore({ info }) {
       return resources.every(({ name }) => (info.requests.get(name) ?? 0) === 0) ? "skip" : undefined;
     },
+    scoreKey: ({ shape }) => shape,
     score({ info, snapshot }, rows, count, scores) {
       const shares = sharesOf(info, snapshot, resources, false);
       const compute = (row: number): number => Math.trunc((1 - deviation(shares, row)) * MAX_NODE_SCORE);
+      if (count === 1) {
+        scores[0] = compute(rows[0]!);
+        return;
+      }
       const kept = cache.get(snapshot, info.shape)?.refresh(snapshot, compute);
       if (kept === undefined) for (let at = 0; at < count; at++) scores[at] = compute(rows[at]!);
       else for (let at = 0; at < count; at++) scores[at] = kept[rows[at]!]!;

@@ -44,7 +44,7 @@ interface FitState {
   readonly unknown: readonly string[];
   readonly rejections: Map<Findings, Rejection>;
   /** Of all rows; undefined where they are not kept. */
-  readonly findings: Float64Array | undefined;
+  readonly findings: DerivedColumn | undefined;
 }
 
 function order(resource: string): number {
@@ -133,8 +133,7 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
     }
     // What no node has may be there tomorrow: nothing is kept that says so.
     const own = unknown.length === 0 ? kept.get(snapshot, info.shape) : undefined;
-    const findings = own?.findings.refresh(snapshot, (row) => findingsOf(wants, cycle, row));
-    return { wants, unknown, rejections: own?.rejections ?? new Map(), findings };
+    return { wants, unknown, rejections: own?.rejections ?? new Map(), findings: own?.findings };
   }
 
   return {
@@ -148,7 +147,8 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
       const fit = cycle.state.get(NAME) as FitState;
       const never = fit.unknown.length > 0;
       // A single row is a question of what would be if pods were elsewhere.
-      const known = to - from === 1 ? undefined : fit.findings;
+      const known =
+        to - from === 1 ? undefined : fit.findings?.refresh(cycle.snapshot, (row) => findingsOf(fit.wants, cycle, row));
       // Neighbours mostly lack the same.
       let last = -1;
       let rejection: Rejection | undefined;
@@ -162,8 +162,13 @@ export function createNodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin 
         column.reject(row, rejection);
       }
     },
+    scoreKey: ({ shape }) => shape,
     score({ info, snapshot }, rows, count, scores) {
       const shares = sharesOf(info, snapshot, resources, true);
+      if (count === 1) {
+        scores[0] = rowScore(shares, rows[0]!);
+        return;
+      }
       const own = scored.get(snapshot, info.shape)?.refresh(snapshot, (row) => rowScore(shares, row));
       if (own === undefined) for (let at = 0; at < count; at++) scores[at] = rowScore(shares, rows[at]!);
       else for (let at = 0; at < count; at++) scores[at] = own[rows[at]!]!;

@@ -180,12 +180,23 @@ function softScore(soft: SoftState, row: number): number {
   return Math.round(score);
 }
 
+const SOFT = `${NAME}/soft`;
 const SCORE_STATE = `${NAME}/score`;
 const IGNORED = -1;
 
 /** Throws RangeError where the arguments contradict each other. */
 export function createPodTopologySpread(args: PodTopologySpreadArgs = {}): Plugin {
   const defaults = defaultsOf(args);
+
+  function softConstraints(cycle: CycleState): Constraints {
+    let constraints = cycle.state.get(SOFT) as Constraints | undefined;
+    if (constraints === undefined) {
+      constraints = constraintsOf(cycle, "ScheduleAnyway", defaults);
+      cycle.state.set(SOFT, constraints);
+    }
+    return constraints;
+  }
+
   return {
     name: NAME,
     preFilter(cycle): PreFilterOutcome {
@@ -202,8 +213,9 @@ export function createPodTopologySpread(args: PodTopologySpreadArgs = {}): Plugi
         judge(one, countsOf(one, cycle.snapshot.size), column, from, to);
       }
     },
+    scoresNothing: (cycle) => softConstraints(cycle).list.length === 0,
     preScore(cycle, rows, count) {
-      const constraints = constraintsOf(cycle, "ScheduleAnyway", defaults);
+      const constraints = softConstraints(cycle);
       if (constraints.list.length === 0) return "skip";
       cycle.state.set(SCORE_STATE, softState(cycle, constraints, rows, count));
       return undefined;

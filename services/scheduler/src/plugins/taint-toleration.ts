@@ -31,6 +31,7 @@ const all = (numbers: Int32Array, value: number): boolean => {
   return true;
 };
 
+/** How many taints the pod would rather not have, by list of taints. */
 function intolerablePreferences(cycle: CycleState): Int32Array {
   const tolerations = (cycle.info.pod.spec?.tolerations ?? []).filter(
     (one) => !one.effect || one.effect === "PreferNoSchedule",
@@ -66,6 +67,7 @@ export const taintToleration: Plugin = {
       if (rejected[sets[row]!] === 1 && column.open(row)) column.reject(row, REJECTION);
     }
   },
+  scoresNothing: (cycle) => all(intolerablePreferences(cycle), 0),
   preScore(cycle) {
     const intolerable = intolerablePreferences(cycle);
     if (all(intolerable, 0)) return MAX_NODE_SCORE;

@@ -13,6 +13,10 @@ export class ImageStates {
   readonly #byNode = new Map<string, readonly string[]>();
   readonly #images = new Map<string, { size: number; nodes: Set<string> }>();
 
+  /** Distinct images. */
+  get size(): number {
+    return this.#images.size;
+  }
   get(name: string): ImageState | undefined {
     return this.#images.get(name);
   }
