@@ -17,6 +17,7 @@ import { sameValue } from "../../same-value.ts";
 import type { DaemonSet } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateDaemonSet, validateDaemonSetStatus, validateDaemonSetUpdate } from "./validation.ts";
 
 const TEMPLATE_GENERATION = "deprecated.daemonset.template.generation";
@@ -75,20 +76,23 @@ export const daemonSetKind = defineKind<DaemonSet>({
   validateCreate: validateDaemonSet,
   validateUpdate: validateDaemonSetUpdate,
   validateStatusUpdate: validateDaemonSetStatus,
-  strategy: specStrategy<DaemonSet>(() => ({ ...EMPTY_STATUS }), {
-    prepareForCreate(set) {
-      set.status = { ...EMPTY_STATUS };
-      metaOf(set).generation = 1;
-      setTemplateGeneration(set, Math.max(templateGeneration(set), 1));
-    },
-    prepareForUpdate(set, old) {
-      set.status = old.status;
-      const changed = !sameValue(set.spec?.template, old.spec?.template);
-      setTemplateGeneration(set, templateGeneration(old) + (changed ? 1 : 0));
-      setGeneration(set, old, !sameValue(set.spec, old.spec));
-    },
-    warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
-  }),
+  strategy: droppingDisabledFields(
+    (set) => set.spec?.template,
+    specStrategy<DaemonSet>(() => ({ ...EMPTY_STATUS }), {
+      prepareForCreate(set) {
+        set.status = { ...EMPTY_STATUS };
+        metaOf(set).generation = 1;
+        setTemplateGeneration(set, Math.max(templateGeneration(set), 1));
+      },
+      prepareForUpdate(set, old) {
+        set.status = old.status;
+        const changed = !sameValue(set.spec?.template, old.spec?.template);
+        setTemplateGeneration(set, templateGeneration(old) + (changed ? 1 : 0));
+        setGeneration(set, old, !sameValue(set.spec, old.spec));
+      },
+      warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
+    }),
+  ),
   columns: [
     NAME,
     column("Desired", "How many nodes should run the pod.", "integer"),

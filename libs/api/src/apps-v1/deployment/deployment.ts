@@ -8,6 +8,7 @@ import { sameValue } from "../../same-value.ts";
 import type { Deployment } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateDeployment, validateDeploymentStatus, validateDeploymentUpdate } from "./validation.ts";
 
 function setDefaults(deployment: Deployment): void {
@@ -62,22 +63,25 @@ export const deploymentKind = defineKind<Deployment>({
   validateCreate: validateDeployment,
   validateUpdate: validateDeploymentUpdate,
   validateStatusUpdate: validateDeploymentStatus,
-  strategy: specStrategy<Deployment>(() => ({}), {
-    prepareForUpdate(deployment, old) {
-      deployment.status = old.status;
-      const annotations = [deployment.metadata?.annotations, old.metadata?.annotations] as const;
-      setGeneration(deployment, old, !sameValue(deployment.spec, old.spec) || !sameValue(...annotations));
-    },
-    prepareForStatusUpdate(deployment, old) {
-      deployment.spec = old.spec;
-      deployment.metadata = {
-        ...deployment.metadata,
-        labels: old.metadata?.labels,
-        generation: old.metadata?.generation,
-      };
-    },
-    warnings: (deployment, old) => podTemplateWarnings(deployment.spec?.template, old?.spec?.template),
-  }),
+  strategy: droppingDisabledFields(
+    (deployment) => deployment.spec?.template,
+    specStrategy<Deployment>(() => ({}), {
+      prepareForUpdate(deployment, old) {
+        deployment.status = old.status;
+        const annotations = [deployment.metadata?.annotations, old.metadata?.annotations] as const;
+        setGeneration(deployment, old, !sameValue(deployment.spec, old.spec) || !sameValue(...annotations));
+      },
+      prepareForStatusUpdate(deployment, old) {
+        deployment.spec = old.spec;
+        deployment.metadata = {
+          ...deployment.metadata,
+          labels: old.metadata?.labels,
+          generation: old.metadata?.generation,
+        };
+      },
+      warnings: (deployment, old) => podTemplateWarnings(deployment.spec?.template, old?.spec?.template),
+    }),
+  ),
   columns: [
     NAME,
     column("Ready", "How many of the desired pods are ready."),

@@ -6,6 +6,7 @@ import { age, AGE, column, containerCells, CONTAINERS, formatSelector, NAME, nam
 import type { ReplicaSet } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateReplicaSet, validateReplicaSetStatus, validateReplicaSetUpdate } from "./validation.ts";
 
 function row(set: ReplicaSet, context: PrintContext): unknown[] {
@@ -47,9 +48,12 @@ export const replicaSetKind = defineKind<ReplicaSet>({
   validateCreate: validateReplicaSet,
   validateUpdate: validateReplicaSetUpdate,
   validateStatusUpdate: validateReplicaSetStatus,
-  strategy: specStrategy<ReplicaSet>(() => ({ replicas: 0 }), {
-    warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
-  }),
+  strategy: droppingDisabledFields(
+    (set) => set.spec?.template,
+    specStrategy<ReplicaSet>(() => ({ replicas: 0 }), {
+      warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
+    }),
+  ),
   columns: [
     NAME,
     column("Desired", "How many pods there should be.", "integer"),

@@ -6,6 +6,7 @@ import type { StatefulSet } from "../../types.gen.ts";
 import { setClaimDefaults } from "../../core-v1/persistent-volume-claim/defaults.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateStatefulSet, validateStatefulSetStatus, validateStatefulSetUpdate } from "./validation.ts";
 
 function setDefaults({ spec }: StatefulSet): void {
@@ -54,9 +55,12 @@ export const statefulSetKind = defineKind<StatefulSet>({
   validateCreate: validateStatefulSet,
   validateUpdate: validateStatefulSetUpdate,
   validateStatusUpdate: validateStatefulSetStatus,
-  strategy: specStrategy<StatefulSet>(() => ({ replicas: 0, availableReplicas: 0 }), {
-    warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
-  }),
+  strategy: droppingDisabledFields(
+    (set) => set.spec?.template,
+    specStrategy<StatefulSet>(() => ({ replicas: 0, availableReplicas: 0 }), {
+      warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
+    }),
+  ),
   columns: [NAME, column("Ready", "How many of the desired pods are ready."), AGE, ...CONTAINERS],
   row: (set, context) => [
     nameOf(set),

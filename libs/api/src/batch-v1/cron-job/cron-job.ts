@@ -21,6 +21,7 @@ import { validateEnum } from "../../validation/enums.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";
 import { setJobTemplateDefaults } from "../job/defaults.ts";
 import { validateJobTemplate } from "../job/validation.ts";
+import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { parseSchedule, ScheduleError } from "./schedule.ts";
 
 /** Room for the suffix that the jobs' names get. */
@@ -123,7 +124,10 @@ export const cronJobKind = defineKind<CronJob>({
   defaults: setDefaults,
   validateCreate,
   validateUpdate: validate,
-  strategy: specStrategy<CronJob>(() => ({})),
+  strategy: droppingDisabledFields(
+    (job) => job.spec?.jobTemplate?.spec?.template,
+    specStrategy<CronJob>(() => ({})),
+  ),
   columns: [
     NAME,
     column("Schedule", "When jobs are made, as a cron schedule."),

@@ -7,6 +7,7 @@ import type { Job } from "../../types.gen.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { setJobDefaults } from "./defaults.ts";
 import { generateSelector } from "./selector.ts";
+import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateJob, validateJobStatus, validateJobUpdate } from "./validation.ts";
 
 const STATES = ["Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet"];
@@ -53,18 +54,21 @@ export const jobKind = defineKind<Job>({
   validateCreate: validateJob,
   validateUpdate: validateJobUpdate,
   validateStatusUpdate: validateJobStatus,
-  strategy: specStrategy<Job>(() => ({}), {
-    prepareForCreate(job) {
-      job.status = {};
-      metaOf(job).generation = 1;
-      generateSelector(job);
-    },
-    defaultPropagation: "Orphan",
-    warnings: (job, old) => [
-      ...(old ? [] : nameWarnings(job)),
-      ...podTemplateWarnings(job.spec?.template, old?.spec?.template),
-    ],
-  }),
+  strategy: droppingDisabledFields(
+    (job) => job.spec?.template,
+    specStrategy<Job>(() => ({}), {
+      prepareForCreate(job) {
+        job.status = {};
+        metaOf(job).generation = 1;
+        generateSelector(job);
+      },
+      defaultPropagation: "Orphan",
+      warnings: (job, old) => [
+        ...(old ? [] : nameWarnings(job)),
+        ...podTemplateWarnings(job.spec?.template, old?.spec?.template),
+      ],
+    }),
+  ),
   columns: [
     NAME,
     column("Status", "Whether the job runs, has succeeded or has failed."),

@@ -23,6 +23,12 @@ function validate(lease: Lease): FieldError[] {
   return errors;
 }
 
+/** Fields of a feature that is off in v1.35 (CoordinatedLeaderElection); a lease that has them keeps them. */
+function dropDisabledFields({ spec }: Lease, old?: Lease): void {
+  if (!spec) return;
+  for (const name of ["strategy", "preferredHolder"] as const) if (old?.spec?.[name] === undefined) delete spec[name];
+}
+
 export const leaseKind = defineKind<Lease>({
   group: "coordination.k8s.io",
   version: "v1",
@@ -32,7 +38,12 @@ export const leaseKind = defineKind<Lease>({
   schemaName: "io.k8s.api.coordination.v1.Lease",
   validateCreate: validate,
   validateUpdate: validate,
-  strategy: plainStrategy({ allowCreateOnUpdate: true, allowUnconditionalUpdate: false }),
+  strategy: plainStrategy({
+    prepareForCreate: (lease) => dropDisabledFields(lease),
+    prepareForUpdate: dropDisabledFields,
+    allowCreateOnUpdate: true,
+    allowUnconditionalUpdate: false,
+  }),
   columns: [NAME, column("Holder", "Who holds the lease."), AGE],
   row: (lease, context) => [nameOf(lease), lease.spec?.holderIdentity ?? "", age(lease, context)],
 });

@@ -41,6 +41,13 @@ function row(node: Node, context: PrintContext): unknown[] {
   ];
 }
 
+/** A field of a feature that is off in v1.35 (NodeDeclaredFeatures), which the declarations that types are made from do not have. */
+function dropDeclaredFeatures({ status }: Node, old?: Node): void {
+  const before: Readonly<Record<string, unknown>> = { ...old?.status };
+  const now: Record<string, unknown> | undefined = status as Record<string, unknown> | undefined;
+  if (before["declaredFeatures"] === undefined) delete now?.["declaredFeatures"];
+}
+
 export const nodeKind = defineKind<Node>({
   group: "",
   version: "v1",
@@ -65,11 +72,13 @@ export const nodeKind = defineKind<Node>({
   validateUpdate: validateNodeUpdate,
   validateStatusUpdate: validateNodeUpdate,
   strategy: plainStrategy({
+    prepareForCreate: (node) => dropDeclaredFeatures(node),
     prepareForUpdate(node, old) {
       node.status = old.status;
     },
     prepareForStatusUpdate(node, old) {
       node.spec = old.spec;
+      dropDeclaredFeatures(node, old);
     },
     warnings: (node) =>
       node.spec?.externalID ? ["spec.externalID: this field is deprecated, and is unused by Kubernetes"] : [],

@@ -7,6 +7,23 @@ import { roundUpToMilli } from "../../validation/resources.ts";
 import { setClaimDefaults } from "./defaults.ts";
 import { validateClaim, validateClaimStatus, validateClaimUpdate } from "./validation.ts";
 
+type ClaimSpec = NonNullable<PersistentVolumeClaim["spec"]>;
+
+const holdsClaimOrSnapshot = ({ dataSource: source }: ClaimSpec): boolean =>
+  (source?.kind === "PersistentVolumeClaim" && !source.apiGroup) ||
+  (source?.kind === "VolumeSnapshot" && source.apiGroup === "snapshot.storage.k8s.io");
+
+/**
+ * Takes out a source in another namespace, which belongs to a feature that is off (CrossNamespaceVolumeDataSource), and one of a kind
+ * that only dataSourceRef can name. An object that has a source keeps it.
+ */
+function dropDataSources({ spec }: PersistentVolumeClaim, old?: PersistentVolumeClaim): void {
+  if (!spec) return;
+  if (spec.dataSourceRef?.namespace && !old?.spec?.dataSourceRef) delete spec.dataSourceRef;
+  if (old?.spec?.dataSource || spec.dataSourceRef || !spec.dataSource) return;
+  if (!holdsClaimOrSnapshot(spec)) delete spec.dataSource;
+}
+
 /** The two names of one field: either fills the other, where it names something that both can say. */
 function mirrorDataSource({ spec }: PersistentVolumeClaim): void {
   if (!spec) return;
@@ -44,7 +61,6 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
   hasStatus: true,
   defaults(claim) {
     setClaimDefaults(claim);
-    mirrorDataSource(claim);
     roundUpToMilli(claim.spec?.resources?.requests);
     roundUpToMilli(claim.status?.capacity);
   },
@@ -54,9 +70,13 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
   strategy: plainStrategy({
     prepareForCreate(claim) {
       claim.status = { phase: "Pending" };
+      dropDataSources(claim);
+      mirrorDataSource(claim);
     },
     prepareForUpdate(claim, old) {
       claim.status = old.status;
+      dropDataSources(claim, old);
+      mirrorDataSource(claim);
     },
     prepareForStatusUpdate(claim, old) {
       claim.spec = old.spec;

@@ -5,6 +5,7 @@ import { column, containerCells, formatLabels, NAME, nameOf } from "../../printi
 import { sameValue } from "../../same-value.ts";
 import type { PodTemplate } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../pod-spec/defaults.ts";
+import { droppingDisabledFields } from "../pod-spec/disabled-fields.ts";
 import { validatePodTemplate } from "../pod-spec/validation.ts";
 
 const validate = ({ template }: PodTemplate) =>
@@ -20,12 +21,15 @@ export const podTemplateKind = defineKind<PodTemplate>({
   defaults: (object) => setPodTemplateDefaults(object.template),
   validateCreate: validate,
   validateUpdate: validate,
-  strategy: plainStrategy({
-    prepareForCreate(object) {
-      metaOf(object).generation = 1;
-    },
-    prepareForUpdate: (object, old) => setGeneration(object, old, !sameValue(object.template, old.template)),
-  }),
+  strategy: droppingDisabledFields(
+    (object) => object.template,
+    plainStrategy({
+      prepareForCreate(object) {
+        metaOf(object).generation = 1;
+      },
+      prepareForUpdate: (object, old) => setGeneration(object, old, !sameValue(object.template, old.template)),
+    }),
+  ),
   columns: [
     NAME,
     column("Containers", "The names of the containers in the template."),

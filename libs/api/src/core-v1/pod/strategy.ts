@@ -4,6 +4,7 @@ import { metaOf, setGeneration } from "../../define-kind.ts";
 import type { GracefulDeletion, Strategy } from "../../kind.ts";
 import { sameValue } from "../../same-value.ts";
 import type { LabelSelector, Pod, PodAffinityTerm, PodCondition } from "../../types.gen.ts";
+import { withoutDisabledFields } from "../pod-spec/disabled-fields.ts";
 import { podWarnings } from "../pod-spec/warnings.ts";
 import { qosClass } from "./qos.ts";
 
@@ -43,6 +44,7 @@ const GATED: PodCondition = {
 };
 
 function prepareForCreate(pod: Pod): void {
+  if (pod.spec) pod.spec = withoutDisabledFields(pod.spec);
   metaOf(pod).generation = 1;
   pod.status = { phase: "Pending", qosClass: pod.spec ? qosClass(pod.spec) : "BestEffort" };
   if ((pod.spec?.schedulingGates?.length ?? 0) > 0) pod.status.conditions = [{ ...GATED }];
@@ -66,6 +68,30 @@ function keepObservedGenerations(pod: Pod, old: Pod): void {
   }
 }
 
+/** Fields that the declarations which types are made from do not have. */
+type WideStatus = NonNullable<Pod["status"]> & { resources?: unknown; allocatedResources?: unknown };
+const STATUS_LISTS = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] as const;
+
+/** What features that are off in v1.35 would write: DRAExtendedResource, InPlacePodLevelResourcesVerticalScaling, ResourceHealthStatus. */
+function dropDisabledStatus({ status: given }: Pod, { status: before }: Pod): void {
+  const status: WideStatus = given ?? {};
+  const old: WideStatus = before ?? {};
+  if (old.resources === undefined && old.allocatedResources === undefined) {
+    delete status.resources;
+    delete status.allocatedResources;
+  }
+  if (old.extendedResourceClaimStatus === undefined) delete status.extendedResourceClaimStatus;
+  for (const list of STATUS_LISTS) {
+    const statuses = status[list];
+    if (!statuses?.some((one) => one.allocatedResourcesStatus !== undefined)) continue;
+    status[list] = statuses.map((one) => {
+      const kept = { ...one };
+      delete kept.allocatedResourcesStatus;
+      return kept;
+    });
+  }
+}
+
 function prepareForStatusUpdate(pod: Pod, old: Pod): void {
   pod.spec = old.spec;
   const meta = metaOf(pod);
@@ -75,6 +101,7 @@ function prepareForStatusUpdate(pod: Pod, old: Pod): void {
   pod.status ??= {};
   if (old.status?.qosClass) pod.status.qosClass ||= old.status.qosClass;
   keepObservedGenerations(pod, old);
+  dropDisabledStatus(pod, old);
 }
 
 /** The grace of a deletion: none for a pod that no node runs, or that is over. */
@@ -97,6 +124,7 @@ export function prepareEphemeralContainersUpdate(pod: Pod, old: Pod): void {
 export const podStrategy: Strategy<Pod> = {
   prepareForCreate,
   prepareForUpdate(pod, old) {
+    if (pod.spec) pod.spec = withoutDisabledFields(pod.spec, old.spec);
     pod.status = old.status;
     setGeneration(pod, old, !sameValue(pod.spec, old.spec));
   },

@@ -9,6 +9,7 @@ import { validateNonNegative } from "../../validation/numbers.ts";
 import { validateReplicaCounts } from "../../apps-v1/pod-template.ts";
 import { setPodTemplateDefaults } from "../pod-spec/defaults.ts";
 import { validatePodTemplate } from "../pod-spec/validation.ts";
+import { droppingDisabledFields } from "../pod-spec/disabled-fields.ts";
 import { podTemplateWarnings } from "../pod-spec/warnings.ts";
 
 function setDefaults(controller: ReplicationController): void {
@@ -80,10 +81,13 @@ export const replicationControllerKind = defineKind<ReplicationController>({
     ...COUNTS.flatMap((name) => validateNonNegative(status[name], `status.${name}`)),
     ...validateReplicaCounts({ ...status }, ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]),
   ],
-  strategy: specStrategy<ReplicationController>(() => ({ replicas: 0 }), {
-    defaultPropagation: "Orphan",
-    warnings: (controller, old) => podTemplateWarnings(controller.spec?.template, old?.spec?.template),
-  }),
+  strategy: droppingDisabledFields(
+    (controller) => controller.spec?.template,
+    specStrategy<ReplicationController>(() => ({ replicas: 0 }), {
+      defaultPropagation: "Orphan",
+      warnings: (controller, old) => podTemplateWarnings(controller.spec?.template, old?.spec?.template),
+    }),
+  ),
   columns: [
     NAME,
     column("Desired", "How many pods there should be.", "integer"),
