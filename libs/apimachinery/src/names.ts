@@ -3,6 +3,8 @@
 
 const LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN = `${LABEL}(\\.${LABEL})*`;
+const UNDERSCORE_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+const UNDERSCORE = `${UNDERSCORE_LABEL}(\\.${UNDERSCORE_LABEL})*`;
 const LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const KEY_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const LABEL_VALUE = `(${KEY_NAME})?`;
@@ -15,6 +17,7 @@ const C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*";
 const whole = (pattern: string): RegExp => new RegExp(`^${pattern}$`);
 const LABEL_PATTERN = whole(LABEL);
 const SUBDOMAIN_PATTERN = whole(SUBDOMAIN);
+const UNDERSCORE_PATTERN = whole(UNDERSCORE);
 const LABEL_1035_PATTERN = whole(LABEL_1035);
 const KEY_NAME_PATTERN = whole(KEY_NAME);
 const LABEL_VALUE_PATTERN = whole(LABEL_VALUE);
@@ -22,6 +25,8 @@ const WILDCARD_PATTERN = whole(`\\*\\.${SUBDOMAIN}`);
 
 const SUBDOMAIN_MESSAGE =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
+const UNDERSCORE_MESSAGE =
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character";
 const LABEL_MESSAGE =
   "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
 const LABEL_1035_MESSAGE =
@@ -68,6 +73,13 @@ export function validateDns1123Label(value: string): string[] {
 export function validateDns1123Subdomain(value: string): string[] {
   const errors = tooLong(value, 253) ? [maxLengthMessage(253)] : [];
   if (!SUBDOMAIN_PATTERN.test(value)) errors.push(regexMessage(SUBDOMAIN_MESSAGE, SUBDOMAIN, "example.com"));
+  return errors;
+}
+
+/** As a DNS-1123 subdomain, whose labels may have underscores: what resolvers search in. */
+export function validateDns1123SubdomainWithUnderscore(value: string): string[] {
+  const errors = tooLong(value, 253) ? [maxLengthMessage(253)] : [];
+  if (!UNDERSCORE_PATTERN.test(value)) errors.push(regexMessage(UNDERSCORE_MESSAGE, UNDERSCORE, "example.com"));
   return errors;
 }
 

@@ -18,6 +18,7 @@ export const QUANTITY_ERROR =
   "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 
 type ResourceList = Record<string, string>;
+type CheckName = (name: string, path: string) => FieldError[];
 
 /** Writes quantities as text in their canonical form, never finer than a thousandth. Leaves what does not parse, or has it. */
 export function roundUpToMilli(list: ResourceList | undefined): void {
@@ -32,7 +33,7 @@ export function roundUpToMilli(list: ResourceList | undefined): void {
 }
 
 const isNative = (name: string) => !name.includes("/") || name.split("/")[0]?.endsWith("kubernetes.io") === true;
-const isHugePages = (name: string) => name.startsWith("hugepages-");
+export const isHugePages = (name: string) => name.startsWith("hugepages-");
 /** cpu, memory and the like may be promised beyond what there is; devices and huge pages may not. */
 const mayOvercommit = (name: string) => isNative(name) && !isHugePages(name);
 const isWhole = (name: string) => !isNative(name);
@@ -62,9 +63,13 @@ export function validateQuantityValue(name: string, value: string, path: string)
 }
 
 /** Names and quantities of a list. */
-export function validateResourceList(list: ResourceList | undefined, path: string): FieldError[] {
+export function validateResourceList(
+  list: ResourceList | undefined,
+  path: string,
+  checkName: CheckName = validateName,
+): FieldError[] {
   return Object.entries(list ?? {}).flatMap(([name, value]) => [
-    ...validateName(name, keyPath(path, name)),
+    ...checkName(name, keyPath(path, name)),
     ...validateQuantityValue(name, value, keyPath(path, name)),
   ]);
 }
@@ -85,11 +90,16 @@ function validateAgainstLimit(name: string, request: string, limit: string | und
   return [fieldInvalid(childPath(path, "requests"), asked.toString(), detail)];
 }
 
-export function validateResourceRequirements(resources: ResourceRequirements | undefined, path: string): FieldError[] {
+/** `checkName` says which resources may be named; those of containers where it is absent. */
+export function validateResourceRequirements(
+  resources: ResourceRequirements | undefined,
+  path: string,
+  checkName?: CheckName,
+): FieldError[] {
   const { limits, requests } = resources ?? {};
   return [
-    ...validateResourceList(limits, childPath(path, "limits")),
-    ...validateResourceList(requests, childPath(path, "requests")),
+    ...validateResourceList(limits, childPath(path, "limits"), checkName),
+    ...validateResourceList(requests, childPath(path, "requests"), checkName),
     ...Object.entries(requests ?? {}).flatMap(([name, value]) =>
       validateAgainstLimit(name, value, limits?.[name], path),
     ),

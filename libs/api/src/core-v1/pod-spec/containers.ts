@@ -6,6 +6,7 @@ import {
   fieldForbidden,
   fieldInvalid,
   fieldNotFound,
+  fieldNotSupported,
   fieldRequired,
   indexPath,
   validateDns1123Label,
@@ -16,6 +17,7 @@ import {
 import type {
   Container,
   ContainerPort,
+  ContainerResizePolicy,
   EnvFromSource,
   EnvVar,
   EphemeralContainer,
@@ -27,6 +29,7 @@ import { validatePort } from "../../validation/numbers.ts";
 import { validateResourceRequirements } from "../../validation/resources.ts";
 import { validateValueFrom } from "./env-sources.ts";
 import { validateLifecycle, validateProbe } from "./probes.ts";
+import { validateInitRestartPolicy, validateRestartPolicy } from "./restart-policies.ts";
 import { validateContainerSecurity } from "./security.ts";
 import { PULL_POLICIES, validateRelativePath } from "./volumes.ts";
 
@@ -85,6 +88,17 @@ function validatePropagation(mount: VolumeMount, container: AnyContainer, path: 
   return errors;
 }
 
+function validateRecursiveReadOnly({ recursiveReadOnly: how, ...mount }: VolumeMount, path: string): FieldError[] {
+  const modes = ["Disabled", "Enabled", "IfPossible"];
+  if (how === undefined || how === "Disabled") return [];
+  if (!modes.includes(how)) return [fieldNotSupported(path, how, modes)];
+  const errors = mount.readOnly ? [] : [fieldForbidden(path, "may only be specified when readOnly is true")];
+  if ((mount.mountPropagation ?? "None") !== "None") {
+    errors.push(fieldForbidden(path, "may only be specified when mountPropagation is None or not specified"));
+  }
+  return errors;
+}
+
 function validateMounts(container: AnyContainer, volumes: ReadonlySet<string>, path: string): FieldError[] {
   const mounts = container.volumeMounts ?? [];
   return mounts.flatMap((mount, index) => {
@@ -105,11 +119,41 @@ function validateMounts(container: AnyContainer, volumes: ReadonlySet<string>, p
       }
       errors.push(...validateRelativePath(mount.subPathExpr, childPath(path, "subPathExpr")));
     }
-    return [...errors, ...validatePropagation(mount, container, childPath(path, "mountPropagation"))];
+    return [
+      ...errors,
+      ...validatePropagation(mount, container, childPath(path, "mountPropagation")),
+      ...validateRecursiveReadOnly(mount, childPath(at, "recursiveReadOnly")),
+    ];
   });
 }
 
-function validateCommon(container: AnyContainer, volumes: ReadonlySet<string>, path: string): FieldError[] {
+const RESIZABLE = ["cpu", "memory"];
+const RESIZE_POLICIES = ["NotRequired", "RestartContainer"];
+
+/** Upstream reports all of these without the index. */
+function validateResizePolicy(
+  policies: readonly ContainerResizePolicy[],
+  podPolicy: string | undefined,
+  path: string,
+): FieldError[] {
+  return policies.flatMap(({ resourceName, restartPolicy }, index) => {
+    const repeated = policies.slice(0, index).some((other) => other.resourceName === resourceName);
+    const errors = repeated ? [fieldDuplicate(indexPath(path, index), resourceName)] : [];
+    errors.push(...validateEnum(resourceName, RESIZABLE, path), ...validateEnum(restartPolicy, RESIZE_POLICIES, path));
+    if (podPolicy === "Never" && restartPolicy !== "NotRequired") {
+      const detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+      errors.push(fieldInvalid(path, restartPolicy, detail));
+    }
+    return errors;
+  });
+}
+
+function validateCommon(
+  container: AnyContainer,
+  spec: PodSpec,
+  volumes: ReadonlySet<string>,
+  path: string,
+): FieldError[] {
   const ports = container.ports ?? [];
   const at = (name: string) => childPath(path, name);
   return [
@@ -122,7 +166,8 @@ function validateCommon(container: AnyContainer, volumes: ReadonlySet<string>, p
     ...validateMounts(container, volumes, at("volumeMounts")),
     ...validateEnum(container.imagePullPolicy, PULL_POLICIES, at("imagePullPolicy")),
     ...validateResourceRequirements(container.resources, at("resources")),
-    ...validateContainerSecurity(container.securityContext, at("securityContext")),
+    ...validateResizePolicy(container.resizePolicy ?? [], spec.restartPolicy, at("resizePolicy")),
+    ...validateContainerSecurity(container.securityContext, spec.hostUsers !== false, at("securityContext")),
   ];
 }
 
@@ -158,16 +203,12 @@ export function validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, 
   if (containers.length === 0) return [fieldRequired(path, "")];
   const errors = containers.flatMap((container, index) => {
     const at = indexPath(path, index);
-    const own = validateCommon(container, volumes, at);
+    const own = validateCommon(container, spec, volumes, at);
     if (containers.slice(0, index).some((other) => other.name === container.name)) {
       own.push(fieldDuplicate(childPath(at, "name"), container.name));
     }
     own.push(...validateLiveParts(container, spec.terminationGracePeriodSeconds ?? 0, at));
-    if (container.restartPolicy !== undefined) {
-      const policies = ["Always", "Never", "OnFailure"];
-      own.push(...validateEnum(container.restartPolicy, policies, childPath(at, "restartPolicy")));
-    }
-    return own;
+    return [...own, ...validateRestartPolicy(container, at)];
   });
   return [...errors, ...validateHostPorts(containers, path)];
 }
@@ -177,11 +218,7 @@ export function validateInitContainers(spec: PodSpec, volumes: ReadonlySet<strin
   const names = new Set((spec.containers ?? []).map((container) => container.name));
   return (spec.initContainers ?? []).flatMap((container, index) => {
     const at = indexPath(path, index);
-    const errors = validateCommon(container, volumes, at);
-    if (container.restartPolicy !== undefined) {
-      const policies = ["Always", "Never", "OnFailure"];
-      errors.push(...validateEnum(container.restartPolicy, policies, childPath(at, "restartPolicy")));
-    }
+    const errors = [...validateCommon(container, spec, volumes, at), ...validateInitRestartPolicy(container, at)];
     if (names.has(container.name)) errors.push(fieldDuplicate(childPath(at, "name"), container.name));
     names.add(container.name);
     if (container.restartPolicy === "Always") {
@@ -201,6 +238,7 @@ const NOT_EPHEMERAL = [
   "lifecycle",
   "resizePolicy",
   "restartPolicy",
+  "restartPolicyRules",
 ] as const;
 
 /** Ephemeral containers look into a running pod: no ports, probes, hooks or resources. */
@@ -209,7 +247,7 @@ export function validateEphemeralContainers(spec: PodSpec, volumes: ReadonlySet<
   const names = new Set(others);
   return (spec.ephemeralContainers ?? []).flatMap((container, index) => {
     const at = indexPath(path, index);
-    const errors = validateCommon(container, volumes, at);
+    const errors = validateCommon(container, spec, volumes, at);
     if (names.has(container.name)) errors.push(fieldDuplicate(childPath(at, "name"), container.name));
     names.add(container.name);
     const target = container.targetContainerName;

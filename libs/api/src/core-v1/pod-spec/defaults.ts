@@ -9,6 +9,7 @@ import type {
   VolumeProjection,
 } from "../../types.gen.ts";
 import { roundUpToMilli } from "../../validation/resources.ts";
+import { setPodResourceDefaults } from "./pod-resources.ts";
 
 const PROBES = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
 
@@ -101,6 +102,8 @@ export function setPodSpecDefaults(spec: PodSpec): void {
   for (const container of allContainers(spec)) setContainerDefaults(container);
   for (const volume of spec.volumes ?? []) setVolumeDefaults(volume);
   roundUpToMilli(spec.overhead);
+  roundUpToMilli(spec.resources?.limits);
+  roundUpToMilli(spec.resources?.requests);
 }
 
 export function setPodTemplateDefaults(template: PodTemplateSpec | undefined): void {
@@ -116,5 +119,6 @@ export function setPodOnlyDefaults(spec: PodSpec): void {
     }
     if (spec.hostNetwork) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
   }
+  setPodResourceDefaults(spec);
   spec.enableServiceLinks ??= true;
 }

@@ -7,10 +7,18 @@ import {
   fieldNotSupported,
   fieldRequired,
   validateConfigMapKey,
+  validateDns1123Label,
   validateDns1123Subdomain,
+  validateEnvVarName,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
-import type { EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector } from "../../types.gen.ts";
+import type {
+  EnvVar,
+  EnvVarSource,
+  FileKeySelector,
+  ObjectFieldSelector,
+  ResourceFieldSelector,
+} from "../../types.gen.ts";
 import { validateEnum, validateRequiredWith, validateWith } from "../../validation/enums.ts";
 
 /** Sorted, because messages list them. */
@@ -42,6 +50,10 @@ const RESOURCE_FIELDS = [
 ];
 const SUBSCRIPT = /^(metadata\.(?:labels|annotations))\['(.*)'\]$/;
 
+export function validateNoBacksteps(target: string, path: string): FieldError[] {
+  return target.split("/").includes("..") ? [fieldInvalid(path, target, "must not contain '..'")] : [];
+}
+
 /** A field of the pod; labels and annotations by key in brackets. */
 export function validateFieldRef(ref: ObjectFieldSelector, fields: readonly string[], path: string): FieldError[] {
   if (!ref.apiVersion) return [fieldRequired(childPath(path, "apiVersion"), "")];
@@ -70,6 +82,15 @@ function validateKeyRef(ref: { name?: string; key: string }, path: string): Fiel
   ];
 }
 
+/** A key of a file that another container of the pod writes. */
+function validateFileKey({ key, volumeName, path }: FileKeySelector, at: string): FieldError[] {
+  return [
+    ...validateRequiredWith(validateEnvVarName, key, childPath(at, "key")),
+    ...validateRequiredWith(validateDns1123Label, volumeName, childPath(at, "volumeName")),
+    ...(path ? validateNoBacksteps(path, childPath(at, "path")) : [fieldRequired(childPath(at, "path"), "")]),
+  ];
+}
+
 function validateSource(source: EnvVarSource, path: string): FieldError[] {
   const errors: FieldError[] = [];
   if (source.fieldRef) errors.push(...validateFieldRef(source.fieldRef, ENV_FIELDS, childPath(path, "fieldRef")));
@@ -80,6 +101,7 @@ function validateSource(source: EnvVarSource, path: string): FieldError[] {
     errors.push(...validateKeyRef(source.configMapKeyRef, childPath(path, "configMapKeyRef")));
   }
   if (source.secretKeyRef) errors.push(...validateKeyRef(source.secretKeyRef, childPath(path, "secretKeyRef")));
+  if (source.fileKeyRef) errors.push(...validateFileKey(source.fileKeyRef, childPath(path, "fileKeyRef")));
   return errors;
 }
 

@@ -15,6 +15,7 @@ import {
 } from "@coxswain/apimachinery";
 import type {
   Affinity,
+  LabelSelector,
   NodeAffinity,
   NodeSelector,
   NodeSelectorRequirement,
@@ -116,6 +117,44 @@ function validateNodeAffinity(affinity: NodeAffinity, path: string): FieldError[
   return errors;
 }
 
+interface LabelKeys {
+  readonly labelSelector?: LabelSelector;
+  readonly matchLabelKeys?: readonly string[];
+  readonly mismatchLabelKeys?: readonly string[];
+}
+
+/** A key that the selector has twice was in it before that of matchLabelKeys came in. */
+function validateKeysApart({ labelSelector, matchLabelKeys = [] }: LabelKeys, path: string): FieldError[] {
+  const keys = new Set(Object.keys(labelSelector?.matchLabels ?? {}));
+  return (labelSelector?.matchExpressions ?? []).flatMap(({ key }) => {
+    const index = matchLabelKeys.lastIndexOf(key);
+    const twice = index >= 0 && keys.has(key);
+    keys.add(key);
+    return twice ? [fieldInvalid(indexPath(path, index), key, "exists in both matchLabelKeys and labelSelector")] : [];
+  });
+}
+
+/** Keys of the pod's own labels, whose values go into the selector. */
+function validateLabelKeys(term: LabelKeys, path: string): FieldError[] {
+  const { labelSelector, matchLabelKeys = [], mismatchLabelKeys = [] } = term;
+  const names = (keys: readonly string[], at: string): FieldError[] => {
+    if (keys.length === 0) return [];
+    if (!labelSelector) return [fieldForbidden(at, "must not be specified when labelSelector is not set")];
+    return keys.flatMap((key, index) => validateWith(validateQualifiedName, key, indexPath(at, index)));
+  };
+  const at = childPath(path, "matchLabelKeys");
+  return [
+    ...names(matchLabelKeys, at),
+    ...names(mismatchLabelKeys, childPath(path, "mismatchLabelKeys")),
+    ...validateKeysApart(term, path),
+    ...matchLabelKeys.flatMap((key, index) =>
+      mismatchLabelKeys.includes(key)
+        ? [fieldInvalid(indexPath(at, index), key, "exists in both matchLabelKeys and mismatchLabelKeys")]
+        : [],
+    ),
+  ];
+}
+
 /** An absent term is an empty one, as in Go. */
 function validatePodTerm(given: PodAffinityTerm | undefined, path: string): FieldError[] {
   const term: Partial<PodAffinityTerm> = given ?? {};
@@ -128,11 +167,7 @@ function validatePodTerm(given: PodAffinityTerm | undefined, path: string): Fiel
   for (const name of term.namespaces ?? []) {
     errors.push(...validateWith(validateDns1123Label, name, childPath(path, "namespace")));
   }
-  if ((term.matchLabelKeys?.length ?? 0) > 0 && !term.labelSelector) {
-    errors.push(
-      fieldForbidden(childPath(path, "matchLabelKeys"), "must not be specified when labelSelector is not set"),
-    );
-  }
+  errors.push(...validateLabelKeys(term, path));
   if (!term.topologyKey) errors.push(fieldRequired(topology, "can not be empty"));
   return [...errors, ...validateWith(validateQualifiedName, term.topologyKey, topology)];
 }
@@ -205,14 +240,9 @@ function validateConstraint(constraint: TopologySpreadConstraint, path: string):
     ...validateOptionalEnum(constraint.nodeAffinityPolicy, policies, childPath(path, "nodeAffinityPolicy")),
     ...validateOptionalEnum(constraint.nodeTaintsPolicy, policies, childPath(path, "nodeTaintsPolicy")),
   );
-  if (constraint.labelSelector) {
-    errors.push(...validateLabelSelector(constraint.labelSelector, childPath(path, "labelSelector")));
-  } else if ((constraint.matchLabelKeys?.length ?? 0) > 0) {
-    errors.push(
-      fieldForbidden(childPath(path, "matchLabelKeys"), "must not be specified when labelSelector is not set"),
-    );
-  }
-  return errors;
+  errors.push(...validateLabelKeys(constraint, path));
+  const at = childPath(path, "labelSelector");
+  return constraint.labelSelector ? [...errors, ...validateLabelSelector(constraint.labelSelector, at)] : errors;
 }
 
 export function validateTopologySpread(

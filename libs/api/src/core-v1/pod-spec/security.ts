@@ -9,7 +9,7 @@ import {
   validateUserOrGroupId,
 } from "@coxswain/apimachinery";
 import type { PodSecurityContext, SeccompProfile, SecurityContext } from "../../types.gen.ts";
-import { validateEnum } from "../../validation/enums.ts";
+import { validateEnum, validateOptionalEnum } from "../../validation/enums.ts";
 
 function validateId(id: number | undefined, path: string): FieldError[] {
   return id === undefined ? [] : validateUserOrGroupId(id).map((message) => fieldInvalid(path, id, message));
@@ -28,11 +28,27 @@ function validateSeccomp(profile: SeccompProfile | undefined, path: string): Fie
   return errors;
 }
 
-export function validateContainerSecurity(context: SecurityContext | undefined, path: string): FieldError[] {
+function validateProcMount(type: string, hostUsers: boolean, path: string): FieldError[] {
+  const errors = validateOptionalEnum(type, ["Default", "Unmasked"], path);
+  if (hostUsers && type === "Unmasked") {
+    errors.push(fieldInvalid(path, type, "`hostUsers` must be false to use `Unmasked`"));
+  }
+  return errors;
+}
+
+/** `hostUsers`: the pod's users are those of its node. */
+export function validateContainerSecurity(
+  context: SecurityContext | undefined,
+  hostUsers: boolean,
+  path: string,
+): FieldError[] {
   if (!context) return [];
   const errors = [
     ...validateId(context.runAsUser, childPath(path, "runAsUser")),
     ...validateId(context.runAsGroup, childPath(path, "runAsGroup")),
+    ...(context.procMount === undefined
+      ? []
+      : validateProcMount(context.procMount, hostUsers, childPath(path, "procMount"))),
     ...validateSeccomp(context.seccompProfile, childPath(path, "seccompProfile")),
   ];
   if (context.allowPrivilegeEscalation === false) {
@@ -87,5 +103,14 @@ export function validatePodSecurity(context: PodSecurityContext | undefined, pat
     const at = childPath(path, "fsGroupChangePolicy");
     errors.push(...validateEnum(context.fsGroupChangePolicy, ["Always", "OnRootMismatch"], at));
   }
-  return errors;
+  const policies = childPath(path, "supplementalGroupsPolicy");
+  return [
+    ...errors,
+    ...validateOptionalEnum(context.supplementalGroupsPolicy, ["Merge", "Strict"], policies),
+    ...validateOptionalEnum(
+      context.seLinuxChangePolicy,
+      ["MountOption", "Recursive"],
+      childPath(path, "seLinuxChangePolicy"),
+    ),
+  ];
 }

@@ -2,20 +2,25 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
+  fieldForbidden,
   fieldInvalid,
+  fieldNotFound,
   fieldRequired,
+  fieldTooLong,
   indexPath,
   rangeMessage,
   validateDns1123Label,
   validateDns1123Subdomain,
+  validateDns1123SubdomainWithUnderscore,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
-import type { PodDNSConfig, PodSpec, PodTemplateSpec } from "../../types.gen.ts";
+import type { Container, EphemeralContainer, PodDNSConfig, PodSpec, PodTemplateSpec } from "../../types.gen.ts";
 import { validateEnum, validateOptionalEnum, validateWith } from "../../validation/enums.ts";
 import { validateIp } from "../../validation/ip.ts";
 import { validateAnnotations, validateLabels } from "../../validation/labels.ts";
 import { validateResourceList } from "../../validation/resources.ts";
 import { validateContainers, validateEphemeralContainers, validateInitContainers } from "./containers.ts";
+import { validatePodResources } from "./pod-resources.ts";
 import { validateAffinity, validateTolerations, validateTopologySpread } from "./scheduling.ts";
 import { validatePodSecurity } from "./security.ts";
 import { validateVolumes } from "./volumes.ts";
@@ -24,6 +29,27 @@ const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const MAX_INT32 = 2 ** 31 - 1;
 const MAX_NAMESERVERS = 3;
+const MAX_SEARCHES = 32;
+const MAX_SEARCH_LENGTH = 2048;
+const MAX_HOSTNAME_LENGTH = 64;
+
+/** Each may have underscores, as names of services do, or be a single dot: then names are asked for as they are. */
+function validateSearches(searches: readonly string[], path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (searches.length > MAX_SEARCHES) {
+    errors.push(fieldInvalid(path, searches, `must not have more than ${MAX_SEARCHES} search paths`));
+  }
+  if (searches.join(" ").length > MAX_SEARCH_LENGTH) {
+    const detail = `must not have more than ${MAX_SEARCH_LENGTH} characters (including spaces) in the search list`;
+    errors.push(fieldInvalid(path, searches, detail));
+  }
+  for (const [index, search] of searches.entries()) {
+    if (search === ".") continue;
+    const domain = search.endsWith(".") ? search.slice(0, -1) : search;
+    errors.push(...validateWith(validateDns1123SubdomainWithUnderscore, domain, indexPath(path, index)));
+  }
+  return errors;
+}
 
 function validateDnsConfig(config: PodDNSConfig | undefined, policy: string | undefined, path: string): FieldError[] {
   const servers = config?.nameservers ?? [];
@@ -35,6 +61,7 @@ function validateDnsConfig(config: PodDNSConfig | undefined, policy: string | un
   if (servers.length > MAX_NAMESERVERS) {
     errors.push(fieldInvalid(at, servers, `must not have more than ${MAX_NAMESERVERS} nameservers`));
   }
+  errors.push(...validateSearches(config?.searches ?? [], childPath(path, "searches")));
   for (const [index, option] of (config?.options ?? []).entries()) {
     if (!option.name) errors.push(fieldRequired(indexPath(childPath(path, "options"), index), "must not be empty"));
   }
@@ -94,6 +121,62 @@ function validateHostNetwork(spec: PodSpec, path: string): FieldError[] {
   );
 }
 
+/** A pod with users of its own shares no namespace of its node that would need the node's users. */
+function validateHostUsers(spec: PodSpec, path: string): FieldError[] {
+  if (spec.hostUsers !== false) return [];
+  const forbid = (at: string): FieldError => fieldForbidden(at, "when `hostUsers` is false");
+  const errors = spec.hostNetwork ? [forbid(childPath(path, "hostNetwork"))] : [];
+  // Upstream's own spelling.
+  if (spec.hostPID) errors.push(forbid(childPath(path, "HostPID")));
+  if (spec.hostIPC) errors.push(forbid(childPath(path, "HostIPC")));
+  eachContainer(spec, path, ({ volumeDevices = [] }, at) => {
+    if (volumeDevices.length > 0) errors.push(forbid(childPath(at, "volumeDevices")));
+  });
+  return errors;
+}
+
+function validateHostnameOverride(spec: PodSpec, path: string): FieldError[] {
+  const name = spec.hostnameOverride;
+  if (name === undefined) return [];
+  const at = childPath(path, "hostnameOverride");
+  const errors: FieldError[] = [];
+  if (spec.setHostnameAsFQDN) {
+    errors.push(fieldForbidden(at, "may not be specified when setHostnameAsFQDN is true"));
+  }
+  if (spec.hostNetwork) errors.push(fieldForbidden(at, "may not be specified when hostNetwork is true"));
+  if (name.length > MAX_HOSTNAME_LENGTH) errors.push(fieldTooLong(at, MAX_HOSTNAME_LENGTH));
+  return [...errors, ...validateWith(validateDns1123Subdomain, name, at)];
+}
+
+/** Files of variables lie in an emptyDir, which containers of the pod write. */
+function validateEnvFiles(spec: PodSpec, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  eachContainer(spec, path, ({ env = [] }, at) => {
+    for (const [index, { valueFrom }] of env.entries()) {
+      const name = valueFrom?.fileKeyRef?.volumeName;
+      if (name === undefined) continue;
+      const here = childPath(indexPath(childPath(at, "env"), index), "valueFrom", "fileKeyRef", "volumeName");
+      const volume = spec.volumes?.find((one) => one.name === name);
+      if (volume === undefined) errors.push(fieldNotFound(here, name));
+      else if (volume.emptyDir === undefined) {
+        errors.push(fieldInvalid(here, name, "referenced volume must be of type emptyDir"));
+      }
+    }
+  });
+  return errors;
+}
+
+function eachContainer(
+  spec: PodSpec,
+  path: string,
+  look: (container: Container | EphemeralContainer, path: string) => void,
+): void {
+  for (const list of ["initContainers", "containers", "ephemeralContainers"] as const) {
+    const at = childPath(path, list);
+    for (const [index, container] of (spec[list] ?? []).entries()) look(container, indexPath(at, index));
+  }
+}
+
 function validateDeadline(seconds: number | undefined, path: string): FieldError[] {
   if (seconds === undefined || (seconds >= 1 && seconds <= MAX_INT32)) return [];
   return [fieldInvalid(path, seconds, rangeMessage(1, MAX_INT32))];
@@ -108,6 +191,7 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
     ...validateContainers(spec, volumes.names, at("containers")),
     ...validateInitContainers(spec, volumes.names, at("initContainers")),
     ...validateEphemeralContainers(spec, volumes.names, at("ephemeralContainers")),
+    ...validatePodResources(spec, path),
     ...validateHostNetwork(spec, path),
     ...validateEnum(spec.restartPolicy, RESTART_POLICIES, at("restartPolicy")),
     ...validateEnum(spec.dnsPolicy, DNS_POLICIES, at("dnsPolicy")),
@@ -117,12 +201,15 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
     ...validateDnsConfig(spec.dnsConfig, spec.dnsPolicy, at("dnsConfig")),
     ...validateLists(spec, path),
     ...validateTopologySpread(spec.topologySpreadConstraints, at("topologySpreadConstraints")),
+    ...validateHostUsers(spec, path),
+    ...validateHostnameOverride(spec, path),
     ...validateNames(spec, path),
     ...validateDeadline(spec.activeDeadlineSeconds, at("activeDeadlineSeconds")),
     ...validateTolerations(spec.tolerations, at("tolerations")),
     ...validateOptionalEnum(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], at("preemptionPolicy")),
     ...validateResourceList(spec.overhead, at("overhead")),
     ...validateOptionalEnum(spec.os?.name, ["linux", "windows"], childPath(path, "os", "name")),
+    ...validateEnvFiles(spec, path),
   ];
 }
 

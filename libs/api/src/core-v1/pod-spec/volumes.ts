@@ -19,7 +19,7 @@ import type {
   Volume,
 } from "../../types.gen.ts";
 import { validateEnum, validateOptionalEnum, validateRequiredWith } from "../../validation/enums.ts";
-import { validateFieldRef, validateResourceFieldRef, VOLUME_FIELDS } from "./env-sources.ts";
+import { validateFieldRef, validateNoBacksteps, validateResourceFieldRef, VOLUME_FIELDS } from "./env-sources.ts";
 
 const HIGHEST_MODE = 0o777;
 const MODE_MESSAGE = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -35,10 +35,6 @@ const HOST_PATH_TYPES = [
 ];
 export const PULL_POLICIES = ["Always", "IfNotPresent", "Never"];
 const TOKEN_SECONDS = { least: 600, most: 2 ** 32 };
-
-function validateNoBacksteps(target: string, path: string): FieldError[] {
-  return target.split("/").includes("..") ? [fieldInvalid(path, target, "must not contain '..'")] : [];
-}
 
 /** A path inside a volume: relative, and not out of it. */
 export function validateRelativePath(target: string, path: string): FieldError[] {

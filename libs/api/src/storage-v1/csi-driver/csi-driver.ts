@@ -1,6 +1,6 @@
 // CSIDriver: what a storage driver can do and wants.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldNotSupported, fieldTooLong } from "@coxswain/apimachinery";
+import { fieldInvalid, fieldNotSupported, fieldTooLong } from "@coxswain/apimachinery";
 import { defineKind, metaOf, plainStrategy, setGeneration } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
@@ -8,6 +8,9 @@ import type { CSIDriver } from "../../types.gen.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 
 const MAX_NAME = 63;
+const MIN_UPDATE_SECONDS = 10;
+const TOKENS_IN_SECRETS =
+  "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
 const MODES = ["Ephemeral", "Persistent"];
 const GROUP_POLICIES = ["File", "None", "ReadWriteOnceWithFSType"];
 
@@ -18,7 +21,27 @@ function validate({ metadata, spec }: CSIDriver): FieldError[] {
   }
   const policy = spec?.fsGroupPolicy ?? "";
   if (!GROUP_POLICIES.includes(policy)) errors.push(fieldNotSupported("spec.fsGroupPolicy", policy, GROUP_POLICIES));
+  const seconds = spec?.nodeAllocatableUpdatePeriodSeconds;
+  if (seconds !== undefined && seconds < MIN_UPDATE_SECONDS) {
+    const detail = `must be greater than or equal to ${MIN_UPDATE_SECONDS} seconds`;
+    errors.push(fieldInvalid("spec.nodeAllocatableUpdatePeriodSeconds", seconds, detail));
+  }
+  if (inSecrets(spec) !== undefined && !spec?.tokenRequests?.length) {
+    const detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+    errors.push(fieldInvalid("spec.serviceAccountTokenInSecrets", inSecrets(spec), detail));
+  }
   return errors;
+}
+
+/** The declarations that types are made from do not have the field. */
+const inSecrets = (spec: CSIDriver["spec"] & { serviceAccountTokenInSecrets?: boolean }): boolean | undefined =>
+  spec?.serviceAccountTokenInSecrets;
+
+/** Tokens are safer among the secrets that a driver is handed than in the context of a volume. */
+function warnings(driver: CSIDriver, old: CSIDriver | undefined): string[] {
+  const requests = driver.spec?.tokenRequests ?? [];
+  if (requests.length === 0 || inSecrets(driver.spec) !== undefined) return [];
+  return old && sameValue(requests, old.spec?.tokenRequests) ? [] : [TOKENS_IN_SECRETS];
 }
 
 const IMMUTABLE = ["attachRequired", "volumeLifecycleModes"] as const;
@@ -50,6 +73,8 @@ export const csiDriverKind = defineKind<CSIDriver>({
       metaOf(driver).generation = 1;
     },
     prepareForUpdate: (driver, old) => setGeneration(driver, old, !sameValue(driver.spec, old.spec)),
+    allowUnconditionalUpdate: false,
+    warnings,
   }),
   columns: [
     NAME,
