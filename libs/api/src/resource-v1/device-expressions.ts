@@ -12,6 +12,8 @@ import {
 import { RecentTexts } from "@coxswain/apimachinery";
 import type { Device, DeviceAttribute } from "../types.gen.ts";
 
+export { CelFailure } from "@coxswain/cel";
+
 const MOST_COST = 1_000_000;
 /** Characters of expressions that are kept compiled. */
 const REMEMBERED = 200_000;
