@@ -33,6 +33,7 @@ import {
   type CycleOutcome,
   type Decided,
 } from "./binding-cycle.ts";
+import { createClaimWriter, followDevices } from "./device-facts.ts";
 import { createQueue, followNodes, followPods } from "./event-handlers.ts";
 import { createVolumeWriter, followVolumes } from "./volume-facts.ts";
 
@@ -89,10 +90,11 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
   const profiles = deps.options?.profiles ?? DEFAULT_PROFILES;
   checkProfiles(profiles);
   const frameworks = new Map(profiles.map((profile) => [profile.schedulerName, new Framework(profile)]));
+  const snapshot = new ClusterSnapshot();
   const parts: SchedulerParts = {
     deps,
-    queue: createQueue(deps.env, frameworks, deps.options?.backoff),
-    snapshot: new ClusterSnapshot(),
+    queue: createQueue(deps.env, frameworks, snapshot, deps.options?.backoff),
+    snapshot,
     frameworks,
     waiting: new WaitingPods(deps.env.timers),
     extenders: extendersOf(deps),
@@ -108,9 +110,11 @@ export function createScheduler(deps: SchedulerDeps): ComponentApp {
     if (parts.queue.moveOn(event) > 0) loop.wake();
   });
   const volumesSynced = followVolumes(deps.informers, parts, () => loop.wake());
+  const devicesSynced = followDevices(deps.informers, parts, () => loop.wake());
   followNodes(nodes, parts, () => loop.wake());
   followPods(pods, parts, () => loop.wake());
-  const synced = (): boolean => pods.hasSynced() && nodes.hasSynced() && factsSynced() && volumesSynced();
+  const synced = (): boolean =>
+    pods.hasSynced() && nodes.hasSynced() && factsSynced() && volumesSynced() && devicesSynced();
   return {
     grpcServices: [schedulerService(parts, pods.lister)],
     checks: { "informer-sync": () => (synced() ? undefined : "informers have not synced") },
@@ -157,6 +161,7 @@ class SchedulingLoop {
     this.#binder = createBinder({ env, client: this.#fenced });
     parts.snapshot.volumes.connect(createVolumeWriter(this.#fenced, env.timers));
     const { recorder, logger } = parts.deps;
+    parts.snapshot.devices.connect(createClaimWriter(this.#fenced, env.timers, logger));
     const { snapshot, waiting } = parts;
     this.#preemptor = new Preemptor({ env, client: this.#fenced, recorder, logger, snapshot, waiting });
     this.#attempts = metrics.counter("scheduler_schedule_attempts_total", "Attempts to schedule pods, by result.", [
@@ -357,10 +362,30 @@ class SchedulingLoop {
     return undefined;
   }
 
-  #notPlaced(info: PodInfo, { message, nominated, plugins, victims }: NotPlaced, signal: AbortSignal): void {
+  #notPlaced(info: PodInfo, plan: NotPlaced, signal: AbortSignal): void {
+    const { message, nominated, plugins, victims, carryOut } = plan;
     this.#reject(info, message, "Unschedulable", signal, nominated);
-    if (victims.length === 0) this.#parts.queue.returnUnschedulable(info.key, plugins);
+    if (carryOut !== undefined) this.#aside(() => this.#carryOut(info, plan, carryOut));
+    else if (victims.length === 0) this.#parts.queue.returnUnschedulable(info.key, plugins);
     else this.#preempt({ preemptor: info, node: nominated!, victims }, plugins);
+  }
+
+  /** The pod stays in flight until that is done, so that no event of it is lost. */
+  async #carryOut(
+    info: PodInfo,
+    { nominated, plugins, victims }: NotPlaced,
+    todo: readonly (() => Promise<void>)[],
+  ): Promise<void> {
+    const { queue, deps } = this.#parts;
+    const outcomes = await Promise.allSettled(todo.map(async (one) => one()));
+    const failed = outcomes.filter((outcome) => outcome.status === "rejected");
+    for (const { reason } of failed) {
+      deps.logger.warn({ pod: info.key, err: reason as Error }, "could not do what would let a pod be placed");
+    }
+    if (queue.get(info.key)?.info.uid !== info.uid) return;
+    if (failed.length > 0) queue.returnFailed(info.key);
+    else if (victims.length > 0) this.#preempt({ preemptor: info, node: nominated!, victims }, plugins);
+    else queue.returnUnschedulable(info.key, plugins);
   }
 
   async #askWhomToPreempt(info: PodInfo, plan: NotPlaced, signal: AbortSignal): Promise<void> {

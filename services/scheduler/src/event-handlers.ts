@@ -4,6 +4,7 @@ import { deepEqual, objectKey } from "@coxswain/apimachinery";
 import type { SharedInformer } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
+import type { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
 import { EXTENDER, type Framework } from "./framework/plan-schedule.ts";
 import { isTerminal, makePodInfo, type PodInfo } from "./pod-info.ts";
 import { nodeUpdateEvent, podUpdateEvent, type EventAction } from "./queue/cluster-event.ts";
@@ -13,16 +14,17 @@ import { SchedulingQueue, type QueueOptions } from "./queue/scheduling-queue.ts"
 export function createQueue(
   env: Env,
   frameworks: ReadonlyMap<string, Framework>,
+  snapshot: ClusterSnapshot,
   backoff: Pick<QueueOptions, "initialBackoffMs" | "maxBackoffMs"> = {},
 ): SchedulingQueue {
   const plugins = [...frameworks.values()].flatMap((framework) => framework.plugins);
-  const registrations = new Map(plugins.map((plugin) => [plugin.name, plugin.events?.()]));
+  const registrations = new Map(plugins.map((plugin) => [plugin.name, plugin.events?.(snapshot)]));
   const less = plugins.find((plugin) => plugin.less !== undefined)!;
   return new SchedulingQueue({
     ...backoff,
     clock: env.clock,
     less: (a, b) => less.less!(a, b),
-    heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info)?.plugin,
+    heldBack: (info) => frameworks.get(info.pod.spec?.schedulerName ?? "")?.heldBack(info, snapshot)?.plugin,
     // Nobody knows what an extender waits for.
     registrations: (name) => (registrations.has(name) || name === EXTENDER ? registrations.get(name) : []),
   });
@@ -152,6 +154,7 @@ function changed(old: Pod, pod: Pod): boolean {
   const [before, after] = [old.metadata, pod.metadata];
   if (before?.deletionTimestamp !== after?.deletionTimestamp) return true;
   if (!deepEqual(before?.labels, after?.labels) || !deepEqual(before?.annotations, after?.annotations)) return true;
+  if (!deepEqual(old.status?.resourceClaimStatuses, pod.status?.resourceClaimStatuses)) return true;
   // The generation counts the changes of the spec.
   const counted = after?.generation !== undefined && after.generation === before?.generation;
   return !counted && !deepEqual(old.spec, pod.spec);

@@ -91,7 +91,7 @@ export function explainPod(
   options: ScheduleOptions,
 ): DecisionInput {
   const base = { namespace: info.namespace, pod: info.name, queue: "none", attempts: 0 };
-  const held = framework.heldBack(info);
+  const held = framework.heldBack(info, snapshot);
   if (held !== undefined) return { ...base, outcome: "Gated", message: held.reason, node: "", nodes: [] };
   const nodes: MutableNode[] = snapshot.names.map((node) => ({
     node,

@@ -150,7 +150,7 @@ describe("scores", () => {
 });
 
 describe("events", () => {
-  const registration = interPodAffinity.events!().find((one) => one.resource === "AssignedPod")!;
+  const registration = interPodAffinity.events!(new ClusterSnapshot()).find((one) => one.resource === "AssignedPod")!;
   const helps = (waiting: Pod, event: { pod?: Pod; oldPod?: Pod }): boolean =>
     registration.hint!(makePodInfo(waiting), { resource: "AssignedPod", actions: new Set(), ...event });
   test("a pod that comes helps who wants to be near of it, one that goes who wanted to be away", () => {

@@ -205,7 +205,7 @@ describe("the order at an extension point", () => {
   ])("%s", (_, plugins, point, names) => {
     const [profile] = profilesOf(`profiles: [{ plugins: ${plugins} }]`);
     checkProfiles([profile!]);
-    // What only refuses pods of a kind that is not there to schedule has no place in the table.
+    // It is at nearly every point: the table leaves it out.
     const order = new Framework(profile!).at(point).map(({ name }) => name);
     expect(order.filter((name) => name !== "DynamicResources")).toEqual(names);
   });

@@ -259,7 +259,11 @@ describe("plugins", () => {
       expect(event.actions.has("UpdatePodScaleDown")).toBe(freed);
       const fit = DEFAULT_PROFILES[0]!.plugins.find(({ plugin }) => plugin.name === "NodeResourcesFit")!.plugin;
       const helps = (requests: Record<string, string>): boolean =>
-        mayHelp(fit.events!(), makePodInfo(pod("w", { containers: [{ name: "c", resources: { requests } }] })), event);
+        mayHelp(
+          fit.events!(new ClusterSnapshot()),
+          makePodInfo(pod("w", { containers: [{ name: "c", resources: { requests } }] })),
+          event,
+        );
       expect(helps({ cpu: "1" })).toBe(freed);
       expect(helps({ memory: "1Gi" })).toBe(false);
     });

@@ -10,6 +10,7 @@ import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo, type PodInfo } from "../src/pod-info.ts";
 import { SchedulingQueue } from "../src/queue/scheduling-queue.ts";
 import { nodeUpdateEvent, type ClusterEvent, type EventRegistration } from "../src/queue/cluster-event.ts";
+import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { EventLog } from "../src/queue/event-log.ts";
 import { KeyedHeap } from "../src/queue/heap.ts";
 
@@ -32,7 +33,7 @@ function node(cpu: string, taints: NonNullable<Node["spec"]>["taints"] = []): No
 function setup() {
   const env = new VirtualEnv({ seed: 1 });
   const frameworks = new Map([["default-scheduler", new Framework(DEFAULT_PROFILES[0]!)]]);
-  return { env, queue: createQueue(env, frameworks) };
+  return { env, queue: createQueue(env, frameworks, new ClusterSnapshot()) };
 }
 
 const added = (one: Node): ClusterEvent => ({ resource: "Node", actions: new Set(["Add"]), node: one });
@@ -185,7 +186,7 @@ describe("scheduling queue", () => {
       ...DEFAULT_PROFILES[0]!,
       plugins: [...DEFAULT_PROFILES[0]!.plugins, { plugin: gate, weight: 0 }, { plugin: { name: "Mute" }, weight: 0 }],
     };
-    const queue = createQueue(env, new Map([["default-scheduler", new Framework(profile)]]));
+    const queue = createQueue(env, new Map([["default-scheduler", new Framework(profile)]]), new ClusterSnapshot());
     queue.add(pod("a"));
     open = true;
     expect(queue.moveOn({ resource: "AssignedPod", actions: new Set(["Delete"]) })).toBe(0);

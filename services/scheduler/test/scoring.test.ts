@@ -126,7 +126,7 @@ describe("NodeResourcesFit", () => {
   });
 
   test("a node's update helps only where there is more of what the pod asks for", () => {
-    const registration = nodeResourcesFit.events!().find((one) => one.resource === "Node")!;
+    const registration = nodeResourcesFit.events!(new ClusterSnapshot()).find((one) => one.resource === "Node")!;
     const update = (from: Record<string, string>, to: Record<string, string>): boolean =>
       registration.hint!(makePodInfo(pod("p", asks({ cpu: "1" }))), {
         resource: "Node",

@@ -38,7 +38,6 @@ const NAMED_AT: Readonly<Record<string, readonly ExtensionPoint[]>> = {
   VolumeZone: ["preFilter"],
   PodTopologySpread: ["preFilter", "preScore"],
   InterPodAffinity: ["preFilter", "preScore"],
-  DynamicResources: ["preEnqueue", "preFilter", "filter", "postFilter", "score", "reserve", "preBind"],
   DefaultPreemption: ["preEnqueue"],
   NodeResourcesBalancedAllocation: ["preScore"],
 };

@@ -49,7 +49,7 @@ export interface Plugin {
    */
   filterKey?(info: PodInfo): string;
   /** PreEnqueue: a reason keeps the pod out of the active queue. */
-  preEnqueue?(info: PodInfo): string | undefined;
+  preEnqueue?(info: PodInfo, snapshot: ClusterSnapshot): string | undefined;
   /** QueueSort: negative where `a` goes first. One plugin of a profile has it. */
   less?(a: QueueOrder, b: QueueOrder): number;
   preFilter?(cycle: CycleState): PreFilterOutcome;
@@ -90,8 +90,8 @@ export interface Plugin {
   /** Binds the pod itself; where no plugin has it, the scheduler binds in batches. */
   bind?(cycle: CycleState, node: string, signal: AbortSignal): Promise<"bound" | "skip" | Rejection>;
   postBind?(cycle: CycleState, node: string): void;
-  /** The events that may make a pod schedulable that this plugin rejected; absent: each may. */
-  events?(): readonly EventRegistration[];
+  /** The events that may make a pod schedulable that this plugin rejected; absent: each may. Hints may look at the snapshot. */
+  events?(snapshot: ClusterSnapshot): readonly EventRegistration[];
 }
 
 /** The pod waits until somebody lets it go (`WaitingPod.allow`), or is turned away after the time. */
@@ -124,6 +124,8 @@ export interface PostFilterOutcome {
   readonly victims?: readonly PodInfo[];
   /** All nodes among which it was chosen; extenders may choose another. */
   readonly candidates?: readonly Candidate[];
+  /** What was decided besides: done where the decision is acted on, not where it is only asked for. */
+  readonly carryOut?: () => Promise<void>;
 }
 
 export interface QueueOrder {

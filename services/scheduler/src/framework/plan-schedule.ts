@@ -48,6 +48,8 @@ export type SchedulePlan =
       readonly victims: readonly PodInfo[];
       /** All nodes where preemption would help; none where no plugin names them. */
       readonly candidates: readonly Candidate[];
+      /** What plugins decided to do, so that the pod may be placed later. */
+      readonly carryOut?: readonly (() => Promise<void>)[];
     };
 
 /** Fewer nodes than this are always all looked at. */
@@ -72,6 +74,7 @@ interface PostFiltered {
   readonly nominated?: string;
   readonly victims: readonly PodInfo[];
   readonly candidates: readonly Candidate[];
+  readonly carryOut?: readonly (() => Promise<void>)[];
 }
 
 interface PreFiltered {
@@ -123,9 +126,9 @@ export class Framework {
   }
 
   /** The first PreEnqueue plugin that holds the pod back, with its reason. */
-  heldBack(info: PodInfo): { plugin: string; reason: string } | undefined {
+  heldBack(info: PodInfo, snapshot: ClusterSnapshot): { plugin: string; reason: string } | undefined {
     for (const plugin of this.at("preEnqueue")) {
-      const reason = plugin.preEnqueue?.(info);
+      const reason = plugin.preEnqueue?.(info, snapshot);
       if (reason !== undefined) return { plugin: plugin.name, reason };
     }
     return undefined;
@@ -404,21 +407,26 @@ export class Framework {
 
   #postFilter(cycle: CycleState, probe: RowProbe): PostFiltered {
     const messages: string[] = [];
+    const todo: (() => Promise<void>)[] = [];
     // Nobody makes room for the pod who could not say so here.
     let nominated: { nominated?: string } = this.at("postFilter").length === 0 ? { nominated: "" } : {};
     for (const plugin of this.at("postFilter")) {
       const outcome = plugin.postFilter?.(cycle, this.#verdicts, probe);
       if (outcome === undefined) continue;
+      if (outcome.carryOut !== undefined) todo.push(outcome.carryOut);
+      const carryOut = todo.length === 0 ? {} : { carryOut: todo };
       if (outcome.nominated !== undefined) nominated = { nominated: outcome.nominated };
       if (outcome.code === "Success") {
-        return { message: "", ...nominated, victims: outcome.victims ?? [], candidates: outcome.candidates ?? [] };
+        const { victims = [], candidates = [] } = outcome;
+        return { message: "", ...nominated, victims, candidates, ...carryOut };
       }
       if (outcome.code === "UnschedulableAndUnresolvable") {
-        return { message: outcome.message, ...nominated, victims: [], candidates: [] };
+        return { message: outcome.message, ...nominated, victims: [], candidates: [], ...carryOut };
       }
       messages.push(outcome.message);
     }
-    return { message: messages.join(", "), ...nominated, victims: [], candidates: [] };
+    const carryOut = todo.length === 0 ? {} : { carryOut: todo };
+    return { message: messages.join(", "), ...nominated, victims: [], candidates: [], ...carryOut };
   }
 }
 

@@ -1,5 +1,6 @@
 // The plugins that come with the scheduler, and the profiles made of them.
 import { defaultPreemption } from "../plugins/default-preemption.ts";
+import { dynamicResources } from "../plugins/dynamic-resources.ts";
 import { imageLocality } from "../plugins/image-locality.ts";
 import { interPodAffinity } from "../plugins/inter-pod-affinity.ts";
 import { nodeAffinity } from "../plugins/node-affinity.ts";
@@ -12,7 +13,6 @@ import { podTopologySpread } from "../plugins/pod-topology-spread.ts";
 import { prioritySort } from "../plugins/priority-sort.ts";
 import { schedulingGates } from "../plugins/scheduling-gates.ts";
 import { taintToleration } from "../plugins/taint-toleration.ts";
-import { dynamicResources } from "../plugins/unsupported.ts";
 import { nodeVolumeLimits } from "../plugins/node-volume-limits.ts";
 import { volumeBinding } from "../plugins/volume-binding.ts";
 import { volumeRestrictions } from "../plugins/volume-restrictions.ts";
@@ -37,7 +37,7 @@ export const DEFAULT_PLUGINS: readonly WeightedPlugin[] = [
   weighted(volumeZone),
   weighted(podTopologySpread, 2),
   weighted(interPodAffinity, 2),
-  weighted(dynamicResources),
+  weighted(dynamicResources, 2),
   weighted(defaultPreemption),
   weighted(nodeResourcesBalancedAllocation, 1),
   weighted(imageLocality, 1),

@@ -12,7 +12,16 @@ export type StorageResource =
   | "CSIStorageCapacity"
   | "VolumeAttachment";
 
-export type EventResource = "Node" | "AssignedPod" | "TargetPod" | "Namespace" | "WildCard" | StorageResource;
+export type DeviceResource = "ResourceClaim" | "ResourceSlice" | "DeviceClass";
+
+export type EventResource =
+  | "Node"
+  | "AssignedPod"
+  | "TargetPod"
+  | "Namespace"
+  | "WildCard"
+  | StorageResource
+  | DeviceResource;
 
 export type EventAction =
   | "Add"
@@ -24,6 +33,7 @@ export type EventAction =
   | "UpdatePodScaleDown"
   | "UpdatePodToleration"
   | "UpdatePodSchedulingGatesEliminated"
+  | "UpdatePodGeneratedResourceClaim"
   | "Update";
 
 export interface ClusterEvent {
@@ -34,8 +44,10 @@ export interface ClusterEvent {
   readonly node?: Node;
   readonly oldPod?: Pod;
   readonly pod?: Pod;
-  /** Of storage and namespaces: the object as it is now, or was. */
+  /** Of storage, devices and namespaces: the object as it is now, or was. */
   readonly object?: KubeObject;
+  /** Of a device that changed: as it was before. */
+  readonly oldObject?: KubeObject;
 }
 
 export interface EventRegistration {
@@ -90,5 +102,7 @@ export function podUpdateEvent(resource: EventResource, old: Pod, pod: Pod): Clu
   if (!same(old.spec?.tolerations, pod.spec?.tolerations)) actions.add("UpdatePodToleration");
   const gates = (one: Pod): number => one.spec?.schedulingGates?.length ?? 0;
   if (gates(old) > 0 && gates(pod) === 0) actions.add("UpdatePodSchedulingGatesEliminated");
+  const claims = (one: Pod): unknown => one.status?.resourceClaimStatuses;
+  if (!same(claims(old), claims(pod))) actions.add("UpdatePodGeneratedResourceClaim");
   return { resource, actions, oldPod: old, pod };
 }

@@ -13,6 +13,7 @@ import { ImageStates } from "./image-states.ts";
 import { Nominations } from "./nominations.ts";
 import { PodCounters, type PodCounter, type Selection } from "./pod-counters.ts";
 import { TermCounters } from "./term-counters.ts";
+import { ClusterDevices } from "./cluster-devices.ts";
 import { ClusterVolumes } from "./cluster-volumes.ts";
 import { Workloads } from "./workloads.ts";
 import { Topologies, type Topology } from "./topologies.ts";
@@ -60,6 +61,7 @@ export class ClusterSnapshot {
   readonly terms: TermCounters;
   readonly workloads = new Workloads();
   readonly volumes = new ClusterVolumes();
+  readonly devices = new ClusterDevices();
   readonly images = new ImageStates();
   /** The rows of which anything has changed: the node, the pods on it, the pods that are nominated to it. */
   readonly changes = new RowLog();
