@@ -10,6 +10,8 @@ import { isAbort } from "@coxswain/env";
 import { parseBytes } from "@coxswain/apimachinery";
 import type { Cri } from "./cri/contract.ts";
 import { createSimulatedCri, SIMULATED_VERSION, type SimulatedCriOptions } from "./cri/simulated/simulated-cri.ts";
+import { collectedCounter, ImageCollector } from "./images/image-collector.ts";
+import type { ImagePolicy } from "./images/plan-collection.ts";
 import { DiskReclaimer } from "./node/disk-reclaimer.ts";
 import type { MachineFacts } from "./node/machine-facts.ts";
 import { NodeReporter } from "./node/node-reporter.ts";
@@ -52,6 +54,8 @@ export interface NodeHost {
   readonly runtime: Pick<NodeRuntime, "podLogsDir" | "clusterDomain"> & {
     readonly linux: Omit<NonNullable<NodeRuntime["linux"]>, "memoryCapacityBytes">;
   };
+  /** When its images go that nobody uses. */
+  readonly imagePolicy: ImagePolicy;
   /** Volumes, network and cgroups of this node. */
   readonly real: (objects: ObjectCache) => Omit<RealNode, "networkProblem">;
   /** Removes the folder of a volume on the node's disk; idempotent. */
@@ -146,6 +150,7 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
       try {
         await Promise.all([
           reportNodes(deps, reporter, monitor, signal),
+          collectImages(deps, reporter, managers, signal),
           informers.waitForSync(signal).then(() => reporter.serverAnswers()),
           disks.run(signal),
           deps.serveHttps?.(kubelet, signal),
@@ -160,6 +165,31 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
     },
   };
   return kubelet;
+}
+
+/** A real node's images; those of a simulated one lie on no disk. */
+async function collectImages(
+  { env, logger, metrics, host, recorder }: KubeletDeps,
+  reporter: NodeReporter,
+  managers: ReadonlyMap<string, PodManager>,
+  signal: AbortSignal,
+): Promise<void> {
+  const [manager] = managers.values();
+  if (host === undefined || manager === undefined) return;
+  const { node: name, pulls } = manager.context;
+  const events = createPodEvents(recorder, name);
+  const collector = new ImageCollector({
+    env,
+    logger,
+    cri: host.cri,
+    pulls,
+    policy: host.imagePolicy,
+    pods: () => manager.pods(),
+    node: () => reporter.node(name),
+    warn: (node, reason, message) => events.node(node, reason, message, "Warning"),
+    collected: collectedCounter(metrics),
+  });
+  await collector.run(signal);
 }
 
 /** How long a node waits for its runtime before it is registered as not ready. */

@@ -3,9 +3,10 @@ import { isIP, isIPv4 } from "node:net";
 import { createEventRecorder } from "@coxswain/client";
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { parseBytes, parseQuantity, QuantityError } from "@coxswain/apimachinery";
+import { GoDurationError, parseBytes, parseGoDuration, parseQuantity, QuantityError } from "@coxswain/apimachinery";
 import { InvalidArgumentError, type Command } from "commander";
 import { createKubelet, nodeCapacity, type KubeletOptions, type NodeHost } from "./app.ts";
+import { DEFAULT_IMAGE_POLICY, policyProblem } from "./images/plan-collection.ts";
 import { expandNodeNames } from "./node/node-names.ts";
 import { createRealNode, type RealNodeDeps } from "./node/real-node.ts";
 import { createHttpsApi, serveUntilAborted } from "./server/https-api.ts";
@@ -29,6 +30,10 @@ interface Flags {
   readonly imagePuller?: string;
   readonly containerLogMaxSize: number;
   readonly containerLogMaxFiles: number;
+  readonly imageGcHighThreshold: number;
+  readonly imageGcLowThreshold: number;
+  readonly minimumImageTtlDuration: number;
+  readonly imageMaximumGcAge: number;
 }
 
 function parseNodes(text: string): readonly string[] {
@@ -85,6 +90,23 @@ function parseLogFiles(text: string): number {
   return files;
 }
 
+function parsePercent(text: string): number {
+  const percent = Number(text);
+  if (!/^\d+$/.test(text) || percent > 100) throw new InvalidArgumentError("must be in range [0-100]");
+  return percent;
+}
+
+function parseDuration(text: string): number {
+  try {
+    const ms = parseGoDuration(text);
+    if (ms >= 0) return ms;
+  } catch (error) {
+    if (error instanceof GoDurationError) throw new InvalidArgumentError(error.message);
+    throw error;
+  }
+  throw new InvalidArgumentError("must not be negative");
+}
+
 function parseUnix(text: string): string {
   if (/^unix:\/\/\/./.test(text)) return text;
   throw new InvalidArgumentError("must be like unix:///run/containerd/containerd.sock");
@@ -113,7 +135,31 @@ function addNodeFlags(command: Command): void {
       parseLogSize,
       10 * 1024 * 1024,
     )
-    .option("--container-log-max-files <number>", "log files that are kept of a container", parseLogFiles, 5);
+    .option("--container-log-max-files <number>", "log files that are kept of a container", parseLogFiles, 5)
+    .option(
+      "--image-gc-high-threshold <percent>",
+      "images that nobody uses go once this much of their disk is in use",
+      parsePercent,
+      DEFAULT_IMAGE_POLICY.highThresholdPercent,
+    )
+    .option(
+      "--image-gc-low-threshold <percent>",
+      "they go until no more than this much is in use",
+      parsePercent,
+      DEFAULT_IMAGE_POLICY.lowThresholdPercent,
+    )
+    .option(
+      "--minimum-image-ttl-duration <duration>",
+      "an image stays at least this long",
+      parseDuration,
+      DEFAULT_IMAGE_POLICY.minimumAgeMs,
+    )
+    .option(
+      "--image-maximum-gc-age <duration>",
+      "an image that nobody has used for longer goes in any case; 0: none does",
+      parseDuration,
+      DEFAULT_IMAGE_POLICY.maximumAgeMs,
+    );
 }
 
 function capacityOf(flags: Flags): Readonly<Record<string, string>> {
@@ -129,8 +175,16 @@ async function hostOf(flags: Flags, deps: RealNodeDeps): Promise<NodeHost | unde
   }
   const { containerRuntimeEndpoint: runtimeEndpoint, ...options } = flags;
   const logPolicy = { maxBytes: flags.containerLogMaxSize, maxFiles: flags.containerLogMaxFiles };
+  const imagePolicy = {
+    highThresholdPercent: flags.imageGcHighThreshold,
+    lowThresholdPercent: flags.imageGcLowThreshold,
+    minimumAgeMs: flags.minimumImageTtlDuration,
+    maximumAgeMs: flags.imageMaximumGcAge,
+  };
+  const problem = policyProblem(imagePolicy);
+  if (problem !== undefined) throw new Error(problem);
   return createRealNode(
-    { ...options, node, runtimeEndpoint, logPolicy, allocatable: nodeCapacity(capacityOf(flags)) },
+    { ...options, node, runtimeEndpoint, logPolicy, imagePolicy, allocatable: nodeCapacity(capacityOf(flags)) },
     deps,
   );
 }

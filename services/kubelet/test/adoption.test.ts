@@ -6,6 +6,7 @@ import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { DEFAULT_IMAGE_POLICY } from "../src/images/plan-collection.ts";
 import { createKubelet, type NodeHost } from "../src/app.ts";
 import { CriError, type Cri } from "../src/cri/contract.ts";
 import { createSimulatedCri } from "../src/cri/simulated/simulated-cri.ts";
@@ -34,6 +35,7 @@ function setup() {
     runtimeVersion: "1.6.20",
     podCidr: "10.244.1.0/24",
     removeNodeDisk: async () => {},
+    imagePolicy: DEFAULT_IMAGE_POLICY,
     machine: { osImage: "Linux", kernelVersion: "6", machineId: "m", bootId: "b", memoryBytes: 2 ** 33 },
     runtime: {
       podLogsDir: "/var/log/pods",
@@ -67,6 +69,13 @@ function setup() {
       services: { hasSynced: () => true, list: () => [] },
       usage: async () => ({ cpuNanos: 0, cpuNanoCores: 0, workingSetBytes: 0, startMs: 0, timeMs: 0 }),
       pullImage: async (image) => void (await cri.pullImage(image)),
+      pullRecords: {
+        load: async () => ({ intents: [], records: [] }),
+        writeIntent: async () => {},
+        removeIntent: async () => {},
+        writeRecord: async () => {},
+        removeRecord: async () => {},
+      },
     }),
     writeNetworkConfig: async () => {},
   };

@@ -68,6 +68,34 @@ function setup(nodes: readonly string[] = ["node-1"], seed = 7) {
 }
 
 describe("kubelet", () => {
+  test("an image that was pulled with a secret is pulled anew for a pod that has none", async () => {
+    const { env, cluster, start, get, ready, within, counted } = setup();
+    const { stop, running } = start();
+    const auths = Buffer.from(JSON.stringify({ auths: { "quay.io": { username: "u", password: "p" } } }));
+    cluster.seed(SECRETS, {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: "pull", namespace: "default" },
+      type: "kubernetes.io/dockerconfigjson",
+      data: { ".dockerconfigjson": auths.toString("base64") },
+    });
+    const containers = [{ name: "c", image: "quay.io/app:1", imagePullPolicy: "IfNotPresent" }];
+    const run = async (name: string, imagePullSecrets: { name: string }[]): Promise<number> => {
+      cluster.seed(PODS, pod(name, { containers, imagePullSecrets }));
+      expect(await within(10_000, () => ready(name))).toBe(true);
+      return counted("Pulling");
+    };
+    expect(await run("first", [{ name: "pull" }])).toBe(1);
+    expect(await run("same", [{ name: "pull" }])).toBe(1);
+    expect(await run("other", [])).toBe(2);
+    // Now nobody needs a secret any more.
+    expect(await run("another", [])).toBe(2);
+    expect(get("another")?.status?.phase).toBe("Running");
+    stop.abort();
+    await env.advance(100);
+    await running;
+  });
+
   test("registers its node, Ready, with a lease that it renews", async () => {
     const { env, cluster, start, within, events } = setup();
     const { app, stop, running } = start();

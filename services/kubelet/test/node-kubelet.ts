@@ -7,6 +7,7 @@ import { createRealEnv } from "@coxswain/env";
 import { PODS, type ContainerStatus, type Pod } from "@coxswain/api";
 import type { DriverMethods, DriverOptions } from "./node-driver.ts";
 import { startContainerdNode, type ContainerdNode } from "./containerd-node.ts";
+import { DEFAULT_IMAGE_POLICY } from "../src/images/plan-collection.ts";
 
 type Remote = {
   readonly [M in keyof DriverMethods]: (
@@ -74,6 +75,7 @@ export async function startNodeKubelet(name: string): Promise<NodeKubelet> {
     podCidr: node.podCidr,
     logPolicy: { maxBytes: 100_000, maxFiles: 3 },
     logsEveryMs: 200,
+    imagePolicy: DEFAULT_IMAGE_POLICY,
     allocatable: { cpu: "4", memory: "8Gi", pods: "110" },
     hostIp: node.platform.plan.nodes[0]?.address ?? "127.0.0.1",
   };

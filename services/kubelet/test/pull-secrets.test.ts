@@ -14,7 +14,7 @@ const cfg = (auths: Record<string, object>): Secret => ({
 });
 const user = (username: string) => ({ username, password: "p" });
 const users = (image: string, ...secrets: Secret[]): string[] =>
-  credentialsFor(image, secrets).map(({ username }) => username);
+  credentialsFor(image, secrets).map(({ auth }) => auth.username);
 
 describe("credentials", () => {
   test.each([
@@ -50,7 +50,12 @@ describe("credentials", () => {
 
   test("name and password also come joined, and then win", () => {
     const entry = { username: "x", password: "y", auth: base64("me:a:b") };
-    expect(credentialsFor("quay.io/a", [json({ "quay.io": entry })])).toEqual([{ username: "me", password: "a:b" }]);
+    expect(credentialsFor("quay.io/a", [json({ "quay.io": entry })])).toEqual([
+      {
+        auth: { username: "me", password: "a:b" },
+        secret: expect.objectContaining({ credentialHash: expect.any(String) }),
+      },
+    ]);
   });
 
   test("what cannot be read counts as nothing", () => {

@@ -261,6 +261,8 @@ export interface Cri {
   pullImage(image: string, auth?: RegistryAuth): Promise<string>;
   listImages(): Promise<{ id: string; names: string[]; sizeBytes: number }[]>;
   removeImage(image: string): Promise<void>;
+  /** The disk that images lie on; absent where they lie on none. */
+  imageFsInfo?(): Promise<{ capacityBytes: number; availableBytes: number }>;
   /** Only where the runtime itself answers probes, as the simulated one does: else the kubelet goes by the network. */
   probe?(id: string, kind: ProbeKind): Promise<{ success: boolean; output: string }>;
   /** Undefined where the runtime has no events (containerd 1.6): then the kubelet relists. */

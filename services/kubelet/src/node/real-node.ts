@@ -1,10 +1,13 @@
 // Puts a real node together: containerd, volumes, network, cgroups. Thin; what it makes is tested by itself.
 import { readFile } from "node:fs/promises";
+import path from "node:path";
 import type { InformerFactory, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { NodeHost } from "../app.ts";
 import { createContainerdCri, type ContainerdCri } from "../cri/containerd/containerd-cri.ts";
+import type { ImagePolicy } from "../images/plan-collection.ts";
+import { createPullRecordFiles } from "../images/pull-record-files.ts";
 import type { ObjectCache } from "../pods/object-cache.ts";
 import { parseResolvConf } from "../pods/dns-config.ts";
 import { followServices } from "../pods/service-environment.ts";
@@ -36,6 +39,7 @@ export interface RealNodeOptions {
   /** unix:///run/coxswain/puller.sock; images are pulled by the runtime where unset. */
   readonly imagePuller?: string;
   readonly logPolicy: LogPolicy;
+  readonly imagePolicy: ImagePolicy;
   /** How often logs are looked at; 10 s where unset. */
   readonly logsEveryMs?: number;
   readonly allocatable: Readonly<Record<string, string>>;
@@ -91,6 +95,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
     cri,
     runtimeName,
     runtimeVersion,
+    imagePolicy: options.imagePolicy,
     machine: await readMachineFacts(options.node),
     ...(options.podCidr === undefined ? {} : { podCidr: options.podCidr }),
     runtime: {
@@ -119,6 +124,7 @@ export async function createRealNode(options: RealNodeOptions, deps: RealNodeDep
       logs: createPodLogFiles(options.podLogsDir),
       services,
       usage,
+      pullRecords: createPullRecordFiles(path.join(rootDir, "image_manager"), logger),
       pullImage: async (image, auth) => {
         if (imagePuller !== undefined) await askPuller(imagePuller, image, auth);
         else await cri.pullImage(image, auth);

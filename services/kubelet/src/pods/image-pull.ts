@@ -1,12 +1,12 @@
 // Gets the images of containers and of image volumes onto the node by their policy. What fails is told as an event, and thrown as
 // the reason that a container waits for.
 import type { Secret } from "@coxswain/api";
-import { CriError, type RegistryAuth } from "../cri/contract.ts";
+import { CriError } from "../cri/contract.ts";
 import { parseImageName } from "../cri/image-name.ts";
 import { type Backoff, nextBackoff } from "./backoff.ts";
 import type { NodeContext } from "./node-context.ts";
 import type { ContainerRecord, PodState, PulledVolume } from "./pod-state.ts";
-import { credentialsFor } from "./pull-secrets.ts";
+import { credentialsFor, type TrackedAuth } from "./pull-secrets.ts";
 
 /** A pod whose configuration is wrong is looked at again after this time: what it lacks may have been made. */
 export const CONFIG_RETRY_MS = 10_000;
@@ -113,7 +113,11 @@ async function ensure(wanted: Wanted): Promise<string> {
     throw new WaitingError("InvalidImageName", message, CONFIG_RETRY_MS);
   }
   const present = policy === "Always" ? undefined : await cri.imageStatus(image);
-  if (present !== undefined) {
+  // Looked up once, and only where they decide.
+  let found: Promise<TrackedAuth[]> | undefined;
+  const credentials = (): Promise<TrackedAuth[]> => (found ??= credentialsOf(wanted));
+  const secrets = async () => (await credentials()).map(({ secret }) => secret);
+  if (present !== undefined && !(await context.pulls.mustPull(image, present.id, secrets))) {
     tell("Normal", "Pulled", `Container image "${image}" already present on machine and can be accessed by the pod`);
     return present.id;
   }
@@ -122,18 +126,28 @@ async function ensure(wanted: Wanted): Promise<string> {
     tell("Warning", "ErrImageNeverPull", message);
     throw new WaitingError("ErrImageNeverPull", message, CONFIG_RETRY_MS);
   }
-  return pull(wanted);
+  return pull(wanted, await credentials());
 }
 
-async function pull(wanted: Wanted): Promise<string> {
+async function credentialsOf(wanted: Wanted): Promise<TrackedAuth[]> {
+  return credentialsFor(wanted.image, await pullSecrets(wanted));
+}
+
+async function pull(wanted: Wanted, credentials: readonly TrackedAuth[]): Promise<string> {
   const { context, image, counter, tell } = wanted;
-  const { cri, env } = context;
-  const credentials = credentialsFor(image, await pullSecrets(wanted));
+  const { cri, env, pulls } = context;
+  try {
+    await pulls.intend(image);
+  } catch (error) {
+    throw pullFailure(wanted, new Error("failed to record image pull intent", { cause: error }));
+  }
   tell("Normal", "Pulling", `Pulling image "${image}"`);
   const startedMs = env.clock.monotonic();
+  let used: TrackedAuth | undefined;
   try {
-    await pullAs(context, image, credentials);
+    used = await pullAs(context, image, credentials);
   } catch (error) {
+    await pulls.failed(image);
     throw pullFailure(wanted, error);
   }
   counter.pullBackoff = undefined;
@@ -144,19 +158,27 @@ async function pull(wanted: Wanted): Promise<string> {
     "Pulled",
     `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${found?.sizeBytes ?? 0} bytes.`,
   );
-  return found?.id ?? image;
+  const id = found?.id ?? image;
+  await pulls.pulled(image, id, used?.secret ?? "everybody");
+  return id;
 }
 
-/** As nobody where there are no credentials; else with one after the other, until one will do. */
-async function pullAs(context: NodeContext, image: string, credentials: readonly RegistryAuth[]): Promise<void> {
-  const once = async (auth?: RegistryAuth): Promise<void> => {
+/** As nobody where there are no credentials; else with one after the other, until one will do, which it returns. */
+async function pullAs(
+  context: NodeContext,
+  image: string,
+  credentials: readonly TrackedAuth[],
+): Promise<TrackedAuth | undefined> {
+  const once = async (tracked?: TrackedAuth): Promise<TrackedAuth | undefined> => {
+    const auth = tracked?.auth;
     await (context.pullImage === undefined ? context.cri.pullImage(image, auth) : context.pullImage(image, auth));
+    return tracked;
   };
   if (credentials.length === 0) return once();
   const failures: unknown[] = [];
-  for (const auth of credentials) {
+  for (const tracked of credentials) {
     try {
-      return await once(auth);
+      return await once(tracked);
     } catch (error) {
       failures.push(error);
     }

@@ -3,6 +3,7 @@ import type { Node, Pod } from "@coxswain/api";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { Cri, RegistryAuth } from "../cri/contract.ts";
+import type { PullManager, PullRecordStore } from "../images/pull-manager.ts";
 import type { NetworkProber } from "../probes/contract.ts";
 import type { Usage } from "../stats/node-stats.ts";
 import type { PodVolumes } from "../volumes/contract.ts";
@@ -26,6 +27,8 @@ export interface RealNode {
   usage(): Promise<Usage>;
   /** Gets an image onto the node. Rejects with why it could not. */
   pullImage(image: string, auth?: RegistryAuth): Promise<void>;
+  /** Where it is kept what was pulled, beyond the life of the process. */
+  readonly pullRecords: PullRecordStore;
   /** Why pods cannot have a network now; undefined where they can. */
   networkProblem(): string | undefined;
 }
@@ -40,6 +43,8 @@ export interface NodeContext extends Partial<RealNode> {
   readonly cri: Cri;
   readonly events: PodEvents;
   readonly objects: ObjectCache;
+  /** What was pulled, and for whom. */
+  readonly pulls: PullManager;
   readonly writer: StatusWriter;
   /** The scheme of container ids: "simulated". */
   readonly runtimeName: string;

@@ -19,7 +19,7 @@ export interface PodEvents {
     reason: string,
     message: string,
   ): void;
-  node(node: Node, reason: string, message: string): void;
+  node(node: Node, reason: string, message: string, type?: "Normal" | "Warning"): void;
 }
 
 /** Reports as the kubelet of `host`. */
@@ -32,10 +32,10 @@ export function createPodEvents(recorder: EventRecorder, host: string): PodEvent
       const fieldPath = `spec.${FIELDS[kind]}{${name}}`;
       recorder.event(about(pod), type, reason, message, { host, fieldPath });
     },
-    node: (node, reason, message) => {
+    node: (node, reason, message, type = "Normal") => {
       // A node's events are filed under its name: upstream's kubelet does not know the uid when it starts.
       const metadata = { name: node.metadata?.name, uid: node.metadata?.name };
-      recorder.event({ apiVersion: "v1", kind: "Node", metadata }, "Normal", reason, message, { host });
+      recorder.event({ apiVersion: "v1", kind: "Node", metadata }, type, reason, message, { host });
     },
   };
 }

@@ -7,6 +7,7 @@ import type { Pod } from "@coxswain/api";
 import { objectKey } from "@coxswain/apimachinery";
 import { isAbort } from "@coxswain/env";
 import type { ContainerEvent } from "../cri/contract.ts";
+import { PullManager } from "../images/pull-manager.ts";
 import type { NodeContext } from "./node-context.ts";
 import { CpuClock } from "../stats/cpu-clock.ts";
 import { Orphans } from "./orphans.ts";
@@ -45,12 +46,19 @@ export class PodManager {
   #open = false;
 
   constructor(
-    context: Omit<NodeContext, "activePods" | "occupants" | "open" | "lookAgain" | "bornMs" | "volumesInUse">,
+    context: Omit<NodeContext, "activePods" | "occupants" | "open" | "lookAgain" | "bornMs" | "pulls" | "volumesInUse">,
     options: PodManagerOptions,
   ) {
     this.#options = options;
+    const {
+      cri: images,
+      env: { clock },
+      logger: log,
+      pullRecords: store,
+    } = context;
     this.context = {
       ...context,
+      pulls: new PullManager({ clock, logger: log, cri: images, ...(store === undefined ? {} : { store }) }),
       bornMs: context.env.clock.now(),
       open: () => this.#open,
       activePods: (but) => this.#active(but).map(({ pod }) => pod),

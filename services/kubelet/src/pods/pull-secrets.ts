@@ -1,8 +1,16 @@
 // Who a pod's images are pulled as: the credentials in its imagePullSecrets that are for the registry of an image. Pure.
 // https://kubernetes.io/docs/concepts/containers/images/#config-json
+import { createHash } from "node:crypto";
 import type { Secret } from "@coxswain/api";
 import type { RegistryAuth } from "../cri/contract.ts";
 import { parseImageName } from "../cri/image-name.ts";
+import type { PullSecret } from "../images/pull-records.ts";
+
+/** Credentials, and the Secret that they are from. */
+export interface TrackedAuth {
+  readonly auth: RegistryAuth;
+  readonly secret: PullSecret;
+}
 
 /** What a Docker configuration has for one registry, or for a part of it. */
 interface Entry {
@@ -15,19 +23,27 @@ interface Entry {
 const DOCKER_HUB = "index.docker.io";
 
 /** The credentials for the image, the most specific first; empty: it is pulled as nobody. */
-export function credentialsFor(image: string, secrets: readonly Secret[]): RegistryAuth[] {
+export function credentialsFor(image: string, secrets: readonly Secret[]): TrackedAuth[] {
   const name = parseImageName(image);
   if (name === undefined) return [];
-  const byPlace = new Map<string, RegistryAuth[]>();
-  for (const [location, entry] of secrets.flatMap(entriesOf)) {
-    const place = placeOf(location);
-    const auth = authOf(entry);
-    if (place === undefined || auth === undefined) continue;
-    byPlace.set(place, [...(byPlace.get(place) ?? []), auth]);
+  const byPlace = new Map<string, TrackedAuth[]>();
+  for (const secret of secrets) {
+    for (const [location, entry] of entriesOf(secret)) {
+      const place = placeOf(location);
+      const auth = authOf(entry);
+      if (place === undefined || auth === undefined) continue;
+      byPlace.set(place, [...(byPlace.get(place) ?? []), { auth, secret: tracked(secret, auth) }]);
+    }
   }
   const places = [...byPlace.keys()].toSorted().toReversed();
   const found = places.filter((place) => covers(place, name.repository)).flatMap((place) => byPlace.get(place) ?? []);
   return found.length === 0 && name.registry === "docker.io" ? (byPlace.get(DOCKER_HUB) ?? []) : found;
+}
+
+function tracked({ metadata = {} }: Secret, auth: RegistryAuth): PullSecret {
+  const { uid = "", namespace = "", name = "" } = metadata;
+  const credentialHash = createHash("sha256").update(JSON.stringify(auth)).digest("hex");
+  return { uid, namespace, name, credentialHash };
 }
 
 function entriesOf({ type, data = {} }: Secret): [string, Entry][] {

@@ -1,6 +1,7 @@
 // The Cri of real nodes: a container runtime behind runtime.v1, as containerd is. Guarantees: every call has a deadline, and
 // fails at once while the runtime is away; no state is kept here that the runtime could not tell again, so that neither a
 // restart of the kubelet nor one of the runtime loses a container.
+import { statfs } from "node:fs/promises";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import {
@@ -231,6 +232,15 @@ class RuntimeV1Cri implements ContainerdCri {
 
   async removeImage(image: string): Promise<void> {
     await this.#channel.call("removeImage", { image: { image } }, CHANGE_TIMEOUT_MS).catch(ignoreNotFound);
+  }
+
+  /** The runtime tells what its images take, and where; how large that disk is, the node knows itself. */
+  async imageFsInfo(): ReturnType<NonNullable<Cri["imageFsInfo"]>> {
+    const { imageFilesystems } = await this.#channel.call("imageFsInfo", {}, READ_TIMEOUT_MS);
+    const mountpoint = imageFilesystems[0]?.fsId?.mountpoint;
+    if (mountpoint === undefined) throw new CriError("Internal", "the runtime names no file system of images");
+    const { bsize, blocks, bavail } = await statfs(mountpoint);
+    return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };
   }
 
   /** Known once the runtime has told its version. */
