@@ -37,6 +37,7 @@ interface UpOptions {
   readonly logLevel: string;
   readonly apiServerFlag: readonly string[];
   readonly schedulerFlag: readonly string[];
+  readonly kubeletFlag: readonly string[];
   readonly autoscale?: AutoscaleRange | true;
   readonly autoscalerFlag: readonly string[];
   readonly timeout: number;
@@ -74,6 +75,12 @@ export function addUp(program: Command): void {
     .option(
       "--scheduler-flag <flag>",
       "a further flag of each scheduler, as in --scheduler-flag=--config=/tmp/scheduler.yaml; repeatable",
+      appendFlag,
+      [],
+    )
+    .option(
+      "--kubelet-flag <flag>",
+      "a further flag of each kubelet, as in --kubelet-flag=--image-gc-high-threshold=70; repeatable",
       appendFlag,
       [],
     )
@@ -154,6 +161,7 @@ async function start(options: UpOptions, quiet: boolean, signal: AbortSignal): P
     logLevel: options.logLevel,
     apiServerFlags: options.apiServerFlag,
     schedulerFlags: options.schedulerFlag,
+    kubeletFlags: options.kubeletFlag,
     autoscale: options.autoscale === true ? { min: options.nodes, max: options.nodes + MORE_NODES } : options.autoscale,
     autoscalerFlags: options.autoscalerFlag,
     detached: options.detach === true,

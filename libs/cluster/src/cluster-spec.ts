@@ -36,6 +36,8 @@ export interface ClusterSpec {
   readonly apiServerFlags: readonly string[];
   /** Further flags of each scheduler, as in "--config=/etc/coxswain/scheduler.yaml". */
   readonly schedulerFlags: readonly string[];
+  /** Further flags of each kubelet, as in "--image-gc-high-threshold=70". */
+  readonly kubeletFlags: readonly string[];
   /** Where set, a cluster autoscaler adds and removes nodes; `nodes` is how many there are at the first start. */
   readonly autoscale?: AutoscaleRange;
   /** Further flags of the cluster autoscaler, as in "--scale-down-unneeded-time=1m". */
@@ -92,6 +94,7 @@ export function clusterSpec(wish: Partial<ClusterSpec>): ClusterSpec {
     logLevel: wish.logLevel ?? "info",
     apiServerFlags: checkFlags("api-server-flag", wish.apiServerFlags ?? []),
     schedulerFlags: checkFlags("scheduler-flag", wish.schedulerFlags ?? []),
+    kubeletFlags: checkFlags("kubelet-flag", wish.kubeletFlags ?? []),
     autoscalerFlags: checkFlags("autoscaler-flag", wish.autoscalerFlags ?? []),
   };
 }

@@ -116,6 +116,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
         `--nodes=${slot.node}`,
         ...(spec.autoscale === undefined ? [] : [`--provider-id=${providerId(spec.name, slot.node)}`]),
         ...kubeletFlags(slot.node, site.node(slot.node), spec),
+        ...spec.kubeletFlags,
       ];
     case "kube-proxy":
       return [`--nodes=${slot.node}`, `--proxy-mode=${spec.proxyMode}`, `--cluster-cidr=${clusterCidr}`];

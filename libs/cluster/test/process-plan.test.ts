@@ -116,6 +116,13 @@ describe("planProcesses", () => {
     expect(() => clusterSpec({ schedulerFlags: ["config"] })).toThrow('--scheduler-flag: Invalid value: "config"');
   });
 
+  test("each kubelet gets the flags that are its own", () => {
+    const flag = "--image-gc-high-threshold=70";
+    const having = plan({ nodes: 2, kubeletFlags: [flag] }).filter((one) => one.args.includes(flag));
+    expect(having.map((one) => one.component)).toEqual(["kubelet", "kubelet"]);
+    expect(() => clusterSpec({ kubeletFlags: ["x"] })).toThrow('--kubelet-flag: Invalid value: "x"');
+  });
+
   test("a node's kubelet shows the node's own certificate", () => {
     const kubelet = plan({ nodes: 1 }).find((one) => one.component === "kubelet");
     expect(kubelet?.args).toContain("--cert-file=/x/default/pki/kubelet-node-1.crt");
