@@ -100,6 +100,25 @@ test("an archive is loaded under a name of choice, and again it is there already
   expect(listed).toMatch(/^docker\.io\/library\/renamed:v2\s+sha256:\w+\s.*node-1,node-2$/m);
 });
 
+test("a name moves on to another image, and pods run what it means now", async () => {
+  for (const [at, word] of ["first", "second", "third"].entries()) {
+    const archive = await archiveThatSays(word, "moving:v1");
+    const out = await coxswain("image", "load", archive, "-t", "moving:v1", "--name", "images");
+    expect(out).toBe("docker.io/library/moving:v1 is on 2 nodes (2 got it now)\n");
+    await shared.apply(pod(`moved-${at}`, "moving:v1", {}, { imagePullPolicy: "Never" }));
+    expect(await said(`moved-${at}`)).toBe(`${word} from moved-${at}\n`);
+  }
+});
+
+test("a name that moves in a registry is fetched again where the pod always wants it so", async () => {
+  const name = `${registry.host}/shop/latest`;
+  for (const word of ["today", "tomorrow"]) {
+    await registry.pushArchive("shop/latest", "latest", (await openArchive(await archiveThatSays(word, name)))!);
+    await shared.apply(pod(word, name));
+    expect(await said(word)).toBe(`${word} from ${word}\n`);
+  }
+});
+
 test("the machine fetches what a pod asks for, from a registry that no node can reach", async () => {
   const name = `${registry.host}/shop/hello:v1`;
   const archive = await openArchive(await archiveThatSays("pulled", name));

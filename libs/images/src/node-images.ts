@@ -137,6 +137,10 @@ async function importArchive(
     if (!(error instanceof ContainerdError) || !/not found/.test(error.message)) throw error;
     await importOci(store, index, archive.blobs);
   }
+  await announceMoved(
+    store,
+    wanted.map((one) => one.name).filter((one) => known.has(one)),
+  );
   await knownToCri(store, ids);
   return wanted.map((one) => ({ ...one, imported: true }));
 }
@@ -210,6 +214,14 @@ async function withoutLayers(
   return new Map([...archive.blobs].filter(([digest]) => !layers.has(digest) || !present.has(digest)));
 }
 
+/**
+ * CRI enters an image under its id when it has not seen the name before, which it notes in a label; a name that now means another
+ * image still has that label, so it is taken off.
+ */
+async function announceMoved(store: NodeImageStore, names: readonly string[]): Promise<void> {
+  for (const name of names) await runCtr(store, ["images", "label", name, "io.cri-containerd.image="]);
+}
+
 /** Waits until CRI has entered the images under their ids. Rejects after 30 s. */
 async function knownToCri(store: NodeImageStore, ids: readonly string[]): Promise<void> {
   const env = store.env ?? createRealEnv();
@@ -239,5 +251,14 @@ async function importDockerArchive(
     if (full !== names[0]![1]) await runCtr(store, ["images", "tag", "--force", names[0]![1]!, full]);
     return [{ name: full, digest: names[0]![2]!, imported: true }];
   }
-  return names.map(([, full, digest]) => ({ name: full!, digest: digest!, imported: before.get(full!) !== digest }));
+  const found = names.map(([, full, digest]) => ({
+    name: full!,
+    digest: digest!,
+    imported: before.get(full!) !== digest,
+  }));
+  await announceMoved(
+    store,
+    found.filter((one) => one.imported && before.has(one.name)).map((one) => one.name),
+  );
+  return found;
 }
