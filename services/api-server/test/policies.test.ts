@@ -124,6 +124,16 @@ test("a rule that does not hold refuses, in upstream's words", async () => {
   });
 });
 
+test("a rule is asked before it is seen that a new object comes with a version", async () => {
+  await validating("no-data", {
+    validations: [{ expression: "!has(object.data) || object.data.size() == 0", message: "no data, please" }],
+  });
+  expect((await refusal(create({ a: "1" }, { resourceVersion: "5" }))).message).toContain("no data, please");
+  expect((await refusal(create({}, { resourceVersion: "5" }))).message).toBe(
+    "resourceVersion should not be set on objects to be created",
+  );
+});
+
 test.each<[string, object, string, number]>([
   ["a message", { message: " too many " }, "too many", 422],
   ["a message expression", { message: "m", messageExpression: "'has ' + string(object.data.size())" }, "has 2", 422],

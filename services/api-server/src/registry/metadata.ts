@@ -34,11 +34,7 @@ export function requireNamespace(context: WriteContext, meta: ObjectMeta): void 
 export function fillForCreate(env: Env, context: WriteContext, object: KubeObject): void {
   const meta = (object.metadata ??= {});
   requireNamespace(context, meta);
-  if (meta.resourceVersion) {
-    // Upstream has these words under code 500, which here means a defect of the server alone.
-    throw new StatusError("Unknown", 400, "resourceVersion should not be set on objects to be created");
-  }
-  delete meta.resourceVersion;
+  if (!meta.resourceVersion) delete meta.resourceVersion;
   delete meta.deletionTimestamp;
   delete meta.deletionGracePeriodSeconds;
   delete meta.selfLink;
@@ -47,6 +43,16 @@ export function fillForCreate(env: Env, context: WriteContext, object: KubeObjec
   if (!meta.name && meta.generateName) {
     meta.name = meta.generateName.slice(0, MAX_GENERATED_BASE) + env.random.nameSuffix(5);
   }
+}
+
+/**
+ * The last thing that is looked at, as upstream's storage does it: admission has its say before.
+ * @throws StatusError
+ */
+export function requireNoVersion(object: KubeObject): void {
+  if (object.metadata?.resourceVersion === undefined) return;
+  // Upstream has these words under code 500, which here means a defect of the server alone.
+  throw new StatusError("Unknown", 400, "resourceVersion should not be set on objects to be created");
 }
 
 /** Checks identity and version of an update against `old`, and carries over what only the system writes. */

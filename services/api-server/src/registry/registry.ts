@@ -28,7 +28,7 @@ import { keepsSpec } from "./codec.ts";
 import type { Committer } from "./committer.ts";
 import { isReleased, planDeletion } from "./deletion-plan.ts";
 import { KnownSpecs } from "./known-specs.ts";
-import { fillForCreate, fillForUpdate } from "./metadata.ts";
+import { fillForCreate, fillForUpdate, requireNoVersion } from "./metadata.ts";
 import type { Template } from "./templates.ts";
 import type { DeletionOptions, WriteContext } from "./write-context.ts";
 
@@ -116,6 +116,7 @@ export class Registry {
     const specText = specTextOf(kind, object);
     this.#validateCreate(kind, name, object, context, specText);
     await admission.validate(attributes);
+    requireNoVersion(object);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const outcome = await this.#commit(context, name, object, undefined, state, specText);
       if (outcome.committed) return outcome.object!;
