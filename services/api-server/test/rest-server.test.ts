@@ -137,6 +137,31 @@ test("a protobuf watch is frames of length and event", () => {
   expect(decodeProtobuf(frame.subarray(magic))).toMatchObject({ metadata: { name: "framed" } });
 });
 
+test("a bookmark in a Table is a row, whose object says that the first events are over", () => {
+  const written: string[] = [];
+  const response = {
+    headersSent: false,
+    setHeader() {},
+    writeHead() {},
+    flushHeaders() {},
+    on() {},
+    writable: true,
+    write: (data: Buffer | string) => written.push(String(data)),
+  };
+  const kind = kindFor({ group: "", version: "v1", resource: "configmaps" }) as KindDefinition;
+  const form = { encoding: "json" as const, as: "Table" as const };
+  const options = { form, kind, include: "Metadata" as const, now: () => 0, protobuf: toKubernetesProtobuf };
+  const sink = createWatchSink(response as unknown as ServerResponse, options, () => undefined);
+  const annotations = { "k8s.io/initial-events-end": "true" };
+  const end = { apiVersion: "v1", kind: "ConfigMap", metadata: { resourceVersion: "7", annotations } };
+  const object = { namespace: "", name: "", rv: 7n, json: Buffer.from(JSON.stringify(end)), object: end };
+  sink.send([{ type: "BOOKMARK", object }]);
+  expect(JSON.parse(written.join(""))).toMatchObject({
+    type: "BOOKMARK",
+    object: { kind: "Table", rows: [{ object: { kind: "PartialObjectMetadata", metadata: { annotations } } }] },
+  });
+});
+
 test("a create answers 201 with the warnings as headers", async () => {
   const answer = await front.call("POST", `${COLLECTION}?dryRun=All&fieldManager=me`, {
     body: JSON.stringify(configMap("two")),

@@ -43,10 +43,11 @@ function jsonFrames(options: WatchResponseOptions): FrameWriter {
     if (options.form.as !== "Table") {
       return Buffer.from(JSON.stringify(partialMetadata(object.object.metadata, version)));
     }
-    const rows = type === "BOOKMARK" ? [] : [object];
     const settings = { nowMs: options.now(), include: options.include, withColumns: first, version };
     first = false;
-    return Buffer.from(JSON.stringify(tableOf(options.kind, rows, { resourceVersion: String(object.rv) }, settings)));
+    return Buffer.from(
+      JSON.stringify(tableOf(options.kind, [object], { resourceVersion: String(object.rv) }, settings)),
+    );
   };
   return (type, object, out) => {
     const bytes = isStatus(object) ? Buffer.from(JSON.stringify(object)) : transform(type, object);
