@@ -1,4 +1,4 @@
-// HTTPS endpoints of a process: /healthz, /livez and /readyz are open, /metrics needs a user who may get it.
+// HTTPS endpoints of a process: /healthz, /livez and /readyz are open, /metrics and /metrics/slis need a user who may get them.
 // A client certificate is asked for but not required, as on the gRPC port.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
@@ -7,6 +7,7 @@ import { StatusError } from "@coxswain/apimachinery";
 import type { ComponentApp, UserInfo } from "./contract.ts";
 import { bearerToken, verifiedCertificate, type Credentials } from "./credentials.ts";
 import type { AuthHook } from "./delegated-auth.ts";
+import { HealthSlis, type HealthEndpoint } from "./health-slis.ts";
 import type { MetricsRegistry } from "./metrics.ts";
 import { serverTlsOptions, type TlsMaterial } from "./tls-files.ts";
 
@@ -38,14 +39,16 @@ export interface ProbeResult {
   readonly text: string;
 }
 
-/** Pure: the answer of a health endpoint, in upstream's format; reasons stay in the process. */
+/** The answer of a health endpoint, in upstream's format; reasons stay in the process. */
 export function runChecks(
-  endpoint: "healthz" | "livez" | "readyz",
+  endpoint: HealthEndpoint,
   checks: ComponentApp["checks"],
   verbose: boolean,
+  slis?: HealthSlis,
 ): ProbeResult {
   const names = Object.keys(checks).filter((name) => endpoint === "readyz" || name.startsWith("live-"));
   const failed = new Set(names.filter((name) => checks[name]?.() !== undefined));
+  for (const name of ["ping", ...names]) slis?.observe(endpoint, name, !failed.has(name));
   if (failed.size === 0 && !verbose) return { ok: true, text: "ok" };
   const lines = names.map((name) => (failed.has(name) ? `[-]${name} failed: reason withheld` : `[+]${name} ok`));
   const verdict = failed.size === 0 ? "passed" : "failed";
@@ -71,17 +74,19 @@ export async function requireUser(auth: AuthHook, request: IncomingMessage, path
 
 /** Answers the paths it knows and says whether it did, so that a server with more paths can ask it first. */
 export function createEndpointHandler(options: HttpEndpointsOptions) {
+  const slis = new HealthSlis();
   return async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {
     const url = new URL(request.url ?? "/", "https://localhost");
     const endpoint = url.pathname.slice(1);
     if (endpoint === "healthz" || endpoint === "livez" || endpoint === "readyz") {
-      const result = runChecks(endpoint, options.checks, url.searchParams.has("verbose"));
+      const result = runChecks(endpoint, options.checks, url.searchParams.has("verbose"), slis);
       send(response, result.ok ? 200 : 500, "text/plain; charset=utf-8", result.text);
       return true;
     }
-    if (endpoint !== "metrics") return false;
-    await requireUser(options.auth, request, "/metrics");
-    send(response, 200, options.metrics.contentType, await options.metrics.text());
+    if (endpoint !== "metrics" && endpoint !== "metrics/slis") return false;
+    await requireUser(options.auth, request, url.pathname);
+    const text = endpoint === "metrics" ? await options.metrics.text() : slis.text();
+    send(response, 200, options.metrics.contentType, text);
     return true;
   };
 }

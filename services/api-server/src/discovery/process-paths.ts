@@ -1,5 +1,6 @@
 // The paths that speak of the process itself: version, health, metrics, and the keys that verify its tokens. Health reads as upstream's:
 // "ok", or with ?verbose one line a check.
+import { HealthSlis, type HealthEndpoint } from "@coxswain/component-base/health-slis";
 import type { PathAnswer, PathHandler, PathRequest } from "../rest/deps.ts";
 import { resourceNotFound } from "../rest/request-info.ts";
 
@@ -32,6 +33,8 @@ export interface ProcessPathDeps {
   readonly jwks: () => Promise<object>;
 }
 
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
 const text = (code: number, body: string): PathAnswer => ({
   code,
   contentType: "text/plain; charset=utf-8",
@@ -45,9 +48,7 @@ const json = (document: object, contentType = "application/json"): PathAnswer =>
   body: Buffer.from(JSON.stringify(document, undefined, 2)),
 });
 
-type Probe = "healthz" | "livez" | "readyz";
-
-function checksFor(deps: ProcessPathDeps, probe: Probe): Map<string, string | undefined> {
+function checksFor(deps: ProcessPathDeps, probe: HealthEndpoint): Map<string, string | undefined> {
   const results = new Map<string, string | undefined>([["ping", undefined]]);
   for (const [name, check] of Object.entries(deps.checks())) {
     if (probe === "livez" && !name.startsWith("live-")) continue;
@@ -57,8 +58,17 @@ function checksFor(deps: ProcessPathDeps, probe: Probe): Map<string, string | un
   return results;
 }
 
-function health(deps: ProcessPathDeps, probe: Probe, one: string | undefined, query: URLSearchParams): PathAnswer {
+function health(
+  deps: ProcessPathDeps,
+  slis: HealthSlis,
+  probe: HealthEndpoint,
+  one: string | undefined,
+  query: URLSearchParams,
+): PathAnswer {
   const results = checksFor(deps, probe);
+  for (const [name, problem] of results) {
+    if (one === undefined || one === name) slis.observe(probe, name, problem === undefined);
+  }
   if (one !== undefined) {
     if (!results.has(one)) throw resourceNotFound();
     const problem = results.get(one);
@@ -86,15 +96,18 @@ function health(deps: ProcessPathDeps, probe: Probe, one: string | undefined, qu
 }
 
 export function createProcessPaths(deps: ProcessPathDeps): PathHandler {
+  const slis = new HealthSlis();
   return async ({ path, query }: PathRequest) => {
     const plain = path.length > 1 && path.endsWith("/") ? path.slice(0, -1) : path;
     const probe = /^\/(healthz|livez|readyz)(?:\/(.+))?$/.exec(plain);
-    if (probe !== null) return health(deps, probe[1] as Probe, probe[2], query);
+    if (probe !== null) return health(deps, slis, probe[1] as HealthEndpoint, probe[2], query);
     switch (plain) {
       case "/version":
         return json(deps.version);
       case "/metrics":
-        return { ...text(200, await deps.metricsText()), contentType: "text/plain; version=0.0.4; charset=utf-8" };
+        return { ...text(200, await deps.metricsText()), contentType: METRICS_TYPE };
+      case "/metrics/slis":
+        return { ...text(200, slis.text()), contentType: METRICS_TYPE };
       case "/.well-known/openid-configuration":
         return json(deps.openIdConfiguration());
       case "/openid/v1/jwks":
