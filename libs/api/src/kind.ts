@@ -155,6 +155,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly columns: readonly ColumnDefinition[];
   /** The cells of a Table row, in order of `columns`. */
   row(object: T, context: PrintContext): unknown[];
+  /** What every caller is warned of, as in "v1 ComponentStatus is deprecated in v1.19+". */
+  readonly deprecation?: string;
   /** Set for custom resources. */
   readonly custom?: CustomForm;
   /** Set where objects are stored as those of another kind. */

@@ -27,6 +27,14 @@ function addresses({ spec, site }: FlagInput, component: Component, port: "main"
     .map(({ address, ports }) => `${address}:${ports[port]}`);
 }
 
+/** Whose health a ComponentStatus tells; several of a kind are numbered, as etcd's members are. */
+function componentAddresses(input: FlagInput): string[] {
+  return (["scheduler", "controller-manager"] as const).flatMap((component) => {
+    const all = addresses(input, component, "main");
+    return all.map((address, at) => `${all.length === 1 ? component : `${component}-${at}`}=${address}`);
+  });
+}
+
 export function etcdFlags(slot: Slot, { paths, site }: FlagInput): string[] {
   const endpoint = site.endpoint(slot);
   const pki = (file: string): string => path.join(paths.pki, file);
@@ -109,6 +117,7 @@ function ownFlags(slot: Slot, input: FlagInput): string[] {
         ...addresses(input, "etcd", "main").map((one) => `--etcd=${one}`),
         `--service-account-key-file=${path.join(paths.pki, "sa.key")}`,
         `--advertise-address=${site.endpoint(slot).address}`,
+        ...componentAddresses(input).map((one) => `--component=${one}`),
         ...spec.apiServerFlags,
       ];
     case "kubelet":

@@ -115,7 +115,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
   const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer, kinds, call));
   const registry = new Registry({ env, cache, committer, admission });
-  const { review, issueToken } = deps;
+  const { review, issueToken, components } = deps;
   const pipeline = createPipeline({
     env,
     logger,
@@ -127,6 +127,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     authorizer,
     review,
     issueToken,
+    components,
   });
   const loopback = createInProcessClient({ pipeline, env, user: LOOPBACK_USER });
   const localServices = { ...deps, source: cache, kinds, client: loopback };

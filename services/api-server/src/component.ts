@@ -12,6 +12,7 @@ import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import type { Storage } from "@coxswain/storage";
 import { Aggregator } from "./aggregation/aggregator.ts";
+import { createComponentProbes, type ComponentAddress } from "./aggregation/component-probes.ts";
 import { publishProxyIdentity } from "./aggregation/proxy-identity.ts";
 import { createWebhookCaller } from "./admission/dynamic/call-webhook.ts";
 import { createApiServer } from "./app.ts";
@@ -62,6 +63,10 @@ export interface ApiServerComponentDeps {
   readonly anonymous: boolean;
   readonly serviceCidr?: string;
   readonly nodePortRange?: string;
+  /** Parts of the control plane that ComponentStatus tells of besides etcd. */
+  readonly components?: readonly ComponentAddress[];
+  /** False: nothing is kept in etcd. */
+  readonly etcd?: boolean;
   /** Built-in admission plugins to leave out. */
   readonly disabledAdmission?: readonly string[];
 }
@@ -149,6 +154,14 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     bus,
     id: deps.id,
     ...security.extensions,
+    components: createComponentProbes({
+      env,
+      storage,
+      etcd: deps.etcd ?? true,
+      components: deps.components ?? [],
+      clientTls: deps.clientTls,
+      ...(deps.dial === undefined ? {} : { dial: deps.dial }),
+    }),
     ...(deps.serviceCidr === undefined ? {} : { serviceCidr: deps.serviceCidr }),
     ...(deps.nodePortRange === undefined ? {} : { nodePortRange: deps.nodePortRange }),
     disabledAdmission: deps.disabledAdmission ?? [],

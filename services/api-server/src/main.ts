@@ -5,6 +5,7 @@ import { runComponent } from "@coxswain/component-base/process";
 import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
 import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
 import { InvalidArgumentError, type Command } from "commander";
+import { parseComponentAddress, type ComponentAddress } from "./aggregation/component-probes.ts";
 import { addAuditFlags, makeAuditor, type AuditFlags } from "./audit/flags.ts";
 import { encryptingStorage } from "./encryption/encrypting-storage.ts";
 import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
@@ -27,6 +28,7 @@ interface Flags extends AuditFlags {
   readonly serviceNodePortRange: string;
   readonly disableAdmissionPlugins: readonly string[];
   readonly restFd?: number;
+  readonly component: readonly ComponentAddress[];
   readonly encryptionProviderConfig?: string;
   readonly enableBootstrapTokenAuth: string | boolean;
   readonly oidcIssuerUrl?: string;
@@ -78,6 +80,14 @@ function storageKind(text: string): Flags["storage"] {
   throw new InvalidArgumentError("must be etcd or memory");
 }
 
+function component(text: string, before: readonly ComponentAddress[]): readonly ComponentAddress[] {
+  try {
+    return [...before, parseComponentAddress(text)];
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
 function addFlags(command: Command): void {
   const list = (text: string, before: readonly string[]): readonly string[] => [...before, ...text.split(",")];
   command
@@ -109,6 +119,7 @@ function addFlags(command: Command): void {
     .option("--enable-priority-and-fairness [boolean]", "queue and refuse requests by FlowSchemas", "true")
     .option("--max-requests-inflight <count>", "with the next: the seats that priority levels share", count, 400)
     .option("--max-mutating-requests-inflight <count>", "see above", count, 200)
+    .option("--component <name=host:port>", "a part that ComponentStatus tells of; repeatable", component, [])
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
   addAuditFlags(command);
 }
@@ -181,6 +192,8 @@ void runComponent<Flags>({
       serviceCidr: flags.serviceClusterIpRange,
       nodePortRange: flags.serviceNodePortRange,
       disabledAdmission: flags.disableAdmissionPlugins,
+      components: flags.component,
+      etcd: flags.storage === "etcd",
     });
     deps.setAuth(component.auth);
     return component.app;

@@ -84,7 +84,10 @@ function customKind(
     freeFinalizers: true,
     defaults: (object) => void applyDefaults(object, schema),
     ...validation(props, schema, scale),
-    strategy: customStrategy(status, version, apiVersionOf(identity), accepted.kind),
+    strategy: customStrategy(status),
+    ...(version.deprecated
+      ? { deprecation: version.deprecationWarning ?? `${apiVersionOf(identity)} ${accepted.kind} is deprecated` }
+      : {}),
     hasStatus: status,
     ...(scale === undefined ? {} : { scale: scaleAccess(scale) }),
     selectableFields: (object) => Object.fromEntries(fields.map(({ name, path }) => [name, textOf(path(object)[0])])),
@@ -145,13 +148,7 @@ function contentOf({ metadata: _metadata, ...content }: CustomObject, status: bo
   return rest;
 }
 
-function customStrategy(
-  status: boolean,
-  version: CrdVersion,
-  apiVersion: string,
-  kind: string,
-): Strategy<CustomObject> {
-  const deprecated = version.deprecationWarning ?? `${apiVersion} ${kind} is deprecated`;
+function customStrategy(status: boolean): Strategy<CustomObject> {
   return {
     prepareForCreate(object) {
       if (status) delete object["status"];
@@ -179,7 +176,6 @@ function customStrategy(
     allowCreateOnUpdate: false,
     allowUnconditionalUpdate: false,
     defaultPropagation: "Background",
-    warnings: () => (version.deprecated ? [deprecated] : []),
   };
 }
 

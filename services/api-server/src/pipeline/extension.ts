@@ -3,6 +3,7 @@
 import type { KindDefinition } from "@coxswain/api";
 import type { GroupVersionKind, KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import type { Reinvocation } from "../admission/reinvocation.ts";
+import type { ComponentProbes } from "../registry/component-statuses.ts";
 import type { ApiRequest, Authorizer, VersionedObject } from "./contract.ts";
 
 /** The present objects of this process's watch cache; never waits, may be a moment old. */
@@ -69,6 +70,8 @@ export interface PipelineExtensions {
   readonly authorizer?: Authorizer | ((source: ObjectSource) => Authorizer);
   /** Answers a create of a kind that is not stored: SubjectAccessReview, TokenReview, SelfSubjectReview, … */
   readonly review?: (input: DocumentRequest) => Promise<KubeObject>;
+  /** Parts of the control plane that ComponentStatus tells of; none where unset. */
+  readonly components?: ComponentProbes;
   /** Answers serviceaccounts/token. */
   readonly issueToken?: (input: DocumentRequest) => Promise<KubeObject>;
   /** Runs after the built-in plugins' validation, as in the check against privilege escalation. */

@@ -38,6 +38,7 @@ import { checkIdentity } from "../registry/metadata.ts";
 import { decodePatch, PATCH_TYPES } from "../registry/patch.ts";
 import type { KindSource } from "../extensions/kind-source.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
+import { listComponents, readComponent } from "../registry/component-statuses.ts";
 import { deletionOptions, writeContext, type WriteContext } from "../registry/write-context.ts";
 import { applyBinding } from "../subresources/binding.ts";
 import { allowEviction } from "../subresources/eviction.ts";
@@ -63,6 +64,7 @@ export interface PipelineDeps {
   readonly authorizer: Authorizer | undefined;
   readonly review: PipelineExtensions["review"];
   readonly issueToken: PipelineExtensions["issueToken"];
+  readonly components: PipelineExtensions["components"];
 }
 
 const MAX_APPLY_ATTEMPTS = 5;
@@ -130,6 +132,7 @@ class Dispatcher {
     if (request.subresource !== "" && request.subresource !== "status") return await this.#subresource(request, kind);
     if (!kind.stored) return await this.#document(request, kind);
     this.#requireVerb(request, kind);
+    if (kind.kind === "ComponentStatus" && kind.group === "") return await this.#components(request, kind);
     switch (request.verb) {
       case "get":
         return await this.#get(request, kind);
@@ -155,7 +158,7 @@ class Dispatcher {
   async watch(request: ApiRequest, sink: WatchSink): Promise<{ readonly kind: KindDefinition }> {
     const kind = this.#kind(request);
     this.#authorize(request, "watch");
-    if (!kind.stored || request.subresource !== "") throw newMethodNotSupported(kind, "watch");
+    if (!kind.verbs.includes("watch") || request.subresource !== "") throw newMethodNotSupported(kind, "watch");
     const selection = selectionOf(request, kind);
     await startWatch(this.#deps, { kind, selection, options: request.options, signal: request.signal }, sink);
     return { kind };
@@ -218,6 +221,12 @@ class Dispatcher {
     const selection = selectionOf(request, kind);
     const countable = selection.matches === undefined && selection.name === undefined;
     return readList(this.#deps, { kind, selection, countable, options: request.options });
+  }
+
+  async #components(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
+    const probes = this.#deps.components ?? new Map();
+    if (request.verb === "list") return await listComponents(probes, kind, request);
+    return { type: "object", code: 200, kind, object: await readComponent(probes, kind, request), warnings: [] };
   }
 
   async #create(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {

@@ -190,6 +190,8 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     authorize(deps, attributesOf(call.user, info));
     throw resourceNotFound();
   }
+  const deprecation = kind.deprecation === undefined ? [] : [kind.deprecation];
+  warningHeaders(call.response, deprecation);
   if (deps.connect?.handles(info) === true) {
     await admitConnection(deps, info, call);
     await deps.connect.serve(info, call);
@@ -214,7 +216,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     pause: inTurns(deps.env),
   };
   const encoded = encodeResult(result, form, options);
-  if ("warnings" in result) warningHeaders(response, result.warnings);
+  if ("warnings" in result) warningHeaders(response, [...deprecation, ...result.warnings]);
   const code = "code" in result ? result.code : 200;
   if (call.audit?.waits === true) await call.audit.complete(code);
   await sendEncoded(request, response, code, encoded);

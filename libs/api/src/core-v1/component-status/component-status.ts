@@ -1,4 +1,4 @@
-// ComponentStatus: read-only and long deprecated; nothing is ever stored, so a list of them is empty.
+// ComponentStatus: read-only and long deprecated; the api-server makes each when somebody asks.
 import { defineKind } from "../../define-kind.ts";
 import { column, NAME, nameOf } from "../../printing.ts";
 import type { ComponentStatus } from "../../types.gen.ts";
@@ -11,6 +11,7 @@ export const componentStatusKind = defineKind<ComponentStatus>({
   shortNames: ["cs"],
   namespaced: false,
   verbs: ["get", "list"],
+  deprecation: "v1 ComponentStatus is deprecated in v1.19+",
   schemaName: "io.k8s.api.core.v1.ComponentStatus",
   columns: [
     NAME,

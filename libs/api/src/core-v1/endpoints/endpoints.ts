@@ -95,10 +95,8 @@ export const endpointsKind = defineKind<Endpoints>({
   },
   validateCreate: (endpoints) => validate(endpoints),
   validateUpdate: validate,
-  strategy: plainStrategy({
-    allowCreateOnUpdate: true,
-    warnings: () => ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
-  }),
+  strategy: plainStrategy({ allowCreateOnUpdate: true }),
+  deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   columns: [NAME, column("Endpoints", "The addresses and ports."), AGE],
   row: (endpoints, context) => [nameOf(endpoints), addressesOf(endpoints), age(endpoints, context)],
 });

@@ -64,12 +64,15 @@ const CALLS: Readonly<Record<string, string>> = {
 };
 
 /** What failed, in upstream's words. */
-function unreachable(target: ProxyTarget, error: unknown): StatusError {
+export function unreachableReason(target: ProxyLocation, error: unknown): string {
   const { code = "", message } = error as { code?: string; message: string };
   const call = CALLS[code] ?? (message === "i/o timeout" ? message : undefined);
   const closed = code === "ECONNRESET" ? "EOF" : message;
-  const why = call === undefined ? closed : `dial tcp ${hostPort(target)}: ${call}`;
-  return newServiceUnavailable(`error trying to reach service: ${why}`);
+  return call === undefined ? closed : `dial tcp ${hostPort(target)}: ${call}`;
+}
+
+function unreachable(target: ProxyTarget, error: unknown): StatusError {
+  return newServiceUnavailable(`error trying to reach service: ${unreachableReason(target, error)}`);
 }
 
 function rewritingOf(target: ProxyTarget, incoming: IncomingMessage, { prefix }: ProxyPath): Rewriting {
