@@ -118,6 +118,58 @@ describe("on a cluster", () => {
     expect(calls).not.toContain("get other");
   });
 
+  test("what an owner leaves behind goes together, and asks for the owner once", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    for (let at = 0; at < 100; at++) {
+      const metadata = {
+        name: `m${at}`,
+        namespace: "default",
+        ownerReferences: [{ ...reference("gone"), name: "owner" }],
+      };
+      fixture.cluster.seed(CONFIG_MAPS, { apiVersion: "v1", kind: "ConfigMap", metadata });
+    }
+    const deletedMs = new Set<number>();
+    let asked = 0;
+    fixture.cluster.inject({
+      when: ({ verb, ref, name }) => {
+        if (ref.resource !== "configmaps") return false;
+        if (verb === "get" && name === "owner") asked++;
+        if (verb === "delete") deletedMs.add(fixture.env.elapsedMs);
+        return false;
+      },
+    });
+    fixture.start();
+    expect(await fixture.until(() => fixture.cluster.objects(CONFIG_MAPS).length === 0)).toBe(true);
+    expect(asked).toBe(1);
+    expect(deletedMs.size).toBe(1);
+  });
+
+  test("a reference with the wrong name says nothing of others to the same UID", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    const map = (name: string, metadata: ConfigMap["metadata"] = {}): ConfigMap => ({
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name, namespace: "default", ...metadata },
+    });
+    const owner = fixture.cluster.seed(CONFIG_MAPS, map("z-owner", { finalizers: ["example.test/hold"] }));
+    const target = { namespace: "default", name: "z-owner" };
+    await fixture.settle(fixture.admin.delete(CONFIG_MAPS, target, { propagationPolicy: "Background" }));
+    const named = (name: string) => ({ ownerReferences: [{ ...reference(owner.metadata?.uid ?? ""), name }] });
+    fixture.cluster.seed(CONFIG_MAPS, map("a-wrong", named("other")));
+    fixture.cluster.seed(CONFIG_MAPS, map("b-right", named("z-owner")));
+    // Looked at once more after the other was found to be without an owner.
+    fixture.start();
+    const names = () => fixture.cluster.objects(CONFIG_MAPS).map((one) => one.metadata?.name);
+    expect(await fixture.until(() => !names().includes("a-wrong"))).toBe(true);
+    const moved = { metadata: { ownerReferences: [...named("z-owner").ownerReferences, reference("gone")] } };
+    const right = { namespace: "default", name: "b-right" };
+    await fixture.settle(fixture.admin.patch(CONFIG_MAPS, right, "application/merge-patch+json", moved));
+    await fixture.env.advance(30_000);
+    expect(names()).toEqual(expect.arrayContaining(["b-right", "z-owner"]));
+  });
+
   test("an owner in another namespace deletes nothing; an owner of another UID does", async () => {
     const fixture = makeFixture();
     fixture.seedNamespace();

@@ -21,7 +21,8 @@ import { RemotePoll } from "../remote-resources/remote-poll.ts";
 import { FOREGROUND, hasWork, nodeOf, ORPHAN, OwnershipGraph, waitsForDependents, type GraphNode } from "./graph.ts";
 import { blockingDependents, planGarbage, type GarbagePlan, type OwnerState } from "./plan.ts";
 
-const WORKERS = 20;
+/** As many deletions as the store takes in one transaction: what an owner leaves behind goes at the pace of answers. */
+const WORKERS = 128;
 const MAX_ABSENT = 5_000;
 const MERGE = "application/merge-patch+json";
 
@@ -87,8 +88,10 @@ class Collector {
   readonly #graph: OwnershipGraph;
   readonly #more: MoreResources;
   readonly #enqueue: (uid: string) => void;
-  /** UIDs that are gone for good: they never come back. */
+  /** References to what is gone for good. One that names the wrong object says nothing of others with its UID. */
   readonly #absent = new Set<string>();
+  /** Owners that are being asked for, as all that they left behind want to know it at once. */
+  readonly #asked = new Map<string, Promise<OwnerState>>();
 
   constructor(context: ControllerContext, graph: OwnershipGraph, more: MoreResources, enqueue: (uid: string) => void) {
     this.#context = context;
@@ -166,11 +169,21 @@ class Collector {
     const elsewhere = cached !== undefined && cached.namespace !== namespace;
     if (elsewhere) return this.#refuse(live, reference);
     if (cached !== undefined && cached.name === reference.name && !cached.deleting) return "solid";
-    if (this.#absent.has(reference.uid)) return "absent";
     const { ref } = kind;
-    const owner = await this.#live(ref, namespace, reference.name);
-    if (owner?.metadata?.uid === reference.uid) return waitsForDependents(nodeOf(ref, owner)) ? "waiting" : "solid";
-    this.#noteAbsent(reference.uid);
+    const key = [ref.group, ref.resource, namespace, reference.name, reference.uid].join("/");
+    if (this.#absent.has(key)) return "absent";
+    let asked = this.#asked.get(key);
+    if (asked === undefined) {
+      asked = this.#ask(ref, namespace, reference, key).finally(() => this.#asked.delete(key));
+      this.#asked.set(key, asked);
+    }
+    return asked;
+  }
+
+  async #ask(ref: ResourceRef, namespace: string, { name, uid }: OwnerReference, key: string): Promise<OwnerState> {
+    const owner = await this.#live(ref, namespace, name);
+    if (owner?.metadata?.uid === uid) return waitsForDependents(nodeOf(ref, owner)) ? "waiting" : "solid";
+    this.#noteAbsent(key);
     return "absent";
   }
 
@@ -189,8 +202,8 @@ class Collector {
     return "unknown";
   }
 
-  #noteAbsent(uid: string): void {
-    this.#absent.add(uid);
+  #noteAbsent(key: string): void {
+    this.#absent.add(key);
     const [oldest] = this.#absent;
     if (this.#absent.size > MAX_ABSENT && oldest !== undefined) this.#absent.delete(oldest);
   }
