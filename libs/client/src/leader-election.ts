@@ -130,6 +130,8 @@ class LeaseElector implements LeaderElector {
   async #acquire(signal: AbortSignal): Promise<void> {
     const { env } = this.#deps;
     while (!(await this.#tryLease(signal))) {
+      // What came too late to lead by it must not stand in the way of the next try.
+      this.#fence = undefined;
       await env.timers.sleep(this.#settings.retryPeriodMs * (1 + (JITTER - 1) * env.random.float()), signal);
     }
   }

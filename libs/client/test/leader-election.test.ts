@@ -131,6 +131,24 @@ test("an answer that never comes costs a leader one attempt, not its lease", asy
   expect(a.log).toEqual(["lead 0"]);
 });
 
+test("who gets the lease too late to lead by it tries again", async () => {
+  const { env, cluster } = make();
+  let slow = true;
+  const a = candidate(env, cluster, "a", (client) => ({
+    ...client,
+    create: async (ref, object, options) => {
+      const stored = await client.create(ref, object, options);
+      if (slow) await env.timers.sleep(11_000);
+      slow = false;
+      return stored;
+    },
+  }));
+  await env.advance(12_000);
+  expect(a.elector.isLeader()).toBe(false);
+  await env.advance(5_000);
+  expect(a.elector.isLeader()).toBe(true);
+});
+
 test("a leader that stood still past its deadline does not say that it leads, and its fenced writes are refused", async () => {
   const { env, cluster } = make();
   const a = candidate(env, cluster, "a");
