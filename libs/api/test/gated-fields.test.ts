@@ -1,8 +1,9 @@
 // Fields of features by their state in v1.35: what is off is dropped, what is on is checked as upstream does.
-import { deepClone, type KubeObject } from "@coxswain/apimachinery";
+import { deepClone, fieldErrorText, type KubeObject } from "@coxswain/apimachinery";
 import { describe, expect, test } from "vitest";
 import type {
   Container,
+  ContainerStatus,
   CSIDriver,
   CronJob,
   Deployment,
@@ -335,6 +336,24 @@ const PODS: [string, Pod, string[]][] = [
 
 test.each(PODS)("a pod with %s", (_, object, errors) => {
   expect(createErrors("pods", object)).toEqual(errors);
+});
+
+test("a container that its own rules run again may leave its end, whatever the pod's policy", () => {
+  const kind = kindNamed("pods");
+  const errors = (exitCode: number): string[] => {
+    const old = created(
+      "pods",
+      pod({ restartPolicy: "Never" }, { restartPolicy: "Never", restartPolicyRules: [RULE] }),
+    );
+    old.status = { containerStatuses: [{ name: "c", state: { terminated: { exitCode } } }] as ContainerStatus[] };
+    const now = deepClone(old);
+    now.status = { containerStatuses: [{ name: "c", state: { running: {} } }] as ContainerStatus[] };
+    return (kind.validateStatusUpdate?.(now, old) ?? []).map(fieldErrorText);
+  };
+  expect(errors(42)).toEqual([]);
+  expect(errors(1)).toEqual([
+    "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state",
+  ]);
 });
 
 describe("resources of a whole pod", () => {

@@ -14,6 +14,7 @@ import { sameValue } from "../../same-value.ts";
 import type { Container, ContainerStatus, Pod, PodSpec } from "../../types.gen.ts";
 import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
+import { containerShouldRestart } from "./restart.ts";
 import { validatePodSpec } from "../pod-spec/validation.ts";
 
 const NO_SPEC: PodSpec = { containers: [] };
@@ -156,15 +157,14 @@ export function validateEphemeralContainersUpdate(pod: Pod, old: Pod): FieldErro
   return errors;
 }
 
-/** Containers that have ended, in a pod that never restarts them, stay ended. */
-function validateTransitions(statuses: ContainerStatus[], old: ContainerStatus[], pod: Pod): FieldError[] {
-  const policy = pod.spec?.restartPolicy;
-  if (policy === "Always") return [];
+/** Containers that have ended, and that neither they nor their pod have run again, stay ended. */
+function validateTransitions(statuses: ContainerStatus[], old: ContainerStatus[], { spec }: Pod): FieldError[] {
   return old.flatMap((before, index) => {
     const ended = before.state?.terminated;
     const after = statuses.find((status) => status.name === before.name);
     if (!ended || !after || after.state?.terminated) return [];
-    if (policy === "OnFailure" && ended.exitCode !== 0) return [];
+    const container = spec?.containers.find(({ name }) => name === before.name);
+    if (container && containerShouldRestart(container, spec?.restartPolicy, ended.exitCode)) return [];
     const at = childPath(indexPath("status.containerStatuses", index), "state");
     return [fieldForbidden(at, "may not be transitioned to non-terminated state")];
   });
