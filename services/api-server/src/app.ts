@@ -226,7 +226,7 @@ function plugins(
       (namespace, name) => read("serviceaccounts", namespace, name),
       deps.env.random,
     ),
-    createNodeRestriction(cache),
+    createNodeRestriction(cache, authorizer),
     taintNodesByCondition,
     createPodSecurity(cache, (name) => read("namespaces", "", name)),
     createPriority(cache, (name) => read("priorityclasses", "", name)),

@@ -275,6 +275,29 @@ describe("service-account tokens", () => {
     expect(await whoIs(token)).toEqual(UNAUTHORIZED);
   });
 
+  test("are given for the account that the request means", async () => {
+    const ask = async (metadata: object): Promise<{ code: number; message?: string; metadata?: { uid?: string } }> => {
+      const answer = await request(`${server.url}/api/v1/namespaces/default/serviceaccounts/robot/token`, {
+        dispatcher: adminAgent,
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ metadata, spec: {} }),
+      });
+      return { ...((await answer.body.json()) as object), code: answer.statusCode };
+    };
+    const { code, metadata } = await ask({});
+    expect(code).toBe(201);
+    expect(await ask({ name: "robot", namespace: "default", uid: metadata?.uid })).toMatchObject({ code: 201 });
+    expect(await ask({ uid: "gone" })).toMatchObject({
+      code: 409,
+      message: `Operation cannot be fulfilled on TokenRequest.authentication.k8s.io "robot": the UID in the token request (gone) does not match the UID of the service account (${metadata?.uid})`,
+    });
+    expect(await ask({ name: "other" })).toMatchObject({
+      code: 422,
+      message: expect.stringContaining("must match the service account name if specified") as string,
+    });
+  });
+
   test("are reviewed for the audiences that they have", async () => {
     const token = await tokenFor(undefined, ["vault", "shop"]);
     expect(await review(token, ["vault", "other"])).toMatchObject({ authenticated: true, audiences: ["vault"] });

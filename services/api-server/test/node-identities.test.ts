@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   CONFIG_MAPS,
+  CSI_DRIVERS,
   LEASES,
   NODES,
   PERSISTENT_VOLUME_CLAIMS,
@@ -20,6 +21,7 @@ import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/s
 import type { ListOptions, ResourceClient } from "@coxswain/client";
 import type { UserInfo } from "@coxswain/component-base";
 import { createInProcessClient } from "../src/client/in-process-client.ts";
+import { createNodeRestriction } from "../src/admission/node-restriction.ts";
 import { createNodeAuthorizer } from "../src/auth/node-authorizer.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
@@ -48,6 +50,12 @@ beforeAll(async () => {
     authorizer: (source) => createNodeAuthorizer(source, { authorize: () => ({ allowed: true, reason: "" }) }),
   });
   const { client } = server;
+  await client.create(CSI_DRIVERS, {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "CSIDriver",
+    metadata: { name: "tokens.example.com" },
+    spec: { tokenRequests: [{ audience: "driver" }] },
+  });
   for (const node of ["sim-1", "sim-9"]) {
     await client.create(NODES, { apiVersion: "v1", kind: "Node", metadata: { name: node } });
     const metadata = { name: node, namespace: "kube-node-lease" };
@@ -135,9 +143,15 @@ function uses(node: string): object {
       {
         name: "c",
         projected: {
-          sources: [{ configMap: { name: `projected-${node}` } }, { secret: { name: `projected-${node}` } }],
+          sources: [
+            { configMap: { name: `projected-${node}` } },
+            { secret: { name: `projected-${node}` } },
+            { serviceAccountToken: { path: "own", expirationSeconds: 600 } },
+            { serviceAccountToken: { path: "vault", audience: "vault", expirationSeconds: 600 } },
+          ],
         },
       },
+      { name: "e", csi: { driver: "tokens.example.com" } },
       { name: "d", persistentVolumeClaim: { claimName: `data-${node}` } },
       {
         name: "scratch",
@@ -196,6 +210,71 @@ describe.each(IDENTITIES)("%s", (what, user) => {
     await client.patch(PODS, key("sim-1"), MERGE, status, options);
     await expect(client.patch(PODS, key("sim-9"), MERGE, status, options)).rejects.toMatchObject({ code: 403 });
     await expect(client.delete(PODS, key("sim-9"))).rejects.toThrow("can only delete pods with spec.nodeName set");
+  });
+
+  test("reads the pods, the Nodes and the Leases of its own nodes only", async () => {
+    const client = as(user);
+    const key = (node: string) => ({ namespace: "default", name: `pod-${node}` });
+    const lease = (name: string) => ({ namespace: "kube-node-lease", name });
+    await client.get(PODS, key("sim-1"));
+    await client.get(NODES, { name: "sim-1" });
+    await client.get(LEASES, lease("sim-1"));
+    await expect(client.get(PODS, key("sim-9"))).rejects.toThrow("no relationship found between node");
+    await expect(client.get(NODES, { name: "sim-9" })).rejects.toThrow("only its own Node object");
+    await expect(client.get(LEASES, lease("sim-9"))).rejects.toThrow("same name as the requesting node");
+    const leader = { namespace: "kube-system", name: "sim-1" };
+    await expect(client.get(LEASES, leader)).rejects.toThrow(
+      'can only access leases in the "kube-node-lease" system namespace',
+    );
+    const names = async (ref: typeof PODS, fieldSelector?: string): Promise<(string | undefined)[]> =>
+      (await client.list(ref, fieldSelector === undefined ? {} : { fieldSelector })).items.map(
+        ({ metadata }) => metadata?.name,
+      );
+    expect(await names(PODS, "spec.nodeName=sim-1")).toEqual(["pod-sim-1"]);
+    expect(await names(NODES, "metadata.name=sim-1")).toEqual(["sim-1"]);
+    if (what === "a pack") {
+      // It follows all of them.
+      expect(await names(NODES)).toHaveLength(2);
+      expect(await names(PODS)).toHaveLength(2);
+      return;
+    }
+    for (const selector of [undefined, "spec.nodeName=sim-9", "spec.nodeName!=sim-1", "status.phase=Running"]) {
+      await expect(names(PODS, selector)).rejects.toThrow("can only list/watch pods with spec.nodeName field selector");
+    }
+    for (const selector of [undefined, "metadata.name=sim-9"]) {
+      await expect(names(NODES, selector)).rejects.toThrow("only its own Node object");
+    }
+  });
+
+  test("asks for tokens of its pods' accounts, for those alone whom the pods' volumes have tokens for", async () => {
+    const ask = async (node: string, ...audiences: string[]) => {
+      const found = server.api.source.get(PODS, "default", `pod-${node}`)?.object;
+      const boundObjectRef = { apiVersion: "v1", kind: "Pod", name: `pod-${node}`, uid: found?.metadata?.uid };
+      const admission = createNodeRestriction(server.api.source, {
+        authorize: ({ resource, verb }) => ({
+          allowed: resource === "granted" && verb === "request-serviceaccounts-token-audience",
+          reason: "",
+        }),
+      });
+      return admission.validate?.({
+        operation: "CREATE",
+        kind: { group: "", resource: "serviceaccounts" },
+        subresource: "token",
+        namespace: "default",
+        name: "default",
+        request: { user },
+        object: { spec: { audiences, boundObjectRef } },
+      } as never);
+    };
+    await ask("sim-1", "vault");
+    await ask("sim-1", "driver");
+    await ask("sim-1");
+    await ask("sim-1", "granted");
+    await expect(ask("sim-1", "other")).rejects.toThrow(
+      `audience "other" not found in pod spec volume, ${user.username} is not authorized to request tokens for this audience`,
+    );
+    await expect(ask("sim-1", "vault", "driver")).rejects.toThrow("node may only request 0 or 1 audiences");
+    await expect(ask("sim-9", "vault")).rejects.toThrow("bound to a pod scheduled on a different node");
   });
 
   test("changes its own Node and Lease only", async () => {

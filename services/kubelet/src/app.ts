@@ -357,7 +357,8 @@ function followPods(deps: KubeletDeps, managers: ReadonlyMap<string, PodManager>
 /** Sees what others do to the Nodes of this process: pod CIDRs, conditions that are not ours to lose. */
 function followNodes(deps: KubeletDeps, reporter: NodeReporter): SharedInformer<Node> {
   const [only] = deps.nodes;
-  const single = deps.nodes.length === 1 ? { fieldSelector: `metadata.name=${only}` } : {};
+  // Its own Node is all that a kubelet may read: the feed has all of them.
+  const single = deps.nodes.length === 1 ? { fieldSelector: `metadata.name=${only}`, direct: true } : {};
   const informer = deps.informers.informer<Node>(NODES, single);
   informer.addHandler({ add: (node) => reporter.observe(node), update: (node) => reporter.observe(node) });
   return informer;

@@ -1,16 +1,31 @@
 // NodeRestriction: a kubelet changes its own Node, the pods bound to it, the slices of its devices and its own Lease, and nothing
 // of other nodes. A pack of simulated kubelets does so for the nodes that its name covers.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction
-import type { Node, Pod, PodResourceClaimStatus, ResourceSlice } from "@coxswain/api";
+import {
+  PERSISTENT_VOLUME_CLAIMS,
+  PERSISTENT_VOLUMES,
+  type CSIDriver,
+  type Node,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
+  type Pod,
+  type PodResourceClaimStatus,
+  type ResourceSlice,
+  type TokenRequest,
+  type Volume,
+} from "@coxswain/api";
+import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
+import type { Authorizer } from "../pipeline/contract.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 
 const MIRROR = "kubernetes.io/config.mirror";
 const LEASE_NAMESPACE = "kube-node-lease";
 
-export function createNodeRestriction(source: ObjectSource): AdmissionPlugin {
+/** `authorizer` decides of audiences that no volume of a pod names; without one none of them is given. */
+export function createNodeRestriction(source: ObjectSource, authorizer?: Authorizer): AdmissionPlugin {
   return {
     name: "NodeRestriction",
     validate(attributes) {
@@ -23,7 +38,7 @@ export function createNodeRestriction(source: ObjectSource): AdmissionPlugin {
       if (group === "resource.k8s.io" && resource === "resourceslices") checkSlice(attributes, node);
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
       if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
-        checkToken(attributes, node, source);
+        checkToken(attributes, node, source, authorizer);
       }
     },
   };
@@ -122,10 +137,14 @@ function checkLease(attributes: AdmissionAttributes, node: NodeIdentity): void {
   }
 }
 
-function checkToken(attributes: AdmissionAttributes, node: NodeIdentity, source: ObjectSource): void {
-  const reference = (
-    attributes.object as { spec?: { boundObjectRef?: { kind?: string; name?: string; uid?: string } } }
-  ).spec?.boundObjectRef;
+function checkToken(
+  attributes: AdmissionAttributes,
+  node: NodeIdentity,
+  source: ObjectSource,
+  authorizer: Authorizer | undefined,
+): void {
+  const { spec } = attributes.object as TokenRequest;
+  const reference = spec?.boundObjectRef;
   if (reference?.kind !== "Pod" || !reference.name) {
     refuse(attributes, "node requested token not bound to a pod");
   }
@@ -133,6 +152,60 @@ function checkToken(attributes: AdmissionAttributes, node: NodeIdentity, source:
   if (pod === undefined || pod.metadata?.uid !== reference.uid || !node.covers(boundNode(pod))) {
     refuse(attributes, "node requested token bound to a pod scheduled on a different node");
   }
+  const audiences = spec?.audiences ?? [];
+  if (audiences.length > 1) refuse(attributes, "node may only request 0 or 1 audiences");
+  checkAudience(attributes, pod, audiences[0] ?? "", source, authorizer);
+}
+
+/** A kubelet gets tokens for those alone who a pod of its node has tokens for, lest a node that was taken over speak to others. */
+function checkAudience(
+  attributes: AdmissionAttributes,
+  pod: Pod,
+  audience: string,
+  source: ObjectSource,
+  authorizer: Authorizer | undefined,
+): void {
+  if (tokenAudiences(pod, source).has(audience)) return;
+  const { request, namespace, name } = attributes;
+  const verb = "request-serviceaccounts-token-audience";
+  const asked = { user: request.user, verb, group: "", version: "v1", resource: audience, subresource: "" };
+  if (authorizer?.authorize({ ...asked, namespace, name }).allowed) return;
+  refuse(
+    attributes,
+    `audience ${quoted(audience)} not found in pod spec volume, ${request.user.username} is not authorized to request tokens for this audience`,
+  );
+}
+
+/** Whom the pod's volumes have tokens for: those that hold them, and those of drivers that want them. */
+function tokenAudiences(pod: Pod, source: ObjectSource): ReadonlySet<string> {
+  const audiences = new Set<string>();
+  for (const volume of pod.spec?.volumes ?? []) {
+    for (const { serviceAccountToken: token } of volume.projected?.sources ?? []) {
+      if (token !== undefined) audiences.add(token.audience ?? "");
+    }
+    const driver = driverOf(pod, volume, source);
+    if (driver === undefined) continue;
+    const found = source.get({ group: "storage.k8s.io", resource: "csidrivers" }, "", driver)?.object as
+      | CSIDriver
+      | undefined;
+    for (const { audience } of found?.spec.tokenRequests ?? []) audiences.add(audience);
+  }
+  return audiences;
+}
+
+function driverOf(pod: Pod, volume: Volume, source: ObjectSource): string | undefined {
+  if (volume.csi !== undefined) return volume.csi.driver;
+  const name = claimNameOf(pod, volume);
+  if (name === undefined) return undefined;
+  const claim: PersistentVolumeClaim | undefined = source.get(
+    PERSISTENT_VOLUME_CLAIMS,
+    pod.metadata?.namespace ?? "",
+    name,
+  )?.object;
+  const bound = claim?.spec?.volumeName;
+  if (!bound) return undefined;
+  const found: PersistentVolume | undefined = source.get(PERSISTENT_VOLUMES, "", bound)?.object;
+  return found?.spec?.csi?.driver;
 }
 
 function quoted(text: string): string {

@@ -1,6 +1,7 @@
 // The Node authorizer for ConfigMaps, Secrets, claims, volumes and slices of devices: a kubelet, or a pack of them, reads by name
 // those that pods bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by
-// their label. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. All else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
+// their label. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. Of pods, nodes and
+// leases it reads those of its nodes. All else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
 import {
   PERSISTENT_VOLUME_CLAIMS,
@@ -35,7 +36,10 @@ export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource,
     const denial =
       denialFor(attributes, isReferenced) ??
       volumeDenial(attributes, source, isReferenced) ??
-      sliceDenial(attributes, source);
+      sliceDenial(attributes, source) ??
+      podDenial(attributes, source) ??
+      nodeDenial(attributes) ??
+      leaseDenial(attributes);
     return denial === undefined ? inner.authorize(attributes) : { allowed: false, reason: denial };
   };
   return { ...inner, authorize };
@@ -107,13 +111,60 @@ function sliceDenial(attributes: AuthorizationAttributes, source: ObjectSource):
   const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "resourceslices" in API group "resource.k8s.io" at the cluster scope`;
   if (subresource !== "") return `${cannot}: cannot authorize ResourceSlice subresources`;
   if (SLICE_LISTS.has(verb)) {
-    const asked = (fieldSelector ?? "").split(",").map((term) => /^spec\.nodeName==?(.+)$/.exec(term)?.[1] ?? "");
-    if (asked.some((node) => identity.covers(node))) return undefined;
+    if (selectsOwn(identity, fieldSelector)) return undefined;
     return `${cannot}: can only list/watch/deletecollection resourceslices with nodeName field selector`;
   }
   const slice = source.get(RESOURCE_SLICES, "", name)?.object as ResourceSlice | undefined;
   if (slice !== undefined && identity.covers(slice.spec?.nodeName ?? "")) return undefined;
   return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+}
+
+const selectsOwn = (identity: NodeIdentity, fieldSelector = ""): boolean =>
+  fieldSelector.split(",").some((term) => identity.covers(/^spec\.nodeName==?(.+)$/.exec(term)?.[1] ?? ""));
+
+/** Of reads of pods: those of its own nodes, one by one or by the node. What it may write is for admission to say. */
+function podDenial(attributes: AuthorizationAttributes, source: ObjectSource): string | undefined {
+  const { group, resource, path, user, namespace, name, verb, subresource, fieldSelector } = attributes;
+  if (path !== undefined || group !== "" || resource !== "pods" || subresource !== "" || !READS.has(verb))
+    return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined || (isPack(identity) && verb !== "get")) return undefined;
+  if (verb !== "get" && selectsOwn(identity, fieldSelector)) return undefined;
+  const where = namespace === "" ? "at the cluster scope" : `in the namespace ${JSON.stringify(namespace)}`;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "pods" in API group "" ${where}`;
+  if (name === "") return `${cannot}: can only list/watch pods with spec.nodeName field selector`;
+  const pod: Pod | undefined = source.get(PODS, namespace, name)?.object;
+  if (pod !== undefined && identity.covers(pod.spec?.nodeName ?? "")) return undefined;
+  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+}
+
+/** Of reads of nodes: a kubelet's own, be there one yet or not. A pack follows all of them. */
+function nodeDenial(attributes: AuthorizationAttributes): string | undefined {
+  const { group, resource, path, user, name, verb, subresource } = attributes;
+  if (path !== undefined || group !== "" || resource !== "nodes" || subresource !== "" || !READS.has(verb))
+    return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined || identity.covers(name) || (isPack(identity) && verb !== "get")) return undefined;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "nodes" in API group "" at the cluster scope`;
+  return name === ""
+    ? `${cannot}: node '${identity.name}' cannot read all nodes, only its own Node object`
+    : `${cannot}: node '${identity.name}' cannot read '${name}', only its own Node object`;
+}
+
+const LEASE_NAMESPACE = "kube-node-lease";
+
+/** The name of one that is made is for admission to look at. */
+function leaseDenial(attributes: AuthorizationAttributes): string | undefined {
+  const { group, resource, path, user, namespace, name, verb } = attributes;
+  if (path !== undefined || group !== "coordination.k8s.io" || resource !== "leases") return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined) return undefined;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "leases" in API group "coordination.k8s.io" in the namespace ${JSON.stringify(namespace)}`;
+  if (namespace !== LEASE_NAMESPACE) {
+    return `${cannot}: can only access leases in the ${JSON.stringify(LEASE_NAMESPACE)} system namespace`;
+  }
+  if (verb === "create" || identity.covers(name)) return undefined;
+  return `${cannot}: can only access node lease with the same name as the requesting node`;
 }
 
 /** The claim of an ephemeral volume is named nowhere in its pod: the name is put together. */

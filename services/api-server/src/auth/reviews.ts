@@ -29,6 +29,38 @@ interface AccessSpec {
 
 const GROUP = "authorization.k8s.io";
 
+interface SelectorAttributes {
+  readonly rawSelector?: string;
+  readonly requirements?: readonly {
+    readonly key: string;
+    readonly operator: string;
+    readonly values?: readonly string[];
+  }[];
+}
+
+/** As a request would have it. What cannot be written so narrows nothing, as upstream's authorizers take it. */
+function selectorText({ rawSelector, requirements = [] }: SelectorAttributes): string {
+  const terms = requirements.flatMap(({ key, operator, values = [] }) => {
+    const [value = ""] = values;
+    if (operator === "Exists") return [key];
+    if (operator === "DoesNotExist") return [`!${key}`];
+    if (operator !== "In" && operator !== "NotIn") return [];
+    if (values.length === 1) return [`${key}${operator === "In" ? "=" : "!="}${value}`];
+    return [`${key} ${operator === "In" ? "in" : "notin"} (${values.join(",")})`];
+  });
+  return rawSelector || terms.join(",");
+}
+
+function selectorsOf(
+  resource: ResourceAttributes | undefined,
+): Pick<AuthorizationAttributes, "fieldSelector" | "labelSelector"> {
+  const { fieldSelector, labelSelector } = resource ?? {};
+  return {
+    ...(fieldSelector === undefined ? {} : { fieldSelector: selectorText(fieldSelector) }),
+    ...(labelSelector === undefined ? {} : { labelSelector: selectorText(labelSelector) }),
+  };
+}
+
 function attributesOf(kind: string, user: UserInfo, spec: AccessSpec): AuthorizationAttributes {
   const { resourceAttributes: resource, nonResourceAttributes: path } = spec;
   if ((resource === undefined) === (path === undefined)) {
@@ -57,6 +89,7 @@ function attributesOf(kind: string, user: UserInfo, spec: AccessSpec): Authoriza
     subresource: resource?.subresource ?? "",
     namespace: resource?.namespace ?? "",
     name: resource?.name ?? "",
+    ...selectorsOf(resource),
   };
 }
 
@@ -126,6 +159,8 @@ export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Pro
   return async ({ body: sent, kind, request }) => {
     // A body without a spec is a body with an empty one.
     const body = kind.kind === "SelfSubjectReview" ? sent : withSpec(sent);
+    const errors = kind.group === GROUP ? kind.validateCreate(body) : [];
+    if (errors.length > 0) throw newInvalid({ group: GROUP, kind: kind.kind }, "", errors);
     switch (kind.kind) {
       case "SelfSubjectAccessReview": {
         const review = body as SelfSubjectAccessReview;

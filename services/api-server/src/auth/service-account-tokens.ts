@@ -98,6 +98,22 @@ function secondsOf(request: TokenRequest, name: string): number {
   return seconds;
 }
 
+/** What a request says of its account is that of the account. */
+function checkIdentity(
+  { metadata = {} }: TokenRequest,
+  account: { name: string; namespace: string; uid: string },
+): void {
+  for (const field of ["name", "namespace"] as const) {
+    const given = metadata[field];
+    if (!given || given === account[field]) continue;
+    const detail = `must match the service account ${field} if specified`;
+    throw newInvalid(KIND, account.name, [fieldInvalid(`metadata.${field}`, given, detail)]);
+  }
+  if (!metadata.uid || metadata.uid === account.uid) return;
+  const message = `the UID in the token request (${metadata.uid}) does not match the UID of the service account (${account.uid})`;
+  throw newConflict({ group: KIND.group, resource: KIND.kind }, account.name, message);
+}
+
 function boundClaims(source: ObjectSource, request: TokenRequest, namespace: string, account: string) {
   const ref = request.spec.boundObjectRef;
   if (ref === undefined || ref === null) return {};
@@ -146,12 +162,14 @@ export function createTokenIssuer(deps: TokenIssuerDeps): (input: DocumentReques
     const account = parent.object as ServiceAccount;
     const name = account.metadata?.name ?? "";
     const namespace = account.metadata?.namespace ?? "";
+    const uid = account.metadata?.uid ?? "";
+    checkIdentity(request, { name, namespace, uid });
     const expirationSeconds = secondsOf(request, name);
     const audiences = request.spec.audiences?.length ? request.spec.audiences : [deps.keys.issuer];
     const { token, expiresAtMs } = await deps.keys.sign({
       namespace,
       serviceAccount: name,
-      uid: account.metadata?.uid ?? "",
+      uid,
       audiences,
       expirationSeconds,
       ...boundClaims(deps.source(), request, namespace, name),
@@ -160,7 +178,7 @@ export function createTokenIssuer(deps: TokenIssuerDeps): (input: DocumentReques
       ...request,
       apiVersion: "authentication.k8s.io/v1",
       kind: "TokenRequest",
-      metadata: { name, namespace, creationTimestamp: formatTime(deps.clock.now()) },
+      metadata: { name, namespace, uid, creationTimestamp: formatTime(deps.clock.now()) },
       spec: { ...request.spec, audiences, expirationSeconds },
       status: { token, expirationTimestamp: formatTime(expiresAtMs) },
     };
