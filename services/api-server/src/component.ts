@@ -2,6 +2,7 @@
 // parts. It serves from the first moment: while etcd is away requests get 503 and readyz says why.
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
+import { hostname } from "node:os";
 import type { ComponentApp, Logger, Metrics } from "@coxswain/component-base";
 import type { AuthHook } from "@coxswain/component-base/delegated-auth";
 import type { ListenTarget } from "@coxswain/component-base/grpc-server";
@@ -25,6 +26,7 @@ import { createLegacyTokenUse } from "./auth/legacy-token-use.ts";
 import { createOidcAuthenticator, type OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
+import { runIdentityLease, type IdentityLeaseDeps } from "./identity/identity-lease.ts";
 import { FlowControl } from "./flow-control/flow-control.ts";
 import { createFront } from "./rest/front.ts";
 import type { Dial } from "./rest/proxy/proxy-transport.ts";
@@ -45,6 +47,8 @@ export interface ApiServerComponentDeps {
   readonly storage: Storage;
   readonly bus: EventBus;
   readonly id: string;
+  /** Its name among the api-servers of its machine, the same after a restart; where unset it writes no lease of its identity. */
+  readonly instance?: string;
   readonly clientTls: TlsMaterial;
   /** How proxied requests reach pods and nodes; TCP unless given. */
   readonly dial?: Dial;
@@ -125,6 +129,16 @@ function createStorageProbe(env: Env, storage: Storage) {
       }
     },
   };
+}
+
+function identityLease(
+  instance: string | undefined,
+  deps: Omit<IdentityLeaseDeps, "hostname" | "id">,
+  signal: AbortSignal,
+): Promise<void>[] {
+  if (instance === undefined) return [];
+  const machine = hostname();
+  return [runIdentityLease({ ...deps, id: `${machine}_${instance}`, hostname: machine }, signal)];
 }
 
 /** Nothing is opened until app.run(). Throws where the service-account key cannot be read. */
@@ -234,6 +248,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
       probe.run(core.signal),
       aggregator.run(core.signal),
       runLegacyTokenTracking({ env, logger, client: server.loopback, source: server.source }, core.signal),
+      ...identityLease(deps.instance, { env, logger, client: server.loopback, source: server.source }, core.signal),
       publishProxyIdentity({ env, logger, client: server.loopback, clientTls: deps.clientTls }, core.signal),
     ]);
     await Promise.race([working, stopped]);

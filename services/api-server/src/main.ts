@@ -175,6 +175,7 @@ void runComponent<Flags>({
       storage,
       bus,
       id,
+      instance: flags.instance,
       clientTls,
       servingTls,
       serviceAccountKeyFile: flags.serviceAccountKeyFile,
