@@ -1,12 +1,12 @@
 // Commits in groups: transactions that arrive together go to etcd as nested transactions of one, in one revision. Each
 // has its own conditions and succeeds or fails on its own. Where the group's outcome is unknown, so is every member's.
-import { makeResourceVersion, revisionOf, placeOf } from "@coxswain/apimachinery";
+import { makeResourceVersion } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
-import type { CommitResult, Condition, Mutation, StoredValue, Transaction } from "../contract.ts";
+import type { CommitResult, Condition, StoredValue, Transaction } from "../contract.ts";
 import { checkTransaction, MAX_MUTATIONS, takeGroup } from "../transaction.ts";
 import { type Connection, unreachable } from "./connection.ts";
-import { decodeStored, encodeRecord, encodeValue, type Keyspace } from "./encoding.ts";
-import { type Compare, type RequestOp, type ResponseOp, TXN, type TxnRequest, type TxnResponse } from "./rpc.ts";
+import { decodeStored, type Keyspace } from "./encoding.ts";
+import { encodeGroup, GROUP_TXN, type Held, type Placed, type TxnAnswer } from "./group-message.ts";
 
 /** Two: one is being built and answered while etcd works on the other. */
 const GROUPS_IN_FLIGHT = 2;
@@ -20,77 +20,30 @@ interface Member {
   readonly reject: (error: unknown) => void;
 }
 
-interface Placed {
+interface PlacedMember extends Placed {
   readonly member: Member;
-  readonly firstPlace: number;
 }
 
-function compareOf(keyspace: Keyspace, condition: Condition): Compare {
-  const key = keyspace.encode(condition.key);
-  if (condition.is === "absent") return { result: "Equal", target: "Create", key, create_revision: "0" };
-  if (condition.is === "equal") throw new Error("an equal condition reaches the committer unresolved");
-  // A key is mutated at most once a revision, so its revision alone identifies a version. Places above the largest
-  // that a commit gives belong to lists: nothing is ever at one. -1 never equals a revision.
-  const possible = condition.rv >= 1024n && placeOf(condition.rv) < MAX_MUTATIONS;
-  return { result: "Equal", target: "Mod", key, mod_revision: possible ? String(revisionOf(condition.rv)) : "-1" };
-}
-
-function opOf(keyspace: Keyspace, mutation: Mutation, place: number): RequestOp {
-  const key = keyspace.encode(mutation.key);
-  return mutation.op === "put"
-    ? { request_put: { key, value: encodeValue(place, mutation.value) } }
-    : { request_delete_range: { key } };
-}
-
-function txnOf(keyspace: Keyspace, { member, firstPlace }: Placed): TxnRequest {
-  const { conditions, mutations } = member.transaction;
-  return {
-    compare: conditions.map((condition) => compareOf(keyspace, condition)),
-    success: mutations.map((mutation, at) => opOf(keyspace, mutation, firstPlace + at)),
-    failure: conditions.map(({ key }) => ({ request_range: { key: keyspace.encode(key) } })),
-  };
-}
-
-/** The outer transaction. A group of one is sent as it is; a record goes in front where deletes need their places. */
-export function planGroup(keyspace: Keyspace, group: readonly Placed[]): TxnRequest {
-  const deletes = group.flatMap(({ member, firstPlace }) =>
-    member.transaction.mutations.flatMap(({ op, key }, at) =>
-      op === "delete" ? [{ key, place: firstPlace + at }] : [],
-    ),
-  );
-  const alone = deletes.length === 1 && deletes[0]!.place === 0;
-  const record: RequestOp[] =
-    deletes.length === 0 || alone
-      ? []
-      : [{ request_put: { key: keyspace.commitRecord, value: encodeRecord(deletes) } }];
-  if (group.length === 1) {
-    const txn = txnOf(keyspace, group[0]!);
-    return { ...txn, success: [...txn.success, ...record] };
-  }
-  const nested = group.map((placed): RequestOp => ({ request_txn: txnOf(keyspace, placed) }));
-  return { compare: [], success: [...nested, ...record], failure: [] };
-}
-
-function currentOf(conditions: readonly Condition[], responses: readonly ResponseOp[]): (StoredValue | undefined)[] {
+function currentOf(conditions: readonly Condition[], { responses }: TxnAnswer): (StoredValue | undefined)[] {
   return conditions.map(({ key }, at) => {
-    const kv = responses[at]?.response_range?.kvs[0];
-    return kv === undefined ? undefined : decodeStored(key, kv);
+    const held = responses[at] as Held | undefined;
+    return held === undefined ? undefined : decodeStored(key, held.value, held.revision);
   });
 }
 
-function resultOf({ member, firstPlace }: Placed, revision: bigint, answer: TxnResponse): CommitResult {
+function resultOf({ member, firstPlace }: PlacedMember, revision: bigint, answer: TxnAnswer): CommitResult {
   const { conditions, mutations } = member.transaction;
-  if (!answer.succeeded) return { committed: false, current: currentOf(conditions, answer.responses) };
+  if (!answer.succeeded) return { committed: false, current: currentOf(conditions, answer) };
   return { committed: true, rvs: mutations.map((_, at) => makeResourceVersion(revision, firstPlace + at)) };
 }
 
 /** Gives each mutation of a group its place. */
-function placeMembers(members: readonly Member[]): Placed[] {
+function placeMembers(members: readonly Member[]): PlacedMember[] {
   let place = 0;
   return members.map((member) => {
     const firstPlace = place;
     place += member.transaction.mutations.length;
-    return { member, firstPlace };
+    return { member, transaction: member.transaction, firstPlace };
   });
 }
 
@@ -160,11 +113,10 @@ export class Committer {
   async #send(members: readonly Member[]): Promise<void> {
     const group = placeMembers(members);
     try {
-      const answer = await this.#connection.write(TXN, planGroup(this.#keyspace, group));
-      const revision = BigInt(answer.header.revision);
+      const answer = await this.#connection.write(GROUP_TXN, encodeGroup(this.#keyspace, group));
       for (const [at, placed] of group.entries()) {
-        const own = group.length === 1 ? answer : answer.responses[at]!.response_txn!;
-        placed.member.resolve(resultOf(placed, revision, own));
+        const own = group.length === 1 ? answer : (answer.responses[at] as TxnAnswer);
+        placed.member.resolve(resultOf(placed, answer.revision, own));
       }
     } catch (error) {
       for (const { reject } of members) reject(error);

@@ -87,7 +87,7 @@ class EtcdStorage implements Storage {
   async get(key: string): Promise<StoredValue | undefined> {
     await this.#hit("storage.read");
     const { kvs } = await this.#connection.read(RANGE, { key: this.#keyspace.encode(key) });
-    return kvs[0] === undefined ? undefined : decodeStored(key, kvs[0]);
+    return kvs[0] === undefined ? undefined : decodeStored(key, kvs[0].value, BigInt(kvs[0].mod_revision));
   }
 
   async list(options: Parameters<Storage["list"]>[0]): Promise<ListPage> {
@@ -115,7 +115,7 @@ class EtcdStorage implements Storage {
     for (const kv of answer.kvs) {
       const key = this.#keyspace.decode(kv.key);
       if (key === undefined) continue;
-      const stored = decodeStored(key, kv);
+      const stored = decodeStored(key, kv.value, BigInt(kv.mod_revision));
       if (stored === undefined)
         this.#logger.warn({ key }, "etcd holds a value that this store did not write; it is left out");
       else items.push(stored);

@@ -12,7 +12,6 @@ export interface KeyValue {
   readonly key: Buffer;
   readonly value: Buffer;
   readonly mod_revision: string;
-  readonly create_revision: string;
 }
 export interface RangeRequest {
   key: Buffer;
@@ -56,17 +55,6 @@ export interface TxnResponse {
 export type WatchRequest =
   | { create_request: { key: Buffer; range_end: Buffer; start_revision: string; fragment: boolean } }
   | { progress_request: Record<string, never> };
-export interface WatchResponse {
-  readonly header: Header | null;
-  readonly created: boolean;
-  readonly canceled: boolean;
-  readonly compact_revision: string;
-  readonly cancel_reason: string;
-  /** The next response goes on where this one ends, be it within a revision. */
-  readonly fragment: boolean;
-  readonly events: readonly { readonly type: "Put" | "Delete"; readonly kv: KeyValue }[];
-}
-
 export interface KeepAliveRequest {
   ID: string;
 }
@@ -93,7 +81,7 @@ function method<Request extends object, Response extends object>(
 export const RANGE = method<RangeRequest, RangeResponse>("KV", "Range");
 export const TXN = method<TxnRequest, TxnResponse>("KV", "Txn");
 export const COMPACT = method<{ revision: string }, { readonly header: Header }>("KV", "Compact");
-export const WATCH = method<WatchRequest, WatchResponse>("Watch", "Watch");
+export const WATCH = method<WatchRequest, object>("Watch", "Watch");
 export const LEASE_GRANT = method<{ TTL: string }, { readonly ID: string }>("Lease", "LeaseGrant");
 export const LEASE_REVOKE = method<{ ID: string }, { readonly header: Header }>("Lease", "LeaseRevoke");
 export const LEASE_KEEP_ALIVE = method<KeepAliveRequest, KeepAliveResponse>("Lease", "LeaseKeepAlive");

@@ -7,8 +7,9 @@ import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import { CompactedError, type StorageEvent, type WatchHandler } from "../contract.ts";
 import type { Connection } from "./connection.ts";
-import { decodeRevision, type Keyspace } from "./encoding.ts";
-import { RANGE, WATCH, type WatchRequest, type WatchResponse } from "./rpc.ts";
+import { decodeRevision, type Keyspace, type RawEvent } from "./encoding.ts";
+import { RANGE, type WatchRequest } from "./rpc.ts";
+import { WATCH_CHANGES, type WatchAnswer } from "./watch-message.ts";
 
 /** After this long without a message etcd is asked for one; after twice as long the stream counts as dead. */
 const SILENCE_MS = 5_000;
@@ -37,7 +38,7 @@ export class Watcher {
   #connected = true;
   #attempt = 0;
   /** Of a revision of which more may come in the stream's next response. */
-  #held: WatchResponse["events"] = [];
+  #held: readonly RawEvent[] = [];
 
   constructor(deps: WatcherDeps, sinceRv: bigint, handler: WatchHandler, signal: AbortSignal) {
     this.#deps = deps;
@@ -70,9 +71,9 @@ export class Watcher {
 
   /** One stream, from opening to its end; resolves with the reason. */
   async #follow(): Promise<Error> {
-    let stream: ClientDuplexStream<WatchRequest, WatchResponse>;
+    let stream: ClientDuplexStream<WatchRequest, WatchAnswer>;
     try {
-      stream = await this.#deps.connection.stream(WATCH);
+      stream = await this.#deps.connection.stream(WATCH_CHANGES);
     } catch (error) {
       return error as Error;
     }
@@ -102,7 +103,7 @@ export class Watcher {
       this.#signal.addEventListener("abort", onAbort, { once: true });
       stream.on("error", end);
       stream.on("end", () => end(new Error("the stream ended")));
-      stream.on("data", (response: WatchResponse) => {
+      stream.on("data", (response: WatchAnswer) => {
         quietTurns = 0;
         if (ended) return;
         const failure = this.#take(response, end);
@@ -120,9 +121,9 @@ export class Watcher {
     });
   }
 
-  #take(response: WatchResponse, end: (reason: Error) => void): Error | undefined {
-    if (response.compact_revision !== "0") return new CompactedError(endOfRevision(BigInt(response.compact_revision)));
-    if (response.canceled) return new Error(`etcd cancelled the watch: ${response.cancel_reason}`);
+  #take(response: WatchAnswer, end: (reason: Error) => void): Error | undefined {
+    if (response.compactRevision !== 0n) return new CompactedError(endOfRevision(response.compactRevision));
+    if (response.canceled) return new Error(`etcd cancelled the watch: ${response.cancelReason}`);
     if (response.created) {
       void this.#established(end);
       return undefined;
@@ -137,13 +138,13 @@ export class Watcher {
   }
 
   /** The events of the revisions that the response completes. */
-  #whole({ events, fragment }: WatchResponse): WatchResponse["events"] {
+  #whole({ events, fragment }: WatchAnswer): readonly RawEvent[] {
     const all = this.#held.length === 0 ? events : [...this.#held, ...events];
     this.#held = [];
     if (!fragment) return all;
-    const last = all.at(-1)!.kv.mod_revision;
+    const last = all.at(-1)!.revision;
     let to = all.length;
-    while (to > 0 && all[to - 1]!.kv.mod_revision === last) to--;
+    while (to > 0 && all[to - 1]!.revision === last) to--;
     this.#held = all.slice(to);
     return all.slice(0, to);
   }
@@ -174,18 +175,18 @@ export class Watcher {
     }
   }
 
-  #deliver(raw: WatchResponse["events"]): void {
+  #deliver(raw: readonly RawEvent[]): void {
     const events: StorageEvent[] = [];
     let through = 0n;
     for (let from = 0; from < raw.length;) {
-      const revision = raw[from]!.kv.mod_revision;
+      const revision = raw[from]!.revision;
       let to = from + 1;
-      while (to < raw.length && raw[to]!.kv.mod_revision === revision) to++;
+      while (to < raw.length && raw[to]!.revision === revision) to++;
       const decoded = decodeRevision(this.#deps.keyspace, raw.slice(from, to), (key) =>
         this.#deps.logger.warn({ key }, "etcd holds a value that this store did not write; it is left out"),
       );
       for (const event of decoded) if (event.rv > this.#rv) events.push(event);
-      through = endOfRevision(BigInt(revision));
+      through = endOfRevision(revision);
       from = to;
     }
     if (through <= this.#rv) return;
