@@ -111,7 +111,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const reserved = (ip: string): boolean => isReserved(cache, ip);
   const allocator = createServiceAllocator({ random: env.random, clusterIps: ranges, nodePorts, inUse, reserved });
   const guarded = !(deps.disabledAdmission ?? []).includes("ResourceQuota");
-  const committer = new Committer(storage, guarded ? [allocator, createQuotaGuard(cache, env.clock)] : [allocator]);
+  const contributors = guarded ? [allocator, createQuotaGuard(cache, env.clock)] : [allocator];
+  const committer = new Committer(storage, contributors, cache);
   const authorizer = typeof deps.authorizer === "function" ? deps.authorizer(cache) : deps.authorizer;
   const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer, kinds, call));
   const registry = new Registry({ env, cache, committer, admission });

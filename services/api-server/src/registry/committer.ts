@@ -6,6 +6,7 @@ import { convertForm } from "@coxswain/api/scheme";
 import { apiVersionOf, newRequestEntityTooLarge, type KubeObject } from "@coxswain/apimachinery";
 import type { Condition, Mutation, Storage, StoredValue } from "@coxswain/storage";
 import { CachedObject } from "../watch-cache/cached-object.ts";
+import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { encodeStored, storageKey } from "../watch-cache/stored-form.ts";
 import { fenceCondition, fenceHolds, planFence, refuseFenced } from "./fences.ts";
 import type { WriteContext } from "./write-context.ts";
@@ -66,12 +67,14 @@ export type ChangeOutcome =
 export class Committer {
   readonly #storage: Storage;
   readonly #contributors: readonly Contributor[];
+  readonly #cache: Pick<WatchCache, "writing" | "written">;
   /** The last commit of each turn. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(storage: Storage, contributors: readonly Contributor[]) {
+  constructor(storage: Storage, contributors: readonly Contributor[], cache: Pick<WatchCache, "writing" | "written">) {
     this.#storage = storage;
     this.#contributors = contributors;
+    this.#cache = cache;
   }
 
   prepare(input: Parameters<NonNullable<Contributor["prepare"]>>[0]): void {
@@ -121,10 +124,12 @@ export class Committer {
     if (fence !== undefined) conditions.push(fenceCondition(fence));
     const own: Mutation = stored === undefined ? { op: "delete", key } : { op: "put", key, value: stored };
     const mutations = [own, ...leaseFence(change), ...contributions.flatMap((each) => each.mutations)];
+    if (stored !== undefined) this.#cache.writing(kind, key, stored, next!);
     const result = await this.#storage.commit({ conditions, mutations });
     if (result.committed) {
       tellCommitted(contributions, result.rvs);
-      const made = versioned(change, stored, result.rvs[0]!);
+      if (stored === undefined) return { committed: true, object: undefined };
+      const made = this.#cache.written(kind, namespace, name, result.rvs[0]!, stored);
       return { committed: true, object: made instanceof Promise ? await made : made };
     }
     if (fence !== undefined && !fenceHolds(fence, result.current.at(-1))) refuseFenced(fence, result.current.at(-1));

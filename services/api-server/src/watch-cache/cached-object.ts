@@ -9,12 +9,19 @@ import { identityOf, opaqueKind } from "./opaque-kind.ts";
 import { unpack } from "./packed-form.ts";
 import type { Place, Segment, Slab, SlabMember } from "./slab.ts";
 import { encodeStored, respliceVersion, spliceVersion } from "./stored-form.ts";
+import { parsedForm } from "./written-form.ts";
 
 const RETAINED = 8192;
+/** Of what this process wrote itself; what is written again is so soon, as a pod that gets its node. */
+const RETAINED_WRITTEN = 2048;
 
 /** The last objects that were parsed, oldest overwritten first. */
 const ring: (CachedObject | undefined)[] = Array.from({ length: RETAINED });
 let ringAt = 0;
+
+/** The last objects that were written, likewise. */
+const writtenRing: (CachedObject | undefined)[] = Array.from({ length: RETAINED_WRITTEN });
+let writtenAt = 0;
 
 /** Where the JSON of an object is put together on its way into the slab. */
 const scratch = Buffer.allocUnsafeSlow(64 * 1024);
@@ -33,6 +40,8 @@ export class CachedObject implements VersionedObject, SlabMember {
   #at = 0;
   #retired = false;
   #object: KubeObject | undefined;
+  /** What the JSON was made of. */
+  #written: KubeObject | undefined;
   /** The same state as another version or group has it. */
   #form: CachedObject | undefined;
 
@@ -176,10 +185,27 @@ export class CachedObject implements VersionedObject, SlabMember {
   get object(): KubeObject {
     let object = this.#object;
     if (object === undefined) {
-      object = parseStored(this.json);
+      const written = this.#written;
+      object = (written && parsedForm(this.kind, written, this.rv)) ?? parseStored(this.json);
+      this.#written = undefined;
       this.#retain(object);
     }
     return object;
+  }
+
+  /** The object where it need not be parsed. Shared, and members that JSON leaves out may be there as undefined. */
+  get atHand(): KubeObject | undefined {
+    return this.#object ?? this.#written;
+  }
+
+  /** `written` is what its JSON was made of, and stays as it is. */
+  remember(written: KubeObject): void {
+    if (this.#object !== undefined || this.#written !== undefined) return;
+    this.#written = written;
+    const evicted = writtenRing[writtenAt];
+    if (evicted !== undefined) evicted.#written = undefined;
+    writtenRing[writtenAt] = this;
+    writtenAt = (writtenAt + 1) % RETAINED_WRITTEN;
   }
 
   /** A copy of one's own, but for the sets of fields in managedFields, which are frozen. */

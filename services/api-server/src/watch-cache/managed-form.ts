@@ -26,15 +26,24 @@ export function managedMembers(entries: readonly ManagedFieldsEntry[], uid: stri
 export function parseStored(json: Buffer): KubeObject {
   const place = managedPlace(json);
   const object = parseWithout(json, place);
-  if (place !== undefined) showLate(object.metadata!, json, place);
+  if (place !== undefined) {
+    const { from, to } = place;
+    showLate(object.metadata!, () => parseEntries(json.toString("utf8", from + OPEN.length, to)));
+  }
   return object;
 }
 
 /** The same JSON without managedFields: what components get, who never look at them and keep many objects. */
 export function slimJson(json: Buffer): Buffer {
+  const parts = slimParts(json);
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+}
+
+/** The same in parts, which share its memory. */
+export function slimParts(json: Buffer): readonly Buffer[] {
   const place = managedPlace(json);
-  if (place === undefined) return json;
-  return Buffer.concat([json.subarray(0, place.from), json.subarray(place.to + "],".length)]);
+  if (place === undefined) return [json];
+  return [json.subarray(0, place.from), json.subarray(place.to + "],".length)];
 }
 
 /** Of the member managedFields, in bytes: where it begins, and where its list ends. */
@@ -65,14 +74,28 @@ function parseWithout(json: Buffer, place: ManagedPlace | undefined): KubeObject
   return JSON.parse(text) as KubeObject;
 }
 
+/** The entries as they would be read again from what managedMembers makes of them. */
+function readAgain(entries: readonly ManagedFieldsEntry[]): ManagedFieldsEntry[] {
+  return entries.map(({ manager, fieldsV1, ...rest }) => ({
+    manager: manager ?? "",
+    ...rest,
+    fieldsV1: sharedSet(textOfSet((fieldsV1 ?? EMPTY_SET) as FieldSet)),
+  }));
+}
+
+/** Gives `metadata` its managedFields as parseStored does, from what was written. */
+export function showWritten(metadata: ObjectMeta, entries: readonly ManagedFieldsEntry[]): void {
+  showLate(metadata, () => readAgain(entries));
+}
+
 /** Most who read an object never look at who manages it. */
-function showLate(metadata: ObjectMeta, json: Buffer, { from, to }: ManagedPlace): void {
+function showLate(metadata: ObjectMeta, read: () => ManagedFieldsEntry[]): void {
   const settle = (value: ManagedFieldsEntry[] | undefined): void => {
     Object.defineProperty(metadata, "managedFields", { value, writable: true, enumerable: true, configurable: true });
   };
   Object.defineProperty(metadata, "managedFields", {
     get(): ManagedFieldsEntry[] {
-      const entries = parseEntries(json.toString("utf8", from + OPEN.length, to));
+      const entries = read();
       settle(entries);
       return entries;
     },

@@ -4,7 +4,14 @@
 // - It starts from a version in the past and replays, so that watches from before a restart find their events.
 import type { KindDefinition } from "@coxswain/api";
 import { storedResource } from "@coxswain/api/scheme";
-import { endOfRevision, groupResource, revisionOf, StatusError, type ResourceRef } from "@coxswain/apimachinery";
+import {
+  endOfRevision,
+  groupResource,
+  type KubeObject,
+  revisionOf,
+  StatusError,
+  type ResourceRef,
+} from "@coxswain/apimachinery";
 import type { BaseDeps } from "@coxswain/component-base";
 import { AbortError, isAbort, type TimerHandle } from "@coxswain/env";
 import { CompactedError, type Storage, type StorageEvent, type StorageEventBatch } from "@coxswain/storage";
@@ -12,6 +19,8 @@ import type { ObjectSource } from "../pipeline/extension.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
 import { identityOf, isCustom, opaqueKind } from "./opaque-kind.ts";
 import { parseStorageKey, REGISTRY_ROOT, type ParsedKey } from "./stored-form.ts";
+import { CachedObject } from "./cached-object.ts";
+import { OwnWrites } from "./own-writes.ts";
 import { Slab } from "./slab.ts";
 import type { Watcher } from "./watcher.ts";
 
@@ -47,6 +56,7 @@ export type ChangeTap = (events: readonly CacheEvent[], throughRv: bigint) => vo
 export class WatchCache implements ObjectSource {
   readonly #deps: WatchCacheDeps;
   readonly #slab = new Slab();
+  readonly #ownWrites = new OwnWrites();
   #resources = new Map<string, ResourceCache>();
   readonly #watchers = new Map<string, Set<Watcher>>();
   readonly #taps = new Set<ChangeTap>();
@@ -129,6 +139,25 @@ export class WatchCache implements ObjectSource {
 
   count(ref: GroupResource): number {
     return this.#resources.get(idOf(ref))?.size ?? 0;
+  }
+
+  /** This process is about to write those bytes, which were made of `object`; `object` stays as it is. */
+  writing(kind: KindDefinition, key: string, stored: Buffer, object: KubeObject): void {
+    if (kind.custom === undefined && kind.form === undefined) this.#ownWrites.add(key, stored, object);
+  }
+
+  /** What this process wrote, at the version that it got. */
+  written(
+    kind: KindDefinition,
+    namespace: string,
+    name: string,
+    rv: bigint,
+    stored: Buffer,
+  ): CachedObject | Promise<CachedObject> {
+    // The watch is mostly faster than the answer to the commit.
+    const told = this.#resources.get(idOf(kind))?.get(namespace, name);
+    if (told?.rv === rv && told.kind === kind) return told;
+    return CachedObject.read(kind, namespace, name, rv, stored);
   }
 
   onChange(ref: GroupResource, listener: () => void): () => void {
@@ -304,6 +333,8 @@ export class WatchCache implements ObjectSource {
     }
     const change = resource?.apply(event, key.namespace, key.name, event.rv <= this.#primeHead);
     if (change === undefined) return undefined;
+    const written = event.value === undefined ? undefined : this.#ownWrites.take(event.key, event.value);
+    if (written !== undefined) change.object.remember(written);
     for (const watcher of this.#watchers.get(id) ?? []) {
       if (watcher.offer(change)) this.#dirtyWatchers.add(watcher);
     }
