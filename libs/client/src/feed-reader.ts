@@ -6,16 +6,12 @@ import type { Env, TimerHandle } from "@coxswain/env";
 import {
   BOOKMARK_INTERVAL_MS,
   changePattern,
-  decodeHeader,
+  decodeChanges,
   type BusMessage,
   type ChangeHeader,
   type EventBus,
+  type HeardChange,
 } from "@coxswain/event-bus";
-
-export interface FeedMessage {
-  readonly header: ChangeHeader;
-  readonly data: Buffer;
-}
 
 export type SegmentEnd = "gap" | "epoch" | "disconnected" | "silence" | "stopped";
 
@@ -29,10 +25,10 @@ export class FeedSegment {
   readonly epoch: string;
   to: string;
   end: SegmentEnd | undefined;
-  #queue: FeedMessage[] = [];
+  #queue: HeardChange[] = [];
   #wake: (() => void) | undefined;
 
-  constructor(first: FeedMessage, from: string) {
+  constructor(first: HeardChange, from: string) {
     this.from = from;
     this.epoch = first.header.epoch;
     this.to = first.header.rv;
@@ -48,7 +44,7 @@ export class FeedSegment {
     return this.#queue.length >= MAX_QUEUED;
   }
 
-  push(message: FeedMessage): void {
+  push(message: HeardChange): void {
     this.to = message.header.rv;
     this.#queue.push(message);
     this.#wake?.();
@@ -59,7 +55,7 @@ export class FeedSegment {
     this.#wake?.();
   }
 
-  drain(): FeedMessage[] {
+  drain(): HeardChange[] {
     const queue = this.#queue;
     this.#queue = [];
     return queue;
@@ -122,19 +118,21 @@ export class FeedReader {
   }
 
   #hear(message: BusMessage): void {
-    const header = decodeHeader(message.headers);
-    if (header === undefined) return;
+    const changes = decodeChanges(message);
+    if (changes.length === 0) return;
     const { node } = this.#deps;
     // A bookmark of a single node's chain says nothing about the chain of the whole resource.
-    if (header.type === "BOOKMARK" && node === undefined && message.subject.includes(".node.")) return;
-    const previous = node === undefined ? header.prevRv : (header.prevNodeRv ?? header.prevRv);
+    if (node === undefined && changes[0]!.header.type === "BOOKMARK" && message.subject.includes(".node.")) return;
     this.#heardAtMs = this.#deps.env.clock.monotonic();
     this.#watchSilence();
-    this.#add({ header, data: message.data }, previous);
+    for (const change of changes) {
+      const { prevRv, prevNodeRv } = change.header;
+      this.#add(change, node === undefined ? prevRv : (prevNodeRv ?? prevRv));
+    }
     this.onProgress?.();
   }
 
-  #add(message: FeedMessage, previous: string): void {
+  #add(message: HeardChange, previous: string): void {
     const { header } = message;
     const segment = this.#segment?.end === undefined ? this.#segment : undefined;
     // A duplicate, or a straggler of a publisher that was replaced.

@@ -12,8 +12,8 @@ import {
 } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
-import type { EventBus } from "@coxswain/event-bus";
-import { FeedReader, type FeedMessage, type FeedSegment } from "./feed-reader.ts";
+import type { EventBus, HeardChange } from "@coxswain/event-bus";
+import { FeedReader, type FeedSegment } from "./feed-reader.ts";
 import type { InformerCache } from "./informer-cache.ts";
 import type { InformerOptions } from "./informer-contract.ts";
 import type { ResourceClient, Selection, WatchEvent } from "./resource-client.ts";
@@ -186,7 +186,7 @@ export class Reflector<T extends KubeObject> {
     if (segment.end === "epoch") await env.timers.sleep(EPOCH_JITTER_MS * env.random.float(), signal);
   }
 
-  #applyMessage({ header, data }: FeedMessage): Promise<void> | undefined {
+  #applyMessage({ header, data }: HeardChange): Promise<void> | undefined {
     if (compareResourceVersions(header.rv, this.#position) <= 0) return undefined;
     if (header.type === "BOOKMARK") {
       this.#advance(header.rv);

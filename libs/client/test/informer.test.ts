@@ -10,7 +10,15 @@ import {
 } from "@coxswain/apimachinery";
 import { silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
-import { BOOKMARK_INTERVAL_MS, changeSubject, encodeHeader, type EventBus } from "@coxswain/event-bus";
+import {
+  BOOKMARK_INTERVAL_MS,
+  type Change,
+  type ChangeHeader,
+  changeSubject,
+  encodeChanges,
+  type EventBus,
+  mayShare,
+} from "@coxswain/event-bus";
 import { MemoryBusHub } from "@coxswain/event-bus/memory/memory-bus";
 import type { InformerOptions, SharedInformer } from "../src/informer-contract.ts";
 import { createInformerFactory } from "../src/informer-factory.ts";
@@ -25,7 +33,34 @@ const rv = (object: KubeObject): string => object.metadata?.resourceVersion ?? "
 
 /** Publishes the store's changes as the api-server's elected publisher does. */
 function publish(env: VirtualEnv, cluster: MemoryCluster, bus: EventBus) {
-  const state = { epoch: 0, chains: new Map<string, string>(), published: 0, bookmarks: true, paused: false };
+  const state = {
+    epoch: 0,
+    chains: new Map<string, string>(),
+    published: 0,
+    bookmarks: true,
+    paused: false,
+    /** How long a change waits for others that may share its message. */
+    waitsMs: 0,
+    largest: 0,
+  };
+  let open: { subject: string; changes: Change[] } | undefined;
+  const flush = (): void => {
+    if (open === undefined) return;
+    const { headers, data } = encodeChanges(open.changes);
+    bus.publish(open.subject, headers, data);
+    state.largest = Math.max(state.largest, open.changes.length);
+    open = undefined;
+  };
+  const send = (subject: string, header: ChangeHeader, body: Buffer): void => {
+    const change = { header, body: [body] };
+    if (open?.subject === subject && mayShare(open.changes.at(-1)!.header, header)) open.changes.push(change);
+    else {
+      flush();
+      open = { subject, changes: [change] };
+    }
+    if (state.waitsMs === 0) flush();
+    else env.timers.setTimeout(flush, state.waitsMs);
+  };
   const previous = (chain: string): string => state.chains.get(chain) ?? "0";
   cluster.onChange(({ ref, type, object, rv: version }) => {
     if (state.paused) return;
@@ -45,7 +80,7 @@ function publish(env: VirtualEnv, cluster: MemoryCluster, bus: EventBus) {
     state.chains.set(chain, version.toString());
     if (node !== undefined) state.chains.set(nodeChain, version.toString());
     const body = Buffer.from(bodyless ? "" : JSON.stringify(object));
-    bus.publish(changeSubject(ref.group, ref.resource, namespace, node), encodeHeader(header), body);
+    send(changeSubject(ref.group, ref.resource, namespace, node), header, body);
     state.published++;
   });
   const bookmark = (): void => {
@@ -54,13 +89,14 @@ function publish(env: VirtualEnv, cluster: MemoryCluster, bus: EventBus) {
     const covered = cluster.resourceVersion;
     for (const ref of [PODS, CONFIG_MAPS, SECRETS]) {
       const header = { type: "BOOKMARK" as const, epoch, rv: covered, prevRv: previous(groupResource(ref)) };
-      bus.publish(changeSubject(ref.group, ref.resource, ""), encodeHeader(header), Buffer.alloc(0));
+      send(changeSubject(ref.group, ref.resource, ""), header, Buffer.alloc(0));
     }
     for (const node of ["n0", "n1"]) {
       const before = previous(`pods/${node}`);
       const header = { type: "BOOKMARK" as const, epoch, rv: covered, prevRv: before, prevNodeRv: before };
-      bus.publish(changeSubject("", "pods", "", node), encodeHeader(header), Buffer.alloc(0));
+      send(changeSubject("", "pods", "", node), header, Buffer.alloc(0));
     }
+    flush();
   };
   env.timers.setInterval(bookmark, BOOKMARK_INTERVAL_MS);
   return {
@@ -230,6 +266,28 @@ test("a lost message is found by the chain, and the feed rejoined", async () => 
   expect(cluster.openWatches).toBe(0);
 });
 
+test("changes that share a message come one after the other, and are lost together", async () => {
+  const context = setup(2);
+  const { env, cluster, hub, publisher, seen, writer, informer } = context;
+  await joined(context);
+  publisher.state.waitsMs = 5;
+  for (const name of ["a", "b"]) await writer.create(PODS, pod(name));
+  await writer.patch(PODS, { namespace: "ns", name: "a" }, MERGE, label("1"));
+  await writer.delete(PODS, { namespace: "ns", name: "b" }, { gracePeriodSeconds: 0 });
+  expect(seen.log.slice(1)).toEqual([]);
+  await env.advance(10);
+  expect(publisher.state.largest).toBe(4);
+  expect(cluster.openWatches).toBe(0);
+  expect(seen.log.slice(1)).toEqual(["add a", "add b", "update a", "delete b"]);
+  hub.loseNext(1, "kube.core.pods.>", "reader");
+  for (const name of ["c", "d"]) await writer.create(PODS, pod(name));
+  await env.advance(10);
+  expect(informer.lister.get("ns/c")).toBeUndefined();
+  await writer.create(PODS, pod("e"));
+  await env.advance(10);
+  expect(["c", "d", "e"].map((name) => informer.lister.get(`ns/${name}`)?.metadata?.name)).toEqual(["c", "d", "e"]);
+});
+
 test("a lost last message is found by the next bookmark", async () => {
   const context = setup(2);
   const { env, hub, writer, informer } = context;
@@ -360,6 +418,7 @@ async function chaos(seed: number, options: InformerOptions): Promise<void> {
   const context = setup(seed, options);
   const { env, cluster, hub, publisher, bus, informer, seen, start, writer, abort } = context;
   const { random } = env;
+  publisher.state.waitsMs = random.int(3);
   cluster.inject({ verb: "list", when: () => random.float() < 0.1 });
   cluster.inject({ verb: "watch", when: () => random.float() < 0.2 });
   const faults: (() => void)[] = [

@@ -1,6 +1,8 @@
 // The change feed's wire form: subjects and headers. One elected publisher sends each committed change once.
 // A chain is all changes of one resource, or of the pods of one node. `prevRv` names the chain's previous change, so a
-// reader that holds another version knows that it missed something and catches up over gRPC.
+// reader that holds another version knows that it missed something and catches up over gRPC. Changes that follow each other in
+// their chain under one subject may share a message: what a message costs is paid for each listener.
+import type { BusMessage } from "./contract.ts";
 
 export type ChangeType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
 
@@ -19,6 +21,8 @@ export interface ChangeHeader {
 
 /** Bodies above this travel as key and version only. */
 export const MAX_BODY_BYTES = 256 * 1024;
+/** Bodies of changes that share a message are not longer together. */
+export const MAX_SHARED_BYTES = 128 * 1024;
 /** The publisher sends a BOOKMARK on every chain at least this often; silence beyond it twice over means a lost feed. */
 export const BOOKMARK_INTERVAL_MS = 5_000;
 
@@ -36,7 +40,74 @@ export function changePattern(group: string, resource: string, node?: string): s
   return node === undefined ? `${base}.>` : `${base}.*.node.${token(node)}`;
 }
 
-export function encodeHeader(header: ChangeHeader): Record<string, string> {
+/** A change as it goes into a message. */
+export interface Change {
+  readonly header: ChangeHeader;
+  /** Parts of the JSON; none where the body is left out. */
+  readonly body: readonly Buffer[];
+}
+
+/** A change as it comes out of a message. */
+export interface HeardChange {
+  readonly header: ChangeHeader;
+  readonly data: Buffer;
+}
+
+const SEVERAL = "SEVERAL";
+const LETTERS: Readonly<Record<string, ChangeType>> = { A: "ADDED", M: "MODIFIED", D: "DELETED" };
+const ITEM = /^([AMD])(\d{1,30}):(\d{1,9})$/;
+
+/** True where `next`, of the same subject, may come behind `last` in a message: nothing lies between them in any chain. */
+export function mayShare(last: ChangeHeader, next: ChangeHeader): boolean {
+  if (last.type === "BOOKMARK" || next.type === "BOOKMARK") return false;
+  if (last.ref !== undefined || next.ref !== undefined) return false;
+  if (next.epoch !== last.epoch || next.prevRv !== last.rv) return false;
+  return last.prevNodeRv === undefined ? next.prevNodeRv === undefined : next.prevNodeRv === last.rv;
+}
+
+/** One message for all: at least one, and each may share one with the next. */
+export function encodeChanges(changes: readonly Change[]): Pick<BusMessage, "headers" | "data"> {
+  const [first, ...others] = changes;
+  if (first === undefined) throw new Error("a message of no changes");
+  const data = Buffer.concat(changes.flatMap(({ body }) => body));
+  if (others.length === 0) return { headers: encodeHeader(first.header), data };
+  const items = changes.map(({ header, body }) => `${header.type[0]}${header.rv}:${lengthOf(body)}`);
+  const { epoch, prevRv, prevNodeRv } = first.header;
+  const headers: Record<string, string> = { t: SEVERAL, e: epoch, p: prevRv, c: items.join(",") };
+  if (prevNodeRv !== undefined) headers["n"] = prevNodeRv;
+  return { headers, data };
+}
+
+export function lengthOf(body: readonly Buffer[]): number {
+  return body.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** The changes that a message tells of, in order; none where it is not the feed's. */
+export function decodeChanges({ headers, data }: Pick<BusMessage, "headers" | "data">): readonly HeardChange[] {
+  if (headers["t"] === SEVERAL) return decodeSeveral(headers, data);
+  const header = decodeHeader(headers);
+  return header === undefined ? [] : [{ header, data }];
+}
+
+function decodeSeveral(headers: Readonly<Record<string, string>>, data: Buffer): readonly HeardChange[] {
+  const { e: epoch, p: first, n: firstOfNode, c: items } = headers;
+  if (epoch === undefined || first === undefined || items === undefined) return [];
+  const changes: HeardChange[] = [];
+  let [prevRv, prevNodeRv, at] = [first, firstOfNode, 0];
+  for (const item of items.split(",")) {
+    const [, letter = "", rv = "", length] = ITEM.exec(item) ?? [];
+    const type = LETTERS[letter];
+    if (type === undefined) return [];
+    const end = at + Number(length);
+    changes.push({ header: { type, epoch, rv, prevRv, prevNodeRv, ref: undefined }, data: data.subarray(at, end) });
+    at = end;
+    prevRv = rv;
+    if (prevNodeRv !== undefined) prevNodeRv = rv;
+  }
+  return at === data.length ? changes : [];
+}
+
+function encodeHeader(header: ChangeHeader): Record<string, string> {
   const headers: Record<string, string> = { t: header.type, e: header.epoch, v: header.rv, p: header.prevRv };
   if (header.prevNodeRv !== undefined) headers["n"] = header.prevNodeRv;
   if (header.ref !== undefined) headers["r"] = header.ref;
@@ -44,7 +115,7 @@ export function encodeHeader(header: ChangeHeader): Record<string, string> {
 }
 
 /** Undefined where the headers are not a change's. */
-export function decodeHeader(headers: Readonly<Record<string, string>>): ChangeHeader | undefined {
+function decodeHeader(headers: Readonly<Record<string, string>>): ChangeHeader | undefined {
   const { t, e, v, p, n, r } = headers;
   if (e === undefined || v === undefined || p === undefined) return undefined;
   if (t !== "ADDED" && t !== "MODIFIED" && t !== "DELETED" && t !== "BOOKMARK") return undefined;

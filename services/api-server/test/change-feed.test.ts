@@ -3,7 +3,7 @@ import { expect, test, vi } from "vitest";
 import { CONFIG_MAPS, PODS, SECRETS, type Pod } from "@coxswain/api";
 import { silentLogger } from "@coxswain/component-base";
 import { createRealEnv } from "@coxswain/env";
-import { changePattern, createMemoryBus, decodeHeader, type ChangeHeader } from "@coxswain/event-bus";
+import { changePattern, createMemoryBus, decodeChanges, type ChangeHeader } from "@coxswain/event-bus";
 import { encodeStored } from "../src/watch-cache/stored-form.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
@@ -25,9 +25,10 @@ test("each change is published once, in a chain that goes on under another publi
   const bus = createMemoryBus({ env });
   const heard: Heard[] = [];
   for (const resource of ["configmaps", "pods", "secrets"]) {
-    bus.subscribe(changePattern("", resource), ({ subject, headers, data }) => {
-      const header = decodeHeader(headers)!;
-      if (header.type !== "BOOKMARK") heard.push({ ...header, subject, body: data.toString() });
+    bus.subscribe(changePattern("", resource), (message) => {
+      for (const { header, data } of decodeChanges(message)) {
+        if (header.type !== "BOOKMARK") heard.push({ ...header, subject: message.subject, body: data.toString() });
+      }
     });
   }
   const one = await startTestServer({ env, bus });
@@ -81,8 +82,10 @@ test("a change that cannot be published is logged, and neither its neighbours no
   const env = createRealEnv();
   const bus = createMemoryBus({ env });
   const heard: Heard[] = [];
-  bus.subscribe(changePattern("", "configmaps"), ({ subject, headers, data }) => {
-    heard.push({ ...decodeHeader(headers)!, subject, body: data.toString() });
+  bus.subscribe(changePattern("", "configmaps"), (message) => {
+    for (const { header, data } of decodeChanges(message)) {
+      heard.push({ ...header, subject: message.subject, body: data.toString() });
+    }
   });
   const logged: unknown[] = [];
   const logger = { ...silentLogger, error: (fields: object) => void logged.push(fields) };

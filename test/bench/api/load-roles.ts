@@ -8,7 +8,7 @@ import { Client } from "@grpc/grpc-js";
 import { silentLogger } from "@coxswain/component-base";
 import { API_SERVER_NAME, channelOptions, createCredentials } from "@coxswain/component-base/grpc-channel";
 import { createRealEnv } from "@coxswain/env";
-import { createNatsBus } from "@coxswain/event-bus";
+import { createNatsBus, decodeChanges } from "@coxswain/event-bus";
 import { serviceDefinition, type ServiceTypes } from "@coxswain/protos";
 
 interface Tls {
@@ -222,7 +222,9 @@ async function natsListeners(role: LoadRole & { role: "nats-listeners" }): Promi
         bus.onConnection((connected) => {
           if (connected) resolve();
         });
-        bus.subscribe(role.pattern, ({ headers }) => counter.add(headers["t"] === "BOOKMARK" ? 0 : 1));
+        bus.subscribe(role.pattern, (message) => {
+          counter.add(decodeChanges(message).filter(({ header }) => header.type !== "BOOKMARK").length);
+        });
       }),
   );
   return (_, wanted) => counter.await(Number(wanted));

@@ -2,23 +2,28 @@
 // process's own watch of storage, so what was committed is never forgotten; a new publisher, or one whose cache was filled
 // anew, starts a new epoch, at which readers verify what they have. A change that cannot be sent is logged and stays in its
 // chain: readers find the gap at the next change or bookmark, and the cache that told of it goes on.
+import type { Pod } from "@coxswain/api";
 import { groupResource } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import type { EventBus } from "@coxswain/event-bus";
 import {
   BOOKMARK_INTERVAL_MS,
-  changeSubject,
-  encodeHeader,
-  MAX_BODY_BYTES,
+  type Change,
   type ChangeHeader,
+  changeSubject,
+  encodeChanges,
+  lengthOf,
+  MAX_BODY_BYTES,
+  MAX_SHARED_BYTES,
+  mayShare,
 } from "@coxswain/event-bus/change-feed";
-import { slimJson } from "../watch-cache/managed-form.ts";
+import { slimParts } from "../watch-cache/managed-form.ts";
+import type { CachedObject } from "../watch-cache/cached-object.ts";
 import type { CacheEvent } from "../watch-cache/resource-cache.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { podNode } from "./pod-node.ts";
 
-const EMPTY = Buffer.alloc(0);
 const PODS = { group: "", resource: "pods" };
 
 interface PublisherDeps {
@@ -53,6 +58,20 @@ export async function runPublisher(deps: PublisherDeps, epoch: string, signal: A
   untap();
 }
 
+function nodeOf(pod: CachedObject): string {
+  const known: Pod | undefined = pod.atHand;
+  return known === undefined ? podNode(pod.json) : (known.spec?.nodeName ?? "");
+}
+
+/** Changes of one resource that go into one message. */
+interface Run {
+  readonly subject: string;
+  readonly changes: Change[];
+  /** What each is, for the log. */
+  readonly keys: string[];
+  bytes: number;
+}
+
 class Publisher {
   readonly #deps: PublisherDeps;
   readonly #epoch: string;
@@ -69,11 +88,14 @@ class Publisher {
     this.#startRv = deps.cache.throughRv;
   }
 
+  /** Changes of one batch share messages where their chain allows it. */
   publish(events: readonly CacheEvent[]): void {
-    for (const event of events) this.#publishOne(event);
+    const runs = new Map<string, Run>();
+    for (const event of events) this.#add(runs, event);
+    for (const run of runs.values()) this.#send(run);
   }
 
-  #publishOne(event: CacheEvent): void {
+  #add(runs: Map<string, Run>, event: CacheEvent): void {
     const { kind } = event.object;
     const id = groupResource(kind);
     // Of a custom resource that came to be known in this epoch, nothing was heard before where its cache begins.
@@ -81,12 +103,13 @@ class Publisher {
     if (event.rv <= prevRv) return;
     this.#chains.set(id, event.rv);
     const isPod = kind.group === "" && kind.resource === "pods";
-    const node = isPod ? podNode(event.object.json) : "";
+    const node = isPod ? nodeOf(event.object) : "";
     const prevNodeRv = node === "" ? undefined : this.#lastOf(node).toString();
     if (node !== "") this.#nodes.set(node, event.rv);
     const { namespace, name } = event.object;
-    const json = slimJson(event.object.json);
-    const bare = json.length > MAX_BODY_BYTES || (kind.group === "" && kind.resource === "secrets");
+    const body = slimParts(event.object.json);
+    const bytes = lengthOf(body);
+    const bare = bytes > MAX_BODY_BYTES || (kind.group === "" && kind.resource === "secrets");
     const path = namespace === "" ? name : `${namespace}/${name}`;
     const header: ChangeHeader = {
       type: event.type,
@@ -97,16 +120,29 @@ class Publisher {
       ref: bare ? path : undefined,
     };
     const subject = changeSubject(kind.group, kind.resource, namespace, node);
-    this.#send(subject, header, bare ? EMPTY : json, `${id} ${path}`);
+    const change = { header, body: bare ? [] : body };
+    const run = runs.get(id);
+    const last = run?.changes.at(-1);
+    if (run?.subject === subject && run.bytes + bytes <= MAX_SHARED_BYTES && mayShare(last!.header, header)) {
+      run.changes.push(change);
+      run.keys.push(`${id} ${path}`);
+      run.bytes += bytes;
+      return;
+    }
+    if (run !== undefined) this.#send(run);
+    runs.set(id, { subject, changes: [change], keys: [`${id} ${path}`], bytes });
   }
 
-  /** Never throws: who calls is in the middle of a batch. `key` says in the log what was not sent. */
-  #send(subject: string, header: ChangeHeader, body: Buffer, key: string): void {
+  /** Never throws: who calls is in the middle of a batch. */
+  #send({ subject, changes, keys }: Pick<Run, "subject" | "changes" | "keys">): void {
     try {
-      this.#deps.bus.publish(subject, encodeHeader(header), body);
+      const { headers, data } = encodeChanges(changes);
+      this.#deps.bus.publish(subject, headers, data);
     } catch (error) {
-      const { type, rv } = header;
-      this.#deps.logger.error({ key, type, rv, error: String(error) }, "a change could not be published");
+      for (const [at, { header }] of changes.entries()) {
+        const { type, rv } = header;
+        this.#deps.logger.error({ key: keys[at], type, rv, error: String(error) }, "a change could not be published");
+      }
     }
   }
 
@@ -125,7 +161,7 @@ class Publisher {
     for (const { kind, lastRv } of cache.resources()) {
       const prevRv = (this.#chains.get(groupResource(kind)) ?? lastRv).toString();
       const subject = changeSubject(kind.group, kind.resource, "");
-      this.#send(subject, { type: "BOOKMARK", epoch: this.#epoch, rv, prevRv }, EMPTY, groupResource(kind));
+      this.#mark(subject, { type: "BOOKMARK", epoch: this.#epoch, rv, prevRv }, groupResource(kind));
     }
     const pods = (this.#chains.get("pods") ?? 0n).toString();
     const nodes = new Set([
@@ -135,7 +171,11 @@ class Publisher {
     for (const node of nodes) {
       const prevNodeRv = this.#lastOf(node).toString();
       const header: ChangeHeader = { type: "BOOKMARK", epoch: this.#epoch, rv, prevRv: pods, prevNodeRv };
-      this.#send(changeSubject("", "pods", "", node), header, EMPTY, `pods of node ${node}`);
+      this.#mark(changeSubject("", "pods", "", node), header, `pods of node ${node}`);
     }
+  }
+
+  #mark(subject: string, header: ChangeHeader, key: string): void {
+    this.#send({ subject, changes: [{ header, body: [] }], keys: [key] });
   }
 }
