@@ -1,5 +1,5 @@
 // ResourceQuota: what counts, what is refused, that it is exact under concurrency and across api-servers, and its status.
-import type { Pod, PodCondition, ResourceQuota } from "@coxswain/api";
+import type { Pod, PodCondition, ResourceQuota, ScopedResourceSelectorRequirement } from "@coxswain/api";
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
 import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
@@ -181,6 +181,70 @@ test.each<[string, ResourceQuota["spec"], object, boolean]>([
   ],
 ])("scope: %s", (_, spec, more, counts) => {
   expect(quotaCounts({ spec }, KIND, pod("n", "p", { cpu: "1" }, more))).toBe(counts);
+});
+
+const CLAIMS = { group: "", resource: "persistentvolumeclaims" };
+test.each<[string, ScopedResourceSelectorRequirement, object, boolean]>([
+  ["of the class it asks for", { scopeName: "VolumeAttributesClass", operator: "In", values: ["gold"] }, {}, true],
+  ["of another class", { scopeName: "VolumeAttributesClass", operator: "In", values: ["tin"] }, {}, false],
+  [
+    "of the class it still has",
+    { scopeName: "VolumeAttributesClass", operator: "In", values: ["tin"] },
+    { status: { currentVolumeAttributesClassName: "tin" } },
+    true,
+  ],
+  [
+    "of the class it is being given",
+    { scopeName: "VolumeAttributesClass", operator: "In", values: ["tin"] },
+    { status: { modifyVolumeStatus: { targetVolumeAttributesClassName: "tin", status: "InProgress" } } },
+    true,
+  ],
+  ["of any class", { scopeName: "VolumeAttributesClass", operator: "Exists" }, {}, true],
+  ["of no class", { scopeName: "VolumeAttributesClass", operator: "Exists" }, { spec: {} }, false],
+  [
+    "of none, where none is meant",
+    { scopeName: "VolumeAttributesClass", operator: "DoesNotExist" },
+    { spec: {} },
+    true,
+  ],
+  ["by a scope of pods", { scopeName: "PriorityClass", operator: "Exists" }, {}, false],
+])("a claim %s", (_, scope, more, counts) => {
+  const claim = { metadata: { name: "c" }, spec: { volumeAttributesClassName: "gold" }, ...more };
+  expect(quotaCounts({ spec: { scopeSelector: { matchExpressions: [scope] } } }, CLAIMS, claim)).toBe(counts);
+});
+
+test("devices count by class: what is asked for, all that one allocation may hold, and the most of the alternatives", () => {
+  const exactly = (deviceClassName: string, count: number) => ({
+    deviceClassName,
+    allocationMode: "ExactCount",
+    count,
+  });
+  const claim = {
+    metadata: { name: "c" },
+    spec: {
+      devices: {
+        requests: [
+          { name: "a", exactly: exactly("gpu", 2) },
+          { name: "b", exactly: { deviceClassName: "nic", allocationMode: "All" } },
+          {
+            name: "c",
+            firstAvailable: [
+              { name: "x", ...exactly("gpu", 1) },
+              { name: "y", ...exactly("gpu", 4) },
+              { name: "z", ...exactly("tpu", 1) },
+            ],
+          },
+        ],
+      },
+    },
+  };
+  const usage = usageOf({ group: "resource.k8s.io", resource: "resourceclaims" }, claim, NOW_MS);
+  expect(Object.fromEntries([...usage].map(([name, amount]) => [name, amount.toString()]))).toEqual({
+    "count/resourceclaims.resource.k8s.io": "1",
+    "gpu.deviceclass.resource.k8s.io/devices": "6",
+    "nic.deviceclass.resource.k8s.io/devices": "32",
+    "tpu.deviceclass.resource.k8s.io/devices": "1",
+  });
 });
 
 test("a pod that is over counts as an object and no more", () => {

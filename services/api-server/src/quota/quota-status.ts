@@ -8,6 +8,7 @@ import { isAbort, type Env } from "@coxswain/env";
 import type { KindSource } from "../extensions/kind-source.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { usedOf } from "./quota-guard.ts";
+import { DEVICES_OF_CLASS } from "./usage.ts";
 
 /** Changes of this long are counted together. */
 const PAUSE_MS = 200;
@@ -91,6 +92,7 @@ function countedKinds(quota: ResourceQuota, kinds: StatusDeps["kinds"]): KindDef
     if (!kind.stored || !kind.namespaced || seen.has(id)) return false;
     seen.add(id);
     if (names.includes(`count/${id}`)) return true;
+    if (id === "resourceclaims.resource.k8s.io") return names.some((name) => name.endsWith(DEVICES_OF_CLASS));
     if (kind.group !== "") return false;
     if (kind.resource === "pods") {
       return names.some((name) =>

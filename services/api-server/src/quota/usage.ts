@@ -2,11 +2,13 @@
 // https://kubernetes.io/docs/concepts/policy/resource-quotas/
 import {
   chargedPod,
+  type ExactDeviceRequest,
   type KindDefinition,
   type PersistentVolumeClaim,
   type Pod,
   type PodSpec,
   qosClass,
+  type DeviceResourceClaim,
   type ResourceQuota,
   type ScopedResourceSelectorRequirement,
   type Service,
@@ -40,6 +42,8 @@ const BY_NAME = new Set([
 export function usageOf(kind: KindRef, object: KubeObject, nowMs: number): Usage {
   const usage = new Map<string, Quantity>();
   add(usage, `count/${groupResource(kind)}`, ONE);
+  if (kind.group === "resource.k8s.io" && kind.resource === "resourceclaims")
+    addDevices(usage, object as DeviceResourceClaim);
   if (kind.group !== "") return usage;
   if (kind.resource === "pods") addPod(usage, object, nowMs);
   if (BY_NAME.has(kind.resource)) add(usage, kind.resource, ONE);
@@ -103,6 +107,28 @@ function addClaim(usage: Map<string, Quantity>, { spec }: PersistentVolumeClaim)
   if (className) add(usage, `${className}.storageclass.storage.k8s.io/requests.storage`, parseQuantity(request));
 }
 
+/** How many results an allocation holds at most: what a request for all devices may get (resource.k8s.io/v1). */
+const MAX_DEVICES = 32;
+/** What a class of devices is called among the resources, as in "gpu.deviceclass.resource.k8s.io/devices". */
+export const DEVICES_OF_CLASS = ".deviceclass.resource.k8s.io/devices";
+
+function devicesOf({ allocationMode, count = 0 }: Pick<ExactDeviceRequest, "allocationMode" | "count">): number {
+  if (allocationMode === "All") return MAX_DEVICES;
+  return allocationMode === "ExactCount" ? count : 0;
+}
+
+/** Of requests that name alternatives, each class counts for the most that one of them may get. */
+function addDevices(usage: Map<string, Quantity>, { spec }: DeviceResourceClaim): void {
+  for (const { exactly, firstAvailable = [] } of spec?.devices?.requests ?? []) {
+    const most = new Map<string, number>();
+    for (const one of exactly === undefined ? firstAvailable : [exactly]) {
+      const name = one.deviceClassName ?? "";
+      most.set(name, Math.max(most.get(name) ?? 0, devicesOf(one)));
+    }
+    for (const [name, devices] of most) add(usage, `${name}${DEVICES_OF_CLASS}`, quantityOf(devices));
+  }
+}
+
 /** True where the quota counts the object at all: all of its scopes must fit. */
 export function quotaCounts(quota: ResourceQuota, kind: KindRef, object: KubeObject): boolean {
   const selected = quota.spec?.scopeSelector?.matchExpressions ?? [];
@@ -111,8 +137,25 @@ export function quotaCounts(quota: ResourceQuota, kind: KindRef, object: KubeObj
     ...selected,
   ];
   if (scopes.length === 0) return true;
-  if (kind.group !== "" || kind.resource !== "pods") return false;
+  if (kind.group !== "") return false;
+  if (kind.resource === "persistentvolumeclaims") return scopes.every((scope) => claimFits(scope, object));
+  if (kind.resource !== "pods") return false;
   return scopes.every((scope) => podFits(scope, (object as Pod).spec ?? { containers: [] }));
+}
+
+/** A claim is of the classes of attributes that it asks for, has, and is being given. */
+function claimFits(
+  { scopeName, operator, values = [] }: ScopedResourceSelectorRequirement,
+  { spec, status }: PersistentVolumeClaim,
+): boolean {
+  if (scopeName !== "VolumeAttributesClass") return false;
+  const names = [
+    spec?.volumeAttributesClassName,
+    status?.currentVolumeAttributesClassName,
+    status?.modifyVolumeStatus?.targetVolumeAttributesClassName,
+  ].filter((name) => name !== undefined && name !== "");
+  if (names.length === 0) return classFits(operator, values, "");
+  return names.some((name) => classFits(operator, values, name ?? ""));
 }
 
 function podFits({ scopeName, operator, values = [] }: ScopedResourceSelectorRequirement, spec: PodSpec): boolean {
