@@ -8,7 +8,7 @@ import {
   type StatefulSetSpec,
 } from "@coxswain/api";
 import { describe, expect, test } from "vitest";
-import { planOwners } from "../src/stateful-set/claims.ts";
+import { hasConflictingController, planOwners } from "../src/stateful-set/claims.ts";
 import { planStatefulSet, planStatefulSetStatus, type StatefulFacts } from "../src/stateful-set/plan.ts";
 import { podForOrdinal } from "../src/stateful-set/stateful-pod.ts";
 import { makeFixture, runPods } from "./cluster-fixture.ts";
@@ -167,6 +167,37 @@ test("claims belong to whoever takes them along", () => {
   expect(owners("Delete", "Retain", true)).toEqual(["Other", "StatefulSet"]);
   expect(owners("Delete", "Delete", false)).toEqual(["Other", "StatefulSet"]);
   expect(owners("Retain", "Delete", true)).toEqual(["Other", "Pod"]);
+});
+
+describe("owners of a claim", () => {
+  const set = statefulSet({ persistentVolumeClaimRetentionPolicy: { whenDeleted: "Delete", whenScaled: "Retain" } });
+  const owners = { set, pod: pod(1), condemned: false };
+  const { name: setName = "", uid: setUid = "" } = set.metadata ?? {};
+  const { name: podName = "" } = pod(1).metadata ?? {};
+  const flags = { controller: true, blockOwnerDeletion: true };
+  const own = { apiVersion: "apps/v1", kind: "StatefulSet", name: setName, uid: setUid, ...flags };
+  const other = { apiVersion: "v1", kind: "ConfigMap", name: "x", uid: "x" };
+
+  test("the set controls it", () => {
+    expect(planOwners([other], owners)).toEqual([other, own]);
+    expect(planOwners([{ ...own, controller: false }], owners)).toEqual([own]);
+  });
+
+  test("what an earlier set or pod of the name owns is left alone", () => {
+    const ofSet = [{ ...own, uid: "earlier" }];
+    const ofPod = [{ apiVersion: "v1", kind: "Pod", name: podName, uid: "earlier" }, own];
+    expect(planOwners(ofSet, owners)).toEqual(ofSet);
+    expect(planOwners(ofPod, owners)).toEqual(ofPod);
+    expect(hasConflictingController(ofSet, owners)).toBe(true);
+  });
+
+  test("another controller keeps it for itself", () => {
+    const controller = { ...other, controller: true };
+    expect(planOwners([controller, own], owners)).toEqual([controller]);
+    expect(hasConflictingController([controller, own], owners)).toBe(true);
+    expect(hasConflictingController([other, own], owners)).toBe(false);
+    expect(hasConflictingController([controller], { ...owners, set: statefulSet() })).toBe(false);
+  });
 });
 
 test("in a cluster pods come with names and claims, scale and update in order", async () => {

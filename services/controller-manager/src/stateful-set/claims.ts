@@ -4,6 +4,7 @@
 import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim, type Pod, type StatefulSet } from "@coxswain/api";
 import { deepEqual, isReason, type OwnerReference } from "@coxswain/apimachinery";
 import type { EventRecorder, ResourceClient } from "@coxswain/client";
+import { controllerReference } from "../ownership/controller-ref.ts";
 import { claimsFor, podName } from "./stateful-pod.ts";
 
 export interface ClaimOwners {
@@ -13,22 +14,43 @@ export interface ClaimOwners {
   readonly condemned: boolean;
 }
 
-const reference = (apiVersion: string, kind: string, object: Pod | StatefulSet): OwnerReference => ({
-  apiVersion,
-  kind,
-  name: object.metadata?.name ?? "",
-  uid: object.metadata?.uid ?? "",
-});
-
-/** The owners that the claim should have: those of others stay. */
-export function planOwners(present: readonly OwnerReference[], { set, pod, condemned }: ClaimOwners): OwnerReference[] {
-  const policy = set.spec?.persistentVolumeClaimRetentionPolicy;
-  const others = present.filter(({ uid }) => uid !== set.metadata?.uid && uid !== pod?.metadata?.uid);
-  const own: OwnerReference[] = [];
-  if (policy?.whenScaled === "Delete" && condemned && pod !== undefined) own.push(reference("v1", "Pod", pod));
-  else if (policy?.whenDeleted === "Delete") own.push(reference("apps/v1", "StatefulSet", set));
-  return [...others, ...own];
+/** The reference means an object of that kind and name, be it this one or an earlier one of the same name. */
+function names(owner: OwnerReference, { apiVersion, kind, name }: OwnerReference): boolean {
+  return owner.apiVersion === apiVersion && owner.kind === kind && owner.name === name;
 }
+
+const owns = ({ set, pod }: ClaimOwners): OwnerReference[] => [
+  controllerReference(set, "apps/v1", "StatefulSet"),
+  ...(pod === undefined ? [] : [controllerReference(pod, "v1", "Pod")]),
+];
+
+/** Another's claim, where the policy would have this set look after it: it is left to that controller. */
+export function hasConflictingController(present: readonly OwnerReference[], owners: ClaimOwners): boolean {
+  const { whenDeleted, whenScaled } = owners.set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
+  if (whenDeleted !== "Delete" && whenScaled !== "Delete") return false;
+  const own = owns(owners);
+  return present.some((owner) => {
+    const mine = own.find((one) => names(owner, one));
+    return mine === undefined ? owner.controller === true : mine.uid !== owner.uid;
+  });
+}
+
+/** The owners that the claim should have: those of others stay, and what an earlier set or pod of the name owns is left alone. */
+export function planOwners(present: readonly OwnerReference[], owners: ClaimOwners): OwnerReference[] {
+  const { set, pod, condemned } = owners;
+  const own = owns(owners);
+  const mine = (owner: OwnerReference): OwnerReference | undefined => own.find((one) => names(owner, one));
+  if (present.some((owner) => (mine(owner)?.uid ?? owner.uid) !== owner.uid)) return [...present];
+  const others = present.filter((owner) => mine(owner) === undefined);
+  if (hasConflictingController(present, owners)) return others;
+  const policy = set.spec?.persistentVolumeClaimRetentionPolicy;
+  const [ofSet, ofPod] = own;
+  if (policy?.whenScaled === "Delete" && condemned && pod !== undefined) return [...others, ofPod!];
+  if (policy?.whenDeleted === "Delete") return [...others, ofSet!];
+  return others;
+}
+
+const aboutSet = (set: StatefulSet): StatefulSet => ({ ...set, apiVersion: "apps/v1", kind: "StatefulSet" });
 
 /** Rejects where a claim can neither be read nor made. */
 export async function ensureClaims(
@@ -37,7 +59,7 @@ export async function ensureClaims(
   set: StatefulSet,
   ordinal: number,
 ): Promise<void> {
-  const about = { ...set, apiVersion: "apps/v1", kind: "StatefulSet" };
+  const about = aboutSet(set);
   for (const claim of claimsFor(set, ordinal)) {
     const { namespace, name = "" } = claim.metadata ?? {};
     try {
@@ -63,7 +85,12 @@ export async function ensureClaims(
 }
 
 /** Puts the owners of an ordinal's claims right; claims that are not there are passed over. */
-export async function settleOwners(client: ResourceClient, ordinal: number, owners: ClaimOwners): Promise<void> {
+export async function settleOwners(
+  client: ResourceClient,
+  recorder: EventRecorder,
+  ordinal: number,
+  owners: ClaimOwners,
+): Promise<void> {
   for (const claim of claimsFor(owners.set, ordinal)) {
     const { namespace, name = "" } = claim.metadata ?? {};
     try {
@@ -71,6 +98,10 @@ export async function settleOwners(client: ResourceClient, ordinal: number, owne
       const before = present.metadata?.ownerReferences ?? [];
       const wanted = planOwners(before, owners);
       if (deepEqual(before, wanted)) continue;
+      if (hasConflictingController(before, owners)) {
+        const text = `PersistentVolumeClaim ${name} has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim`;
+        recorder.event(aboutSet(owners.set), "Warning", "ConflictingController", text);
+      }
       await client.update(PERSISTENT_VOLUME_CLAIMS, {
         ...present,
         metadata: { ...present.metadata, ownerReferences: wanted },

@@ -171,10 +171,11 @@ class StatefulLogic {
   }
 
   async #settleOwners(set: StatefulSet, { pods }: StatefulFacts, condemned: readonly Pod[]): Promise<void> {
+    const { client, recorder } = this.#context;
     for (const pod of pods) {
       const ordinal = ordinalOf(set, pod);
       if (ordinal === undefined) continue;
-      await settleOwners(this.#context.client, ordinal, { set, pod, condemned: condemned.includes(pod) });
+      await settleOwners(client, recorder, ordinal, { set, pod, condemned: condemned.includes(pod) });
     }
   }
 
