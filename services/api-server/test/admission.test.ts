@@ -341,7 +341,7 @@ test("approving and signing need the permission for the signer", () => {
 });
 
 test("a new node takes no pods yet, and a pod carries its node's zone and region", async () => {
-  const labels = { "topology.k8s.io/zone": "z1", "topology.k8s.io/region": "r1", other: "x" };
+  const labels = { "topology.kubernetes.io/zone": "z1", "topology.kubernetes.io/region": "r1", other: "x" };
   const node = (name: string, spec: object = {}): Node => ({
     apiVersion: "v1",
     kind: "Node",
@@ -354,10 +354,10 @@ test("a new node takes no pods yet, and a pod carries its node's zone and region
   expect((await make(NODES, node("own", { taints: [own] }))).spec?.taints).toEqual([own, taint]);
   expect((await make(NODES, node("known", { taints: [taint] }))).spec?.taints).toEqual([taint]);
   const placed = { ...pod("placed", { nodeName: "fresh" }) };
-  placed.metadata = { ...placed.metadata, labels: { "topology.k8s.io/zone": "elsewhere" } };
+  placed.metadata = { ...placed.metadata, labels: { "topology.kubernetes.io/zone": "elsewhere" } };
   expect((await server.client.create(PODS, placed)).metadata?.labels).toEqual({
-    "topology.k8s.io/zone": "elsewhere",
-    "topology.k8s.io/region": "r1",
+    "topology.kubernetes.io/zone": "z1",
+    "topology.kubernetes.io/region": "r1",
   });
   await server.client.create(PODS, pod("bound"));
   const binding = {
@@ -369,8 +369,8 @@ test("a new node takes no pods yet, and a pod carries its node's zone and region
   const target = { namespace: "default", name: "bound" };
   await server.client.create(PODS, binding, { ...target, subresource: "binding" });
   expect((await server.client.get(PODS, target)).metadata?.labels).toEqual({
-    "topology.k8s.io/zone": "z1",
-    "topology.k8s.io/region": "r1",
+    "topology.kubernetes.io/zone": "z1",
+    "topology.kubernetes.io/region": "r1",
   });
 });
 

@@ -1,10 +1,10 @@
-// PodTopologyLabels: a pod on a node carries the node's zone and region, for its containers to read. Guarantee: what the pod says
-// of itself stays.
+// PodTopologyLabels: a pod on a node carries the node's zone and region, for its containers to read. Guarantee: they are the
+// node's, whatever the pod says of itself.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#podtopologylabels
 import { NODES, type Pod } from "@coxswain/api";
 import type { AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 
-const LABELS = ["topology.k8s.io/zone", "topology.k8s.io/region"];
+const LABELS = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
 export function createPodTopologyLabels(source: ObjectSource): AdmissionPlugin {
   return {
@@ -16,12 +16,10 @@ export function createPodTopologyLabels(source: ObjectSource): AdmissionPlugin {
       if (!created && subresource !== "binding") return;
       const pod = object as Pod;
       const given = source.get(NODES, "", pod.spec?.nodeName ?? "")?.object.metadata?.labels ?? {};
-      const missing = LABELS.filter(
-        (label) => given[label] !== undefined && pod.metadata?.labels?.[label] === undefined,
-      );
-      if (missing.length === 0) return;
+      const told = LABELS.filter((label) => given[label] !== undefined);
+      if (told.every((label) => given[label] === pod.metadata?.labels?.[label])) return;
       const meta = (pod.metadata ??= {});
-      meta.labels = { ...meta.labels, ...Object.fromEntries(missing.map((label) => [label, given[label]!])) };
+      meta.labels = { ...meta.labels, ...Object.fromEntries(told.map((label) => [label, given[label]!])) };
     },
   };
 }
