@@ -38,6 +38,9 @@ export type Authorize = (
   request: AccessRequest,
 ) => Promise<{ readonly allowed: boolean; readonly reason?: string }>;
 
+/** The attribute of a subject that holds a user's uid. */
+const UID_OID = "1.3.6.1.4.1.57683.2";
+
 const users = new WeakMap<Buffer, UserInfo>();
 
 function list(value: string | string[] | undefined): readonly string[] {
@@ -49,13 +52,17 @@ export function certificateUser(der: Buffer): UserInfo | undefined {
   const known = users.get(der);
   if (known !== undefined) return known;
   const certificate = new X509Certificate(der);
-  const subject = certificate.toLegacyObject().subject as { CN?: string | string[]; O?: string | string[] };
-  const [username] = list(subject.CN);
+  const subject = certificate.toLegacyObject().subject as Partial<Record<string, string | string[]>>;
+  const [username] = list(subject["CN"]);
   if (username === undefined || username === "") return undefined;
+  const uids = list(subject[UID_OID]);
+  // One that says it twice, or says nothing, says nothing that can be trusted.
+  if (uids.length > 1 || uids[0] === "") return undefined;
   const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
   const user: UserInfo = {
     username,
-    groups: [...list(subject.O), "system:authenticated"],
+    ...(uids[0] === undefined ? {} : { uid: uids[0] }),
+    groups: [...list(subject["O"]), "system:authenticated"],
     extra: { "authentication.kubernetes.io/credential-id": [`X509SHA256=${fingerprint}`] },
   };
   users.set(der, user);
