@@ -23,7 +23,9 @@ import { impersonate, readImpersonation } from "./auth/impersonation.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { runLegacyTokenTracking } from "./auth/legacy-token-tracking.ts";
 import { createLegacyTokenUse } from "./auth/legacy-token-use.ts";
-import { createOidcAuthenticator, type OidcOptions } from "./auth/oidc.ts";
+import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
+import { createIssuers } from "./auth/authentication-config/issuers.ts";
+import type { OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
 import { runIdentityLease, type IdentityLeaseDeps } from "./identity/identity-lease.ts";
@@ -65,6 +67,8 @@ export interface ApiServerComponentDeps {
   /** Host or address under which clients reach this server. */
   readonly advertiseAddress: string;
   readonly anonymous: boolean;
+  /** Of --authentication-config: issuers besides that of `oidc`, and who may call without credentials, over `anonymous`. */
+  readonly authentication?: AuthenticationRules;
   readonly serviceCidr?: string;
   readonly nodePortRange?: string;
   /** Parts of the control plane that ComponentStatus tells of besides etcd. */
@@ -150,11 +154,13 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     clock: env.clock,
     random: env.random,
   });
-  const oidc = deps.oidc === undefined ? undefined : createOidcAuthenticator(deps.oidc, env.clock);
+  const oidc = createIssuers(deps);
+  const { enabled: anonymous = deps.anonymous, paths: anonymousPaths } = deps.authentication?.anonymous ?? {};
   const security = createSecurity({
     env,
     keys,
-    anonymous: deps.anonymous,
+    anonymous,
+    ...(anonymousPaths === undefined ? {} : { anonymousPaths }),
     bootstrapTokens: deps.bootstrapTokens ?? true,
     ...(oidc === undefined ? {} : { oidc }),
     legacyTokens: createLegacyTokenUse({ clock: env.clock, logger, client: () => server.loopback }),

@@ -9,6 +9,8 @@ import { parseComponentAddress, type ComponentAddress } from "./aggregation/comp
 import { addAuditFlags, makeAuditor, type AuditFlags } from "./audit/flags.ts";
 import { encryptingStorage } from "./encryption/encrypting-storage.ts";
 import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
+import { parseAuthenticationConfiguration } from "./auth/authentication-config/configuration.ts";
+import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
@@ -31,6 +33,7 @@ interface Flags extends AuditFlags {
   readonly component: readonly ComponentAddress[];
   readonly encryptionProviderConfig?: string;
   readonly enableBootstrapTokenAuth: string | boolean;
+  readonly authenticationConfig?: string;
   readonly oidcIssuerUrl?: string;
   readonly oidcClientId?: string;
   readonly oidcUsernameClaim: string;
@@ -70,6 +73,23 @@ function oidcOptions(flags: Flags): OidcOptions | undefined {
   };
 }
 
+/** @throws Error where the file and flags say the same, AuthenticationConfigError where it is none */
+function authenticationRules(flags: Flags): AuthenticationRules | undefined {
+  if (flags.authenticationConfig === undefined) return undefined;
+  if (flags.oidcIssuerUrl !== undefined || flags.oidcClientId !== undefined) {
+    throw new Error("authentication-config file and oidc-* flags are mutually exclusive");
+  }
+  const rules = parseAuthenticationConfiguration(readFileSync(flags.authenticationConfig, "utf8"), [
+    flags.serviceAccountIssuer,
+  ]);
+  if (rules.anonymous !== undefined && !flags.anonymousAuth) {
+    throw new Error(
+      "--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file",
+    );
+  }
+  return rules;
+}
+
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("must be a whole number, at least 0");
   return Number(text);
@@ -107,6 +127,7 @@ function addFlags(command: Command): void {
     .option("--disable-admission-plugins <names>", "built-in admission plugins to leave out", list, [])
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
     .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
+    .option("--authentication-config <file>", "AuthenticationConfiguration: issuers of tokens, and anonymous callers")
     .option("--oidc-issuer-url <url>", "an OpenID issuer whose tokens are taken; https only")
     .option("--oidc-client-id <id>", "the audience that its tokens must have")
     .option("--oidc-username-claim <claim>", "the claim that names the user", "sub")
@@ -166,6 +187,7 @@ void runComponent<Flags>({
         ? createMemoryBus({ env })
         : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
     const oidc = oidcOptions(flags);
+    const authentication = authenticationRules(flags);
     const auditor = makeAuditor(flags, env, logger);
     const component = createApiServerComponent({
       env,
@@ -182,6 +204,7 @@ void runComponent<Flags>({
       serviceAccountIssuer: flags.serviceAccountIssuer,
       bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
       ...(oidc === undefined ? {} : { oidc }),
+      ...(authentication === undefined ? {} : { authentication }),
       ...(auditor === undefined ? {} : { auditor }),
       maxInFlight:
         String(flags.enablePriorityAndFairness) === "false"

@@ -11,6 +11,8 @@ export interface AuthenticatorDeps {
   readonly tokens: TokenAuthenticator;
   /** False refuses requests without credentials. */
   readonly anonymous: boolean;
+  /** The only paths that such requests reach; absent: all. */
+  readonly anonymousPaths?: readonly string[];
 }
 
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
@@ -30,10 +32,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   };
 
   return {
-    async authenticate(credentials) {
+    async authenticate(credentials, path) {
       if (credentials.certificate !== undefined) return ofCertificate(credentials.certificate);
       if (credentials.bearerToken !== undefined) return ofToken(credentials.bearerToken);
-      if (!deps.anonymous) throw newUnauthorized();
+      const open = deps.anonymousPaths?.includes(path ?? "") ?? true;
+      if (!deps.anonymous || !open) throw newUnauthorized();
       return ANONYMOUS_USER;
     },
   };

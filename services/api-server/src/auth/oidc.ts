@@ -65,13 +65,56 @@ function checkOptions(options: OidcOptions): void {
 /** Nothing is fetched before the first token. Throws OidcConfigError. */
 export function createOidcAuthenticator(options: OidcOptions, clock: Clock): OidcAuthenticator {
   checkOptions(options);
+  const { issuerUrl, clientId, caPem, signingAlgs } = options;
+  return createIssuerAuthenticator(
+    {
+      issuerUrl,
+      audiences: [clientId],
+      algorithms: signingAlgs ?? ["RS256"],
+      userOf: (claims) => userOf(claims, options),
+      ...(caPem === undefined ? {} : { caPem }),
+    },
+    clock,
+  );
+}
+
+export interface IssuerOptions {
+  readonly issuerUrl: string;
+  /** Where its configuration is, if not below its URL. */
+  readonly discoveryUrl?: string;
+  /** A token is for one of them. */
+  readonly audiences: readonly string[];
+  readonly algorithms: readonly string[];
+  readonly caPem?: string;
+  /** The user that verified claims stand for. Throws StatusError Unauthorized. */
+  readonly userOf: (claims: JWTPayload) => UserInfo;
+}
+
+/** The tokens of several issuers. */
+export function anyIssuer(issuers: readonly OidcAuthenticator[]): OidcAuthenticator {
+  const whose = (token: string): OidcAuthenticator | undefined => issuers.find((issuer) => issuer.claims(token));
+  return {
+    claims: (token) => whose(token) !== undefined,
+    async authenticate(token) {
+      const issuer = whose(token);
+      if (issuer === undefined) throw newUnauthorized();
+      return await issuer.authenticate(token);
+    },
+    close: async () => void (await Promise.all(issuers.map((issuer) => issuer.close()))),
+  };
+}
+
+export const SIGNING_ALGORITHMS: readonly string[] = ALGORITHMS;
+
+/** Nothing is fetched before the first token. */
+export function createIssuerAuthenticator(options: IssuerOptions, clock: Clock): OidcAuthenticator {
   const agent = new Agent({ connect: options.caPem === undefined ? {} : { ca: options.caPem } });
-  const keys = new IssuerKeys(options.issuerUrl, agent, clock);
-  const algorithms = [...(options.signingAlgs ?? ["RS256"])];
+  const keys = new IssuerKeys(options, agent, clock);
+  const algorithms = [...options.algorithms];
   const verify = async (token: string, set: JSONWebKeySet): Promise<JWTPayload> => {
     const { payload } = await jwtVerify(token, createLocalJWKSet(set), {
       issuer: options.issuerUrl,
-      audience: options.clientId,
+      audience: [...options.audiences],
       algorithms,
       currentDate: new Date(clock.now()),
       requiredClaims: ["exp"],
@@ -89,12 +132,12 @@ export function createOidcAuthenticator(options: OidcOptions, clock: Clock): Oid
     },
     async authenticate(token) {
       try {
-        return userOf(await verify(token, await keys.current()), options);
+        return options.userOf(await verify(token, await keys.current()));
       } catch (error) {
         if (!(error instanceof errors.JWKSNoMatchingKey)) throw refused(error);
       }
       try {
-        return userOf(await verify(token, await keys.refreshed()), options);
+        return options.userOf(await verify(token, await keys.refreshed()));
       } catch (error) {
         throw refused(error);
       }
@@ -146,14 +189,16 @@ function groupsOf(claims: JWTPayload, { groupsClaim, groupsPrefix = "" }: OidcOp
 /** The issuer's key set: fetched once for all who wait, and again no sooner than in ten seconds. */
 class IssuerKeys {
   readonly #issuer: string;
+  readonly #discovery: string;
   readonly #agent: Agent;
   readonly #clock: Clock;
   #set: JSONWebKeySet | undefined;
   #fetchedMs = Number.NEGATIVE_INFINITY;
   #fetching: Promise<JSONWebKeySet> | undefined;
 
-  constructor(issuer: string, agent: Agent, clock: Clock) {
-    this.#issuer = issuer;
+  constructor({ issuerUrl, discoveryUrl }: IssuerOptions, agent: Agent, clock: Clock) {
+    this.#issuer = issuerUrl;
+    this.#discovery = discoveryUrl ?? `${issuerUrl.replace(/\/$/, "")}/.well-known/openid-configuration`;
     this.#agent = agent;
     this.#clock = clock;
   }
@@ -179,8 +224,7 @@ class IssuerKeys {
   }
 
   async #fetch(): Promise<JSONWebKeySet> {
-    const base = this.#issuer.replace(/\/$/, "");
-    const { issuer, jwks_uri: uri } = await this.#document(`${base}/.well-known/openid-configuration`);
+    const { issuer, jwks_uri: uri } = await this.#document(this.#discovery);
     if (issuer !== this.#issuer) {
       throw newUnauthorized(`oidc: issuer did not match the issuer returned by provider, expected "${this.#issuer}"`);
     }

@@ -26,6 +26,8 @@ export interface SecurityDeps {
   readonly keys: TokenSigner;
   /** False refuses callers without credentials. */
   readonly anonymous: boolean;
+  /** The only paths that callers without credentials reach; absent: all. */
+  readonly anonymousPaths?: readonly string[];
   /** True where unset. */
   readonly bootstrapTokens?: boolean;
   readonly oidc?: OidcAuthenticator;
@@ -67,7 +69,11 @@ export function createSecurity(deps: SecurityDeps): Security {
       review: createReviews({ authorizer: () => authorizer, tokens }),
       issueToken: createTokenIssuer({ keys, source, clock: env.clock }),
     },
-    authenticator: createAuthenticator({ tokens, anonymous: deps.anonymous }),
+    authenticator: createAuthenticator({
+      tokens,
+      anonymous: deps.anonymous,
+      ...(deps.anonymousPaths === undefined ? {} : { anonymousPaths: deps.anonymousPaths }),
+    }),
     authorizer,
   };
 }

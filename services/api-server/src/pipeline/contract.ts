@@ -136,6 +136,9 @@ export interface Credentials {
 }
 
 export interface Authenticator {
-  /** Rejects with StatusError Unauthorized for credentials that are present and bad; system:anonymous for none. */
-  authenticate(credentials: Credentials): Promise<UserInfo>;
+  /**
+   * Rejects with StatusError Unauthorized for credentials that are present and bad; system:anonymous for none, where the path,
+   * which HTTP requests have, may be asked for so.
+   */
+  authenticate(credentials: Credentials, path?: string): Promise<UserInfo>;
 }

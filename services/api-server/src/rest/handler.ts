@@ -75,7 +75,8 @@ async function identify(deps: RestDeps, request: IncomingMessage, socketToken?: 
   const shown = requestCredentials(request);
   const proven = shown.certificate !== undefined || request.headers.authorization !== undefined;
   const credentials = proven || socketToken === undefined ? shown : { bearerToken: socketToken };
-  const caller = await deps.authenticator.authenticate(credentials);
+  const [path = ""] = (request.url ?? "").split("?", 1);
+  const caller = await deps.authenticator.authenticate(credentials, path);
   const wanted = readImpersonation(request.rawHeaders);
   return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
 }
