@@ -7,11 +7,13 @@ import {
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
   PODS,
+  RESOURCE_CLAIMS,
   SECRETS,
   type ContainerStatus,
   type Event,
   type Lease,
   type Node,
+  type DeviceResourceClaim,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
@@ -505,5 +507,39 @@ describe("claims on simulated nodes", () => {
     expect(finalizers("theirs")).toHaveLength(2);
     expect(finalizers("staying")).toHaveLength(2);
     await deleted;
+  });
+});
+
+describe("claims of devices on simulated nodes", () => {
+  const at = (name: string) => ({ namespace: "default", name });
+
+  test("a pod starts once its claim is allocated and reserved for it, and says before what it waits for", async () => {
+    const { cluster, start, get, ready, within, events } = setup();
+    cluster.seed(PODS, pod("web", { resourceClaims: [{ name: "gpu", resourceClaimName: "gpu" }] }));
+    start();
+    const told = (what: string): boolean =>
+      events().includes(
+        `FailedPrepareDynamicResources: Failed to prepare dynamic resources: prepare dynamic resources: ${what}`,
+      );
+    const missing = 'fetch ResourceClaim gpu: resourceclaims.resource.k8s.io "gpu" not found';
+    expect(await within(20_000, () => told(missing))).toBe(true);
+    const claim = cluster.seed<DeviceResourceClaim>(RESOURCE_CLAIMS, {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceClaim",
+      metadata: at("gpu"),
+      spec: {},
+    });
+    const uid = get("web")?.metadata?.uid ?? "";
+    const foreign = `pod web (${uid}) is not allowed to use ResourceClaim gpu (${claim.metadata?.uid})`;
+    expect(await within(20_000, () => told(foreign))).toBe(true);
+    const update = (status: object) =>
+      cluster
+        .client()
+        .patch(RESOURCE_CLAIMS, at("gpu"), "application/merge-patch+json", { status }, { subresource: "status" });
+    void update({ reservedFor: [{ resource: "pods", name: "web", uid }] });
+    expect(await within(20_000, () => told("ResourceClaim gpu: not allocated"))).toBe(true);
+    expect(ready("web")).toBe(false);
+    void update({ allocation: { devices: { results: [] } } });
+    expect(await within(20_000, () => ready("web"))).toBe(true);
   });
 });

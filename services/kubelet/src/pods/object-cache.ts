@@ -6,10 +6,12 @@ import {
   NODES,
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
+  RESOURCE_CLAIMS,
   SECRETS,
   VOLUME_ATTACHMENTS,
   type ConfigMap,
   type CSIDriver,
+  type DeviceResourceClaim,
   type Node,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -71,6 +73,11 @@ export class ObjectCache {
   /** As it is now. */
   volumeAttachment(name: string): Promise<VolumeAttachment | undefined> {
     return this.#fetch(VOLUME_ATTACHMENTS, "", name);
+  }
+
+  /** As it is now. */
+  deviceClaim(namespace: string, name: string): Promise<DeviceResourceClaim | undefined> {
+    return this.#fetch(RESOURCE_CLAIMS, namespace, name);
   }
 
   /** As it is now. */

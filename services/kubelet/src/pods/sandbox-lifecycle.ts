@@ -6,6 +6,7 @@ import type { PodSandbox } from "../cri/contract.ts";
 import { CriError } from "../cri/contract.ts";
 import { VolumeError } from "../volumes/contract.ts";
 import { ContainerConfigError } from "./container-environment.ts";
+import { DeviceClaimError, usableClaims } from "../devices/usable-claims.ts";
 import type { NodeContext } from "./node-context.ts";
 import { forgetInitialization, runOf } from "./plan-adoption.ts";
 import { classLimits, podCgroup, podLimits } from "./qos-resources.ts";
@@ -101,6 +102,17 @@ async function mountProblems({ context, state }: SandboxInput): Promise<readonly
   }
 }
 
+/** Why the pod may not use its claims of devices; undefined where it may use them all. */
+async function claimProblem({ context: { objects }, state: { pod } }: SandboxInput): Promise<string | undefined> {
+  try {
+    await usableClaims(pod, (namespace, name) => objects.deviceClaim(namespace, name));
+    return undefined;
+  } catch (error) {
+    if (error instanceof DeviceClaimError) return error.message;
+    throw error;
+  }
+}
+
 /** Where it cannot be made, an event says why, and the state when to try again. */
 export async function createSandbox(input: SandboxInput): Promise<void> {
   const { context, state } = input;
@@ -115,6 +127,12 @@ export async function createSandbox(input: SandboxInput): Promise<void> {
   const missing = await mountProblems(input);
   for (const message of missing) events.pod(pod, "Warning", "FailedMount", message);
   if (missing.length > 0) return retryLater(input);
+  const unusable = await claimProblem(input);
+  if (unusable !== undefined) {
+    const message = `Failed to prepare dynamic resources: prepare dynamic resources: ${unusable}`;
+    events.pod(pod, "Warning", "FailedPrepareDynamicResources", message);
+    return retryLater(input);
+  }
   try {
     if (state.sandboxInDoubt) await removeStrangers(input);
     await runSandbox(input);
