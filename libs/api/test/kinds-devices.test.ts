@@ -1,11 +1,13 @@
 // Claims of devices, their classes and the slices that drivers publish: what is refused, dropped and kept.
 import { fieldErrorText, type FieldError } from "@coxswain/apimachinery";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
+import { validatePodStatusUpdate } from "../src/core-v1/pod/validation.ts";
 import { deviceClassKind, resourceClaimKind, resourceSliceKind } from "../src/resource-v1/resource-kinds.ts";
 import type {
   AllocationResult,
   DeviceClaim,
   DeviceResourceClaim,
+  Pod,
   ResourceClaimConsumerReference,
   ResourceClaimStatus,
   ResourceSlice,
@@ -172,4 +174,18 @@ describe("a slice", () => {
     expect(given.spec).toEqual({ driver: "a.example", pool, devices: [{ name: "d" }] });
     expect(texts(resourceSliceKind.validateCreate(given))).toEqual([`spec: Required value: ${choice}`]);
   });
+});
+
+test("the status of a pod names claims that its spec has, each once", () => {
+  const statuses = (...names: string[]) => names.map((name) => ({ name, resourceClaimName: `p-${name}-x` }));
+  const pod = (...names: string[]): Pod => ({
+    metadata: { name: "p", namespace: "ns" },
+    spec: { containers: [], resourceClaims: [{ name: "gpu", resourceClaimTemplateName: "t" }] },
+    status: { resourceClaimStatuses: statuses(...names) },
+  });
+  expect(texts(validatePodStatusUpdate(pod("gpu"), pod()))).toEqual([]);
+  expect(texts(validatePodStatusUpdate(pod("gpu", "gpu", "nic"), pod()))).toEqual([
+    'status.resourceClaimStatuses[1].name: Duplicate value: "gpu"',
+    'status.resourceClaimStatuses[2].name: Invalid value: "nic": must match the name of an entry in `spec.resourceClaims`',
+  ]);
 });

@@ -119,6 +119,42 @@ const BAD_PODS: [string, PodChange, string[]][] = [
     ],
   ],
   [
+    "claims of devices that stand for nothing, or for two things, or twice",
+    (s) =>
+      (s.resourceClaims = [
+        { name: "a" },
+        { name: "a", resourceClaimName: "x" },
+        { name: "b", resourceClaimName: "x", resourceClaimTemplateName: "y" },
+      ]),
+    [
+      'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`',
+      'spec.resourceClaims[1].name: Duplicate value: "a"',
+      'spec.resourceClaims[2]: Invalid value: {"name":"b","resourceClaimName":"x","resourceClaimTemplateName":"y"}: at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified',
+    ],
+  ],
+  [
+    "a container that uses claims which the pod has not, or the same twice",
+    (s) => {
+      s.resourceClaims = [
+        { name: "b", resourceClaimName: "x" },
+        { name: "a", resourceClaimName: "x" },
+      ];
+      const uses = [
+        { name: "a", request: "r" },
+        { name: "a" },
+        { name: "b" },
+        { name: "b", request: "r" },
+        { name: "c" },
+      ];
+      container(s).resources = { claims: uses };
+    },
+    [
+      'spec.containers[0].resources.claims[1]: Duplicate value: "a"',
+      'spec.containers[0].resources.claims[3]: Duplicate value: "b"',
+      'spec.containers[0].resources.claims[4]: Not found: "c": must be one of the names in pod.spec.resourceClaims: a, b',
+    ],
+  ],
+  [
     "a toleration of everything that is not Exists",
     (s) => (s.tolerations = [{ effect: "NoSchedule" }]),
     [

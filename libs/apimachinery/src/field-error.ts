@@ -66,8 +66,8 @@ export function fieldForbidden(field: string, detail: string): FieldError {
   return { type: "FieldValueForbidden", field, detail: body("Forbidden", detail) };
 }
 
-export function fieldNotFound(field: string, value: unknown): FieldError {
-  return { type: "FieldValueNotFound", field, detail: `Not found: ${renderValue(value)}` };
+export function fieldNotFound(field: string, value: unknown, detail = ""): FieldError {
+  return { type: "FieldValueNotFound", field, detail: body(`Not found: ${renderValue(value)}`, detail) };
 }
 
 /** The value, which is not shown, exceeds `maxBytes` bytes; negative: no limit is named. */

@@ -27,6 +27,7 @@ import type {
 import { validateEnum, validateRequiredWith, validateWith } from "../../validation/enums.ts";
 import { validatePort } from "../../validation/numbers.ts";
 import { validateResourceRequirements } from "../../validation/resources.ts";
+import { validateClaimUses } from "./device-claims.ts";
 import { validateValueFrom } from "./env-sources.ts";
 import { validateLifecycle, validateProbe } from "./probes.ts";
 import { validateInitRestartPolicy, validateRestartPolicy } from "./restart-policies.ts";
@@ -166,6 +167,7 @@ function validateCommon(
     ...validateMounts(container, volumes, at("volumeMounts")),
     ...validateEnum(container.imagePullPolicy, PULL_POLICIES, at("imagePullPolicy")),
     ...validateResourceRequirements(container.resources, at("resources")),
+    ...validateClaimUses(container, spec, childPath(at("resources"), "claims")),
     ...validateResizePolicy(container.resizePolicy ?? [], spec.restartPolicy, at("resizePolicy")),
     ...validateContainerSecurity(container.securityContext, spec.hostUsers !== false, at("securityContext")),
   ];

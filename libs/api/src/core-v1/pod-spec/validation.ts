@@ -20,6 +20,7 @@ import { validateIp } from "../../validation/ip.ts";
 import { validateAnnotations, validateLabels } from "../../validation/labels.ts";
 import { validateResourceList } from "../../validation/resources.ts";
 import { validateContainers, validateEphemeralContainers, validateInitContainers } from "./containers.ts";
+import { validateDeviceClaims } from "./device-claims.ts";
 import { validatePodResources } from "./pod-resources.ts";
 import { validateAffinity, validateTolerations, validateTopologySpread } from "./scheduling.ts";
 import { validatePodSecurity } from "./security.ts";
@@ -192,6 +193,7 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
     ...validateInitContainers(spec, volumes.names, at("initContainers")),
     ...validateEphemeralContainers(spec, volumes.names, at("ephemeralContainers")),
     ...validatePodResources(spec, path),
+    ...validateDeviceClaims(spec, at("resourceClaims")),
     ...validateHostNetwork(spec, path),
     ...validateEnum(spec.restartPolicy, RESTART_POLICIES, at("restartPolicy")),
     ...validateEnum(spec.dnsPolicy, DNS_POLICIES, at("dnsPolicy")),

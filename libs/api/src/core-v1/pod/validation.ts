@@ -14,6 +14,7 @@ import { sameValue } from "../../same-value.ts";
 import type { Container, ContainerStatus, Pod, PodSpec } from "../../types.gen.ts";
 import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
+import { validateClaimStatuses } from "../pod-spec/device-claims.ts";
 import { containerShouldRestart } from "./restart.ts";
 import { validatePodSpec } from "../pod-spec/validation.ts";
 
@@ -180,6 +181,7 @@ export function validatePodStatusUpdate(pod: Pod, old: Pod): FieldError[] {
     const detail = "must be a non-negative integer";
     errors.push(fieldInvalid("status.observedGeneration", status.observedGeneration, detail));
   }
+  errors.push(...validateClaimStatuses(pod));
   errors.push(...validateTransitions(status.containerStatuses ?? [], old.status?.containerStatuses ?? [], old));
   return errors;
 }
