@@ -9,6 +9,7 @@ import { planFaults, type Fault } from "./fault-plan.ts";
 import { unconverged, type Wanted } from "./convergence.ts";
 import { WatchWitness } from "./watch-witness.ts";
 import { planWorkloads, Workloads, type WorkloadShape } from "./workloads.ts";
+import { DeviceWork, planDevices, type DeviceShape } from "./device-work.ts";
 import { planRules, RuleWork, type RuleShape } from "./rule-work.ts";
 import { World } from "./world.ts";
 
@@ -35,6 +36,7 @@ export interface Scenario {
   /** What runs beside the application. */
   readonly workloads: WorkloadShape;
   readonly rules: RuleShape;
+  readonly devices: DeviceShape;
   readonly faults: readonly Fault[];
 }
 
@@ -81,6 +83,7 @@ export function planScenario(seed: number): Scenario {
     steps,
     // Drawn from a sequence of its own: what runs beside the application does not move its story.
     rules: planRules(createSeededRandom(Math.imul(seed, 0xc2b2ae35) ^ 0x165667b1), TROUBLE_MS),
+    devices: planDevices(createSeededRandom(Math.imul(seed, 0x27d4eb2f) ^ 0x85ebca6b), TROUBLE_MS),
     workloads: planWorkloads(createSeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), TROUBLE_MS),
     faults: planFaults({
       random,
@@ -119,6 +122,7 @@ class Story {
   readonly #witnesses: readonly WatchWitness[];
   readonly #workloads: Workloads;
   readonly #rules: RuleWork;
+  readonly #devices: DeviceWork;
   #wanted: Wanted;
   /** User's work that has not ended. */
   #busy = 0;
@@ -131,6 +135,7 @@ class Story {
     this.#driver = new Driver(process.env, client);
     this.#workloads = new Workloads(world, this.#driver, scenario.workloads);
     this.#rules = new RuleWork(world, this.#driver, scenario.rules);
+    this.#devices = new DeviceWork(world, this.#driver, scenario.devices);
     const watcher = world.admin("watcher", "api-server-2");
     this.#witnesses = [PODS, DEPLOYMENTS].map((ref) => new WatchWitness(watcher.process.env, watcher.client, ref));
     const { name, replicas } = scenario.app;
@@ -150,6 +155,7 @@ class Story {
     }
     this.#work("deploy", () => this.#deploy());
     this.#work("rules", () => this.#rules.run());
+    this.#work("devices", () => this.#devices.run());
     this.#work("workloads", () => this.#workloads.run());
     this.#work("write", () => this.#writeConfigMaps(startMs + TROUBLE_MS));
     const lastMs = Math.max(TROUBLE_MS, ...this.#scenario.faults.map((fault) => fault.atMs + fault.forMs));
@@ -234,6 +240,7 @@ class Story {
               ...(await unconverged(this.#world, this.#wanted)),
               ...this.#workloads.unconverged(),
               ...this.#rules.unconverged(),
+              ...this.#devices.unconverged(),
             ];
       const silent = this.#witnesses.map((witness) => witness.difference()).filter((one) => one !== undefined);
       calm = left.length + silent.length === 0 ? calm + 1 : 0;

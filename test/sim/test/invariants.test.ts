@@ -504,3 +504,46 @@ describe("rules of the cluster", () => {
     expect(store.broken).toEqual(["service-addresses-are-unique"]);
   });
 });
+
+describe("devices", () => {
+  const result = (device: string, adminAccess = false) => ({
+    request: "r",
+    driver: "a.example",
+    pool: "p",
+    device,
+    ...(adminAccess ? { adminAccess } : {}),
+  });
+  const claim = (name: string, results?: readonly object[], consumers: readonly string[] = []): Loose => ({
+    metadata: meta(name),
+    spec: {},
+    status: {
+      ...(results === undefined ? {} : { allocation: { devices: { results } } }),
+      reservedFor: consumers.map((one) => ({ resource: "pods", name: one, uid: `uid-${one}` })),
+    },
+  });
+  const put = (store: Store, object: Loose): void => store.put("resource.k8s.io", "resourceclaims", object);
+
+  test("a device of two claims breaks devices-given-once; admin access and a device that was given back do not", () => {
+    const store = new Store();
+    put(store, claim("a", [result("d1")]));
+    put(store, claim("b", [result("d1", true)]));
+    put(store, claim("c"));
+    put(store, claim("a"));
+    put(store, claim("c", [result("d1")]));
+    expect(store.broken).toEqual([]);
+    put(store, claim("d", [result("d1")]));
+    expect(store.broken).toEqual(["devices-given-once"]);
+  });
+
+  test("other devices than a claim had, and devices taken from a pod that runs, break it too", () => {
+    const changed = new Store();
+    put(changed, claim("a", [result("d1")]));
+    put(changed, claim("a", [result("d2")]));
+    expect(changed.broken).toEqual(["devices-given-once"]);
+    const taken = new Store();
+    taken.put("", "pods", pod("p", { node: "n1" }));
+    put(taken, claim("a", [result("d1")], ["p"]));
+    put(taken, claim("a"));
+    expect(taken.broken).toEqual(["devices-given-once"]);
+  });
+});

@@ -1,6 +1,7 @@
 // Runs all invariants over the stream of commits. A broken invariant shows at every later step too: the first time tells.
 import type { Change, ClusterState } from "../cluster-state.ts";
 import { noOverCreation, noOverSurge, staysAvailable } from "./deployments.ts";
+import { devicesAreGivenOnce } from "./devices.ts";
 import { endpointsAreReadyPods } from "./endpoints.ts";
 import { orphansAreKept } from "./garbage.ts";
 import type { Invariant, Violation } from "./invariant.ts";
@@ -32,6 +33,7 @@ export class Checker {
     orphansAreKept(),
     endpointsAreReadyPods(),
     claimsAreBoundOnce(),
+    devicesAreGivenOnce(),
     mirrorsAddNothing(),
     quotasHold(),
     serviceAddressesAreOfARange(),
