@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import type { Plugin, Profile } from "../src/framework/contract.ts";
 import { CLOSED, NodeRanking } from "../src/framework/node-ranking.ts";
 import { Framework, type SchedulePlan } from "../src/framework/plan-schedule.ts";
-import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
+import { DEFAULT_PLUGINS, DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo } from "../src/pod-info.ts";
 import type { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { node, pod, snapshotOf, type PodShape } from "./fixtures.ts";
@@ -146,4 +146,12 @@ test("property: a ranking finds each of the best rows, in the order in which it 
       expect(ranking.pick(start, random)).toBe(rows[expected]);
     }),
   );
+});
+
+test("each plugin that comes with the scheduler says before all nodes are gathered whether it has anything to score", () => {
+  const silent = DEFAULT_PLUGINS.filter(
+    ({ plugin, weight }) =>
+      weight > 0 && plugin.score !== undefined && plugin.scoreKey === undefined && plugin.scoresNothing === undefined,
+  );
+  expect(silent.map(({ plugin }) => plugin.name)).toEqual([]);
 });

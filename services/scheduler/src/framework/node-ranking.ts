@@ -40,7 +40,13 @@ export class NodeRanking {
     if (missed === 0 && known) return;
     // Void until all is done: a judge may throw.
     this.#epoch = -1;
-    if (!known || !changes.replay(this.#position, (row) => this.#set(row, judge.row(row)))) this.#rebuild(size, judge);
+    // What happens to a pod mostly touches its row several times in a row.
+    let last = -1;
+    const judged = (row: number): void => {
+      if (row !== last) this.#set(row, judge);
+      last = row;
+    };
+    if (!known || !changes.replay(this.#position, judged)) this.#rebuild(size, judge);
     this.#epoch = changes.epoch;
     this.#position = changes.count;
   }
@@ -85,9 +91,10 @@ export class NodeRanking {
     throw new RangeError(`no row has the total ${total}`);
   }
 
-  #set(row: number, total: number): void {
+  #set(row: number, judge: RowJudge): void {
     if (row >= this.#size) return;
     const before = this.totals[row]!;
+    const total = judge.row(row);
     if (total === before) return;
     this.totals[row] = total;
     if (before === CLOSED) this.open++;

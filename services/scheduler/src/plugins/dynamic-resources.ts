@@ -177,6 +177,7 @@ export const dynamicResources: Plugin = {
     const carryOut = async (): Promise<void> => void (await devices.writer.updateStatus(deallocated(claim)));
     return { code, message: "deallocation of ResourceClaim completed", carryOut };
   },
+  scoresNothing: (cycle) => stateOf(cycle) === undefined,
   preScore: (cycle) => (stateOf(cycle) === undefined ? "skip" : undefined),
   score(cycle, rows, count, scores) {
     const state = stateOf(cycle)!;
