@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   CONFIG_MAPS,
   CSI_DRIVERS,
+  CSI_NODES,
   LEASES,
   NODES,
   PERSISTENT_VOLUME_CLAIMS,
@@ -244,6 +245,23 @@ describe.each(IDENTITIES)("%s", (what, user) => {
     for (const selector of [undefined, "metadata.name=sim-9"]) {
       await expect(names(NODES, selector)).rejects.toThrow("only its own Node object");
     }
+  });
+
+  test("keeps the CSINode of its own nodes only", async () => {
+    const client = as(user);
+    const csiNode = (name: string) => ({
+      apiVersion: "storage.k8s.io/v1",
+      kind: "CSINode",
+      metadata: { name },
+      spec: { drivers: [] },
+    });
+    await client.create(CSI_NODES, csiNode("sim-1"));
+    await client.get(CSI_NODES, { name: "sim-1" });
+    await client.delete(CSI_NODES, { name: "sim-1" });
+    const refused = "can only access CSINode with the same name as the requesting node";
+    await expect(client.create(CSI_NODES, csiNode("sim-9"))).rejects.toThrow(refused);
+    await expect(client.get(CSI_NODES, { name: "sim-9" })).rejects.toThrow(refused);
+    await expect(client.delete(CSI_NODES, { name: "sim-9" })).rejects.toThrow(refused);
   });
 
   test("asks for tokens of its pods' accounts, for those alone whom the pods' volumes have tokens for", async () => {

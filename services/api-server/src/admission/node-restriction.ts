@@ -37,6 +37,7 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
       if (group === "" && resource === "persistentvolumes") checkVolume(attributes, node);
       if (group === "resource.k8s.io" && resource === "resourceslices") checkSlice(attributes, node);
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
+      if (group === "storage.k8s.io" && resource === "csinodes") checkCsiNode(attributes, node);
       if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
         checkToken(attributes, node, source, authorizer);
       }
@@ -134,6 +135,13 @@ function checkLease(attributes: AdmissionAttributes, node: NodeIdentity): void {
   }
   if (!node.covers(name || (object?.metadata?.name ?? ""))) {
     refuse(attributes, "can only access node lease with the same name as the requesting node");
+  }
+}
+
+function checkCsiNode(attributes: AdmissionAttributes, node: NodeIdentity): void {
+  const { name, object } = attributes;
+  if (!node.covers(name || (object?.metadata?.name ?? ""))) {
+    refuse(attributes, "can only access CSINode with the same name as the requesting node");
   }
 }
 

@@ -39,7 +39,8 @@ export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource,
       sliceDenial(attributes, source) ??
       podDenial(attributes, source) ??
       nodeDenial(attributes) ??
-      leaseDenial(attributes);
+      leaseDenial(attributes) ??
+      csiNodeDenial(attributes);
     return denial === undefined ? inner.authorize(attributes) : { allowed: false, reason: denial };
   };
   return { ...inner, authorize };
@@ -165,6 +166,16 @@ function leaseDenial(attributes: AuthorizationAttributes): string | undefined {
   }
   if (verb === "create" || identity.covers(name)) return undefined;
   return `${cannot}: can only access node lease with the same name as the requesting node`;
+}
+
+/** As of leases. */
+function csiNodeDenial({ group, resource, path, user, name, verb }: AuthorizationAttributes): string | undefined {
+  if (path !== undefined || group !== "storage.k8s.io" || resource !== "csinodes" || verb === "create")
+    return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined || identity.covers(name)) return undefined;
+  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "csinodes" in API group "storage.k8s.io" at the cluster scope`;
+  return `${cannot}: can only access CSINode with the same name as the requesting node`;
 }
 
 /** The claim of an ephemeral volume is named nowhere in its pod: the name is put together. */
