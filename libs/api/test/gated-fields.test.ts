@@ -383,6 +383,14 @@ describe("resources of a whole pod", () => {
   });
 });
 
+test("who uses a volume whose driver is off is told so", () => {
+  const { strategy } = kindNamed("pods");
+  const volumes = [{ name: "v", gitRepo: { repository: "r" } }];
+  expect(strategy.warnings?.(pod({ volumes }), undefined)).toEqual([
+    "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
+  ]);
+});
+
 test("a storage driver's tokens and period", () => {
   const driver = (spec: object): CSIDriver => ({ metadata: { name: "d" }, spec });
   expect(createErrors("csidrivers.storage.k8s.io", driver({ nodeAllocatableUpdatePeriodSeconds: 9 }))).toEqual([

@@ -74,6 +74,7 @@ describe("log", () => {
     ["starting/log", 400, 'container "c" in pod "starting" is waiting to start: ContainerCreating'],
     ["one/log?previous=true", 400, 'previous terminated container "c" in pod "one" not found'],
     ["absent/log", 404, 'pods "absent" not found'],
+    ["one/log?stream=Stdout", 422, 'PodLogOptions "one" is invalid: stream: Forbidden: may not be specified'],
     [
       "one/log?tailLines=-1",
       422,

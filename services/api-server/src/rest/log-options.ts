@@ -40,6 +40,8 @@ export function readLogOptions(query: URLSearchParams, pod: string): LogOptions 
   if (sinceTime !== "" && sinceSeconds !== undefined) {
     errors.push(fieldForbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
   }
+  // Of a feature that is off in v1.35 (PodLogsQuerySplitStreams).
+  if (query.has("stream")) errors.push(fieldForbidden("stream", "may not be specified"));
   if (errors.length > 0) throw newInvalid({ group: "", kind: "PodLogOptions" }, pod, errors);
   return {
     container: query.get("container") ?? "",

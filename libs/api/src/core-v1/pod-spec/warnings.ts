@@ -40,7 +40,8 @@ function specWarnings(spec: PodSpec, path: string): string[] {
     if (first < index) warnings.push(`${path}.hostAliases[${index}].ip: duplicates hostAliases[${first}].ip`);
   }
   for (const [index, volume] of (spec.volumes ?? []).entries()) {
-    if (volume.gitRepo) warnings.push(`${path}.volumes[${index}].gitRepo: deprecated in v1.11`);
+    if (volume.gitRepo)
+      warnings.push(`${path}.volumes[${index}].gitRepo: deprecated in v1.11, and disabled by default in v1.33+`);
     if (volume.glusterfs)
       warnings.push(`${path}.volumes[${index}].glusterfs: deprecated in v1.25, non-functional in v1.26+`);
   }
