@@ -331,7 +331,7 @@ describe("flow control", () => {
     const list = (ref: { resource: string }) => (objects[ref.resource] ?? []).map((object) => ({ object }));
     const source = { list, get: () => undefined, onChange: () => () => {} } as unknown as ObjectSource;
     const flow = new FlowControl({ env, metrics: noMetrics, source, serverLimit: 1 });
-    const admit = (signal = new AbortController().signal) => flow.admit(get, () => 1, signal);
+    const admit = (signal = new AbortController().signal) => flow.admit(get, () => 1, { signal });
     return { env, flow, admit };
   }
 
@@ -370,7 +370,7 @@ describe("flow control", () => {
   test("takes a cluster that begins for what it will be", () => {
     const { flow } = setUp(tinyLevel(QUEUED));
     const scheduler = { ...get, user: user("system:kube-scheduler") };
-    expect(flow.admit(scheduler, () => 1, new AbortController().signal)).not.toBeInstanceOf(Promise);
+    expect(flow.admit(scheduler, () => 1, new AbortController())).not.toBeInstanceOf(Promise);
     const busy = flow.levels().filter(({ queues }) => queues.executingCount > 0);
     expect(busy.map(({ name }) => name)).toEqual(["workload-high"]);
   });

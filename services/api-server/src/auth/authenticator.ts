@@ -16,12 +16,6 @@ export interface AuthenticatorDeps {
 }
 
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
-  const ofCertificate = (der: Buffer): UserInfo => {
-    const user = certificateUser(der);
-    if (user === undefined) throw newUnauthorized();
-    return user;
-  };
-
   const ofToken = async (token: string): Promise<UserInfo> => {
     try {
       return (await deps.tokens.authenticate(token)).user;
@@ -32,12 +26,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   };
 
   return {
-    async authenticate(credentials, path) {
-      if (credentials.certificate !== undefined) return ofCertificate(credentials.certificate);
-      if (credentials.bearerToken !== undefined) return ofToken(credentials.bearerToken);
+    authenticate({ certificate, bearerToken }, path) {
+      if (certificate !== undefined) return certificateUser(certificate) ?? Promise.reject(newUnauthorized());
+      if (bearerToken !== undefined) return ofToken(bearerToken);
       const open = deps.anonymousPaths?.includes(path ?? "") ?? true;
-      if (!deps.anonymous || !open) throw newUnauthorized();
-      return ANONYMOUS_USER;
+      return deps.anonymous && open ? ANONYMOUS_USER : Promise.reject(newUnauthorized());
     },
   };
 }

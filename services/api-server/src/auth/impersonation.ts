@@ -23,8 +23,13 @@ export function realCaller(user: UserInfo): UserInfo {
 
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
 
+/** Almost no request has such a header, and all are asked. */
+const mayImpersonate = (text: string): boolean =>
+  (text.charCodeAt(0) | 0x20) === 0x69 && text.length >= "impersonate-".length;
+
 /** Undefined where nobody is impersonated. Throws where groups, uid or extra come without a user. */
 export function readImpersonation(raw: readonly string[]): ImpersonationHeaders | undefined {
+  if (!raw.some(mayImpersonate)) return undefined;
   let user: string | undefined;
   let uid: string | undefined;
   const groups: string[] = [];

@@ -6,10 +6,10 @@ import { requestWidth } from "./request-width.ts";
 
 /** Throws, or rejects with, TooBusyError. */
 export function seatFor(flow: FlowControl, source: ObjectSource, request: ApiRequest): Seat | Promise<Seat> {
-  const { user, verb, group, version, resource, subresource, namespace, name, signal } = request;
+  const { user, verb, group, version, resource, subresource, namespace, name } = request;
   const attributes = { user, verb, group, version, resource, subresource, namespace, name };
   const stored = (): number => source.count?.({ group, resource }) ?? 0;
-  return flow.admit(attributes, (max) => requestWidth(request, stored, max), signal);
+  return flow.admit(attributes, (max) => requestWidth(request, stored, max), request);
 }
 
 export function controlledPipeline(inner: Pipeline, flow: FlowControl, source: ObjectSource): Pipeline {

@@ -85,13 +85,13 @@ export class FlowControl {
   }
 
   /**
-   * A seat at once where there is one. `width` tells how many seats the request takes, of at most so many.
-   * Rejects with TooBusyError, or AbortError where `signal` aborts while it waits.
+   * A seat at once where there is one. `width` tells how many seats the request takes, of at most so many. The asker's signal
+   * is looked at only where it has to wait. Rejects with TooBusyError, or AbortError where that aborts meanwhile.
    */
   admit(
     attributes: AuthorizationAttributes,
     width: (max: number) => number,
-    signal: AbortSignal,
+    asker: { readonly signal: AbortSignal },
   ): Seat | Promise<Seat> {
     this.#refresh();
     const nowMs = this.#deps.env.clock.monotonic();
@@ -116,7 +116,7 @@ export class FlowControl {
       this.#metrics.dispatched(name, level.name, (ticket.startedMs - ticket.arrivedMs) / 1000);
       admitted.resolve(seat);
     };
-    return this.#waiting(admitted, level, ticket, name, signal);
+    return this.#waiting(admitted, level, ticket, name, asker.signal);
   }
 
   async #waiting(

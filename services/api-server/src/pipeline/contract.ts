@@ -38,14 +38,14 @@ export interface ApiRequest {
   readonly namespace: string;
   readonly name: string;
   /** The object, patch or DeleteOptions, as sent. */
-  readonly body?: Buffer;
+  readonly body?: Buffer | undefined;
   /** Media type of `body` without parameters: JSON, YAML, Kubernetes protobuf or a patch type. */
-  readonly contentType?: string;
+  readonly contentType?: string | undefined;
   readonly options: RequestOptions;
   readonly fence?: Fence;
-  readonly userAgent?: string;
+  readonly userAgent?: string | undefined;
   /** Says something about the request in the audit log; absent where none is kept of it. */
-  readonly annotate?: (key: string, value: string) => void;
+  readonly annotate?: ((key: string, value: string) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -138,7 +138,7 @@ export interface Credentials {
 export interface Authenticator {
   /**
    * Rejects with StatusError Unauthorized for credentials that are present and bad; system:anonymous for none, where the path,
-   * which HTTP requests have, may be asked for so.
+   * which HTTP requests have, may be asked for so. At once where nobody has to be asked.
    */
-  authenticate(credentials: Credentials, path?: string): Promise<UserInfo>;
+  authenticate(credentials: Credentials, path?: string): UserInfo | Promise<UserInfo>;
 }

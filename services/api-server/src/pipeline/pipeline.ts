@@ -126,28 +126,29 @@ class Dispatcher {
     this.#deps = deps;
   }
 
-  async handle(request: ApiRequest): Promise<ApiResult> {
+  /** Throws or rejects. */
+  handle(request: ApiRequest): Promise<ApiResult> {
     const kind = this.#kind(request);
     this.#authorize(request, request.verb);
-    if (request.subresource !== "" && request.subresource !== "status") return await this.#subresource(request, kind);
-    if (!kind.stored) return await this.#document(request, kind);
+    if (request.subresource !== "" && request.subresource !== "status") return this.#subresource(request, kind);
+    if (!kind.stored) return this.#document(request, kind);
     this.#requireVerb(request, kind);
-    if (kind.kind === "ComponentStatus" && kind.group === "") return await this.#components(request, kind);
+    if (kind.kind === "ComponentStatus" && kind.group === "") return this.#components(request, kind);
     switch (request.verb) {
       case "get":
-        return await this.#get(request, kind);
+        return this.#get(request, kind);
       case "list":
-        return await this.#list(request, kind);
+        return this.#list(request, kind);
       case "create":
-        return await this.#create(request, kind);
+        return this.#create(request, kind);
       case "update":
-        return await this.#update(request, kind);
+        return this.#update(request, kind);
       case "patch":
-        return await this.#patch(request, kind);
+        return this.#patch(request, kind);
       case "delete":
-        return await this.#delete(request, kind);
+        return this.#delete(request, kind);
       case "deletecollection":
-        return await this.#deleteCollection(request, kind);
+        return this.#deleteCollection(request, kind);
       case "watch":
         throw newBadRequest("a watch is not a single answer");
       default:

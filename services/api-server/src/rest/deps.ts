@@ -18,9 +18,9 @@ export interface RestCall {
   readonly user: UserInfo;
   readonly auditId: string;
   /** Absent where the audit log wants nothing of the call. */
-  readonly audit?: AuditRecord;
+  readonly audit?: AuditRecord | undefined;
   /** Of a watch that has begun: gives its seat back. */
-  readonly begun?: () => void;
+  begun(): void;
   /** Aborts when the client goes away, the time is over or the server drains. */
   readonly signal: AbortSignal;
 }

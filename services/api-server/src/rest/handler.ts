@@ -13,11 +13,12 @@ import { auditIdOf, beginAudit, beginRefusedAudit } from "./audit-request.ts";
 import { readBody } from "./body.ts";
 import type { RestCall, RestDeps } from "./deps.ts";
 import { encodeResult } from "./encode.ts";
+import { Flight } from "./flight.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { methodNotAllowed, parseRequest, readOptions, resourceNotFound } from "./request-info.ts";
-import { commonHeaders, sendEncoded, sendFailure, toStatusError, warningHeaders } from "./respond.ts";
+import { sendAtOnce, sendEncoded, sendFailure, toStatusError, warningHeader } from "./respond.ts";
 import { inTurns } from "./turns.ts";
 import { requestTimeoutMs } from "./request-timeout.ts";
 import { seatFor, tellSeat } from "./seat.ts";
@@ -30,16 +31,6 @@ import { createWatchSink } from "./watch-response.ts";
 export const REQUEST_TIMEOUT_MS = 60_000;
 const MAX_IN_FLIGHT = 4_000;
 const SWEEP_MS = 1_000;
-
-interface Flight {
-  readonly startedMs: number;
-  readonly controller: AbortController;
-  readonly call: RestCall;
-  long: boolean;
-  /** How long it may take, unless it is long-running. */
-  limitMs: number;
-  audit?: AuditRecord | undefined;
-}
 
 export interface RestHandler {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>;
@@ -71,14 +62,18 @@ interface Identified {
   readonly user: UserInfo;
 }
 
-async function identify(deps: RestDeps, request: IncomingMessage, socketToken?: string): Promise<Identified> {
+/** Throws or rejects with StatusError. At once where nobody has to be asked. */
+function identify(deps: RestDeps, request: IncomingMessage, socketToken?: string): Identified | Promise<Identified> {
   const shown = requestCredentials(request);
   const proven = shown.certificate !== undefined || request.headers.authorization !== undefined;
   const credentials = proven || socketToken === undefined ? shown : { bearerToken: socketToken };
+  const acting = (caller: UserInfo): Identified => {
+    const wanted = readImpersonation(request.rawHeaders);
+    return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
+  };
   const [path = ""] = (request.url ?? "").split("?", 1);
-  const caller = await deps.authenticator.authenticate(credentials, path);
-  const wanted = readImpersonation(request.rawHeaders);
-  return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
+  const caller = deps.authenticator.authenticate(credentials, path);
+  return caller instanceof Promise ? caller.then(acting) : acting(caller);
 }
 
 /** Rejects where the request must not be served, as its event could not be stored: there is none of its end then. */
@@ -104,7 +99,20 @@ export function remoteOf({ aggregated }: RestDeps, info: RequestInfo): readonly 
   return group !== "" && aggregated.handles(group, version) ? [group, version] : undefined;
 }
 
-async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promise<void> {
+async function serveRemote(
+  deps: RestDeps,
+  remote: readonly [string, string],
+  info: RequestInfo,
+  call: Flight,
+): Promise<void> {
+  call.setHeaders();
+  if (info.type === "path") authorizePath(deps, call.user, info);
+  else authorize(deps, attributesOf(call.user, info));
+  await deps.aggregated?.serve(...remote, call);
+}
+
+async function servePath(deps: RestDeps, info: PathInfo, call: Flight): Promise<void> {
+  call.setHeaders();
   authorizePath(deps, call.user, info);
   const { request, response } = call;
   const answer = await deps.paths({
@@ -121,13 +129,17 @@ async function servePath(deps: RestDeps, info: PathInfo, call: RestCall): Promis
   await sendEncoded(request, response, answer.code, { contentType, parts: [body], length: body.length });
 }
 
-async function apiRequest(info: ResourceInfo, call: RestCall): Promise<ApiRequest> {
-  const { request } = call;
-  const takesBody = info.verb !== "get" && info.verb !== "list" && info.verb !== "watch";
-  const contentType = takesBody ? bodyType(request.headers["content-type"], info.verb) : undefined;
-  const body = takesBody ? await readBody(request) : undefined;
+const takesBody = ({ verb }: ResourceInfo): boolean => verb !== "get" && verb !== "list" && verb !== "watch";
+
+async function requestWithBody(info: ResourceInfo, call: RestCall): Promise<ApiRequest> {
+  const contentType = bodyType(call.request.headers["content-type"], info.verb);
+  const body = await readBody(call.request);
+  call.audit?.requestBody(body, contentType);
+  return apiRequest(info, call, body.length === 0 ? undefined : body, contentType);
+}
+
+function apiRequest(info: ResourceInfo, call: RestCall, body?: Buffer, contentType?: string): ApiRequest {
   const { audit } = call;
-  audit?.requestBody(body, contentType);
   const { verb, group, version, resource, subresource, namespace, name } = info;
   return {
     user: call.user,
@@ -138,12 +150,14 @@ async function apiRequest(info: ResourceInfo, call: RestCall): Promise<ApiReques
     subresource,
     namespace,
     name,
-    ...(body === undefined || body.length === 0 ? {} : { body }),
-    ...(contentType === undefined ? {} : { contentType }),
+    body,
+    contentType,
     options: readOptions(info.query),
-    ...(request.headers["user-agent"] === undefined ? {} : { userAgent: request.headers["user-agent"] }),
-    ...(audit === undefined ? {} : { annotate: (key: string, value: string) => audit.annotate(key, value) }),
-    signal: call.signal,
+    userAgent: call.request.headers["user-agent"],
+    annotate: audit === undefined ? undefined : (key, value) => audit.annotate(key, value),
+    get signal() {
+      return call.signal;
+    },
   };
 }
 
@@ -157,7 +171,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   const end = (): void => sink.end(undefined);
   call.signal.addEventListener("abort", end, { once: true });
   try {
-    await deps.pipeline.watch(await apiRequest(info, call), sink);
+    await deps.pipeline.watch(apiRequest(info, call), sink);
   } catch (error) {
     // The request itself is sound: that its version is too old is told in the stream, as to a watch that fell behind.
     if (!isReason(error, "Expired")) throw error;
@@ -166,7 +180,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   const told = call.audit?.started(200);
   if (told !== undefined) await told;
   sink.open();
-  call.begun?.();
+  call.begun();
   await ended.promise;
 }
 
@@ -185,15 +199,15 @@ export async function admitConnection(
   await deps.pipeline.connect({ ...where, ...base }, options);
 }
 
-async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall): Promise<void> {
+async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): Promise<void> {
   const kind = deps.kindFor(info.group, info.version, info.resource);
   if (kind === undefined) {
     authorize(deps, attributesOf(call.user, info));
     throw resourceNotFound();
   }
-  const deprecation = kind.deprecation === undefined ? [] : [kind.deprecation];
-  warningHeaders(call.response, deprecation);
+  if (kind.deprecation !== undefined) call.tell("Warning", warningHeader(kind.deprecation));
   if (deps.connect?.handles(info) === true) {
+    call.setHeaders();
     await admitConnection(deps, info, call);
     await deps.connect.serve(info, call);
     return;
@@ -204,10 +218,13 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
   const protobuf = kind.custom === undefined;
   const form = negotiate(request.headers.accept, { stream: watch, transform: kind.stored, protobuf });
   if (watch) {
+    call.setHeaders();
     await serveWatch(deps, info, form, call);
     return;
   }
-  const result = await deps.pipeline.handle(await apiRequest(info, call));
+  const result = await deps.pipeline.handle(
+    takesBody(info) ? await requestWithBody(info, call) : apiRequest(info, call),
+  );
   call.audit?.response(result);
   const options = {
     pretty: form.pretty === true || wantsPretty(info.query, request.headers["user-agent"]),
@@ -217,9 +234,11 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: RestCall)
     pause: inTurns(deps.env),
   };
   const encoded = encodeResult(result, form, options);
-  if ("warnings" in result) warningHeaders(response, [...deprecation, ...result.warnings]);
+  if ("warnings" in result) for (const text of result.warnings) call.tell("Warning", warningHeader(text));
   const code = "code" in result ? result.code : 200;
   if (call.audit?.waits === true) await call.audit.complete(code);
+  if (sendAtOnce(request, response, call.headers, { code, encoded })) return;
+  call.setHeaders();
   await sendEncoded(request, response, code, encoded);
 }
 
@@ -240,7 +259,8 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
 
   const fail = async (flight: Flight, error: unknown): Promise<void> => {
     const status = toStatusError(error);
-    const { request, response } = flight.call;
+    const { request, response } = flight;
+    flight.setHeaders();
     const told = flight.audit?.complete(status.code, status.toStatus());
     if (told !== undefined) await told;
     if (status.code === 500) {
@@ -258,80 +278,66 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     const nowMs = deps.env.clock.monotonic();
     for (const flight of flights) {
       if (flight.long || flight.startedMs + flight.limitMs > nowMs) continue;
-      flight.controller.abort();
-      void fail(flight, flight.controller.signal.reason);
+      flight.abort();
+      void fail(flight, flight.signal.reason);
     }
   }, SWEEP_MS);
   signal.addEventListener("abort", () => deps.env.timers.clear(sweep), { once: true });
 
-  const identified = async (flight: Flight): Promise<Identified> => {
-    const { request, auditId } = flight.call;
+  const serve = async (flight: Flight): Promise<string> => {
+    const { request, auditId } = flight;
+    // Before anybody knows who asks. What runs long is not counted.
+    if (flights.size - longRunning > MAX_IN_FLIGHT) throw new TooBusyError();
+    let who: Identified;
     try {
-      return await identify(deps, request);
+      const identified = identify(deps, request);
+      who = identified instanceof Promise ? await identified : identified;
     } catch (error) {
       flight.audit = beginRefusedAudit(deps, request, auditId);
       await stored(flight);
       throw error;
     }
-  };
-
-  const serve = async (flight: Flight): Promise<string> => {
-    const { request } = flight.call;
-    // Before anybody knows who asks. What runs long is not counted.
-    if (flights.size - longRunning > MAX_IN_FLIGHT) throw new TooBusyError();
-    const { caller, user } = await identified(flight);
+    flight.user = who.user;
     const info = parseRequest(request.method ?? "GET", request.url ?? "/");
-    flight.audit = beginAudit(deps, request, info, { auditId: flight.call.auditId, caller, user });
+    flight.audit = beginAudit(deps, request, info, { auditId, ...who });
     if (flight.audit?.received !== undefined) await stored(flight);
-    const call = { ...flight.call, user, ...(flight.audit === undefined ? {} : { audit: flight.audit }) };
     flight.long = isLongRunning(info);
     if (flight.long) longRunning++;
     else flight.limitMs = requestTimeoutMs(info.query.get("timeout"), REQUEST_TIMEOUT_MS);
     // Streams of nodes and pods take no seats, and watches until they have begun.
-    if (deps.flow === undefined || (flight.long && info.verb !== "watch")) return await serveAdmitted(info, call);
-    const pending = seatFor(deps, info, user, call.signal);
-    const seat = pending instanceof Promise ? await pending : pending;
-    tellSeat(call.response, seat);
+    if (deps.flow === undefined || (flight.long && info.verb !== "watch")) {
+      await serveAdmitted(info, flight);
+      return info.verb;
+    }
+    const pending = seatFor(deps, info, flight);
+    flight.seat = pending instanceof Promise ? await pending : pending;
+    tellSeat(flight, flight.seat);
     try {
-      return await serveAdmitted(info, { ...call, begun: () => seat.release() });
+      await serveAdmitted(info, flight);
+      return info.verb;
     } finally {
-      seat.release();
+      flight.seat.release();
     }
   };
 
-  const serveAdmitted = async (info: RequestInfo, call: RestCall): Promise<string> => {
-    const { user } = call;
+  const serveAdmitted = (info: RequestInfo, call: Flight): Promise<void> => {
     const remote = remoteOf(deps, info);
-    if (remote !== undefined) {
-      if (info.type === "path") authorizePath(deps, user, info);
-      else authorize(deps, attributesOf(user, info));
-      await deps.aggregated?.serve(...remote, call);
-    } else if (info.type === "path") await servePath(deps, info, call);
-    else await serveResource(deps, info, call);
-    return info.verb;
+    if (remote !== undefined) return serveRemote(deps, remote, info, call);
+    return info.type === "path" ? servePath(deps, info, call) : serveResource(deps, info, call);
   };
 
   return {
     async handle(request, response) {
+      const startedMs = deps.env.clock.monotonic();
       const auditId = auditIdOf(deps, request);
-      const controller = new AbortController();
-      const anonymous: UserInfo = { username: "", groups: [] };
-      const call: RestCall = { request, response, user: anonymous, auditId, signal: controller.signal };
-      const flight: Flight = {
-        startedMs: deps.env.clock.monotonic(),
-        controller,
-        call,
-        long: false,
-        limitMs: REQUEST_TIMEOUT_MS,
-      };
+      const flight = new Flight(request, response, { auditId, startedMs, limitMs: REQUEST_TIMEOUT_MS });
       flights.add(flight);
       response.on("error", (error) => deps.logger.debug({ error: error.message }, "connection failed"));
       response.on("close", () => {
         // Making an abort's error costs more than the rest of a short request.
-        if (!response.writableFinished) controller.abort();
+        if (!response.writableFinished) flight.abort();
       });
-      commonHeaders(response, auditId);
-      if (draining) response.setHeader("Connection", "close");
+      if (draining) flight.tell("Connection", "close");
       let verb = "unknown";
       try {
         verb = await serve(flight);
@@ -354,7 +360,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     },
     drain() {
       draining = true;
-      for (const flight of flights) if (flight.long) flight.controller.abort();
+      for (const flight of flights) if (flight.long) flight.abort();
     },
     get inFlight() {
       return flights.size;

@@ -30,13 +30,32 @@ function sanitize(text: string): string {
   return out;
 }
 
-export function commonHeaders(response: ServerResponse, auditId: string): void {
-  response.setHeader("Audit-Id", auditId);
-  response.setHeader("Cache-Control", "no-cache, private");
+/**
+ * Writes an answer that is whole and neither large nor to be compressed, with its head, in one go: setting header after header
+ * costs more than the rest of the writing. `headers`: names and values in turn. False where the answer is of another sort, or
+ * somebody has set headers; nothing is written then.
+ */
+export function sendAtOnce(
+  request: IncomingMessage,
+  response: ServerResponse,
+  headers: readonly string[],
+  { code, encoded }: { readonly code: number; readonly encoded: Encoded },
+): boolean {
+  const { parts, contentType, length } = encoded;
+  const [body] = isWhole(parts) && parts.length === 1 ? parts : [];
+  if (body === undefined || isGone(response) || response.getHeaderNames().length > 0) return false;
+  if (length >= STREAM_FROM_BYTES || isCompressed(request, length)) return false;
+  response.writeHead(code, [...headers, "Content-Type", contentType, "Content-Length", String(length)]);
+  response.end(body);
+  return true;
 }
 
-export function warningHeaders(response: ServerResponse, warnings: readonly string[]): void {
-  if (warnings.length > 0) response.setHeader("Warning", warnings.map(warningHeader));
+function isGone(response: ServerResponse): boolean {
+  return response.writableEnded || response.destroyed || response.headersSent;
+}
+
+function isCompressed(request: IncomingMessage, length: number): boolean {
+  return length >= GZIP_FROM_BYTES && acceptsGzip(request.headers["accept-encoding"]);
 }
 
 /** Writes the encoded answer; resolves when it has been handed to the connection. */
@@ -46,10 +65,10 @@ export async function sendEncoded(
   code: number,
   encoded: Encoded,
 ): Promise<void> {
-  if (response.writableEnded || response.destroyed || response.headersSent) return;
+  if (isGone(response)) return;
   response.statusCode = code;
   response.setHeader("Content-Type", encoded.contentType);
-  const compress = encoded.length >= GZIP_FROM_BYTES && acceptsGzip(request.headers["accept-encoding"]);
+  const compress = isCompressed(request, encoded.length);
   if (compress) {
     response.setHeader("Content-Encoding", "gzip");
     response.appendHeader("Vary", "Accept-Encoding");

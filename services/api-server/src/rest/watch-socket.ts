@@ -44,7 +44,7 @@ export async function serveWatchSocket(deps: RestDeps, info: ResourceInfo, call:
   const include = includeOf(query, form);
   const options = { form, kind, include, now: () => deps.env.clock.now(), protobuf: deps.protobuf };
   const sink = new SocketSink(eventMessages(options));
-  const pending = deps.flow === undefined ? undefined : seatFor(deps, info, call.user, call.signal);
+  const pending = deps.flow === undefined ? undefined : seatFor(deps, info, call);
   const seat = pending instanceof Promise ? await pending : pending;
   try {
     await deps.pipeline.watch(request, sink);

@@ -61,10 +61,12 @@ export async function readObject(
   name: string,
   resourceVersion: string | undefined,
 ): Promise<CachedObject> {
-  await awaitVersion(cache, resourceVersion);
+  // Most reads want the present: they wait for it without a promise more.
+  await (resourceVersion === undefined ? cache.consistent() : awaitVersion(cache, resourceVersion));
   const object = cache.resource(kind).get(namespace, name);
   if (object === undefined) throw newNotFound(storedKindOf(kind), name);
-  return await object.formIn(kind);
+  const form = object.formIn(kind);
+  return form instanceof Promise ? await form : form;
 }
 
 export interface ListRequest {
