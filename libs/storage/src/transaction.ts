@@ -45,15 +45,22 @@ export function checkTransaction(transaction: Transaction): number {
       `Request entity too large: limit is ${MAX_TRANSACTION_BYTES} bytes, the transaction has ${bytes}`,
     );
   }
+  if (mutations.length > 1) checkDistinct(mutations);
+  for (const { key } of conditions) checkKey(key);
+  for (const { key } of mutations) checkKey(key);
+  return bytes;
+}
+
+function checkDistinct(mutations: Transaction["mutations"]): void {
   const seen = new Set<string>();
   for (const { key } of mutations) {
     if (seen.has(key)) throw new Error(`a transaction mutates the key ${JSON.stringify(key)} twice`);
     seen.add(key);
   }
-  for (const { key } of [...conditions, ...mutations]) {
-    if (key === "" || key.startsWith("\0")) throw new Error(`${JSON.stringify(key)} is not a key of a transaction`);
-  }
-  return bytes;
+}
+
+function checkKey(key: string): void {
+  if (key === "" || key.startsWith("\0")) throw new Error(`${JSON.stringify(key)} is not a key of a transaction`);
 }
 
 /** A group being filled: says who may still join. */

@@ -74,9 +74,13 @@ class EtcdStorage implements Storage {
     this.#fences = new Fences((key) => this.get(key));
   }
 
-  async #hit(failpoint: string): Promise<void> {
+  /** Undefined where there is nothing to wait for. @throws StatusError ServiceUnavailable where the storage is closed */
+  #hit(failpoint: string): Promise<void> | undefined {
     if (this.#closed.signal.aborted) throw unreachable(new Error("the storage is closed"));
-    if (!this.#env.failpoints.armed(failpoint)) return;
+    return this.#env.failpoints.armed(failpoint) ? this.#injected(failpoint) : undefined;
+  }
+
+  async #injected(failpoint: string): Promise<void> {
     try {
       await this.#env.failpoints.hit(failpoint);
     } catch (error) {
@@ -124,9 +128,11 @@ class EtcdStorage implements Storage {
   }
 
   async commit(transaction: Parameters<Storage["commit"]>[0]): ReturnType<Storage["commit"]> {
-    checkTransaction(transaction);
-    await this.#hit("storage.commit");
+    const injected = this.#hit("storage.commit");
+    if (injected !== undefined) await injected;
+    // The committer checks what it gets.
     if (!transaction.conditions.some(({ is }) => is === "equal")) return this.#committer.commit(transaction);
+    checkTransaction(transaction);
     return this.#fences.commit(transaction, (resolved) => this.#committer.commit(resolved));
   }
 

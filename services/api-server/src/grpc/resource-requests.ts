@@ -72,8 +72,12 @@ function given(fields: Readonly<Record<string, string | boolean | undefined>>): 
   );
 }
 
+const NO_OPTIONS: RequestOptions = {};
+
 function writeOptions(options: Options): RequestOptions {
-  if (options === null || options === undefined) return {};
+  if (options === null || options === undefined) return NO_OPTIONS;
+  // Most say nothing.
+  if (!options.dryRun && options.fieldManager === "" && options.fieldValidation === "") return NO_OPTIONS;
   return {
     ...(options.dryRun ? { dryRun: ["All"] } : {}),
     ...given({ fieldManager: options.fieldManager, fieldValidation: options.fieldValidation }),

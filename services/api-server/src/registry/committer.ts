@@ -14,6 +14,8 @@ import type { WriteContext } from "./write-context.ts";
 /** etcd's limit on a request. */
 export const MAX_OBJECT_BYTES = 1_572_864 - 16_384;
 
+const NO_CONTRIBUTIONS: readonly Contribution[] = [];
+
 /** What a plugged-in allocator adds to a write. */
 export interface Contribution {
   readonly conditions: readonly Condition[];
@@ -111,19 +113,21 @@ export class Committer {
   async #attempt(change: Change, input: ContributionInput): Promise<ChangeOutcome> {
     const { context, next, old, name } = change;
     const { kind, namespace } = context;
-    const contributions = this.#contributors.map((each) => each.contribute(input)).filter((each) => each !== undefined);
+    const contributions = this.#contributionsOf(input);
     const key = storageKey(kind, namespace, name);
     const encoded = next === undefined ? undefined : encodeChecked(kind, next, change.specText);
     const stored = encoded instanceof Promise ? await encoded : encoded;
     if (context.dryRun) return { committed: true, object: await versioned(change, stored, old?.rv ?? 0n) };
     const { fence } = context.request;
-    const conditions: Condition[] = [
-      old === undefined ? { key, is: "absent" } : { key, is: "at", rv: old.rv },
-      ...contributions.flatMap((each) => each.conditions),
-    ];
+    const conditions: Condition[] = [old === undefined ? { key, is: "absent" } : { key, is: "at", rv: old.rv }];
+    const mutations: Mutation[] = [stored === undefined ? { op: "delete", key } : { op: "put", key, value: stored }];
+    const moved = leaseFence(change);
+    if (moved !== undefined) mutations.push(moved);
+    for (const contribution of contributions) {
+      conditions.push(...contribution.conditions);
+      mutations.push(...contribution.mutations);
+    }
     if (fence !== undefined) conditions.push(fenceCondition(fence));
-    const own: Mutation = stored === undefined ? { op: "delete", key } : { op: "put", key, value: stored };
-    const mutations = [own, ...leaseFence(change), ...contributions.flatMap((each) => each.mutations)];
     if (stored !== undefined) this.#cache.writing(kind, key, stored, next!);
     const result = await this.#storage.commit({ conditions, mutations });
     if (result.committed) {
@@ -134,13 +138,23 @@ export class Committer {
     }
     if (fence !== undefined && !fenceHolds(fence, result.current.at(-1))) refuseFenced(fence, result.current.at(-1));
     const current = result.current[0];
-    const moved = current === undefined ? old !== undefined : current.rv !== old?.rv;
-    if (!moved) tellContributors(contributions, result.current.slice(1));
+    const changed = current === undefined ? old !== undefined : current.rv !== old?.rv;
+    if (!changed) tellContributors(contributions, result.current.slice(1));
     return {
       committed: false,
       current:
         current === undefined ? undefined : await CachedObject.read(kind, namespace, name, current.rv, current.value),
     };
+  }
+
+  /** Most writes get none. */
+  #contributionsOf(input: ContributionInput): readonly Contribution[] {
+    let found: Contribution[] | undefined;
+    for (const contributor of this.#contributors) {
+      const contribution = contributor.contribute(input);
+      if (contribution !== undefined) (found ??= []).push(contribution);
+    }
+    return found ?? NO_CONTRIBUTIONS;
   }
 
   /** The object as storage has it now. */
@@ -163,6 +177,7 @@ export class Committer {
 
 /** The contributions' mutations are the last ones. */
 function tellCommitted(contributions: readonly Contribution[], rvs: readonly bigint[]): void {
+  if (contributions.length === 0) return;
   let at = rvs.length - contributions.reduce((sum, each) => sum + each.mutations.length, 0);
   for (const contribution of contributions) {
     contribution.committed?.(rvs.slice(at, at + contribution.mutations.length));
@@ -178,12 +193,11 @@ function tellContributors(contributions: readonly Contribution[], current: reado
   }
 }
 
-function leaseFence(change: Change): Mutation[] {
+function leaseFence(change: Change): Mutation | undefined {
   const { kind, namespace } = change.context;
-  if (kind.group !== "coordination.k8s.io" || kind.resource !== "leases") return [];
+  if (kind.group !== "coordination.k8s.io" || kind.resource !== "leases") return undefined;
   const lease = `${namespace}/${change.name}`;
-  const mutation = planFence(lease, change.next, change.old?.object);
-  return mutation === undefined ? [] : [mutation];
+  return planFence(lease, change.next, change.old?.object);
 }
 
 function versioned(
