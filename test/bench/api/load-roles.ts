@@ -51,8 +51,6 @@ type Watch = ServiceTypes["coxswain.api.v1.Resources"]["watch"];
 const env = createRealEnv();
 /** Connections that are opened at once. */
 const OPENING = 50;
-/** Watches that share a connection: what one HTTP/2 connection of Node carries without waiting for itself. */
-const WATCHES_A_CHANNEL = 50;
 
 /** Counts what comes in, and tells how long it took from the first to the last. */
 class Counter {
@@ -175,20 +173,18 @@ async function grpcWatchers(role: LoadRole & { role: "grpc-watchers" }): Promise
     ({ originalName }) => originalName === "watch",
   )!;
   const target = { addresses: [address], serverName: API_SERVER_NAME, tls };
-  // A channel of its own each: channels to the same place share a connection otherwise.
+  // Each listener is a process of its own in a cluster, so each has a connection, as listeners by NATS do: channels to the same
+  // place share one otherwise.
   const options = { ...channelOptions(target), "grpc.use_local_subchannel_pool": 1 };
-  const channels = Array.from(
-    { length: Math.ceil(role.count / WATCHES_A_CHANNEL) },
-    () => new Client(address, createCredentials(tls), options),
-  );
   const request: Watch["requestInput"] = {
     target: { group: "", version: "v1", resource: "pods", namespace },
   };
   await openAll(
     role.count,
-    (at) =>
+    () =>
       new Promise((resolve, reject) => {
-        const call = channels[at % channels.length]!.makeServerStreamRequest<Watch["requestInput"], Watch["response"]>(
+        const client = new Client(address, createCredentials(tls), options);
+        const call = client.makeServerStreamRequest<Watch["requestInput"], Watch["response"]>(
           method.path,
           method.requestSerialize,
           method.responseDeserialize as (bytes: Buffer) => Watch["response"],
