@@ -7,7 +7,7 @@ import type {
   PreemptionCandidateInput,
 } from "@coxswain/protos/scheduler-v1.gen";
 import type { CycleState, Plugin } from "./framework/contract.ts";
-import type { Framework, ScheduleOptions } from "./framework/plan-schedule.ts";
+import type { Framework, ScheduleOptions, SchedulePlan } from "./framework/plan-schedule.ts";
 import { RowProbe } from "./framework/row-probe.ts";
 import { Verdicts } from "./framework/verdicts.ts";
 import { findCandidates, selectVictims } from "./plugins/default-preemption.ts";
@@ -22,12 +22,23 @@ interface MutableNode extends NodeDecisionInput {
   totalScore: number;
 }
 
+/** A plugin that throws ends the attempt: here that is what there is to say. */
+function errorOf(work: () => void): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 function filterAll(plugin: Plugin, cycle: CycleState, nodes: readonly MutableNode[]): void {
   const alone = new Verdicts([plugin.name]);
   alone.reset(nodes.length);
-  plugin.filter!(cycle, alone, 0, nodes.length);
+  const error = errorOf(() => plugin.filter!(cycle, alone, 0, nodes.length));
+  const failed = error === undefined ? undefined : ({ code: "Error", reasons: [error] } as const);
   for (const [row, node] of nodes.entries()) {
-    const rejection = alone.rejectionOf(row);
+    const rejection = failed ?? alone.rejectionOf(row);
     node.verdicts.push({
       plugin: plugin.name,
       extensionPoint: "Filter",
@@ -124,7 +135,9 @@ export function explainPod(
     filterNominated(framework, probe, nodes);
     scoreAll(framework, cycle, nodes);
   }
-  const plan = framework.planSchedule(info, snapshot, options);
+  let plan: SchedulePlan | undefined;
+  const error = errorOf(() => (plan = framework.planSchedule(info, snapshot, options)));
+  if (plan === undefined) return { ...base, outcome: "Unschedulable", node: "", message: error ?? "", nodes };
   if (plan.kind === "node") return { ...base, outcome: "Schedulable", node: plan.node, message: "", nodes };
   const preempting = plan.victims.length > 0;
   return {

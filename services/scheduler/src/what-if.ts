@@ -136,6 +136,8 @@ class Scene {
   readonly #removed: Removed[] = [];
   readonly #added = new Set<string>();
   readonly #placed = new Map<string, PodInfo>();
+  /** How to give back what placed pods would take besides their room. */
+  readonly #taken = new Map<string, () => void>();
 
   constructor(parts: WhatIfParts, daemons: readonly Pod[]) {
     this.#parts = parts;
@@ -176,7 +178,8 @@ class Scene {
     for (const [at, pod] of this.#daemons.entries()) {
       const info = makePodInfo(pinned(pod, name, at));
       const framework = this.#parts.frameworks.get(pod.spec?.schedulerName ?? "");
-      if (framework?.planSchedule(info, snapshot, this.#parts.schedule).kind === "node") this.#assume(info, name);
+      const plan = framework?.planSchedule(info, snapshot, this.#parts.schedule);
+      if (framework !== undefined && plan?.kind === "node") this.#assume(framework, plan.cycle, name);
     }
   }
 
@@ -186,6 +189,7 @@ class Scene {
     for (const [key, info] of this.#placed) {
       if (snapshot.nodeOfPod(key) !== name) continue;
       snapshot.forget(key, info.uid);
+      this.#giveBack(key);
       this.#placed.delete(key);
     }
     snapshot.removeNode(name);
@@ -195,9 +199,10 @@ class Scene {
   place(pod: Pod): Found {
     const { snapshot, schedule } = this.#parts;
     const info = makePodInfo(pod);
-    const plan = this.#framework(pod).planSchedule(info, snapshot, schedule);
+    const framework = this.#framework(pod);
+    const plan = framework.planSchedule(info, snapshot, schedule);
     if (plan.kind === "unschedulable") return { node: undefined, message: plan.message };
-    this.#assume(info, plan.node);
+    this.#assume(framework, plan.cycle, plan.node);
     return { node: plan.node, message: "" };
   }
 
@@ -216,7 +221,10 @@ class Scene {
 
   undo(): void {
     const { snapshot } = this.#parts;
-    for (const [key, info] of this.#placed) snapshot.forget(key, info.uid);
+    for (const [key, info] of this.#placed) {
+      snapshot.forget(key, info.uid);
+      this.#giveBack(key);
+    }
     for (const name of this.#added) snapshot.removeNode(name);
     for (const { node, pods } of this.#removed) {
       snapshot.upsertNode(node);
@@ -231,8 +239,16 @@ class Scene {
     return this.#parts.frameworks.get(pod.spec?.schedulerName ?? "")!;
   }
 
-  #assume(info: PodInfo, node: string): void {
+  #assume(framework: Framework, cycle: CycleState, node: string): void {
+    const { info } = cycle;
     this.#parts.snapshot.assume(info, node);
     this.#placed.set(info.key, info);
+    const undo = framework.at("reserve").flatMap((plugin) => plugin.imagine?.(cycle, node) ?? []);
+    if (undo.length > 0) this.#taken.set(info.key, () => undo.forEach((one) => one()));
+  }
+
+  #giveBack(key: string): void {
+    this.#taken.get(key)?.();
+    this.#taken.delete(key);
   }
 }

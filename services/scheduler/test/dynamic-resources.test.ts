@@ -177,6 +177,23 @@ describe("a pod with claims", () => {
   });
 });
 
+test("an expression that has no answer is explained, too", () => {
+  const selectors = [{ cel: { expression: `device.attributes["${DRIVER}"].kind == "x"` } }];
+  const snapshot = scene(["a"], [ON_A], [deviceClaim("c", [exactly("r", { selectors })])]);
+  const options = { random: createSeededRandom(1), percentageOfNodesToScore: 100 };
+  const wanted = makePodInfo(pod("p", uses("c")));
+  const decision = explainPod(new Framework(DEFAULT_PROFILES[0]!), wanted, snapshot, options);
+  const message =
+    'running "DynamicResources" filter plugin: claim default/c: selector #0: CEL runtime error: no such key: kind';
+  expect(decision).toMatchObject({ outcome: "Unschedulable", message });
+  expect(decision.nodes?.[0]?.verdicts).toContainEqual({
+    plugin: "DynamicResources",
+    extensionPoint: "Filter",
+    code: "Error",
+    reasons: [message],
+  });
+});
+
 function firstOf(...kinds: string[]) {
   const firstAvailable = kinds.map((kind) => ({
     name: kind,

@@ -9,6 +9,7 @@ import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo } from "../src/pod-info.ts";
 import type { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { placingFrameworks, whatIf, type WhatIfParts } from "../src/what-if.ts";
+import { deviceClaim, deviceClass, DRIVER, slice } from "./device-fixtures.ts";
 import { node, pod, snapshotOf } from "./fixtures.ts";
 
 const json = (object: object): Buffer => Buffer.from(JSON.stringify(object));
@@ -208,4 +209,20 @@ test("afterwards the snapshot is what it was, whatever was asked", () => {
     }),
     { numRuns: 200 },
   );
+});
+
+test("pods that are placed take devices from each other, and give them back with the answer", () => {
+  const claimed = (name: string): Pod =>
+    pod(name, { resourceClaims: [{ name: "gpu", resourceClaimName: `claim-${name}` }] });
+  const parts = scene([node("a")], [claimed("p"), claimed("q")]);
+  const { devices } = parts.snapshot;
+  devices.classes.set("gpu", deviceClass("gpu"));
+  devices.pools.set("s", slice("s", ["d1"]));
+  for (const name of ["p", "q"]) devices.setClaim(`default/claim-${name}`, deviceClaim(`claim-${name}`));
+  for (let times = 0; times < 2; times++) {
+    const { placements } = whatIf(parts, request({ pods: keys("p", "q") }));
+    expect(placements?.[0]?.node).toBe("a");
+    expect(placements?.[1]?.message).toContain("1 cannot allocate all claims");
+    expect(devices.isAllocated(`${DRIVER}/a/d1`)).toBe(false);
+  }
 });

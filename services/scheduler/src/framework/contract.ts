@@ -82,6 +82,11 @@ export interface Plugin {
   /** A rejection undoes the reservations made so far. */
   reserve?(cycle: CycleState, node: string): Rejection | undefined;
   unreserve?(cycle: CycleState, node: string): void;
+  /**
+   * For a pod that is placed only to see what would be: takes from others what it would get, and returns how to give that back,
+   * within the same turn. Nothing is written.
+   */
+  imagine?(cycle: CycleState, node: string): () => void;
   /** Undefined lets the pod go on. A pod that has to wait keeps its node meanwhile; see WaitingPods. */
   permit?(cycle: CycleState, node: string): Rejection | PermitWait | undefined;
   /** "skip": PreBind has nothing to do for this pod, which may then be bound in a batch with others. */

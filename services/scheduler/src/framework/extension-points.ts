@@ -10,7 +10,7 @@ export const METHODS = {
   postFilter: ["postFilter"],
   preScore: ["preScore"],
   score: ["score", "normalizeScore"],
-  reserve: ["reserve", "unreserve"],
+  reserve: ["reserve", "unreserve", "imagine"],
   permit: ["permit"],
   preBind: ["preBind", "preBindPreFlight"],
   bind: ["bind"],

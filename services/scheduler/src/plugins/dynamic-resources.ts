@@ -138,6 +138,26 @@ function deallocated(claim: DeviceResourceClaim): DeviceResourceClaim {
   return { ...claim, status };
 }
 
+/** What the node has for the pod's claims counts as given from now on. */
+function takeDevices(cycle: CycleState, node: string): Rejection | undefined {
+  const state = stateOf(cycle);
+  if (state === undefined || state.open.length === 0) return undefined;
+  const results = state.byNode.get(node);
+  if (results === undefined) return { code: "Error", reasons: ["claim allocation not found for node"] };
+  for (const [at, one] of state.open.entries()) {
+    const allocation = results[at]!;
+    one.allocation = allocation;
+    const { claim } = one;
+    const finalizers = new Set([...(claim.metadata?.finalizers ?? []), CLAIM_FINALIZER]);
+    cycle.snapshot.devices.setPending({
+      ...claim,
+      metadata: { ...claim.metadata, finalizers: [...finalizers] },
+      status: { ...claim.status, allocation },
+    });
+  }
+  return undefined;
+}
+
 export const dynamicResources: Plugin = {
   name: NAME,
   ignoresPods: true,
@@ -187,23 +207,13 @@ export const dynamicResources: Plugin = {
     }
   },
   normalizeScore: (_cycle, _rows, count, scores) => defaultNormalize(count, scores, false),
-  reserve(cycle, node) {
-    const state = stateOf(cycle);
-    if (state === undefined || state.open.length === 0) return undefined;
-    const results = state.byNode.get(node);
-    if (results === undefined) return { code: "Error", reasons: ["claim allocation not found for node"] };
-    for (const [at, one] of state.open.entries()) {
-      const allocation = results[at]!;
-      one.allocation = allocation;
-      const { claim } = one;
-      const finalizers = new Set([...(claim.metadata?.finalizers ?? []), CLAIM_FINALIZER]);
-      cycle.snapshot.devices.setPending({
-        ...claim,
-        metadata: { ...claim.metadata, finalizers: [...finalizers] },
-        status: { ...claim.status, allocation },
-      });
-    }
-    return undefined;
+  reserve: takeDevices,
+  imagine(cycle, node) {
+    takeDevices(cycle, node);
+    const { devices } = cycle.snapshot;
+    return () => {
+      for (const { claim } of stateOf(cycle)?.open ?? []) devices.clearPending(claim);
+    };
   },
   unreserve(cycle) {
     const { devices } = cycle.snapshot;
