@@ -13,14 +13,16 @@ import {
 } from "../controller-context.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
-import { planEndpoints, type AddressType } from "./endpoints.ts";
+import { planEndpoints, type AddressType, type EndpointPlan } from "./endpoints.ts";
 import { followEndpoints } from "./event-handlers.ts";
-import { MANAGED_BY, MANAGER, planSlices, type SlicePlan } from "./plan.ts";
+import { identity, MANAGED_BY, MANAGER, planSlices, type SlicePlan } from "./plan.ts";
+import { planTopologyHints, wantsTopologyHints, zoneShares } from "./topology-hints.ts";
 import { TriggerTimes, withTriggerTime } from "./trigger-times.ts";
 
 const WORKERS = 5;
 const NODE_UNKNOWN_MS = 1_000;
 const STALE_MS = 1_000;
+const HINTED = "hinted";
 
 export interface EndpointSliceOptions {
   /** 100 where unset. */
@@ -36,6 +38,8 @@ export function createEndpointSliceController(
   /** The version of each slice's last change by this process, by UID. */
   const written = new Map<string, string>();
   const times = new TriggerTimes();
+  /** By Service and address type: that its endpoints have hints by zones, or why not. */
+  const hinting = new Map<string, string>();
   const maxEndpoints = options.maxEndpointsPerSlice ?? 100;
 
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
@@ -59,10 +63,44 @@ export function createEndpointSliceController(
       const wanted = planEndpoints(service, pods, type, (name) => caches.nodes.lister.get(name));
       incomplete ||= wanted.incomplete;
       const same = present.filter((slice) => slice.addressType === type);
-      const { create, update: change, remove } = planSlices(service, type, wanted.groups, same, maxEndpoints);
+      const groups = withHints(service, type, wanted.groups, same);
+      const { create, update: change, remove } = planSlices(service, type, groups, same, maxEndpoints);
       await execute(service, { create: create.map(stamped), update: change.map(stamped), remove }, signal);
     }
     return incomplete ? { requeueAfterMs: NODE_UNKNOWN_MS } : undefined;
+  }
+
+  /** Hints by shares of zones, where the Service asks for them; an event says when they come and why they go. */
+  function withHints(
+    service: Service,
+    type: AddressType,
+    groups: EndpointPlan["groups"],
+    present: readonly EndpointSlice[],
+  ): EndpointPlan["groups"] {
+    const key = `${objectKey(service)} ${type}`;
+    const before = hinting.get(key);
+    const tell = (now: string | undefined, normal: boolean, message: string): void => {
+      if (now === undefined) hinting.delete(key);
+      else hinting.set(key, now);
+      if (now === before) return;
+      const reason = normal ? "TopologyAwareHintsEnabled" : "TopologyAwareHintsDisabled";
+      const about = { ...service, apiVersion: "v1", kind: "Service" };
+      recorder.event(about, normal ? "Normal" : "Warning", reason, `${message}, addressType: ${type}`);
+    };
+    if (!wantsTopologyHints(service)) {
+      if (before === HINTED) tell(undefined, false, "Topology Aware Hints has been disabled");
+      else hinting.delete(key);
+      return groups;
+    }
+    const zones = new Map<string, string>();
+    for (const endpoint of present.flatMap(({ endpoints }) => endpoints ?? [])) {
+      const zone = endpoint.hints?.forZones?.[0]?.name;
+      if (zone !== undefined) zones.set(identity(endpoint), zone);
+    }
+    const plan = planTopologyHints(groups, zoneShares(caches.nodes.lister.list()), (one) => zones.get(identity(one)));
+    if (plan.problem === undefined) tell(HINTED, true, "Topology Aware Hints has been enabled");
+    else tell(plan.problem, false, plan.problem);
+    return plan.problem === undefined ? plan.groups : groups;
   }
 
   function isStale(slice: EndpointSlice): boolean {
@@ -117,7 +155,12 @@ export function createEndpointSliceController(
 
   const controller = createController({ name: "endpointslice-controller", workers: WORKERS, reconcile }, context);
   followEndpoints(caches, controller, expectations);
-  caches.services.addHandler({ delete: (service) => times.forget(service) });
+  caches.services.addHandler({
+    delete: (service) => {
+      times.forget(service);
+      for (const type of ["IPv4", "IPv6"]) hinting.delete(`${objectKey(service)} ${type}`);
+    },
+  });
   caches.endpointSlices.addHandler({ delete: (slice) => void written.delete(slice.metadata?.uid ?? "") });
   return { controller };
 }

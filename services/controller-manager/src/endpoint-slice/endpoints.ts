@@ -9,6 +9,7 @@ import type {
   Service,
   ServicePort,
 } from "@coxswain/api";
+import { wantsTopologyHints } from "./topology-hints.ts";
 import { isPodReady, isPodTerminal } from "../pods/pod-state.ts";
 
 export type AddressType = "IPv4" | "IPv6";
@@ -60,6 +61,8 @@ function portsOf(service: Service, pod: Pod): DiscoveryEndpointPort[] {
 
 /** Whom the endpoint is meant for, where the Service prefers to keep its traffic near. */
 function hintsOf(service: Service, zone: string | undefined, nodeName: string | undefined): EndpointHints | undefined {
+  // Hints by shares of zones come over this.
+  if (wantsTopologyHints(service)) return undefined;
   const { trafficDistribution = "" } = service.spec ?? {};
   if (!["PreferClose", "PreferSameZone", "PreferSameNode"].includes(trafficDistribution)) return undefined;
   const forNode = trafficDistribution === "PreferSameNode" && Boolean(nodeName);

@@ -5,6 +5,7 @@ import type { Controller, Expectations } from "@coxswain/controller-runtime";
 import { BY_NAMESPACE, BY_NODE, SERVICE_NAME_LABEL, type Caches } from "../controller-context.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { isPodReady, isPodTerminal } from "../pods/pod-state.ts";
+import { shareFacts, wantsTopologyHints } from "./topology-hints.ts";
 
 /** What of a pod shows in an endpoint. */
 function visible(pod: Pod): unknown {
@@ -75,11 +76,21 @@ export function followEndpoints(caches: Caches, controller: Controller, expectat
   const enqueueNode = (node: Node): void => {
     for (const pod of pods.lister.byIndex(BY_NODE, node.metadata?.name ?? "")) enqueueFor(pod);
   };
+  // Shares of zones are of all nodes.
+  const enqueueHinted = (): void => {
+    for (const service of services.lister.list())
+      if (wantsTopologyHints(service)) controller.enqueue(objectKey(service));
+  };
+  const enqueueAll = (node: Node): void => {
+    enqueueNode(node);
+    enqueueHinted();
+  };
   nodes.addHandler({
-    add: enqueueNode,
+    add: enqueueAll,
     update: (node, old) => {
       if (zone(node) !== zone(old)) enqueueNode(node);
+      if (String(shareFacts(node)) !== String(shareFacts(old))) enqueueHinted();
     },
-    delete: enqueueNode,
+    delete: enqueueAll,
   });
 }

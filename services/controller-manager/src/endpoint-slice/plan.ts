@@ -17,7 +17,7 @@ export interface SlicePlan {
 }
 
 /** What identifies an endpoint across changes of its conditions. */
-function identity(endpoint: Endpoint): string {
+export function identity(endpoint: Endpoint): string {
   return `${endpoint.targetRef?.uid ?? ""} ${endpoint.addresses.join(",")}`;
 }
 
