@@ -58,8 +58,42 @@ test.each([
     kind: "ConfigMapList",
     apiVersion: "v1",
     metadata: { resourceVersion: "9" },
-    items: result.items.map(({ json }) => JSON.parse(json.toString()) as unknown),
+    // The list says what its items are.
+    items: result.items.map(({ json }) => {
+      const { kind: _kind, apiVersion: _apiVersion, ...item } = JSON.parse(json.toString()) as Record<string, unknown>;
+      return item;
+    }),
   });
   // Others have their turn at least once in half a megabyte.
   expect(pauses).toBeGreaterThanOrEqual(Math.floor(count / Math.max(1, (512 * 1024) / bytes)));
+});
+
+test("items of custom kinds say of themselves what they are, in JSON and in YAML", () => {
+  const custom = {
+    ...kind,
+    group: "example.com",
+    kind: "Widget",
+    listKind: "WidgetList",
+    custom: {},
+  } as KindDefinition;
+  const stored = encodeStored(custom, { metadata: { name: "w" } });
+  const item = CachedObject.fromStored(custom, "default", "w", 3n, stored);
+  const base = { type: "list" as const, resourceVersion: "9", continue: "", remainingItemCount: undefined };
+  const options = {
+    pretty: false,
+    protobuf: () => undefined,
+    include: "Metadata" as const,
+    nowMs: 0,
+    pause: async () => {},
+  };
+  const text = (of: KindDefinition, one: CachedObject, encoding: "json" | "yaml"): string =>
+    Buffer.concat([
+      ...(encodeResult({ ...base, kind: of, items: [one] }, { encoding }, options).parts as Buffer[]),
+    ]).toString();
+  const typed = /kind"?: ?"?Widget"?[,\n]/;
+  expect(text(custom, item, "json")).toMatch(typed);
+  expect(text(custom, item, "yaml")).toMatch(typed);
+  const [plain] = items(1, 1);
+  for (const encoding of ["json", "yaml"] as const)
+    expect(text(kind, plain!, encoding)).not.toMatch(/ConfigMap"?[,\n]/);
 });

@@ -4,10 +4,11 @@
 import type { KindDefinition } from "@coxswain/api";
 import { storedKindOf } from "@coxswain/api/scheme";
 import { apiVersionOf, newNotAcceptable, StatusError } from "@coxswain/apimachinery";
-import type { ListMeta } from "@coxswain/apimachinery";
+import type { KubeObject, ListMeta } from "@coxswain/apimachinery";
 import { stringify as toYaml } from "yaml";
 import type { ApiResult, VersionedObject } from "../pipeline/contract.ts";
 import { CachedObject } from "../watch-cache/cached-object.ts";
+import { storedHead } from "../watch-cache/stored-form.ts";
 import type { Encoding, Negotiated } from "./negotiate.ts";
 import { JSON_TYPE, PROTOBUF_TYPE, YAML_TYPE } from "./negotiate.ts";
 import type { IncludeObject } from "./table.ts";
@@ -71,6 +72,9 @@ function listMeta(result: Extract<ApiResult, { type: "list" }>): ListMeta {
 
 const COMMA = Buffer.from(",");
 const COMMA_BYTE = 0x2c;
+const OPEN = Buffer.from("{");
+const OPEN_BYTE = 0x7b;
+const METADATA_HEAD = '{"metadata":{';
 const LIST_END = Buffer.from("]}\n");
 const EMPTY = Buffer.alloc(0);
 const CHUNK_BYTES = 128 * 1024;
@@ -83,43 +87,75 @@ function spliceList(
 ): Encoded {
   const head = { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
   const start = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`);
+  const itemForm = itemFormOf(kind);
   let length = start.length + LIST_END.length + Math.max(0, items.length - 1);
-  for (const item of items) length += jsonLength(item);
-  if (length > CHUNK_BYTES) return { contentType: JSON_TYPE, parts: listChunks(start, items, pause), length };
-  const pieces = items.flatMap((item, at) => (at === 0 ? [item.json] : [COMMA, item.json]));
-  return one(JSON_TYPE, Buffer.concat([start, ...pieces, LIST_END], length));
+  for (const item of items) length += itemForm.lengthOf(item);
+  if (length > CHUNK_BYTES) return { contentType: JSON_TYPE, parts: listChunks(start, items, itemForm, pause), length };
+  const pieces: Buffer[] = [start];
+  for (const item of items) {
+    const cut = itemForm.cutOf(item);
+    if (pieces.length > 1) pieces.push(COMMA);
+    if (cut > 0) pieces.push(OPEN, item.json.subarray(1 + cut));
+    else pieces.push(item.json);
+  }
+  return one(JSON_TYPE, Buffer.concat([...pieces, LIST_END], length));
 }
 
-function jsonLength(item: VersionedObject): number {
-  return item instanceof CachedObject ? item.jsonLength : item.json.length;
+/** How items stand in a list: those of built-in kinds without their kind and apiVersion, which the list's own imply. */
+interface ItemForm {
+  /** Bytes of the kind and apiVersion at most. */
+  readonly cut: number;
+  /** The same for one item; 0 where they stay. */
+  readonly cutOf: (item: VersionedObject) => number;
+  readonly lengthOf: (item: VersionedObject) => number;
+}
+
+function itemFormOf(kind: KindDefinition): ItemForm {
+  const head = storedHead(kind);
+  const cut = kind.custom === undefined ? head.length - METADATA_HEAD.length : 0;
+  const cutOf = (item: VersionedObject): number => {
+    if (cut === 0) return 0;
+    const opens = item instanceof CachedObject ? item.kind === kind : item.json.subarray(0, head.length).equals(head);
+    return opens ? cut : 0;
+  };
+  const whole = (item: VersionedObject): number => (item instanceof CachedObject ? item.jsonLength : item.json.length);
+  return { cut, cutOf, lengthOf: (item) => whole(item) - cutOf(item) };
 }
 
 /** There must be items. New memory for every chunk would cost more than filling it. */
 async function* listChunks(
   start: Buffer,
   items: readonly VersionedObject[],
+  { cut, cutOf, lengthOf }: ItemForm,
   pause: () => Promise<void>,
 ): AsyncGenerator<Buffer> {
   let [chunk, other] = [EMPTY, EMPTY];
+  const before = Buffer.allocUnsafe(cut);
   for (let from = 0, to = 0; from < items.length; from = to) {
     [chunk, other] = [other, chunk];
     const opening = from === 0 ? start : EMPTY;
     // Each item, and the comma before the next or the bracket.
     let length = opening.length;
-    do length += jsonLength(items[to++]!) + 1;
+    do length += lengthOf(items[to++]!) + 1;
     while (to < items.length && length < CHUNK_BYTES);
-    const room = length + LIST_END.length;
+    const room = cut + length + LIST_END.length;
     if (chunk.length < room) chunk = Buffer.allocUnsafeSlow(Math.max(room, CHUNK_BYTES + CHUNK_BYTES / 16));
-    let at = opening.copy(chunk);
+    let at = cut + opening.copy(chunk, cut);
     for (let next = from; next < to; next++) {
       const item = items[next]!;
-      if (item instanceof CachedObject) item.copyJson(chunk, at);
-      else item.json.copy(chunk, at);
-      at += jsonLength(item);
+      const length = lengthOf(item);
+      // What is cut off comes to lie on what is there already, which is put back.
+      const ahead = cutOf(item);
+      if (ahead > 0) chunk.copy(before, 0, at - ahead, at);
+      if (item instanceof CachedObject) item.copyJson(chunk, at - ahead);
+      else item.json.copy(chunk, at - ahead);
+      if (ahead > 0) before.copy(chunk, at - ahead);
+      chunk[at] = OPEN_BYTE;
+      at += length;
       chunk[at++] = COMMA_BYTE;
     }
     if (to === items.length) at += LIST_END.copy(chunk, at - 1) - 1;
-    yield chunk.subarray(0, at);
+    yield chunk.subarray(cut, at);
     await pause();
   }
 }
@@ -139,6 +175,10 @@ function wrongShape(as: string, why: string): StatusError {
   return new StatusError("NotAcceptable", 406, `you requested ${as}, but the requested object ${why}`);
 }
 
+function withoutType({ kind: _kind, apiVersion: _apiVersion, ...rest }: KubeObject): KubeObject {
+  return rest;
+}
+
 function encodeList(result: Extract<ApiResult, { type: "list" }>, form: Negotiated, options: EncodeOptions): Encoded {
   const { kind, items } = result;
   const metadata = listMeta(result);
@@ -154,7 +194,7 @@ function encodeList(result: Extract<ApiResult, { type: "list" }>, form: Negotiat
     kind: kind.listKind,
     apiVersion: apiVersionOf(kind),
     metadata,
-    items: items.map((item) => item.object),
+    items: items.map(({ object }) => (kind.custom === undefined ? withoutType(object) : object)),
   };
   return encodeDocument(document, form.encoding, options);
 }
