@@ -357,6 +357,13 @@ test("a container that its own rules run again may leave its end, whatever the p
 });
 
 describe("resources of a whole pod", () => {
+  test("are looked at where the pod has no containers", () => {
+    for (const resources of [{}, { limits: { cpu: "1" } }]) {
+      const bare = { metadata: { name: "p" }, spec: { resources } } as unknown as Pod;
+      expect(createErrors("pods", bare)).toContain("spec.containers: Required value");
+    }
+  });
+
   test("default to what its containers ask for, then to its limits", () => {
     const sidecar = container({ name: "s", restartPolicy: "Always", resources: { requests: { cpu: "100m" } } });
     const spec = { initContainers: [sidecar], resources: { limits: { cpu: "2", memory: "1Gi" } } };

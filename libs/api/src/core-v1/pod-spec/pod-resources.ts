@@ -38,8 +38,8 @@ function raise(most: Amounts, other: Amounts): void {
   }
 }
 
-/** What all containers ask for, or may use, at the most demanding moment of the pod's life. */
-function aggregate({ containers, initContainers = [] }: PodSpec, side: Side): Amounts {
+/** What all containers ask for, or may use, at the most demanding moment of the pod's life. A spec that is wrong may have none. */
+function aggregate({ containers = [], initContainers = [] }: Partial<PodSpec>, side: Side): Amounts {
   const running: Amounts = {};
   for (const { resources } of containers) add(running, resources?.[side]);
   const sidecars: Amounts = {};
