@@ -3,7 +3,8 @@ import { isIP, isIPv4 } from "node:net";
 import { createEventRecorder } from "@coxswain/client";
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
-import { GoDurationError, parseBytes, parseGoDuration, parseQuantity, QuantityError } from "@coxswain/apimachinery";
+import { parseBytes, parseQuantity, QuantityError } from "@coxswain/apimachinery";
+import { durationFlag } from "@coxswain/component-base/duration-flag";
 import { InvalidArgumentError, type Command } from "commander";
 import { createKubelet, nodeCapacity, type KubeletOptions, type NodeHost } from "./app.ts";
 import { DEFAULT_IMAGE_POLICY, policyProblem } from "./images/plan-collection.ts";
@@ -96,17 +97,6 @@ function parsePercent(text: string): number {
   return percent;
 }
 
-function parseDuration(text: string): number {
-  try {
-    const ms = parseGoDuration(text);
-    if (ms >= 0) return ms;
-  } catch (error) {
-    if (error instanceof GoDurationError) throw new InvalidArgumentError(error.message);
-    throw error;
-  }
-  throw new InvalidArgumentError("must not be negative");
-}
-
 function parseUnix(text: string): string {
   if (/^unix:\/\/\/./.test(text)) return text;
   throw new InvalidArgumentError("must be like unix:///run/containerd/containerd.sock");
@@ -151,13 +141,13 @@ function addNodeFlags(command: Command): void {
     .option(
       "--minimum-image-ttl-duration <duration>",
       "an image stays at least this long",
-      parseDuration,
+      durationFlag,
       DEFAULT_IMAGE_POLICY.minimumAgeMs,
     )
     .option(
       "--image-maximum-gc-age <duration>",
       "an image that nobody has used for longer goes in any case; 0: none does",
-      parseDuration,
+      durationFlag,
       DEFAULT_IMAGE_POLICY.maximumAgeMs,
     );
 }

@@ -7,12 +7,12 @@ import {
   type DeviceResourceClaim,
   type ResourceSlice,
 } from "@coxswain/api";
-import { isReason, objectKey, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import { isReason, objectKey } from "@coxswain/apimachinery";
 import type { InformerFactory, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Timers } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
-import type { DeviceResource, EventAction } from "./queue/cluster-event.ts";
+import { followObjects } from "./follow-objects.ts";
 import type { ClaimWriter } from "./snapshot/cluster-devices.ts";
 
 const STRATEGIC = "application/strategic-merge-patch+json";
@@ -25,27 +25,7 @@ export function followDevices(
   { snapshot, queue }: SchedulerParts,
   wake: () => void,
 ): () => boolean {
-  const synced: (() => boolean)[] = [];
-
-  function follow<T extends KubeObject>(
-    ref: ResourceRef,
-    resource: DeviceResource,
-    set: (object: T, now: T | undefined) => void,
-  ): void {
-    const informer = informers.informer<T>(ref);
-    const take = (object: T, action: EventAction, oldObject?: T): void => {
-      set(object, action === "Delete" ? undefined : object);
-      const before = oldObject === undefined ? {} : { oldObject };
-      if (queue.moveOn({ resource, actions: new Set([action]), object, ...before }) > 0) wake();
-    };
-    informer.addHandler({
-      add: (object) => take(object, "Add"),
-      update: (object, old) => take(object, "Update", old),
-      delete: (object) => take(object, "Delete"),
-    });
-    synced.push(() => informer.hasSynced());
-  }
-
+  const { follow, synced } = followObjects(informers, queue, wake);
   const { devices } = snapshot;
   follow<DeviceResourceClaim>(RESOURCE_CLAIMS, "ResourceClaim", (one, now) => devices.setClaim(objectKey(one), now));
   follow<ResourceSlice>(RESOURCE_SLICES, "ResourceSlice", (one, now) => devices.pools.set(objectKey(one), now));
@@ -53,7 +33,7 @@ export function followDevices(
     if (now === undefined) devices.classes.delete(objectKey(one));
     else devices.classes.set(objectKey(one), now);
   });
-  return () => synced.every((one) => one());
+  return synced;
 }
 
 /** Each update carries the version that the decision was made from: one that is out of date is refused. */

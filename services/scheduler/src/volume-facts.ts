@@ -15,11 +15,11 @@ import {
   type StorageClass,
   type VolumeAttachment,
 } from "@coxswain/api";
-import { objectKey, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import { objectKey, type KubeObject } from "@coxswain/apimachinery";
 import type { InformerFactory, ResourceClient } from "@coxswain/client";
 import type { Timers } from "@coxswain/env";
 import type { SchedulerParts } from "./app.ts";
-import type { EventAction, StorageResource } from "./queue/cluster-event.ts";
+import { followObjects } from "./follow-objects.ts";
 import type { VolumeWriter } from "./snapshot/cluster-volumes.ts";
 
 /** Lets the snapshot follow storage; the informers still have to be started. Returns whether all have synced. */
@@ -28,26 +28,7 @@ export function followVolumes(
   { snapshot, queue }: SchedulerParts,
   wake: () => void,
 ): () => boolean {
-  const synced: (() => boolean)[] = [];
-
-  function follow<T extends KubeObject>(
-    ref: ResourceRef,
-    resource: StorageResource,
-    set: (object: T, now: T | undefined) => void,
-  ): void {
-    const informer = informers.informer<T>(ref);
-    const take = (object: T, now: T | undefined, action: EventAction): void => {
-      set(object, now);
-      if (queue.moveOn({ resource, actions: new Set([action]), object }) > 0) wake();
-    };
-    informer.addHandler({
-      add: (object) => take(object, object, "Add"),
-      update: (object) => take(object, object, "Update"),
-      delete: (object) => take(object, undefined, "Delete"),
-    });
-    synced.push(() => informer.hasSynced());
-  }
-
+  const { follow, synced } = followObjects(informers, queue, wake);
   const { volumes } = snapshot;
   const into =
     <T extends KubeObject>(map: Map<string, T>) =>
@@ -66,7 +47,7 @@ export function followVolumes(
   follow<CSIDriver>(CSI_DRIVERS, "CSIDriver", into(volumes.drivers));
   follow<CSIStorageCapacity>(CSI_STORAGE_CAPACITIES, "CSIStorageCapacity", into(volumes.capacities));
   follow<VolumeAttachment>(VOLUME_ATTACHMENTS, "VolumeAttachment", into(volumes.attachments));
-  return () => synced.every((one) => one());
+  return synced;
 }
 
 /** Each write carries the version that the decision was made from: one that is out of date is refused. */
