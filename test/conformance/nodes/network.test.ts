@@ -307,7 +307,8 @@ dns(
       .resource("v1", "pods", ns)
       .create(scriptPod("hostname -f; sleep 3600", {}, spec, { name: "pod", labels: { app: "web" } }));
     const target = await untilReady(c, ns, "pod");
-    expect(await logOf(c, ns, "pod")).toBe(`one.headless.${ns}.svc.cluster.local\n`);
+    // A container runs before its command has said anything.
+    await expect.poll(() => logOf(c, ns, "pod")).toBe(`one.headless.${ns}.svc.cluster.local\n`);
     const run = await client(c, ns);
     await answers(() => run(resolve4(`headless.${ns}.svc.cluster.local`)), ipOf(target));
   },
