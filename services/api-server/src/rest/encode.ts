@@ -87,46 +87,36 @@ function spliceList(
 ): Encoded {
   const head = { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
   const start = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`);
-  const itemForm = itemFormOf(kind);
+  const cut = typeBytes(kind, items);
   let length = start.length + LIST_END.length + Math.max(0, items.length - 1);
-  for (const item of items) length += itemForm.lengthOf(item);
-  if (length > CHUNK_BYTES) return { contentType: JSON_TYPE, parts: listChunks(start, items, itemForm, pause), length };
+  for (const item of items) length += jsonLength(item) - cut;
+  if (length > CHUNK_BYTES) return { contentType: JSON_TYPE, parts: listChunks(start, items, cut, pause), length };
   const pieces: Buffer[] = [start];
   for (const item of items) {
-    const cut = itemForm.cutOf(item);
     if (pieces.length > 1) pieces.push(COMMA);
-    if (cut > 0) pieces.push(OPEN, item.json.subarray(1 + cut));
-    else pieces.push(item.json);
+    pieces.push(OPEN, item.json.subarray(1 + cut));
   }
   return one(JSON_TYPE, Buffer.concat([...pieces, LIST_END], length));
 }
 
-/** How items stand in a list: those of built-in kinds without their kind and apiVersion, which the list's own imply. */
-interface ItemForm {
-  /** Bytes of the kind and apiVersion at most. */
-  readonly cut: number;
-  /** The same for one item; 0 where they stay. */
-  readonly cutOf: (item: VersionedObject) => number;
-  readonly lengthOf: (item: VersionedObject) => number;
+/** Bytes of the kind and apiVersion that each item begins with and a list leaves out, as its own imply them; 0 where they stay. */
+function typeBytes(kind: KindDefinition, items: readonly VersionedObject[]): number {
+  if (kind.custom !== undefined) return 0;
+  const head = storedHead(kind);
+  const opens = (item: VersionedObject): boolean =>
+    item instanceof CachedObject ? item.kind === kind : item.json.subarray(0, head.length).equals(head);
+  return items.every(opens) ? head.length - METADATA_HEAD.length : 0;
 }
 
-function itemFormOf(kind: KindDefinition): ItemForm {
-  const head = storedHead(kind);
-  const cut = kind.custom === undefined ? head.length - METADATA_HEAD.length : 0;
-  const cutOf = (item: VersionedObject): number => {
-    if (cut === 0) return 0;
-    const opens = item instanceof CachedObject ? item.kind === kind : item.json.subarray(0, head.length).equals(head);
-    return opens ? cut : 0;
-  };
-  const whole = (item: VersionedObject): number => (item instanceof CachedObject ? item.jsonLength : item.json.length);
-  return { cut, cutOf, lengthOf: (item) => whole(item) - cutOf(item) };
+function jsonLength(item: VersionedObject): number {
+  return item instanceof CachedObject ? item.jsonLength : item.json.length;
 }
 
 /** There must be items. New memory for every chunk would cost more than filling it. */
 async function* listChunks(
   start: Buffer,
   items: readonly VersionedObject[],
-  { cut, cutOf, lengthOf }: ItemForm,
+  cut: number,
   pause: () => Promise<void>,
 ): AsyncGenerator<Buffer> {
   let [chunk, other] = [EMPTY, EMPTY];
@@ -136,22 +126,20 @@ async function* listChunks(
     const opening = from === 0 ? start : EMPTY;
     // Each item, and the comma before the next or the bracket.
     let length = opening.length;
-    do length += lengthOf(items[to++]!) + 1;
+    do length += jsonLength(items[to++]!) - cut + 1;
     while (to < items.length && length < CHUNK_BYTES);
     const room = cut + length + LIST_END.length;
     if (chunk.length < room) chunk = Buffer.allocUnsafeSlow(Math.max(room, CHUNK_BYTES + CHUNK_BYTES / 16));
     let at = cut + opening.copy(chunk, cut);
     for (let next = from; next < to; next++) {
       const item = items[next]!;
-      const length = lengthOf(item);
       // What is cut off comes to lie on what is there already, which is put back.
-      const ahead = cutOf(item);
-      if (ahead > 0) chunk.copy(before, 0, at - ahead, at);
-      if (item instanceof CachedObject) item.copyJson(chunk, at - ahead);
-      else item.json.copy(chunk, at - ahead);
-      if (ahead > 0) before.copy(chunk, at - ahead);
+      chunk.copy(before, 0, at - cut, at);
+      if (item instanceof CachedObject) item.copyJson(chunk, at - cut);
+      else item.json.copy(chunk, at - cut);
+      before.copy(chunk, at - cut);
       chunk[at] = OPEN_BYTE;
-      at += length;
+      at += jsonLength(item) - cut;
       chunk[at++] = COMMA_BYTE;
     }
     if (to === items.length) at += LIST_END.copy(chunk, at - 1) - 1;
