@@ -85,7 +85,7 @@ export function createEndpointHandler(options: HttpEndpointsOptions) {
     }
     if (endpoint !== "metrics" && endpoint !== "metrics/slis") return false;
     await requireUser(options.auth, request, url.pathname);
-    const text = endpoint === "metrics" ? await options.metrics.text() : slis.text();
+    const text = await (endpoint === "metrics" ? options.metrics : slis).text();
     send(response, 200, options.metrics.contentType, text);
     return true;
   };

@@ -107,7 +107,7 @@ export function createProcessPaths(deps: ProcessPathDeps): PathHandler {
       case "/metrics":
         return { ...text(200, await deps.metricsText()), contentType: METRICS_TYPE };
       case "/metrics/slis":
-        return { ...text(200, slis.text()), contentType: METRICS_TYPE };
+        return { ...text(200, await slis.text()), contentType: METRICS_TYPE };
       case "/.well-known/openid-configuration":
         return json(deps.openIdConfiguration());
       case "/openid/v1/jwks":
