@@ -5,7 +5,7 @@ import { PERSISTENT_VOLUME_CLAIMS, type PersistentVolumeClaim, type Pod, type St
 import { deepEqual, isReason, type OwnerReference } from "@coxswain/apimachinery";
 import type { EventRecorder, ResourceClient } from "@coxswain/client";
 import { controllerReference } from "../ownership/controller-ref.ts";
-import { claimsFor, podName } from "./stateful-pod.ts";
+import { about, claimsFor, podName } from "./stateful-pod.ts";
 
 export interface ClaimOwners {
   readonly set: StatefulSet;
@@ -50,8 +50,6 @@ export function planOwners(present: readonly OwnerReference[], owners: ClaimOwne
   return others;
 }
 
-const aboutSet = (set: StatefulSet): StatefulSet => ({ ...set, apiVersion: "apps/v1", kind: "StatefulSet" });
-
 /** Rejects where a claim can neither be read nor made. */
 export async function ensureClaims(
   client: ResourceClient,
@@ -59,7 +57,6 @@ export async function ensureClaims(
   set: StatefulSet,
   ordinal: number,
 ): Promise<void> {
-  const about = aboutSet(set);
   for (const claim of claimsFor(set, ordinal)) {
     const { namespace, name = "" } = claim.metadata ?? {};
     try {
@@ -74,11 +71,11 @@ export async function ensureClaims(
     const metadata = owners.length === 0 ? claim.metadata : { ...claim.metadata, ownerReferences: owners };
     try {
       await client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS, { ...claim, metadata });
-      recorder.event(about, "Normal", "SuccessfulCreate", `create ${what} success`);
+      recorder.event(about(set), "Normal", "SuccessfulCreate", `create ${what} success`);
     } catch (error) {
       if (isReason(error, "AlreadyExists")) continue;
       const text = error instanceof Error ? error.message : String(error);
-      recorder.event(about, "Warning", "FailedCreate", `create ${what} failed error: ${text}`);
+      recorder.event(about(set), "Warning", "FailedCreate", `create ${what} failed error: ${text}`);
       throw error;
     }
   }
@@ -100,7 +97,7 @@ export async function settleOwners(
       if (deepEqual(before, wanted)) continue;
       if (hasConflictingController(before, owners)) {
         const text = `PersistentVolumeClaim ${name} has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim`;
-        recorder.event(aboutSet(owners.set), "Warning", "ConflictingController", text);
+        recorder.event(about(owners.set), "Warning", "ConflictingController", text);
       }
       await client.update(PERSISTENT_VOLUME_CLAIMS, {
         ...present,

@@ -34,12 +34,11 @@ import {
   type Removal,
   type StatefulFacts,
 } from "./plan.ts";
-import { ordinalOf, podForOrdinal, podName, revisionOf } from "./stateful-pod.ts";
+import { about, ordinalOf, podForOrdinal, podName, revisionOf } from "./stateful-pod.ts";
 
 const WORKERS = 5;
 const STRATEGIC = "application/strategic-merge-patch+json";
 
-const about = (set: StatefulSet): StatefulSet => ({ ...set, apiVersion: "apps/v1", kind: "StatefulSet" });
 const nameOf = (object: Pod | StatefulSet | ControllerRevision): string => object.metadata?.name ?? "";
 
 export function createStatefulSetController(context: ControllerContext): ManagedController {

@@ -10,6 +10,9 @@ const POD_INDEX = "apps.kubernetes.io/pod-index";
 
 const nameOf = (set: StatefulSet): string => set.metadata?.name ?? "";
 
+/** The set as events name it. */
+export const about = (set: StatefulSet): StatefulSet => ({ ...set, apiVersion: "apps/v1", kind: "StatefulSet" });
+
 /** Undefined for a pod that has no name of the set's. */
 export function ordinalOf(set: StatefulSet, pod: Pod): number | undefined {
   const prefix = `${nameOf(set)}-`;
