@@ -34,7 +34,11 @@ export interface Metrics {
     name: string,
     help: string,
     labels?: readonly string[],
-  ): { set(value: number, labels?: Record<string, string>): void };
+  ): {
+    set(value: number, labels?: Record<string, string>): void;
+    /** The series with these labels is told no more. */
+    remove(labels: Record<string, string>): void;
+  };
   histogram(
     name: string,
     help: string,
@@ -45,7 +49,7 @@ export interface Metrics {
 
 export const noMetrics: Metrics = {
   counter: () => ({ inc: () => {} }),
-  gauge: () => ({ set: () => {} }),
+  gauge: () => ({ set: () => {}, remove: () => {} }),
   histogram: () => ({ observe: () => {} }),
 };
 

@@ -21,7 +21,7 @@ export function createMetrics(): MetricsRegistry {
     gauge: (name, help, labelNames = []) => {
       const make = (): Gauge => new Gauge({ name, help, labelNames, registers: [registry] });
       const gauge = once(name, make);
-      return { set: (value, labels = {}) => gauge.set(labels, value) };
+      return { set: (value, labels = {}) => gauge.set(labels, value), remove: (labels) => gauge.remove(labels) };
     },
     histogram: (name, help, buckets, labelNames = []) => {
       const make = (): Histogram =>

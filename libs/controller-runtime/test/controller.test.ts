@@ -31,7 +31,7 @@ test("what is queued, tried again and worked on is counted", async () => {
   const count = (name: string, by = 1): void => void counted.set(name, (counted.get(name) ?? 0) + by);
   const metrics: Metrics = {
     counter: (name) => ({ inc: (labels) => count(`${name} ${labels?.["name"]}`) }),
-    gauge: () => ({ set: () => {} }),
+    gauge: () => ({ set: () => {}, remove: () => {} }),
     histogram: (name) => ({ observe: (value) => count(name, value) }),
   };
   const env = new VirtualEnv({ seed: 1 });

@@ -23,6 +23,8 @@ import { impersonate, readImpersonation } from "./auth/impersonation.ts";
 import type { Auditor } from "./audit/auditor.ts";
 import { runLegacyTokenTracking } from "./auth/legacy-token-tracking.ts";
 import { createLegacyTokenUse } from "./auth/legacy-token-use.ts";
+import { ReloadMetrics } from "./auth/authorization-config/metrics.ts";
+import { runAuthorizationReload, type AuthorizationFile } from "./auth/authorization-config/reload.ts";
 import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
 import { createIssuers } from "./auth/authentication-config/issuers.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
@@ -69,6 +71,8 @@ export interface ApiServerComponentDeps {
   readonly anonymous: boolean;
   /** Of --authentication-config: issuers besides that of `oidc`, and who may call without credentials, over `anonymous`. */
   readonly authentication?: AuthenticationRules;
+  /** Of --authorization-config; Node and RBAC decide where unset. */
+  readonly authorization?: AuthorizationFile;
   readonly serviceCidr?: string;
   readonly nodePortRange?: string;
   /** Parts of the control plane that ComponentStatus tells of besides etcd. */
@@ -98,10 +102,21 @@ function grpcAuth(security: Security): AuthHook {
     authorize: async (user, { verb, path }) => {
       if (path.startsWith(PIPELINE_SERVICES)) return { allowed: true };
       const base = { group: "", resource: "", subresource: "", namespace: "", name: "" };
-      const { allowed } = security.authorizer.authorize({ ...base, user, verb, path });
+      const { allowed } = await security.authorizer.authorize({ ...base, user, verb, path });
       return { allowed };
     },
   };
+}
+
+function authorizationReload(
+  { env, logger, metrics, id, authorization }: ApiServerComponentDeps,
+  security: Security,
+  signal: AbortSignal,
+): Promise<void>[] {
+  if (authorization === undefined) return [];
+  const apply = security.reauthorize.bind(security);
+  const told = new ReloadMetrics(metrics, id);
+  return [runAuthorizationReload({ env, logger, metrics: told, file: authorization, apply }, signal)];
 }
 
 function isAdvertisable(address: string): boolean {
@@ -162,6 +177,9 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     anonymous,
     ...(anonymousPaths === undefined ? {} : { anonymousPaths }),
     bootstrapTokens: deps.bootstrapTokens ?? true,
+    logger,
+    metrics,
+    ...(deps.authorization === undefined ? {} : { authorizers: deps.authorization.authorizers }),
     ...(oidc === undefined ? {} : { oidc }),
     legacyTokens: createLegacyTokenUse({ clock: env.clock, logger, client: () => server.loopback }),
   });
@@ -220,6 +238,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     metrics,
     metricsText() {
       flow?.measure();
+      security.measure();
       return deps.metricsText();
     },
     ...(flow === undefined ? {} : { flow: { control: flow, source: server.source } }),
@@ -253,6 +272,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
       policy.run(core.signal),
       probe.run(core.signal),
       aggregator.run(core.signal),
+      ...authorizationReload(deps, security, core.signal),
       runLegacyTokenTracking({ env, logger, client: server.loopback, source: server.source }, core.signal),
       ...identityLease(deps.instance, { env, logger, client: server.loopback, source: server.source }, core.signal),
       publishProxyIdentity({ env, logger, client: server.loopback, clientTls: deps.clientTls }, core.signal),
@@ -262,6 +282,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     await front.close();
     core.abort();
     await working;
+    security.close();
     await Promise.all([storage.close(), bus.close(), oidc?.close(), deps.auditor?.close()]);
   };
   return {

@@ -1,5 +1,6 @@
 // The api-server's process: reads flags, makes the real parts and runs the component.
 import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { runComponent } from "@coxswain/component-base/process";
 import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
@@ -11,6 +12,8 @@ import { encryptingStorage } from "./encryption/encrypting-storage.ts";
 import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
 import { parseAuthenticationConfiguration } from "./auth/authentication-config/configuration.ts";
 import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
+import { parseAuthorizationConfiguration } from "./auth/authorization-config/configuration.ts";
+import type { AuthorizationFile } from "./auth/authorization-config/reload.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
@@ -34,6 +37,7 @@ interface Flags extends AuditFlags {
   readonly encryptionProviderConfig?: string;
   readonly enableBootstrapTokenAuth: string | boolean;
   readonly authenticationConfig?: string;
+  readonly authorizationConfig?: string;
   readonly oidcIssuerUrl?: string;
   readonly oidcClientId?: string;
   readonly oidcUsernameClaim: string;
@@ -90,6 +94,13 @@ function authenticationRules(flags: Flags): AuthenticationRules | undefined {
   return rules;
 }
 
+/** @throws AuthorizationConfigError where the file is none */
+function authorizationFile(file: string | undefined): AuthorizationFile | undefined {
+  if (file === undefined) return undefined;
+  const text = readFileSync(file, "utf8");
+  return { text, authorizers: parseAuthorizationConfiguration(text), read: () => readFile(file, "utf8") };
+}
+
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("must be a whole number, at least 0");
   return Number(text);
@@ -128,6 +139,10 @@ function addFlags(command: Command): void {
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
     .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
     .option("--authentication-config <file>", "AuthenticationConfiguration: issuers of tokens, and anonymous callers")
+    .option(
+      "--authorization-config <file>",
+      "AuthorizationConfiguration: who decides, in which order (default: Node, RBAC)",
+    )
     .option("--oidc-issuer-url <url>", "an OpenID issuer whose tokens are taken; https only")
     .option("--oidc-client-id <id>", "the audience that its tokens must have")
     .option("--oidc-username-claim <claim>", "the claim that names the user", "sub")
@@ -188,6 +203,7 @@ void runComponent<Flags>({
         : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
     const oidc = oidcOptions(flags);
     const authentication = authenticationRules(flags);
+    const authorization = authorizationFile(flags.authorizationConfig);
     const auditor = makeAuditor(flags, env, logger);
     const component = createApiServerComponent({
       env,
@@ -205,6 +221,7 @@ void runComponent<Flags>({
       bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
       ...(oidc === undefined ? {} : { oidc }),
       ...(authentication === undefined ? {} : { authentication }),
+      ...(authorization === undefined ? {} : { authorization }),
       ...(auditor === undefined ? {} : { auditor }),
       maxInFlight:
         String(flags.enablePriorityAndFairness) === "false"

@@ -16,7 +16,8 @@ import { AuditBatches, type BatchOptions } from "../src/audit/batches.ts";
 import { blocking, once, withRetries, type SendBatch } from "../src/audit/delivery.ts";
 import { addAuditFlags, makeAuditor, type AuditFlags } from "../src/audit/flags.ts";
 import { splitBySize, truncated } from "../src/audit/truncate.ts";
-import { createWebhookSender, readWebhookConfig } from "../src/audit/webhook.ts";
+import { createWebhookSender } from "../src/audit/webhook.ts";
+import { readKubeconfig } from "../src/kubeconfig.ts";
 
 const OPTIONS: BatchOptions = {
   bufferSize: 10,
@@ -247,7 +248,7 @@ describe("over a connection", () => {
       "client-key-data": readFileSync(keyFile).toString("base64"),
     };
     for (const user of [withCertificate, { token: "sesame" }]) {
-      const sender = createWebhookSender(readWebhookConfig(kubeconfig(user)));
+      const sender = createWebhookSender(readKubeconfig(kubeconfig(user)));
       await sender.send(['{"auditID":"1"}', '{"auditID":"2"}']);
       await sender.close();
     }
@@ -264,13 +265,11 @@ describe("over a connection", () => {
   });
 
   test("an answer that is none of success is a failure, and so is a server of another CA", async () => {
-    const sender = createWebhookSender(readWebhookConfig(kubeconfig({})));
+    const sender = createWebhookSender(readKubeconfig(kubeconfig({})));
     codes.push(404);
     await expect(sender.send(["{}"])).rejects.toThrow("the webhook answered 404");
     await sender.close();
-    const stranger = createWebhookSender(
-      readWebhookConfig(kubeconfig({}, { "certificate-authority": "other/ca.crt" })),
-    );
+    const stranger = createWebhookSender(readKubeconfig(kubeconfig({}, { "certificate-authority": "other/ca.crt" })));
     await expect(stranger.send(["{}"])).rejects.toThrow(/certificate/);
     await stranger.close();
     expect(received).toHaveLength(1);
@@ -285,7 +284,7 @@ describe("over a connection", () => {
     const file = kubeconfig({});
     const config = JSON.parse(readFileSync(file, "utf8")) as object;
     writeFileSync(file, JSON.stringify({ ...config, ...change }));
-    expect(() => readWebhookConfig(file)).toThrow(message);
+    expect(() => readKubeconfig(file)).toThrow(message);
   });
 
   test("what a request leaves reaches the webhook, again where it was not taken, and the file too", async () => {

@@ -46,7 +46,7 @@ export function apiServer(world: World, name: string): Program {
       const logger = world.logger(process);
       const bus = createSimBus(process, world.network, world.hub);
       const storage = createSimStorage(process, world.network, world.store);
-      const security = createSecurity({ env, keys: createSimSigner(env), anonymous: false });
+      const security = createSecurity({ env, logger, keys: createSimSigner(env), anonymous: false });
       const id = `${name}_${env.random.uuid()}`;
       const server = createApiServer({
         env,

@@ -19,7 +19,12 @@ export interface AuthorizationQuestion {
   readonly labelSelector?: string;
 }
 
-export type AskAuthorizer = (question: AuthorizationQuestion) => { readonly allowed: boolean; readonly reason: string };
+/** `error` where somebody could not be asked. */
+export type AskAuthorizer = (question: AuthorizationQuestion) => {
+  readonly allowed: boolean;
+  readonly reason: string;
+  readonly error?: string;
+};
 
 type Partly = Partial<AuthorizationQuestion>;
 
@@ -45,9 +50,11 @@ export class CelAuthorizer extends Check {
 class Decision {
   readonly allowed: boolean;
   readonly reason: string;
-  constructor(allowed: boolean, reason: string) {
+  readonly error: string | undefined;
+  constructor(allowed: boolean, reason: string, error: string | undefined) {
     this.allowed = allowed;
     this.reason = reason;
+    this.error = error;
   }
 }
 
@@ -56,8 +63,8 @@ export const AUTHORIZER_TYPE = `${NAME}Authorizer`;
 const EMPTY = { group: "", resource: "", subresource: "", namespace: "", name: "" };
 
 function check({ ask, question }: Check, verb: string): Decision {
-  const { allowed, reason } = ask({ ...EMPTY, ...question, verb });
-  return new Decision(allowed, reason);
+  const { allowed, reason, error } = ask({ ...EMPTY, ...question, verb });
+  return new Decision(allowed, reason, error);
 }
 
 function required(what: string, text: string): string {
@@ -101,7 +108,7 @@ export function registerAuthorization(environment: Environment): void {
     [`${resource}.check(string): ${decision}`]: check,
     [`${decision}.allowed(): bool`]: ({ allowed }: Decision) => allowed,
     [`${decision}.reason(): string`]: ({ reason }: Decision) => reason,
-    [`${decision}.errored(): bool`]: () => false,
-    [`${decision}.error(): string`]: () => "",
+    [`${decision}.errored(): bool`]: ({ error }: Decision) => error !== undefined,
+    [`${decision}.error(): string`]: ({ error }: Decision) => error ?? "",
   });
 }

@@ -13,7 +13,7 @@ export function createCertificateApproval(authorizer: Authorizer | undefined): A
   return {
     name: "CertificateApproval",
     validate(attributes) {
-      if (writes(attributes, "approval")) demand(authorizer, "approve", attributes);
+      return writes(attributes, "approval") ? demand(authorizer, "approve", attributes) : undefined;
     },
   };
 }
@@ -22,14 +22,14 @@ export function createCertificateSigning(authorizer: Authorizer | undefined): Ad
   return {
     name: "CertificateSigning",
     validate(attributes) {
-      if (!writes(attributes, "status")) return;
+      if (!writes(attributes, "status")) return undefined;
       const { status }: CertificateSigningRequest = attributes.object as CertificateSigningRequest;
       const { status: before }: CertificateSigningRequest = attributes.old as CertificateSigningRequest;
       const failed = ({ conditions }: NonNullable<CertificateSigningRequest["status"]> = {}): boolean =>
         conditions?.some(({ type }) => type === "Failed") ?? false;
       // Others may write the rest of the status.
-      if (status?.certificate === before?.certificate && failed(status) === failed(before)) return;
-      demand(authorizer, "sign", attributes);
+      if (status?.certificate === before?.certificate && failed(status) === failed(before)) return undefined;
+      return demand(authorizer, "sign", attributes);
     },
   };
 }
@@ -40,11 +40,11 @@ function writes({ operation, kind, subresource, old }: AdmissionAttributes, want
 }
 
 /** Allowed for the signer by name, or for all signers of its domain. */
-function demand(
+async function demand(
   authorizer: Authorizer | undefined,
   verb: string,
   { kind, name, old, request }: AdmissionAttributes,
-): void {
+): Promise<void> {
   if (authorizer === undefined) return;
   const signer = (old as CertificateSigningRequest).spec?.signerName ?? "";
   const [domain = ""] = signer.split("/");
@@ -57,6 +57,8 @@ function demand(
     subresource: "",
     namespace: "",
   };
-  if ([signer, `${domain}/*`].some((each) => authorizer.authorize({ ...target, name: each }).allowed)) return;
+  for (const each of [signer, `${domain}/*`]) {
+    if ((await authorizer.authorize({ ...target, name: each })).allowed) return;
+  }
   throw newForbidden(kind, name, `user not permitted to ${verb} requests with signerName ${JSON.stringify(signer)}`);
 }

@@ -30,7 +30,7 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
     name: "NodeRestriction",
     validate(attributes) {
       const node = nodeIdentityOf(attributes.request.user);
-      if (node === undefined) return;
+      if (node === undefined) return undefined;
       const { group, resource } = attributes.kind;
       if (group === "" && resource === "nodes") checkNode(attributes, node);
       if (group === "" && resource === "pods") checkPod(attributes, node);
@@ -39,8 +39,9 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
       if (group === "storage.k8s.io" && resource === "csinodes") checkCsiNode(attributes, node);
       if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
-        checkToken(attributes, node, source, authorizer);
+        return checkToken(attributes, node, source, authorizer);
       }
+      return undefined;
     },
   };
 }
@@ -145,12 +146,12 @@ function checkCsiNode(attributes: AdmissionAttributes, node: NodeIdentity): void
   }
 }
 
-function checkToken(
+async function checkToken(
   attributes: AdmissionAttributes,
   node: NodeIdentity,
   source: ObjectSource,
   authorizer: Authorizer | undefined,
-): void {
+): Promise<void> {
   const { spec } = attributes.object as TokenRequest;
   const reference = spec?.boundObjectRef;
   if (reference?.kind !== "Pod" || !reference.name) {
@@ -162,22 +163,22 @@ function checkToken(
   }
   const audiences = spec?.audiences ?? [];
   if (audiences.length > 1) refuse(attributes, "node may only request 0 or 1 audiences");
-  checkAudience(attributes, pod, audiences[0] ?? "", source, authorizer);
+  await checkAudience(attributes, pod, audiences[0] ?? "", source, authorizer);
 }
 
 /** A kubelet gets tokens for those alone who a pod of its node has tokens for, lest a node that was taken over speak to others. */
-function checkAudience(
+async function checkAudience(
   attributes: AdmissionAttributes,
   pod: Pod,
   audience: string,
   source: ObjectSource,
   authorizer: Authorizer | undefined,
-): void {
+): Promise<void> {
   if (tokenAudiences(pod, source).has(audience)) return;
   const { request, namespace, name } = attributes;
   const verb = "request-serviceaccounts-token-audience";
   const asked = { user: request.user, verb, group: "", version: "v1", resource: audience, subresource: "" };
-  if (authorizer?.authorize({ ...asked, namespace, name }).allowed) return;
+  if ((await authorizer?.authorize({ ...asked, namespace, name }))?.allowed === true) return;
   refuse(
     attributes,
     `audience ${quoted(audience)} not found in pod spec volume, ${request.user.username} is not authorized to request tokens for this audience`,

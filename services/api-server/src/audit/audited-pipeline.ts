@@ -2,13 +2,12 @@
 import { StatusError } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
 import { realCaller } from "../auth/impersonation.ts";
-import type { ApiRequest, Authorizer, Pipeline } from "../pipeline/contract.ts";
+import type { ApiRequest, Pipeline } from "../pipeline/contract.ts";
 import type { Auditor, AuditRecord } from "./auditor.ts";
 
 export interface AuditedPipelineDeps {
   readonly env: Env;
   readonly auditor: Auditor;
-  readonly authorizer: Authorizer;
 }
 
 const METHODS: Readonly<Record<string, string>> = { deletecollection: "DeleteCollection" };
@@ -30,7 +29,6 @@ export function auditedPipeline(inner: Pipeline, deps: AuditedPipelineDeps): Pip
       sourceIps: [],
       userAgent: request.userAgent,
       receivedMs: deps.env.clock.now(),
-      decision: deps.authorizer.authorize(attributes),
     });
     record?.requestBody(request.body, request.contentType);
     return record;

@@ -28,8 +28,6 @@ export interface AuditContext {
   readonly sourceIps: readonly string[];
   readonly userAgent: string | undefined;
   readonly receivedMs: number;
-  /** What the authorizer says; absent where it was not asked. */
-  readonly decision?: { readonly allowed: boolean; readonly reason: string };
 }
 
 export interface AuditRecord {
@@ -91,9 +89,6 @@ class Recording implements AuditRecord {
     });
     // Who begins may end before it asks.
     this.received?.catch(() => undefined);
-    if (context.decision === undefined) return;
-    this.annotate("authorization.k8s.io/decision", context.decision.allowed ? "allow" : "forbid");
-    this.annotate("authorization.k8s.io/reason", context.decision.reason);
   }
 
   annotate(key: string, value: string): void {

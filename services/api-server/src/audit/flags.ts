@@ -11,7 +11,8 @@ import { blocking, once, withRetries, type Deliver, type SendBatch } from "./del
 import { createLogFile } from "./log-file.ts";
 import { parseAuditPolicy } from "./policy.ts";
 import { truncating, type TruncateOptions } from "./truncate.ts";
-import { createWebhookSender, readWebhookConfig } from "./webhook.ts";
+import { readKubeconfig } from "../kubeconfig.ts";
+import { createWebhookSender } from "./webhook.ts";
 
 type Mode = "batch" | "blocking" | "blocking-strict";
 type Backend = "Log" | "Webhook";
@@ -186,7 +187,7 @@ function backendOf({ mode, batches }: BackendOptions, target: Target, env: Env, 
 
 function makeWebhook(file: string, flags: AuditFlags, env: Env, logger: Logger): AuditBackend {
   const options = optionsOf(flags, "Webhook");
-  const sender = createWebhookSender(readWebhookConfig(file));
+  const sender = createWebhookSender(readKubeconfig(file));
   const send = options.truncate === undefined ? sender.send : truncating(sender.send, options.truncate, logger);
   const deliver = withRetries({ send, env, logger }, flags.auditWebhookInitialBackoff);
   return backendOf(options, { deliver, ordered: false, close: () => sender.close() }, env, logger);

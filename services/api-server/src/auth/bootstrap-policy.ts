@@ -1,7 +1,7 @@
 // The roles and bindings that every cluster starts with, as data. Names and powers match upstream's, so that charts and
 // people find what they expect. One row a rule: "verbs | API groups | resources | resource names"; a core group is "core".
-// Rows that start with "url" grant paths. Where upstream decides by the Node authorizer, the role system:node is bound
-// to the group system:nodes here.
+// Rows that start with "url" grant paths. Nodes have their rules by the Node authorizer: the role of the same name is bound to
+// nobody, as upstream.
 import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject, Role, RoleBinding } from "@coxswain/api";
 
 const READ = "get,list,watch";
@@ -89,7 +89,7 @@ const NODE: readonly string[] = [
   "create,delete,get,patch,update | storage.k8s.io | csinodes",
   `${READ} | node.k8s.io | runtimeclasses`,
   "get | resource.k8s.io | resourceclaims",
-  // Upstream's Node authorizer lets nodes do this with their own slices; here it denies what is not theirs.
+  // Of its own slices alone, the Node authorizer sees to that.
   `${READ},create,delete,deletecollection,patch,update | resource.k8s.io | resourceslices`,
 ];
 
@@ -140,7 +140,6 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
   "system:aggregate-to-view": VIEW,
   "system:auth-delegator": REVIEWS,
   "system:node": NODE,
-  "system:node-pack": NODE,
   "system:node-proxier": [
     "list,watch | core | endpoints,services",
     `${READ} | core | nodes`,
@@ -414,10 +413,18 @@ const BINDINGS: Readonly<Record<string, readonly RbacSubject[]>> = {
   "system:kube-dns": [serviceAccount("kube-dns")],
   "system:kube-scheduler": [user("system:kube-scheduler")],
   "system:volume-scheduler": [user("system:kube-scheduler")],
-  "system:node": [group("system:nodes")],
-  "system:node-pack": [group("system:node-packs")],
+  "system:node": [],
   "system:service-account-issuer-discovery": [group("system:serviceaccounts")],
 };
+
+/** What earlier versions bound, before the Node authorizer allowed nodes what they may. */
+export const FORMER_SUBJECTS: Readonly<Record<string, RbacSubject>> = {
+  "system:node": group("system:nodes"),
+  "system:node-pack": group("system:node-packs"),
+};
+
+/** What the Node authorizer goes by. */
+export const nodeRules = (): PolicyRule[] => NODE.map(ruleOf);
 
 const LABELS = { "kubernetes.io/bootstrapping": "rbac-defaults" };
 const ANNOTATIONS = { "rbac.authorization.kubernetes.io/autoupdate": "true" };

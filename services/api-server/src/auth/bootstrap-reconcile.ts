@@ -1,5 +1,5 @@
 // Brings the default roles and bindings into the cluster at start. Guarantees: what is missing is made, missing rules and
-// subjects are added, nothing that somebody added is taken away, an object whose annotation
+// subjects are added, nothing that somebody added is taken away (but for what earlier versions made themselves), an object whose annotation
 // rbac.authorization.kubernetes.io/autoupdate is "false" stays as it is; several api-servers may do it at once.
 import type { ClusterRole, ClusterRoleBinding, PolicyRule, RbacSubject, Role, RoleBinding } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
@@ -12,6 +12,7 @@ import {
   defaultClusterRoles,
   defaultRoleBindings,
   defaultRoles,
+  FORMER_SUBJECTS,
 } from "./bootstrap-policy.ts";
 import { API_SERVER_USER } from "./identity.ts";
 import { uncoveredRules } from "./rbac-rules.ts";
@@ -43,11 +44,12 @@ export function planReconcile<T extends PolicyObject>(current: T, wanted: T): T 
     }
   } else {
     const binding = next as RoleBinding;
-    const known = binding.subjects ?? [];
+    const former = FORMER_SUBJECTS[binding.metadata?.name ?? ""];
+    const known = (binding.subjects ?? []).filter((subject) => former === undefined || !sameSubject(subject, former));
     const extra = ((wanted as RoleBinding).subjects ?? []).filter(
       (subject) => !known.some((other) => sameSubject(other, subject)),
     );
-    if (extra.length > 0) {
+    if (extra.length > 0 || known.length < (binding.subjects ?? []).length) {
       binding.subjects = [...known, ...extra];
       changed = true;
     }

@@ -4,7 +4,7 @@ import { newBadRequest } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import { ANONYMOUS_USER, AUTHENTICATED_GROUP } from "./identity.ts";
-import { forbidden } from "./rbac-authorizer.ts";
+import { demand } from "./demand.ts";
 
 export interface ImpersonationHeaders {
   readonly user?: string;
@@ -86,12 +86,13 @@ function checksFor(caller: UserInfo, wanted: ImpersonationHeaders): Authorizatio
   return checks;
 }
 
-/** The user that the request acts as. Throws Forbidden where the caller may not. */
-export function impersonate(caller: UserInfo, wanted: ImpersonationHeaders, authorizer: Authorizer): UserInfo {
-  for (const attributes of checksFor(caller, wanted)) {
-    const decision = authorizer.authorize(attributes);
-    if (!decision.allowed) throw forbidden(attributes, decision.reason);
-  }
+/** The user that the request acts as. Rejects with Forbidden where the caller may not. */
+export async function impersonate(
+  caller: UserInfo,
+  wanted: ImpersonationHeaders,
+  authorizer: Authorizer,
+): Promise<UserInfo> {
+  for (const attributes of checksFor(caller, wanted)) await demand(authorizer, attributes);
   const username = wanted.user ?? "";
   const account = SERVICE_ACCOUNT.exec(username);
   const groups = [...wanted.groups];

@@ -1,7 +1,7 @@
 // The Node authorizer for ConfigMaps, Secrets, claims, volumes and slices of devices: a kubelet, or a pack of them, reads by name
 // those that pods bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by
 // their label. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. Of pods, nodes and
-// leases it reads those of its nodes. All else is for the authorizer inside (RBAC) to decide, with the roles of node identities.
+// leases it reads those of its nodes. All else it may that the rules for nodes say. What it may not is for others to allow.
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
 import {
   PERSISTENT_VOLUME_CLAIMS,
@@ -14,9 +14,12 @@ import {
   type ResourceSlice,
 } from "@coxswain/api";
 import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
-import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
+import type { AuthorizationAttributes } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
-import { nodeIdentityOf, type NodeIdentity } from "./node-identity.ts";
+import { ALLOWED, NO_OPINION, type ChainLink } from "./authorizer-chain.ts";
+import { nodeRules } from "./bootstrap-policy.ts";
+import { isNode, nodeIdentityOf, type NodeIdentity } from "./node-identity.ts";
+import { ruleAllows } from "./rbac-rules.ts";
 import { podReferences, type ReferencedResource } from "@coxswain/api/core-v1/pod/references";
 
 const READS = new Set(["get", "list", "watch"]);
@@ -29,21 +32,47 @@ interface Wanted {
   readonly name: string;
 }
 
-/** Wraps `inner`, and denies before it is asked: the node roles here grant reads of all ConfigMaps and Secrets. */
-export function createNodeAuthorizer<T extends Authorizer>(source: ObjectSource, inner: T): T {
+/** Has an opinion of kubelets and packs alone, and never forbids. */
+export function createNodeAuthorizer(source: ObjectSource): ChainLink {
   const isReferenced = createReferenceSearch(source);
-  const authorize = (attributes: AuthorizationAttributes): ReturnType<Authorizer["authorize"]> => {
-    const denial =
-      denialFor(attributes, isReferenced) ??
-      volumeDenial(attributes, source, isReferenced) ??
-      sliceDenial(attributes, source) ??
-      podDenial(attributes, source) ??
-      nodeDenial(attributes) ??
-      leaseDenial(attributes) ??
-      csiNodeDenial(attributes);
-    return denial === undefined ? inner.authorize(attributes) : { allowed: false, reason: denial };
+  const allowedByRules = rulesSearch();
+  return {
+    type: "Node",
+    name: "node",
+    authorize(attributes) {
+      if (!isNode(attributes.user)) return NO_OPINION;
+      const reason =
+        denialFor(attributes, isReferenced) ??
+        volumeDenial(attributes, source, isReferenced) ??
+        sliceDenial(attributes, source) ??
+        podDenial(attributes, source) ??
+        nodeDenial(attributes) ??
+        leaseDenial(attributes) ??
+        csiNodeDenial(attributes);
+      if (reason !== undefined) return { allowed: false, reason };
+      return allowedByRules(attributes) ? ALLOWED : NO_OPINION;
+    },
+    rulesFor: (user) => ({
+      rules: [],
+      unknown: isNode(user) ? ["node authorizer does not support user rule resolution"] : [],
+    }),
   };
-  return { ...inner, authorize };
+}
+
+/** Whether the rules for nodes allow it. They name no objects, so that few questions are ever asked. */
+function rulesSearch(): (attributes: AuthorizationAttributes) => boolean {
+  const rules = nodeRules();
+  const known = new Map<string, boolean>();
+  return (attributes) => {
+    const { verb, group, resource, subresource, path } = attributes;
+    if (path !== undefined) return false;
+    const question = `${verb} ${group}/${resource}/${subresource}`;
+    let allowed = known.get(question);
+    if (allowed !== undefined) return allowed;
+    allowed = rules.some((rule) => ruleAllows(rule, attributes));
+    if (known.size < MAX_REMEMBERED) known.set(question, allowed);
+    return allowed;
+  };
 }
 
 type IsReferenced = (identity: NodeIdentity, username: string, wanted: Wanted) => boolean;
@@ -65,14 +94,13 @@ function denialFor(attributes: AuthorizationAttributes, isReferenced: IsReferenc
   if (path !== undefined || !isReferencedResource(group, resource)) return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource ${JSON.stringify(resource)} in API group ${JSON.stringify(group)} in the namespace ${JSON.stringify(namespace)}`;
   // Of a claim in use, a kubelet tells how it has grown.
   const tells = resource === "persistentvolumeclaims" && subresource === "status" && STATUS_VERBS.has(verb);
-  if (!tells && (!READS.has(verb) || subresource !== "")) return `${cannot}: can only read resources of this type`;
-  if (name === "") return `${cannot}: No Object name found`;
-  if (namespace === "") return `${cannot}: can only read namespaced object of this type`;
+  if (!tells && (!READS.has(verb) || subresource !== "")) return `can only read resources of this type`;
+  if (name === "") return `No Object name found`;
+  if (namespace === "") return `can only read namespaced object of this type`;
   if (isReferenced(identity, user.username, { resource, namespace, name })) return undefined;
-  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+  return `no relationship found between node '${identity.name}' and this object`;
 }
 
 /** Of reads of volumes; what a node may change of them is for admission to say. */
@@ -84,12 +112,11 @@ function volumeDenial(
   if (path !== undefined || group !== "" || resource !== "persistentvolumes" || !READS.has(verb)) return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "persistentvolumes" in API group "" at the cluster scope`;
   if (verb !== "get") {
     const own = identity.covers(/^([^=]+)==?(.+)$/.exec(labelSelector ?? "")?.[2] ?? "");
     const ours = own ? (labelSelector ?? "").startsWith(`${NODE_DISK_LABEL}=`) : false;
     if (ours || (isPack(identity) && labelSelector === NODE_DISK_LABEL)) return undefined;
-    return `${cannot}: can only list volumes on the disks of its own nodes, by the label ${NODE_DISK_LABEL}`;
+    return `can only list volumes on the disks of its own nodes, by the label ${NODE_DISK_LABEL}`;
   }
   const volume: PersistentVolume | undefined = source.get(PERSISTENT_VOLUMES, "", name)?.object;
   if (identity.covers(volume?.metadata?.labels?.[NODE_DISK_LABEL] ?? "")) return undefined;
@@ -98,7 +125,7 @@ function volumeDenial(
   const wanted = { resource: "persistentvolumeclaims", namespace, name: claim } as const;
   if (claim !== "" && bound?.spec?.volumeName === name && isReferenced(identity, user.username, wanted))
     return undefined;
-  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+  return `no relationship found between node '${identity.name}' and this object`;
 }
 
 const SLICE_LISTS = new Set(["list", "watch", "deletecollection"]);
@@ -109,15 +136,14 @@ function sliceDenial(attributes: AuthorizationAttributes, source: ObjectSource):
   if (path !== undefined || group !== "resource.k8s.io" || resource !== "resourceslices") return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined || (verb === "create" && subresource === "")) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "resourceslices" in API group "resource.k8s.io" at the cluster scope`;
-  if (subresource !== "") return `${cannot}: cannot authorize ResourceSlice subresources`;
+  if (subresource !== "") return `cannot authorize ResourceSlice subresources`;
   if (SLICE_LISTS.has(verb)) {
     if (selectsOwn(identity, fieldSelector)) return undefined;
-    return `${cannot}: can only list/watch/deletecollection resourceslices with nodeName field selector`;
+    return `can only list/watch/deletecollection resourceslices with nodeName field selector`;
   }
   const slice = source.get(RESOURCE_SLICES, "", name)?.object as ResourceSlice | undefined;
   if (slice !== undefined && identity.covers(slice.spec?.nodeName ?? "")) return undefined;
-  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+  return `no relationship found between node '${identity.name}' and this object`;
 }
 
 const selectsOwn = (identity: NodeIdentity, fieldSelector = ""): boolean =>
@@ -131,12 +157,10 @@ function podDenial(attributes: AuthorizationAttributes, source: ObjectSource): s
   const identity = nodeIdentityOf(user);
   if (identity === undefined || (isPack(identity) && verb !== "get")) return undefined;
   if (verb !== "get" && selectsOwn(identity, fieldSelector)) return undefined;
-  const where = namespace === "" ? "at the cluster scope" : `in the namespace ${JSON.stringify(namespace)}`;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "pods" in API group "" ${where}`;
-  if (name === "") return `${cannot}: can only list/watch pods with spec.nodeName field selector`;
+  if (name === "") return `can only list/watch pods with spec.nodeName field selector`;
   const pod: Pod | undefined = source.get(PODS, namespace, name)?.object;
   if (pod !== undefined && identity.covers(pod.spec?.nodeName ?? "")) return undefined;
-  return `${cannot}: no relationship found between node '${identity.name}' and this object`;
+  return `no relationship found between node '${identity.name}' and this object`;
 }
 
 /** Of reads of nodes: a kubelet's own, be there one yet or not. A pack follows all of them. */
@@ -146,10 +170,9 @@ function nodeDenial(attributes: AuthorizationAttributes): string | undefined {
     return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined || identity.covers(name) || (isPack(identity) && verb !== "get")) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "nodes" in API group "" at the cluster scope`;
   return name === ""
-    ? `${cannot}: node '${identity.name}' cannot read all nodes, only its own Node object`
-    : `${cannot}: node '${identity.name}' cannot read '${name}', only its own Node object`;
+    ? `node '${identity.name}' cannot read all nodes, only its own Node object`
+    : `node '${identity.name}' cannot read '${name}', only its own Node object`;
 }
 
 const LEASE_NAMESPACE = "kube-node-lease";
@@ -160,12 +183,11 @@ function leaseDenial(attributes: AuthorizationAttributes): string | undefined {
   if (path !== undefined || group !== "coordination.k8s.io" || resource !== "leases") return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "leases" in API group "coordination.k8s.io" in the namespace ${JSON.stringify(namespace)}`;
   if (namespace !== LEASE_NAMESPACE) {
-    return `${cannot}: can only access leases in the ${JSON.stringify(LEASE_NAMESPACE)} system namespace`;
+    return `can only access leases in the ${JSON.stringify(LEASE_NAMESPACE)} system namespace`;
   }
   if (verb === "create" || identity.covers(name)) return undefined;
-  return `${cannot}: can only access node lease with the same name as the requesting node`;
+  return `can only access node lease with the same name as the requesting node`;
 }
 
 /** As of leases. */
@@ -174,8 +196,7 @@ function csiNodeDenial({ group, resource, path, user, name, verb }: Authorizatio
     return undefined;
   const identity = nodeIdentityOf(user);
   if (identity === undefined || identity.covers(name)) return undefined;
-  const cannot = `User ${JSON.stringify(user.username)} cannot ${verb} resource "csinodes" in API group "storage.k8s.io" at the cluster scope`;
-  return `${cannot}: can only access CSINode with the same name as the requesting node`;
+  return `can only access CSINode with the same name as the requesting node`;
 }
 
 /** The claim of an ephemeral volume is named nowhere in its pod: the name is put together. */

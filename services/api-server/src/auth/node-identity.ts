@@ -15,9 +15,13 @@ export interface NodeIdentity {
   covers(node: string): boolean;
 }
 
+export function isNode({ groups }: UserInfo): boolean {
+  return groups.includes(NODES_GROUP) || groups.includes(NODE_PACKS_GROUP);
+}
+
 /** Undefined for users in neither group. A member of one whose user name fits neither form covers no node. */
 export function nodeIdentityOf(user: UserInfo): NodeIdentity | undefined {
-  if (!user.groups.includes(NODES_GROUP) && !user.groups.includes(NODE_PACKS_GROUP)) return undefined;
+  if (!isNode(user)) return undefined;
   const { username } = user;
   const name = username.slice(username.lastIndexOf(":") + 1);
   return {

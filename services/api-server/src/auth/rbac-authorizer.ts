@@ -1,37 +1,16 @@
-// The RBAC authorizer. Guarantees: deny by default; members of system:masters may do everything; the reason reads as
-// upstream's, because it ends up in 403 messages and in access reviews.
+// The RBAC authorizer. Guarantees: it allows or has no opinion, and never forbids; the reason reads as upstream's, because it ends
+// up in 403 messages and in access reviews.
 import type { PolicyRule, RbacSubject } from "@coxswain/api";
-import { newForbidden } from "@coxswain/apimachinery";
-import type { StatusError } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
+import type { AuthorizationAttributes, AuthorizationDecision } from "../pipeline/contract.ts";
+import { EVERYTHING, MASTERS_GROUP, NO_OPINION } from "./authorizer-chain.ts";
 import type { Grant, RbacIndex } from "./rbac-index.ts";
 import { ruleAllows } from "./rbac-rules.ts";
 
-export const MASTERS_GROUP = "system:masters";
-
-type Decision = ReturnType<Authorizer["authorize"]>;
-
-export interface RbacAuthorizer extends Authorizer {
+export interface RbacAuthorizer {
+  authorize(attributes: AuthorizationAttributes): AuthorizationDecision;
   /** All rules that hold for the user in the namespace ("" for cluster-wide ones only). */
-  rulesFor(user: UserInfo, namespace: string): PolicyRule[];
-}
-
-/** As in `User "x" cannot list resource "pods" in API group "" in the namespace "default"`. */
-export function denialOf(attributes: AuthorizationAttributes): string {
-  const who = `User ${JSON.stringify(attributes.user.username)} cannot ${attributes.verb}`;
-  if (attributes.path !== undefined) return `${who} path ${JSON.stringify(attributes.path)}`;
-  const resource =
-    attributes.subresource === "" ? attributes.resource : `${attributes.resource}/${attributes.subresource}`;
-  const where =
-    attributes.namespace === "" ? "at the cluster scope" : `in the namespace ${JSON.stringify(attributes.namespace)}`;
-  return `${who} resource ${JSON.stringify(resource)} in API group ${JSON.stringify(attributes.group)} ${where}`;
-}
-
-/** The 403 for a denied request; `reason` is what the authorizer said. */
-export function forbidden(attributes: AuthorizationAttributes, reason: string): StatusError {
-  if (attributes.path !== undefined) return newForbidden({ group: "", resource: "" }, "", reason);
-  return newForbidden({ group: attributes.group, resource: attributes.resource }, attributes.name, reason);
+  rulesFor(user: UserInfo, namespace: string): readonly PolicyRule[];
 }
 
 function describeSubject(subject: RbacSubject): string {
@@ -54,8 +33,7 @@ function missingRole(grant: Grant): string {
 }
 
 function summarize(missing: readonly string[]): string {
-  if (missing.length === 0) return "";
-  return missing.length === 1 ? `: RBAC: ${missing[0]}` : `: RBAC: [${missing.join(", ")}]`;
+  return missing.length === 1 ? `RBAC: ${missing[0]}` : `RBAC: [${missing.join(", ")}]`;
 }
 
 /** A Namespace counts as being in itself, so that a RoleBinding there can let its users read it. */
@@ -65,20 +43,19 @@ function inOwnNamespace(attributes: AuthorizationAttributes): AuthorizationAttri
   return { ...attributes, namespace: name };
 }
 
-const YES: Decision = { allowed: true, reason: "" };
 const MAX_REMEMBERED = 1_024;
 
 /** What users were granted for objects of any name, until the index changes: the same is asked for pod after pod. */
 class Granted {
   readonly #index: RbacIndex;
   #revision = -1;
-  #users = new WeakMap<UserInfo, Map<string, Decision>>();
+  #users = new WeakMap<UserInfo, Map<string, AuthorizationDecision>>();
 
   constructor(index: RbacIndex) {
     this.#index = index;
   }
 
-  of(user: UserInfo): Map<string, Decision> {
+  of(user: UserInfo): Map<string, AuthorizationDecision> {
     if (this.#revision !== this.#index.revision) {
       this.#revision = this.#index.revision;
       this.#users = new WeakMap();
@@ -98,7 +75,6 @@ export function createRbacAuthorizer(index: RbacIndex): RbacAuthorizer {
   const granted = new Granted(index);
   return {
     authorize(asked) {
-      if (asked.user.groups.includes(MASTERS_GROUP)) return YES;
       const attributes = inOwnNamespace(asked);
       const known = attributes.path === undefined ? granted.of(attributes.user) : undefined;
       const question = known === undefined ? "" : questionOf(attributes);
@@ -119,14 +95,10 @@ export function createRbacAuthorizer(index: RbacIndex): RbacAuthorizer {
           return decision;
         }
       }
-      return { allowed: false, reason: denialOf(attributes) + summarize([...missing]) };
+      return missing.size === 0 ? NO_OPINION : { allowed: false, reason: summarize([...missing]) };
     },
     rulesFor(user, namespace) {
-      const everything: PolicyRule[] = [
-        { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
-        { verbs: ["*"], nonResourceURLs: ["*"] },
-      ];
-      if (user.groups.includes(MASTERS_GROUP)) return everything;
+      if (user.groups.includes(MASTERS_GROUP)) return EVERYTHING;
       return index.grants(user, namespace).flatMap((grant) => [...(index.rulesOf(grant) ?? [])]);
     },
   };

@@ -3,9 +3,9 @@
 import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES } from "@coxswain/api";
 import type { ResourceRef } from "@coxswain/apimachinery";
 import type { AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
-import type { VersionedObject } from "../pipeline/contract.ts";
+import type { Authorizer, VersionedObject } from "../pipeline/contract.ts";
+import type { ChainLink } from "./authorizer-chain.ts";
 import { createEscalationCheck } from "./escalation.ts";
-import type { RbacAuthorizer } from "./rbac-authorizer.ts";
 import { createRbacAuthorizer } from "./rbac-authorizer.ts";
 import type { RbacIndex } from "./rbac-index.ts";
 import { createRbacIndex } from "./rbac-index.ts";
@@ -13,9 +13,9 @@ import { createRbacIndex } from "./rbac-index.ts";
 const RBAC_RESOURCES = [ROLES, CLUSTER_ROLES, ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS] as const;
 
 export interface Rbac {
-  readonly authorizer: RbacAuthorizer;
-  /** Refuses writes of roles and bindings that would grant more than the writer has. */
-  readonly escalationPlugin: AdmissionPlugin;
+  readonly link: ChainLink;
+  /** Refuses writes of roles and bindings that would grant more than the writer has, but for whom `authorizer` lets. */
+  escalationPlugin(authorizer: Authorizer): AdmissionPlugin;
 }
 
 interface Follower {
@@ -57,27 +57,31 @@ export function createRbac(source: ObjectSource): Rbac {
   const refresh = (): void => {
     for (const follower of followers) follower.refresh();
   };
-  const authorizer: RbacAuthorizer = {
-    authorize(attributes) {
-      refresh();
-      return inner.authorize(attributes);
-    },
-    rulesFor(user, namespace) {
-      refresh();
-      return inner.rulesFor(user, namespace);
-    },
-  };
-  const escalation = createEscalationCheck(index, authorizer);
   return {
-    authorizer,
-    escalationPlugin: {
-      name: "RBACEscalation",
-      validate(attributes) {
-        if (attributes.operation !== "CREATE" && attributes.operation !== "UPDATE") return;
-        if (attributes.kind.group !== "rbac.authorization.k8s.io" || attributes.object === undefined) return;
+    link: {
+      type: "RBAC",
+      name: "rbac",
+      authorize(attributes) {
         refresh();
-        escalation.check(attributes.request.user, attributes.object, attributes.old);
+        return inner.authorize(attributes);
       },
+      rulesFor(user, namespace) {
+        refresh();
+        return { rules: inner.rulesFor(user, namespace), unknown: [] };
+      },
+    },
+    escalationPlugin(authorizer) {
+      const escalation = createEscalationCheck(index, inner, authorizer);
+      return {
+        name: "RBACEscalation",
+        validate(attributes) {
+          if (attributes.operation !== "CREATE" && attributes.operation !== "UPDATE") return undefined;
+          if (attributes.kind.group !== "rbac.authorization.k8s.io" || attributes.object === undefined)
+            return undefined;
+          refresh();
+          return escalation.check(attributes.request.user, attributes.object, attributes.old);
+        },
+      };
     },
   };
 }

@@ -1,7 +1,6 @@
 // Answers the review kinds: may this user do that, who am I, whose token is this. Nothing is stored; answers come from the
 // same authorizer and authenticator that guard every request, so they cannot differ from what a request would meet.
 import type {
-  PolicyRule,
   ResourceAttributes,
   SelfSubjectAccessReview,
   SelfSubjectReview,
@@ -12,13 +11,13 @@ import type {
 import { StatusError, fieldInvalid, newBadRequest, newInvalid } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { AuthorizationAttributes } from "../pipeline/contract.ts";
+import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import type { DocumentRequest } from "../pipeline/extension.ts";
-import type { RbacAuthorizer } from "./rbac-authorizer.ts";
+import { aggregate, type KnownRules, type RuleResolver } from "./authorizer-chain.ts";
 import type { TokenAuthenticator } from "./token-authenticator.ts";
 
 export interface ReviewDeps {
-  readonly authorizer: () => RbacAuthorizer;
+  readonly authorizer: Authorizer & RuleResolver;
   readonly tokens: TokenAuthenticator;
 }
 
@@ -93,12 +92,14 @@ function attributesOf(kind: string, user: UserInfo, spec: AccessSpec): Authoriza
   };
 }
 
-function accessStatus(deps: ReviewDeps, attributes: AuthorizationAttributes) {
-  const decision = deps.authorizer().authorize(attributes);
-  // A denial by RBAC has no reason of its own: the sentence is for 403 messages.
-  const missing = /: (RBAC: .*)$/s.exec(decision.reason)?.[1];
-  if (decision.allowed) return { allowed: true, ...(decision.reason === "" ? {} : { reason: decision.reason }) };
-  return { allowed: false, ...(missing === undefined ? {} : { reason: missing }) };
+async function accessStatus(deps: ReviewDeps, attributes: AuthorizationAttributes) {
+  const { allowed, denied, reason, error } = await deps.authorizer.authorize(attributes);
+  return {
+    allowed,
+    ...(denied === true ? { denied } : {}),
+    ...(reason === "" ? {} : { reason }),
+    ...(error === undefined ? {} : { evaluationError: error }),
+  };
 }
 
 function subjectOf(kind: string, spec: NonNullable<SubjectAccessReview["spec"]>): UserInfo {
@@ -110,7 +111,7 @@ function subjectOf(kind: string, spec: NonNullable<SubjectAccessReview["spec"]>)
   return { username: user, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) };
 }
 
-function rulesStatus(rules: readonly PolicyRule[]): SelfSubjectRulesReview["status"] {
+function rulesStatus({ rules, unknown }: KnownRules): SelfSubjectRulesReview["status"] {
   const orStar = (list: string[] | undefined): Record<"apiGroups", string[]> | object =>
     list === undefined ? {} : { apiGroups: list };
   return {
@@ -125,7 +126,8 @@ function rulesStatus(rules: readonly PolicyRule[]): SelfSubjectRulesReview["stat
     nonResourceRules: rules
       .filter((rule) => (rule.nonResourceURLs ?? []).length > 0)
       .map((rule) => ({ verbs: rule.verbs, nonResourceURLs: rule.nonResourceURLs ?? [] })),
-    incomplete: false,
+    incomplete: unknown.length > 0,
+    ...(unknown.length === 0 ? {} : { evaluationError: aggregate(unknown)! }),
   };
 }
 
@@ -166,7 +168,7 @@ export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Pro
         const review = body as SelfSubjectAccessReview;
         return {
           ...review,
-          status: accessStatus(deps, attributesOf(kind.kind, request.user, review.spec)),
+          status: await accessStatus(deps, attributesOf(kind.kind, request.user, review.spec)),
         } as KubeObject;
       }
       case "LocalSubjectAccessReview":
@@ -174,13 +176,16 @@ export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Pro
         const review = body as SubjectAccessReview;
         const subject = subjectOf(kind.kind, review.spec);
         if (kind.kind === "LocalSubjectAccessReview") checkLocal(review, request.namespace);
-        return { ...review, status: accessStatus(deps, attributesOf(kind.kind, subject, review.spec)) } as KubeObject;
+        return {
+          ...review,
+          status: await accessStatus(deps, attributesOf(kind.kind, subject, review.spec)),
+        } as KubeObject;
       }
       case "SelfSubjectRulesReview": {
         const review = body as SelfSubjectRulesReview;
         const namespace = review.spec.namespace ?? "";
         if (namespace === "") throw newBadRequest("no namespace on request");
-        return { ...review, status: rulesStatus(deps.authorizer().rulesFor(request.user, namespace)) } as KubeObject;
+        return { ...review, status: rulesStatus(deps.authorizer.rulesFor(request.user, namespace)) } as KubeObject;
       }
       case "SelfSubjectReview":
         return { ...(body as SelfSubjectReview), status: { userInfo: plainUser(request.user) } } as KubeObject;

@@ -19,26 +19,26 @@ function failure(code: number, body: Buffer): StatusError {
   return newServiceUnavailable(`the server answered ${code}: ${body.toString("utf8").trim().slice(0, 300)}`);
 }
 
-/** The group and version that the path is about, for a user who may ask for that. @throws StatusError */
-function versionOf(
+/** The group and version that the path is about, for a user who may ask for that. Rejects with StatusError. */
+async function versionOf(
   method: string,
   path: string,
   user: UserInfo,
   { aggregated, authorizer }: AggregatedServiceDeps,
-): { readonly group: string; readonly version: string } {
+): Promise<{ readonly group: string; readonly version: string }> {
   if (!path.startsWith("/apis/")) throw newBadRequest("path: must begin with /apis/");
   const info = parseRequest(method, path);
   if (info.type !== "resource") {
     const [, group = "", version = ""] = /^\/apis\/([^/?]+)\/([^/?]+)$/.exec(path) ?? [];
     if (method !== "GET" || version === "") throw newBadRequest("path: must name a resource");
     if (aggregated?.handles(group, version) !== true) throw resourceNotFound();
-    authorizePath({ authorizer }, user, info);
+    await authorizePath({ authorizer }, user, info);
     return { group, version };
   }
   if (info.verb === "watch") throw newBadRequest("path: a watch has no single answer");
   const { group, version } = info;
   if (aggregated?.handles(group, version) !== true) throw resourceNotFound();
-  authorize({ authorizer }, attributesOf(user, info));
+  await authorize({ authorizer }, attributesOf(user, info));
   return { group, version };
 }
 
@@ -56,7 +56,7 @@ export function createAggregatedService(aggregated: AggregatedApis | undefined, 
     more: object,
     { user, signal }: Asker,
   ): Promise<{ json: Buffer }> => {
-    const { group, version } = versionOf(method, path, user, deps);
+    const { group, version } = await versionOf(method, path, user, deps);
     const { code, body } = await aggregated!.fetch(group, version, { path, user, signal, ...more });
     if (code < 200 || code > 299) throw failure(code, body);
     return { json: body };

@@ -125,8 +125,19 @@ export interface AuthorizationAttributes {
   readonly path?: string;
 }
 
+export interface AuthorizationDecision {
+  readonly allowed: boolean;
+  /** True where an authorizer forbade it; otherwise what is not allowed has merely found nobody to allow it. */
+  readonly denied?: boolean;
+  /** What the authorizers say of it; "" for nothing. Who asks for what is not part of it. */
+  readonly reason: string;
+  /** Why an authorizer could not say. */
+  readonly error?: string;
+}
+
 export interface Authorizer {
-  authorize(attributes: AuthorizationAttributes): { readonly allowed: boolean; readonly reason: string };
+  /** At once where nobody outside of the process has to be asked. Never rejects. */
+  authorize(attributes: AuthorizationAttributes): AuthorizationDecision | Promise<AuthorizationDecision>;
 }
 
 export interface Credentials {

@@ -24,7 +24,7 @@ import { prepareNamespaceFinalize, validateNamespaceFinalize } from "@coxswain/a
 import type { Logger } from "@coxswain/component-base";
 import type { Storage } from "@coxswain/storage";
 import type { AdmissionChain } from "../admission/chain.ts";
-import { forbidden } from "../auth/rbac-authorizer.ts";
+import { demand } from "../auth/demand.ts";
 import {
   acceptObject,
   acceptPatched,
@@ -128,8 +128,12 @@ class Dispatcher {
 
   /** Throws or rejects. */
   handle(request: ApiRequest): Promise<ApiResult> {
+    const pending = this.#authorize(request, request.verb);
+    return pending === undefined ? this.#answer(request) : pending.then(() => this.#answer(request));
+  }
+
+  #answer(request: ApiRequest): Promise<ApiResult> {
     const kind = this.#kind(request);
-    this.#authorize(request, request.verb);
     if (request.subresource !== "" && request.subresource !== "status") return this.#subresource(request, kind);
     if (!kind.stored) return this.#document(request, kind);
     this.#requireVerb(request, kind);
@@ -157,8 +161,8 @@ class Dispatcher {
   }
 
   async watch(request: ApiRequest, sink: WatchSink): Promise<{ readonly kind: KindDefinition }> {
+    await this.#authorize(request, "watch");
     const kind = this.#kind(request);
-    this.#authorize(request, "watch");
     if (!kind.verbs.includes("watch") || request.subresource !== "") throw newMethodNotSupported(kind, "watch");
     const selection = selectionOf(request, kind);
     await startWatch(this.#deps, { kind, selection, options: request.options, signal: request.signal }, sink);
@@ -166,8 +170,8 @@ class Dispatcher {
   }
 
   async connect(request: ApiRequest, options: KubeObject): Promise<void> {
+    await this.#authorize(request, request.verb);
     const kind = this.#kind(request);
-    this.#authorize(request, request.verb);
     await this.#ask(writeContext(request, kind), "CONNECT", options);
   }
 
@@ -198,7 +202,8 @@ class Dispatcher {
     if (!verbs.includes(request.verb)) throw newMethodNotSupported(kind, request.verb);
   }
 
-  #authorize(request: ApiRequest, verb: string): void {
+  /** Throws, or rejects with, StatusError. */
+  #authorize(request: ApiRequest, verb: string): void | Promise<void> {
     const { user, group, version, resource, subresource, namespace } = request;
     const name = requestedName(request);
     const { labelSelector, fieldSelector } = request.options;
@@ -207,8 +212,8 @@ class Dispatcher {
       ...(fieldSelector === undefined ? {} : { fieldSelector }),
     };
     const attributes = { user, verb, group, version, resource, subresource, namespace, name, ...selected };
-    const verdict = this.#deps.authorizer?.authorize(attributes);
-    if (verdict !== undefined && !verdict.allowed) throw forbidden(attributes, verdict.reason);
+    const { authorizer } = this.#deps;
+    return authorizer === undefined ? undefined : demand(authorizer, attributes, request.annotate);
   }
 
   async #get(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
@@ -252,7 +257,7 @@ class Dispatcher {
     const createsAbsent = kind.strategy.allowCreateOnUpdate && request.subresource === "";
     const absent = createsAbsent
       ? async (): Promise<CachedObject> => {
-          this.#authorize(request, "create");
+          await this.#authorize(request, "create");
           const object = decode();
           if (object.metadata?.name !== request.name) throw newNotFound(storedKindOf(kind), request.name);
           return await this.#deps.registry.create(context, object);
@@ -287,7 +292,7 @@ class Dispatcher {
     const { registry, env } = this.#deps;
     const produce = (old: CachedObject): KubeObject => applyOver(context, config, old, env.clock.now());
     const absent = async (): Promise<CachedObject> => {
-      this.#authorize(request, "create");
+      await this.#authorize(request, "create");
       return await registry.create(context, applyAnew(context, config, env.clock.now()), { applied: true });
     };
     for (let attempt = 1; ; attempt++) {

@@ -57,7 +57,6 @@ export function beginAudit(
     sourceIps: sourceIps(request),
     userAgent: request.headers["user-agent"],
     receivedMs: deps.env.clock.now(),
-    ...(caller === NOBODY ? {} : { decision: deps.authorizer.authorize(attributes) }),
   });
 }
 

@@ -57,6 +57,7 @@ export interface UpgradeCall {
   readonly socket: Duplex;
   readonly head: Buffer;
   readonly user: UserInfo;
+  readonly audit?: AuditRecord | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -117,9 +117,9 @@ function perServed<T>(
 }
 
 /** What gRPC calls: under flow control and audited, as REST's handler is. */
-function grpcPipeline({ env, pipeline, flow, auditor, authorizer }: FrontDeps): Pipeline {
+function grpcPipeline({ env, pipeline, flow, auditor }: FrontDeps): Pipeline {
   const inner = flow === undefined ? pipeline : controlledPipeline(pipeline, flow.control, flow.source);
-  return auditor === undefined ? inner : auditedPipeline(inner, { env, auditor, authorizer });
+  return auditor === undefined ? inner : auditedPipeline(inner, { env, auditor });
 }
 
 /** Nothing listens until `rest.listen`; the gRPC services go into the process's gRPC server. */

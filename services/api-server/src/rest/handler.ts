@@ -5,7 +5,7 @@ import { requestCredentials } from "@coxswain/component-base/http-endpoints";
 import type { UserInfo } from "@coxswain/component-base";
 import { isReason } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
-import { forbidden } from "../auth/rbac-authorizer.ts";
+import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
 import type { ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
 import { TooBusyError } from "../flow-control/too-busy.ts";
@@ -49,10 +49,13 @@ export function attributesOf(user: UserInfo, info: ResourceInfo, verb: string = 
   return { user, verb, group, version, resource, subresource, namespace, name };
 }
 
-/** Throws Forbidden. */
-export function authorize(deps: Pick<RestDeps, "authorizer">, attributes: AuthorizationAttributes): void {
-  const decision = deps.authorizer.authorize(attributes);
-  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+/** Throws, or rejects with, Forbidden. What was decided is told in the audit log, where `audit` is kept. */
+export function authorize(
+  deps: Pick<RestDeps, "authorizer">,
+  attributes: AuthorizationAttributes,
+  audit?: AuditRecord,
+): void | Promise<void> {
+  return demand(deps.authorizer, attributes, audit && ((key, value) => audit.annotate(key, value)));
 }
 
 interface Identified {
@@ -67,9 +70,10 @@ function identify(deps: RestDeps, request: IncomingMessage, socketToken?: string
   const shown = requestCredentials(request);
   const proven = shown.certificate !== undefined || request.headers.authorization !== undefined;
   const credentials = proven || socketToken === undefined ? shown : { bearerToken: socketToken };
-  const acting = (caller: UserInfo): Identified => {
+  const acting = (caller: UserInfo): Identified | Promise<Identified> => {
     const wanted = readImpersonation(request.rawHeaders);
-    return { caller, user: wanted === undefined ? caller : impersonate(caller, wanted, deps.authorizer) };
+    if (wanted === undefined) return { caller, user: caller };
+    return impersonate(caller, wanted, deps.authorizer).then((user) => ({ caller, user }));
   };
   const [path = ""] = (request.url ?? "").split("?", 1);
   const caller = deps.authenticator.authenticate(credentials, path);
@@ -86,9 +90,18 @@ async function stored(flight: Flight): Promise<void> {
   }
 }
 
-/** Throws Forbidden. */
-export function authorizePath(deps: Pick<RestDeps, "authorizer">, user: UserInfo, { verb, path }: PathInfo): void {
-  authorize(deps, { user, verb, path, group: "", resource: "", subresource: "", namespace: "", name: "" });
+/** Throws, or rejects with, Forbidden. */
+export function authorizePath(
+  deps: Pick<RestDeps, "authorizer">,
+  user: UserInfo,
+  { verb, path }: PathInfo,
+  audit?: AuditRecord,
+): void | Promise<void> {
+  return authorize(
+    deps,
+    { user, verb, path, group: "", resource: "", subresource: "", namespace: "", name: "" },
+    audit,
+  );
 }
 
 /** The group and version of another api-server that the request is for. */
@@ -106,14 +119,14 @@ async function serveRemote(
   call: Flight,
 ): Promise<void> {
   call.setHeaders();
-  if (info.type === "path") authorizePath(deps, call.user, info);
-  else authorize(deps, attributesOf(call.user, info));
+  if (info.type === "path") await authorizePath(deps, call.user, info, call.audit);
+  else await authorize(deps, attributesOf(call.user, info), call.audit);
   await deps.aggregated?.serve(...remote, call);
 }
 
 async function servePath(deps: RestDeps, info: PathInfo, call: Flight): Promise<void> {
   call.setHeaders();
-  authorizePath(deps, call.user, info);
+  await authorizePath(deps, call.user, info, call.audit);
   const { request, response } = call;
   const answer = await deps.paths({
     path: info.path,
@@ -188,21 +201,22 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
 export async function admitConnection(
   deps: Pick<RestDeps, "pipeline">,
   info: ResourceInfo,
-  { request, user, signal }: Pick<RestCall, "request" | "user" | "signal">,
+  { request, user, signal, audit }: Pick<RestCall, "request" | "user" | "signal" | "audit">,
 ): Promise<void> {
   const options = connectOptions(info);
   if (options === undefined) return;
   const { verb, group, version, resource, subresource, namespace, name } = info;
   const where = { verb, group, version, resource, subresource, namespace, name };
   const agent = request.headers["user-agent"];
-  const base = { user, options: {}, signal, ...(agent === undefined ? {} : { userAgent: agent }) };
+  const annotate = audit && ((key: string, value: string) => audit.annotate(key, value));
+  const base = { user, options: {}, signal, annotate, ...(agent === undefined ? {} : { userAgent: agent }) };
   await deps.pipeline.connect({ ...where, ...base }, options);
 }
 
 async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): Promise<void> {
   const kind = deps.kindFor(info.group, info.version, info.resource);
   if (kind === undefined) {
-    authorize(deps, attributesOf(call.user, info));
+    await authorize(deps, attributesOf(call.user, info), call.audit);
     throw resourceNotFound();
   }
   if (kind.deprecation !== undefined) call.tell("Warning", warningHeader(kind.deprecation));

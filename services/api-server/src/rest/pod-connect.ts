@@ -110,16 +110,16 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
     handles: (info) =>
       info.group === "" && info.resource === "pods" && info.name !== "" && SUBRESOURCES.has(info.subresource),
     async serve(info, call) {
-      authorizeConnect(deps, info, call.user, info.verb);
+      await authorizeConnect(deps, info, call, info.verb);
       if (info.subresource !== "log") throw newBadRequest("Upgrade request required");
       if (info.verb !== "get") throw methodNotAllowed();
       await streamLogs(deps, info, call.signal, logsAsBody(call.response));
     },
     async upgrade(info, call) {
-      authorizeConnect(deps, info, call.user, info.verb);
+      await authorizeConnect(deps, info, call, info.verb);
       if (info.subresource === "log") return upgradeLog(info, call);
       // A command or a connection does something, however it is asked for.
-      if (info.verb === "get") authorizeConnect(deps, info, call.user, "create");
+      if (info.verb === "get") await authorizeConnect(deps, info, call, "create");
       if (info.subresource === "portforward") await upgradePortForward(info, call);
       else await upgradeCommand(info, call);
     },

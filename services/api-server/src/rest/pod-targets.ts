@@ -2,11 +2,11 @@
 // authorized before anything is read for them.
 import type { Node, Pod } from "@coxswain/api";
 import { newNotFound } from "@coxswain/apimachinery";
-import type { UserInfo } from "@coxswain/component-base";
 import { API_SERVER_USER } from "../auth/identity.ts";
-import { forbidden } from "../auth/rbac-authorizer.ts";
+import { demand } from "../auth/demand.ts";
 import type { Authorizer, Pipeline } from "../pipeline/contract.ts";
 import type { KubeletDialer } from "./kubelet-dialer.ts";
+import type { UpgradeCall } from "./deps.ts";
 import type { ResourceInfo } from "./request-info.ts";
 
 export interface PodConnectDeps {
@@ -41,15 +41,14 @@ export function fetchNode(deps: Pick<PodConnectDeps, "pipeline">, name: string, 
   return fetchObject<Node>(deps, { resource: "nodes", namespace: "", name }, signal);
 }
 
-/** Throws Forbidden. */
+/** Throws, or rejects with, Forbidden. */
 export function authorizeConnect(
   { authorizer }: Pick<PodConnectDeps, "authorizer">,
   info: ResourceInfo,
-  user: UserInfo,
+  { user, audit }: Pick<UpgradeCall, "user" | "audit">,
   verb: string,
-): void {
+): void | Promise<void> {
   const { group, version, resource, subresource, namespace, name } = info;
   const attributes = { user, verb, group, version, resource, subresource, namespace, name };
-  const decision = authorizer.authorize(attributes);
-  if (!decision.allowed) throw forbidden(attributes, decision.reason);
+  return demand(authorizer, attributes, audit && ((key, value) => audit.annotate(key, value)));
 }

@@ -83,11 +83,11 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       const info = parseRequest(request.method ?? "GET", request.url ?? "/");
       const { user, ...admitted } = await handler.admit(request, info);
       audit = admitted.audit;
-      const call = { request, socket, head, user, signal: controller.signal };
+      const call = { request, socket, head, user, audit, signal: controller.signal };
       const remote = remoteOf(deps, info);
       if (remote !== undefined) {
-        if (info.type === "path") authorizePath(deps, user, info);
-        else authorize(deps, attributesOf(user, info));
+        if (info.type === "path") await authorizePath(deps, user, info, audit);
+        else await authorize(deps, attributesOf(user, info), audit);
         await deps.aggregated?.upgrade(...remote, call);
         return;
       }

@@ -40,7 +40,9 @@ export async function serveWatchSocket(deps: RestDeps, info: ResourceInfo, call:
   const form = negotiate(call.request.headers.accept, { stream: true, transform: true, protobuf });
   const { verb, group, version, resource, subresource, namespace, name, query } = info;
   const where = { verb, group, version, resource, subresource, namespace, name };
-  const request: ApiRequest = { user: call.user, ...where, options: readOptions(query), signal: call.signal };
+  const { audit, user, signal } = call;
+  const annotate = audit && ((key: string, value: string) => audit.annotate(key, value));
+  const request: ApiRequest = { user, ...where, options: readOptions(query), annotate, signal };
   const include = includeOf(query, form);
   const options = { form, kind, include, now: () => deps.env.clock.now(), protobuf: deps.protobuf };
   const sink = new SocketSink(eventMessages(options));

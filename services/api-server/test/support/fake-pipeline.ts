@@ -3,7 +3,7 @@ import { kindFor } from "@coxswain/api";
 import type { KindDefinition } from "@coxswain/api";
 import { apiVersionOf, newAlreadyExists, newNotFound } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
-import { forbidden } from "../../src/auth/rbac-authorizer.ts";
+import { demand } from "../../src/auth/demand.ts";
 import type { ApiRequest, Authorizer, Pipeline, VersionedObject, WatchSink } from "../../src/pipeline/contract.ts";
 import type { ObjectSource } from "../../src/pipeline/extension.ts";
 
@@ -64,7 +64,7 @@ export function createFakePipeline(): FakePipeline {
     },
     async handle(request) {
       requests.push(request);
-      check(request);
+      await check(request);
       const kind = kindOf(request);
       const { group, resource, namespace, name } = request;
       if (request.verb === "list") {
@@ -86,10 +86,10 @@ export function createFakePipeline(): FakePipeline {
     },
     async connect(request) {
       requests.push(request);
-      check(request);
+      await check(request);
     },
     async watch(request, sink) {
-      check(request);
+      await check(request);
       const kind = kindOf(request);
       const prefix = `${request.group}/${request.resource}/`;
       sinks.set(sink, prefix);
@@ -102,9 +102,8 @@ export function createFakePipeline(): FakePipeline {
       return { kind };
     },
   };
-  const check = (request: ApiRequest): void => {
-    const decision = pipeline.authorizer?.authorize(request);
-    if (decision?.allowed === false) throw forbidden(request, decision.reason);
+  const check = async (request: ApiRequest): Promise<void> => {
+    if (pipeline.authorizer !== undefined) await demand(pipeline.authorizer, request, request.annotate);
   };
   return pipeline;
 }

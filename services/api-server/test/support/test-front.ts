@@ -57,7 +57,7 @@ export async function startTestFront(
     clock: env.clock,
     random: env.random,
   });
-  const security = createSecurity({ env, keys, anonymous: true });
+  const security = createSecurity({ env, logger: silentLogger, keys, anonymous: true });
   const pipeline = make(security.extensions);
   const front = createFront({
     env,

@@ -151,9 +151,8 @@ class Dispatcher {
     const uid = this.#deps.random.uuid();
     const formed = needsConversion(attributes.kind, kind) ? await attributesIn(kind, attributes) : attributes;
     const request = reviewRequest(uid, kind, formed);
-    const verdict = judgeConditions(webhook.matchConditions, () =>
-      new RequestValues(this.#deps, formed).of(kind, null),
-    );
+    const values = new RequestValues(this.#deps, formed);
+    const verdict = await values.decided(() => judgeConditions(webhook.matchConditions, () => values.of(kind, null)));
     if (verdict === false) return undefined;
     if (verdict !== true) throw new CallError(`match conditions: ${verdict.failure}`);
     if (attributes.dryRun && !["None", "NoneOnDryRun"].includes(webhook.sideEffects ?? "")) {

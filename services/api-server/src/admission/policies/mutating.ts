@@ -118,7 +118,7 @@ async function invoke(
 ): Promise<{ changed: boolean; failures: string[] }> {
   const values = new RequestValues(deps, attributes);
   await values.prepare(kind);
-  const verdict = judgeConditions(hook.spec.matchConditions, () => values.of(kind, params));
+  const verdict = await values.decided(() => judgeConditions(hook.spec.matchConditions, () => values.of(kind, params)));
   if (verdict === false) return { changed: false, failures: [] };
   if (verdict !== true) return { changed: false, failures: [verdict.failure] };
   const failures: string[] = [];
@@ -128,10 +128,13 @@ async function invoke(
     const { object } = attributes;
     if (object === undefined || formed.object === undefined) break;
     // Each mutation sees what the one before has left, in variables too.
-    const run = hook.program.start(new RequestValues(deps, formed).of(kind, params));
+    const seen = new RequestValues(deps, formed);
     try {
       const before = deepClone(object);
-      const next = deepClone(mutated(mutation, kind, deepClone(asVersion(kind, formed.object)!), run));
+      const next = await seen.decided(() => {
+        const run = hook.program.start(seen.of(kind, params));
+        return deepClone(mutated(mutation, kind, deepClone(asVersion(kind, formed.object)!), run));
+      });
       replaceObject(attributes, await inOwnVersion(kind, attributes, next));
       changed ||= !deepEqual(before, object);
     } catch (error) {

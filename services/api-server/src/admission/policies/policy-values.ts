@@ -4,7 +4,7 @@ import type { KindDefinition } from "@coxswain/api";
 import { CelAuthorizer, dynamicValue, type AuthorizationQuestion } from "@coxswain/cel";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { Authorizer } from "../../pipeline/contract.ts";
+import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../../pipeline/contract.ts";
 import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
 import { asVersion, reviewObject, reviewRequest } from "../dynamic/admission-review.ts";
 import { namespaceOf } from "../dynamic/request-matching.ts";
@@ -47,15 +47,61 @@ function serviceAccountUser({ namespace, name }: { namespace: string; name: stri
   return { username: `system:serviceaccount:${namespace}:${name}`, groups };
 }
 
+const UNKNOWN: AuthorizationDecision = { allowed: false, reason: "" };
+
+/**
+ * What expressions ask the authorizer. Expressions do not wait: where the authorizer has to ask somebody outside, they are
+ * evaluated to no avail, and once more when the answer is there.
+ */
+class Checks {
+  readonly #authorizer: Authorizer | undefined;
+  readonly #answers = new Map<string, AuthorizationDecision>();
+  #open = new Map<string, Promise<AuthorizationDecision>>();
+
+  constructor(authorizer: Authorizer | undefined) {
+    this.#authorizer = authorizer;
+  }
+
+  ask(attributes: AuthorizationAttributes): AuthorizationDecision {
+    if (this.#authorizer === undefined) return { allowed: true, reason: "" };
+    const question = this.#answers.size + this.#open.size === 0 ? "" : JSON.stringify(attributes);
+    const known = this.#answers.get(question);
+    if (known !== undefined) return known;
+    if (this.#open.has(question)) return UNKNOWN;
+    const decision = this.#authorizer.authorize(attributes);
+    if (!(decision instanceof Promise)) return decision;
+    this.#open.set(question || JSON.stringify(attributes), decision);
+    return UNKNOWN;
+  }
+
+  async decided<T>(work: () => T): Promise<T> {
+    for (;;) {
+      let outcome: { readonly value: T } | { readonly error: unknown };
+      try {
+        outcome = { value: work() };
+      } catch (error) {
+        outcome = { error };
+      }
+      if (this.#open.size === 0) {
+        if ("error" in outcome) throw outcome.error;
+        return outcome.value;
+      }
+      const open = this.#open;
+      this.#open = new Map();
+      for (const [question, decision] of open) this.#answers.set(question, await decision);
+    }
+  }
+}
+
 /** The authorizer variable for the user of the request. */
-export function authorizerValue(attributes: AdmissionAttributes, authorizer: Authorizer | undefined): CelAuthorizer {
+function authorizerValue(attributes: AdmissionAttributes, checks: Checks): CelAuthorizer {
   const { request, kind, subresource, namespace, name } = attributes;
-  const ask = (question: AuthorizationQuestion): { allowed: boolean; reason: string } => {
+  const ask = (question: AuthorizationQuestion): AuthorizationDecision => {
     const { serviceAccount, verb, path, group, resource } = question;
     const user = serviceAccount === undefined ? request.user : serviceAccountUser(serviceAccount);
     const about = { group, resource, subresource: question.subresource, namespace: question.namespace };
     const asked = { user, verb, version: "*", ...about, name: question.name };
-    return authorizer?.authorize(path === undefined ? asked : { ...asked, path }) ?? { allowed: true, reason: "" };
+    return checks.ask(path === undefined ? asked : { ...asked, path });
   };
   return new CelAuthorizer(ask, {}, { group: kind.group, resource: kind.resource, subresource, namespace, name });
 }
@@ -64,6 +110,7 @@ export function authorizerValue(attributes: AdmissionAttributes, authorizer: Aut
 export class RequestValues {
   readonly #deps: ValueDeps;
   readonly #attributes: AdmissionAttributes;
+  readonly #checks: Checks;
   readonly #converted = new Map<KindDefinition, AdmissionAttributes>();
   readonly #old = new Map<KindDefinition, unknown>();
   readonly #requests = new Map<KindDefinition, unknown>();
@@ -72,6 +119,15 @@ export class RequestValues {
   constructor(deps: ValueDeps, attributes: AdmissionAttributes) {
     this.#deps = deps;
     this.#attributes = attributes;
+    this.#checks = new Checks(deps.authorizer);
+  }
+
+  /**
+   * The outcome of `work`, which evaluates expressions and changes nothing: it is done again where it asks the authorizer what
+   * that cannot say at once. Rejects with what `work` throws.
+   */
+  decided<T>(work: () => T): Promise<T> {
+    return this.#checks.decided(work);
   }
 
   /** Has the objects converted, where `kind` is a version that a webhook makes. Rejects with StatusError. */
@@ -85,7 +141,7 @@ export class RequestValues {
     const attributes = this.#converted.get(kind) ?? this.#attributes;
     this.#common ??= {
       namespaceObject: namespaceValue(attributes, this.#deps.source),
-      authorizer: authorizerValue(attributes, this.#deps.authorizer),
+      authorizer: authorizerValue(attributes, this.#checks),
     };
     return {
       ...this.#common,

@@ -71,10 +71,12 @@ async function judge(deps: PolicyDeps, hooks: readonly PolicyHook[], attributes:
     const { hook, binding, kind } = outcome.invocation;
     await values.prepare(kind);
     const judged = new PolicyJudgement(outcome.invocation, values);
-    for (const refusal of judged.refusals()) denials.push(...actOn(refusal, hook, binding, attributes));
+    for (const refusal of await values.decided(() => judged.refusals()))
+      denials.push(...actOn(refusal, hook, binding, attributes));
     const published = annotations.get(hook.name) ?? new Map<string, string[]>();
-    annotations.set(hook.name, published);
-    for (const message of judged.annotate(published)) {
+    const { texts, wrong } = await values.decided(() => judged.annotations(published));
+    annotations.set(hook.name, texts);
+    for (const message of wrong) {
       denials.push({ policy: hook.name, binding: binding.name, message, reason: undefined });
     }
   }
@@ -163,8 +165,13 @@ class PolicyJudgement {
     return this.#ignores ? [] : [{ message, reason: undefined, index }];
   }
 
-  /** Adds what is to be published; returns what went wrong in a way that refuses. */
-  annotate(published: Annotations): string[] {
+  /** What is to be published after this policy, and what went wrong in a way that refuses. */
+  annotations(before: Annotations): { readonly texts: Annotations; readonly wrong: string[] } {
+    const published: Annotations = new Map(before);
+    return { texts: published, wrong: this.#annotate(published) };
+  }
+
+  #annotate(published: Annotations): string[] {
     const annotations = this.#invocation.hook.spec.auditAnnotations ?? [];
     if (!this.#applies || annotations.length === 0) return [];
     const run = this.#start(INVOCATION_BUDGET);

@@ -135,13 +135,13 @@ export function createProxyConnect(deps: ProxyConnectDeps): ConnectHandler {
     handles: ({ group, resource, name, subresource }) =>
       group === "" && subresource === "proxy" && name !== "" && RESOURCES.has(resource),
     async serve(info, call) {
-      authorizeConnect(deps, info, call.user, info.verb);
+      await authorizeConnect(deps, info, call, info.verb);
       const path = splitProxyPath(call.request.url ?? "/");
       const target = await targetOf(info, call.signal);
       if (!redirectToSlash(call, path)) await forwardRequest(target, call, path);
     },
     async upgrade(info, call) {
-      authorizeConnect(deps, info, call.user, info.verb);
+      await authorizeConnect(deps, info, call, info.verb);
       const path = splitProxyPath(call.request.url ?? "/");
       await forwardUpgrade(await targetOf(info, call.signal), call, path);
     },
