@@ -67,6 +67,16 @@ describe("service allocation", () => {
     await expect(client.create(SERVICES, service("two", { clusterIP: "10.96.0.9" }))).rejects.toThrow(
       'Service "two" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.9"]: failed to allocate IP 10.96.0.9: provided IP is already allocated',
     );
+    // However it is written.
+    await expect(client.create(SERVICES, service("two", { clusterIP: "010.096.0.009" }))).rejects.toThrow(
+      "failed to allocate IP 010.096.0.009: provided IP is already allocated",
+    );
+    const padded = await client.create(SERVICES, service("padded", { clusterIP: "10.96.000.011" }));
+    expect(padded.spec?.clusterIPs).toEqual(["10.96.000.011"]);
+    await vi.waitFor(async () => {
+      const { metadata } = await client.get<IPAddress>(IP_ADDRESSES, { name: "10.96.0.11" });
+      expect(metadata?.labels?.["ipaddress.kubernetes.io/ip-family"]).toBe("IPv4");
+    });
     const taken = service("three", { type: "NodePort", ports: [{ port: 80, nodePort: 30007 }] });
     await expect(second.client.create(SERVICES, taken)).rejects.toThrow(
       'Service "three" is invalid: spec.ports[0].nodePort: Invalid value: 30007: provided port is already allocated',

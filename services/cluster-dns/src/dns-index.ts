@@ -1,8 +1,8 @@
 // What the DNS knows of the cluster, read from Services and EndpointSlices as they are stored. Nothing is copied: each look-up
 // reads the informers' caches, so an answer is never older than they are.
+import { canonicalIp, looseIp } from "@coxswain/api/validation/ip";
 import type { EndpointSlice, Namespace, Service } from "@coxswain/api";
 import type { Lister, SharedInformer } from "@coxswain/client";
-import ipaddr from "ipaddr.js";
 
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
@@ -41,13 +41,11 @@ export interface DnsIndex {
 
 /** "10.244.1.7" → "10-244-1-7"; IPv6 in its shortest form, with dashes for colons. */
 export function dashedAddress(address: string): string {
-  return ipaddr.isValid(address) ? ipaddr.parse(address).toString().replace(/[.:]/g, "-") : address;
+  return looseIp(address)?.canonical.replace(/[.:]/g, "-") ?? address;
 }
 
 /** The one way in which an address is compared. */
-export function plainAddress(address: string): string {
-  return ipaddr.isValid(address) ? ipaddr.parse(address).toString() : address;
-}
+export const plainAddress = canonicalIp;
 
 function servicePorts(service: Service): DnsPort[] {
   return (service.spec?.ports ?? []).map((port) => ({

@@ -106,6 +106,20 @@ describe("endpoints", () => {
 describe("policies and addresses", () => {
   const both = [slice([endpoint("1.1.1.1", "a"), endpoint("1.1.1.2", "b")])];
 
+  test("addresses are those that they mean, however they are written", () => {
+    const spec = {
+      type: "LoadBalancer",
+      clusterIP: "010.096.0.10",
+      externalIPs: ["::ffff:192.0.2.1"],
+      loadBalancerSourceRanges: [" 192.0.2.7/024 "],
+    };
+    const status = { loadBalancer: { ingress: [{ ip: "192.0.2.002" }] } };
+    const rules = planService(service("s", spec, { status }), [slice([endpoint("010.1.1.1", "a")])], { node: "a" });
+    expect(rules.map(({ ip }) => ip)).toEqual(["10.96.0.10", "192.0.2.1", "192.0.2.2"]);
+    expect(only(rules, "LoadBalancer")?.sourceRanges).toEqual(["192.0.2.0/24"]);
+    expect(ips(rules[0])).toEqual(["10.1.1.1"]);
+  });
+
   test("headless, external-name and foreign Services have no rules", () => {
     expect(planService(service("s", { clusterIP: "None" }), both, { node: "a" })).toEqual([]);
     expect(planService(service("s", { type: "ExternalName", clusterIP: "" }), both, { node: "a" })).toEqual([]);

@@ -1,5 +1,6 @@
 // Keeps an IPAddress for every address of a Service, for those who ask what is in use: makes what is missing, takes away what no
 // Service holds any more. Runs in the elected process. The allocations themselves are keys of their own; these objects follow them.
+import { canonicalIp } from "@coxswain/api/validation/ip";
 import { IP_ADDRESSES, SERVICES, type IPAddress, type Service } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
@@ -16,7 +17,7 @@ const RETRY_MS = 1_000;
 
 function addressesOf(service: Service): string[] {
   if (!needsClusterIp(service)) return [];
-  return (service.spec?.clusterIPs ?? []).filter((ip) => ip !== "" && ip !== NONE);
+  return (service.spec?.clusterIPs ?? []).filter((ip) => ip !== "" && ip !== NONE).map(canonicalIp);
 }
 
 function addressOf(ip: string, { metadata = {} }: Service): IPAddress {

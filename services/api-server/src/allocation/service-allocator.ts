@@ -1,6 +1,7 @@
 // Gives Services their addresses and node ports. Guarantee: an address or port belongs to one Service at a time, because
 // its key is written in the Service's own transaction on the condition that it is absent, and goes with it.
 import type { Service, ServicePort } from "@coxswain/api";
+import { canonicalIp } from "@coxswain/api/validation/ip";
 import { fieldInvalid, newInternalError, newInvalid, type FieldError, type KubeObject } from "@coxswain/apimachinery";
 import type { Random } from "@coxswain/env";
 import type { Mutation, StoredValue } from "@coxswain/storage";
@@ -151,9 +152,9 @@ function assignClusterIp(
     const ip = spec.clusterIP;
     if (held.has(clusterIpKey(ip))) return;
     const ranges = deps.clusterIps();
-    const why = !ranges.some((range) => range.contains(ip))
+    const why = !ranges.some((range) => range.contains(canonicalIp(ip)))
       ? "the provided network does not match the current range"
-      : deps.reserved(ip)
+      : deps.reserved(canonicalIp(ip))
         ? "provided IP is already allocated"
         : undefined;
     if (why !== undefined) errors.push(fieldInvalid("spec.clusterIPs", [ip], `failed to allocate IP ${ip}: ${why}`));

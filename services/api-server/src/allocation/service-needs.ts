@@ -1,10 +1,11 @@
 // What a Service holds of the cluster's addresses and ports. Pure.
 import type { Service } from "@coxswain/api";
+import { canonicalIp } from "@coxswain/api/validation/ip";
 
 export const NONE = "None";
 
-/** The storage key of an address or port; it exists while a Service holds it. */
-export const clusterIpKey = (ip: string): string => `/allocations/clusterips/${ip}`;
+/** The storage key of an address or port, however it is written; it exists while a Service holds it. */
+export const clusterIpKey = (ip: string): string => `/allocations/clusterips/${canonicalIp(ip)}`;
 export const nodePortKey = (port: number): string => `/allocations/nodeports/${port}`;
 export const ALLOCATIONS_PREFIX = "/allocations/";
 

@@ -2,7 +2,7 @@
 // family. Pure. Guarantees: no slice holds more than `max` endpoints; what cannot be an address is left out and counted; slices
 // that say the right thing are not written.
 import type { DiscoveryEndpointPort, Endpoint, EndpointAddress, Endpoints, EndpointSlice } from "@coxswain/api";
-import { ipFamily } from "@coxswain/api/validation/ip";
+import { looseIp } from "@coxswain/api/validation/ip";
 import { deepEqual } from "@coxswain/apimachinery";
 import { SERVICE_NAME_LABEL } from "../controller-context.ts";
 import { MANAGED_BY } from "../endpoint-slice/plan.ts";
@@ -62,15 +62,19 @@ function groupsOf(endpoints: Endpoints, max: number) {
     let added = 0;
     const add = (address: EndpointAddress, ready: boolean): void => {
       if (added >= max) return;
-      const type = ipFamily(address.ip);
-      if (type === undefined) {
+      const ip = looseIp(address.ip);
+      if (ip === undefined) {
         invalid++;
         return;
       }
+      const type = ip.family;
       const key = `${type} ${portsKey(mapped)}`;
       let group = groups.get(key);
       if (group === undefined) groups.set(key, (group = { type, ports: mapped, endpoints: new Map() }));
-      group.endpoints.set(`${address.ip} ${address.targetRef?.uid ?? ""}`, endpointOf(address, ready));
+      group.endpoints.set(
+        `${ip.canonical} ${address.targetRef?.uid ?? ""}`,
+        endpointOf({ ...address, ip: ip.canonical }, ready),
+      );
       added++;
     };
     for (const address of addresses) add(address, true);

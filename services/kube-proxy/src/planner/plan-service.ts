@@ -3,6 +3,7 @@
 // - A policy of Local never leaves the node.
 // - Where every ready endpoint says whom it is meant for, and one is meant for this node or its zone, packets go to no other.
 // https://kubernetes.io/docs/reference/networking/virtual-ips/
+import { canonicalIp, looseCidr } from "@coxswain/api/validation/ip";
 import type { EndpointHints, EndpointSlice, Service, ServicePort } from "@coxswain/api";
 import { isIPv6 } from "node:net";
 import { ruleKey, type Family, type Protocol, type ProxyEndpoint, type ProxyRule, type RuleType } from "./rule.ts";
@@ -41,8 +42,9 @@ function endpointsOf(slices: readonly EndpointSlice[], port: ServicePort, family
         continue;
       if (offered.port === undefined) continue;
       for (const endpoint of slice.endpoints) {
-        const ip = endpoint.addresses[0];
-        if (ip === undefined) continue;
+        const [address] = endpoint.addresses;
+        if (address === undefined) continue;
+        const ip = canonicalIp(address);
         const ready = endpoint.conditions?.ready ?? true;
         const one: ProxyEndpoint = {
           ip,
@@ -124,14 +126,22 @@ function makeRule(service: Service, port: ServicePort, target: Target, to: PortE
     ...(external && local ? { clusterEndpoints: to.cluster } : {}),
     otherwise: local && to.local.length === 0 && to.cluster.length > 0 ? "DROP" : "REJECT",
     masquerade: external && !local,
-    sourceRanges: target.type === "LoadBalancer" ? (spec.loadBalancerSourceRanges ?? []) : [],
+    sourceRanges: target.type === "LoadBalancer" ? (spec.loadBalancerSourceRanges ?? []).map(canonicalRange) : [],
   };
+}
+
+/** Blocks may be written with blanks around them. */
+function canonicalRange(text: string): string {
+  return looseCidr(text.trim())?.canonical ?? text;
 }
 
 /** The addresses that a port of the Service is reached at. */
 function targetsOf(service: Service, port: ServicePort): Target[] {
   const spec = service.spec ?? {};
-  const at = (type: RuleType, ip: string): Target => ({ type, ip, port: port.port, family: familyOf(ip) });
+  const at = (type: RuleType, address: string): Target => {
+    const ip = canonicalIp(address);
+    return { type, ip, port: port.port, family: familyOf(ip) };
+  };
   const clusterIPs = spec.clusterIPs ?? [spec.clusterIP ?? ""];
   const targets = clusterIPs.filter((ip) => ip !== "" && ip !== "None").map((ip) => at("ClusterIP", ip));
   const families = [...new Set(targets.map((target) => target.family))];

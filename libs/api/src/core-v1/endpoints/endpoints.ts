@@ -12,7 +12,7 @@ import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { EndpointAddress, EndpointPort, Endpoints, EndpointSubset } from "../../types.gen.ts";
 import { validateEnum, validateWith } from "../../validation/enums.ts";
-import { validateEndpointIp, validateIp } from "../../validation/ip.ts";
+import { ipWarnings, validateEndpointIp, validateIp } from "../../validation/ip.ts";
 import { validatePort } from "../../validation/numbers.ts";
 
 function validateAddress(address: EndpointAddress, path: string): FieldError[] {
@@ -81,6 +81,16 @@ function addressesOf({ subsets = [] }: Endpoints): string {
   return all.length > 3 ? `${shown} + ${all.length - 3} more...` : shown;
 }
 
+/** The controller writes addresses in the one way. */
+function addressWarnings({ metadata, subsets = [] }: Endpoints): string[] {
+  if (metadata?.labels?.["endpoints.kubernetes.io/managed-by"] === "endpoint-controller") return [];
+  return subsets.flatMap((subset, index) =>
+    (["addresses", "notReadyAddresses"] as const).flatMap((list) =>
+      (subset[list] ?? []).flatMap(({ ip }, at) => ipWarnings(ip, `subsets[${index}].${list}[${at}].ip`)),
+    ),
+  );
+}
+
 export const endpointsKind = defineKind<Endpoints>({
   group: "",
   version: "v1",
@@ -95,7 +105,7 @@ export const endpointsKind = defineKind<Endpoints>({
   },
   validateCreate: (endpoints) => validate(endpoints),
   validateUpdate: validate,
-  strategy: plainStrategy({ allowCreateOnUpdate: true }),
+  strategy: plainStrategy({ allowCreateOnUpdate: true, warnings: addressWarnings }),
   deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   columns: [NAME, column("Endpoints", "The addresses and ports."), AGE],
   row: (endpoints, context) => [nameOf(endpoints), addressesOf(endpoints), age(endpoints, context)],

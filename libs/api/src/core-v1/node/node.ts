@@ -5,6 +5,7 @@ import { age, AGE, column, NAME, nameOf, wide } from "../../printing.ts";
 import type { Node } from "../../types.gen.ts";
 import { roundUpToMilli } from "../../validation/resources.ts";
 import { validateNode, validateNodeUpdate } from "./validation.ts";
+import { cidrWarnings } from "../../validation/ip.ts";
 
 const ROLE_PREFIX = "node-role.kubernetes.io/";
 
@@ -80,8 +81,10 @@ export const nodeKind = defineKind<Node>({
       node.spec = old.spec;
       dropDeclaredFeatures(node, old);
     },
-    warnings: (node) =>
-      node.spec?.externalID ? ["spec.externalID: this field is deprecated, and is unused by Kubernetes"] : [],
+    warnings: ({ spec = {} }) => [
+      ...(spec.externalID ? ["spec.externalID: this field is deprecated, and is unused by Kubernetes"] : []),
+      ...(spec.podCIDRs ?? []).flatMap((cidr, index) => cidrWarnings(cidr, `spec.podCIDRs[${index}]`)),
+    ],
   }),
   columns: [
     NAME,

@@ -13,7 +13,7 @@ import {
 import { sameValue } from "../../same-value.ts";
 import type { Node, Taint } from "../../types.gen.ts";
 import { validateEnum, validateWith } from "../../validation/enums.ts";
-import { cidrFamily, validateCidr } from "../../validation/ip.ts";
+import { looseCidr, validateCidr } from "../../validation/ip.ts";
 import { validateQuantityValue } from "../../validation/resources.ts";
 import { TAINT_EFFECTS } from "../pod-spec/scheduling.ts";
 
@@ -48,7 +48,7 @@ export function validateNode(node: Node): FieldError[] {
   const cidrs = node.spec?.podCIDRs ?? [];
   const errors = [...validateTaints(node.spec?.taints ?? []), ...validateResources(node)];
   for (const [index, cidr] of cidrs.entries()) errors.push(...validateCidr(cidr, indexPath("spec.podCIDRs", index)));
-  if (new Set(cidrs.map(cidrFamily)).size < cidrs.length) {
+  if (new Set(cidrs.map((cidr) => looseCidr(cidr)?.family)).size < cidrs.length) {
     errors.push(fieldInvalid("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family"));
   }
   return errors;

@@ -1,6 +1,7 @@
 // What upstream warns of when pods, or templates of pods, are written.
 import { validateDns1123Label } from "@coxswain/apimachinery";
 import { sameValue } from "../../same-value.ts";
+import { ipWarnings } from "../../validation/ip.ts";
 import type { EnvVar, Pod, PodSpec, PodTemplateSpec } from "../../types.gen.ts";
 
 const OLD_NODE_LABELS: Record<string, string> = {
@@ -49,6 +50,12 @@ function specWarnings(spec: PodSpec, path: string): string[] {
     if (!secret.name) {
       warnings.push(`${path}.imagePullSecrets[${index}].name: invalid empty name ""`);
     }
+  }
+  for (const [index, server] of (spec.dnsConfig?.nameservers ?? []).entries()) {
+    warnings.push(...ipWarnings(server, `${path}.dnsConfig.nameservers[${index}]`));
+  }
+  for (const [index, { ip }] of (spec.hostAliases ?? []).entries()) {
+    warnings.push(...ipWarnings(ip, `${path}.hostAliases[${index}].ip`));
   }
   const grace = spec.terminationGracePeriodSeconds;
   if (grace !== undefined && grace < 0) {

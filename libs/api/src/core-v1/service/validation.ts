@@ -16,7 +16,7 @@ import {
 } from "@coxswain/apimachinery";
 import type { Service, ServicePort, ServiceSpec } from "../../types.gen.ts";
 import { validateEnum, validateOptionalEnum, validateWith } from "../../validation/enums.ts";
-import { ipFamily, validateCidr, validateEndpointIp, validateIp } from "../../validation/ip.ts";
+import { looseIp, validateCidr, validateEndpointIp, validateIp } from "../../validation/ip.ts";
 import { validateLabels } from "../../validation/labels.ts";
 import { validatePort, validatePortNumberOrName } from "../../validation/numbers.ts";
 import { externallyAccessible } from "./defaults.ts";
@@ -108,7 +108,7 @@ function validateClusterIps(spec: ServiceSpec): FieldError[] {
   }
   for (const [index, ip] of ips.entries()) if (ip !== "None") errors.push(...validateIp(ip, indexPath(at, index)));
   if (ips.length > 2) errors.push(fieldInvalid(at, ips, "may only hold up to 2 values"));
-  else if (ips.length === 2 && ipFamily(ips[0] ?? "") === ipFamily(ips[1] ?? "")) {
+  else if (ips.length === 2 && looseIp(ips[0] ?? "")?.family === looseIp(ips[1] ?? "")?.family) {
     errors.push(fieldInvalid(at, ips, "may specify no more than one IP for each IP family"));
   }
   const families = spec.ipFamilies ?? [];
@@ -116,7 +116,7 @@ function validateClusterIps(spec: ServiceSpec): FieldError[] {
     const here = indexPath("spec.ipFamilies", index);
     if (family !== "IPv4" && family !== "IPv6") {
       errors.push(fieldInvalid(here, family, "must be 'IPv4' or 'IPv6'"));
-    } else if (ips[index] && ips[index] !== "None" && ipFamily(ips[index]) !== family) {
+    } else if (ips[index] && ips[index] !== "None" && looseIp(ips[index])?.family !== family) {
       const detail = `expected an ${family} value as indicated by \`ipFamilies[${index}]\``;
       errors.push(fieldInvalid(indexPath(at, index), ips[index], detail));
     }

@@ -5,6 +5,7 @@ import { age, AGE, column, firstThree, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
 import type { EndpointSlice } from "../../types.gen.ts";
 import { validateEndpointSlice, validateEndpointSliceUpdate } from "./validation.ts";
+import { ipWarnings } from "../../validation/ip.ts";
 
 function changed(slice: EndpointSlice, old: EndpointSlice): boolean {
   return (
@@ -12,6 +13,18 @@ function changed(slice: EndpointSlice, old: EndpointSlice): boolean {
     !sameValue(slice.endpoints, old.endpoints) ||
     !sameValue(slice.ports, old.ports) ||
     !sameValue(slice.metadata?.labels, old.metadata?.labels)
+  );
+}
+
+/** Controllers write addresses in the one way. */
+const CONTROLLERS = new Set(["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"]);
+
+function addressWarnings({ metadata, addressType, endpoints }: EndpointSlice): string[] {
+  if (addressType === "FQDN" || CONTROLLERS.has(metadata?.labels?.["endpointslice.kubernetes.io/managed-by"] ?? "")) {
+    return [];
+  }
+  return (endpoints ?? []).flatMap(({ addresses }, index) =>
+    (addresses ?? []).flatMap((address, at) => ipWarnings(address, `endpoints[${index}].addresses[${at}]`)),
   );
 }
 
@@ -35,8 +48,10 @@ export const endpointSliceKind = defineKind<EndpointSlice>({
       metaOf(slice).generation = 1;
     },
     prepareForUpdate: (slice, old) => setGeneration(slice, old, changed(slice, old)),
-    warnings: (slice, old) =>
-      !old && slice.addressType === "FQDN" ? ["spec.addressType: FQDN endpoints are deprecated"] : [],
+    warnings: (slice, old) => [
+      ...(!old && slice.addressType === "FQDN" ? ["spec.addressType: FQDN endpoints are deprecated"] : []),
+      ...addressWarnings(slice),
+    ],
   }),
   columns: [
     NAME,

@@ -17,7 +17,7 @@ import { sameValue } from "../../same-value.ts";
 import type { DiscoveryEndpointPort, Endpoint, EndpointHints, EndpointSlice } from "../../types.gen.ts";
 import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
-import { ipFamily, validateEndpointIp, validateIp } from "../../validation/ip.ts";
+import { looseIp, validateEndpointIp, validateIp } from "../../validation/ip.ts";
 
 const ADDRESS_TYPES = ["FQDN", "IPv4", "IPv6"];
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
@@ -35,7 +35,7 @@ function validateAddress(address: string, type: string, path: string, index: num
   if (type !== "IPv4" && type !== "IPv6") return [];
   const errors = validateIp(address, at);
   if (errors.length > 0) return errors;
-  if (ipFamily(address) !== type) errors.push(fieldInvalid(path, address, `must be an ${type} address`));
+  if (looseIp(address)?.family !== type) errors.push(fieldInvalid(path, address, `must be an ${type} address`));
   return [...errors, ...validateEndpointIp(address, at)];
 }
 

@@ -4,6 +4,8 @@ import type { PrintContext } from "../../kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { Ingress } from "../../types.gen.ts";
 import { validateIngress, validateIngressCreate, validateIngressStatus } from "./validation.ts";
+import { sameValue } from "../../same-value.ts";
+import { ipWarnings } from "../../validation/ip.ts";
 
 function hostsOf(ingress: Ingress): string {
   const rules = ingress.spec?.rules ?? [];
@@ -27,6 +29,14 @@ function row(ingress: Ingress, context: PrintContext): unknown[] {
   ];
 }
 
+/** Of a status that was changed. */
+function balancerWarnings({ status }: Ingress, old: Ingress | undefined): string[] {
+  if (sameValue(status?.loadBalancer, old?.status?.loadBalancer)) return [];
+  return (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }, index) =>
+    ipWarnings(ip, `status.loadBalancer.ingress[${index}]`),
+  );
+}
+
 export const ingressKind = defineKind<Ingress>({
   group: "networking.k8s.io",
   version: "v1",
@@ -40,10 +50,12 @@ export const ingressKind = defineKind<Ingress>({
   validateUpdate: validateIngress,
   validateStatusUpdate: validateIngressStatus,
   strategy: specStrategy<Ingress>(() => ({ loadBalancer: {} }), {
-    warnings: (ingress, old) =>
-      !old && ingress.metadata?.annotations?.["kubernetes.io/ingress.class"] !== undefined
+    warnings: (ingress, old) => [
+      ...(!old && ingress.metadata?.annotations?.["kubernetes.io/ingress.class"] !== undefined
         ? ["annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead"]
-        : [],
+        : []),
+      ...balancerWarnings(ingress, old),
+    ],
   }),
   columns: [
     NAME,

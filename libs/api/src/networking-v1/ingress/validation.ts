@@ -21,7 +21,7 @@ import type {
   ServiceBackendPort,
 } from "../../types.gen.ts";
 import { validateRequiredWith, validateWith } from "../../validation/enums.ts";
-import { ipFamily, validateIp } from "../../validation/ip.ts";
+import { looseIp, validateIp } from "../../validation/ip.ts";
 import { validatePort } from "../../validation/numbers.ts";
 
 const PATH_TYPES = ["Exact", "ImplementationSpecific", "Prefix"];
@@ -30,7 +30,7 @@ const AT_END = ["/..", "/."];
 const CLASS_ANNOTATION = "kubernetes.io/ingress.class";
 
 function validateHost(host: string, path: string): FieldError[] {
-  if (ipFamily(host)) return [fieldInvalid(path, host, "must be a DNS name, not an IP address")];
+  if (looseIp(host) !== undefined) return [fieldInvalid(path, host, "must be a DNS name, not an IP address")];
   return validateWith(host.includes("*") ? validateWildcardDns1123Subdomain : validateDns1123Subdomain, host, path);
 }
 

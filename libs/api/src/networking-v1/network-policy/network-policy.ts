@@ -14,7 +14,7 @@ import { defineKind, metaOf, plainStrategy, setGeneration } from "../../define-k
 import { age, AGE, column, formatSelector, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../../types.gen.ts";
-import { cidrFamily, validateCidr } from "../../validation/ip.ts";
+import { cidrWarnings, looseCidr, validateCidr } from "../../validation/ip.ts";
 import { validatePortNumberOrName } from "../../validation/numbers.ts";
 
 const PROTOCOLS = ["TCP", "UDP", "SCTP"];
@@ -42,9 +42,10 @@ function validatePolicyPort(port: NetworkPolicyPort, path: string): FieldError[]
 }
 
 function strictlyWithin(inner: string, outer: string): boolean {
-  if (cidrFamily(inner) !== cidrFamily(outer)) return false;
-  const [address, bits] = ipaddr.parseCIDR(inner);
-  const [network, length] = ipaddr.parseCIDR(outer);
+  const [within, around] = [looseCidr(inner), looseCidr(outer)];
+  if (within === undefined || around === undefined || within.family !== around.family) return false;
+  const [address, bits] = ipaddr.parseCIDR(within.canonical);
+  const [network, length] = ipaddr.parseCIDR(around.canonical);
   return bits > length && address.match(network, length);
 }
 
@@ -105,6 +106,22 @@ function validate({ spec }: NetworkPolicy): FieldError[] {
   return [...errors, ...unknown];
 }
 
+function blockWarnings({ spec = {} }: NetworkPolicy): string[] {
+  const of = (peers: readonly NetworkPolicyPeer[] | undefined, path: string): string[] =>
+    (peers ?? []).flatMap(({ ipBlock }, index) => {
+      if (ipBlock === undefined) return [];
+      const at = `${path}[${index}].ipBlock`;
+      return [
+        ...cidrWarnings(ipBlock.cidr, `${at}.cidr`),
+        ...(ipBlock.except ?? []).flatMap((except, place) => cidrWarnings(except, `${at}.except[${place}]`)),
+      ];
+    });
+  return [
+    ...(spec.ingress ?? []).flatMap(({ from }, index) => of(from, `spec.ingress[${index}].from`)),
+    ...(spec.egress ?? []).flatMap(({ to }, index) => of(to, `spec.egress[${index}].to`)),
+  ];
+}
+
 export const networkPolicyKind = defineKind<NetworkPolicy>({
   group: "networking.k8s.io",
   version: "v1",
@@ -127,6 +144,7 @@ export const networkPolicyKind = defineKind<NetworkPolicy>({
       metaOf(policy).generation = 1;
     },
     prepareForUpdate: (policy, old) => setGeneration(policy, old, !sameValue(policy.spec, old.spec)),
+    warnings: blockWarnings,
   }),
   columns: [NAME, column("Pod-Selector", "The labels of the pods that it is for."), AGE],
   row: (policy, context) => [nameOf(policy), formatSelector(policy.spec?.podSelector), age(policy, context)],

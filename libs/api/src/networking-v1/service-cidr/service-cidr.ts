@@ -6,7 +6,7 @@ import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
 import type { ServiceCIDR } from "../../types.gen.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
-import { cidrFamily, validateCidr } from "../../validation/ip.ts";
+import { cidrFamily, validateStrictCidr } from "../../validation/ip.ts";
 
 function validate({ spec }: ServiceCIDR): FieldError[] {
   const cidrs = spec?.cidrs ?? [];
@@ -14,7 +14,7 @@ function validate({ spec }: ServiceCIDR): FieldError[] {
   if (cidrs.length > 2) {
     return [fieldInvalid("spec", spec, "may only hold up to 2 values")];
   }
-  const errors = cidrs.flatMap((cidr, index) => validateCidr(cidr, indexPath("spec.cidrs", index)));
+  const errors = cidrs.flatMap((cidr, index) => validateStrictCidr(cidr, indexPath("spec.cidrs", index)));
   if (cidrs.length === 2 && errors.length === 0 && cidrFamily(cidrs[0] ?? "") === cidrFamily(cidrs[1] ?? "")) {
     errors.push(
       fieldInvalid(
