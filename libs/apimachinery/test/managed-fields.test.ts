@@ -95,6 +95,7 @@ const writer = (manager: string, time = "2026-01-01T00:00:00Z"): Writer => ({
   time,
   reset: EMPTY_SET,
 });
+const LATER = "2026-01-01T00:00:01Z";
 const liveOf = ({ object, managedFields }: State): Any | undefined =>
   object === undefined ? undefined : { ...object, metadata: { managedFields } };
 
@@ -426,6 +427,39 @@ describe("laws", () => {
         }
       }),
     );
+  });
+
+  test("an update takes what it changes from all and gives it to its writer, to the byte", () => {
+    fc.assert(
+      fc.property(objects, objects, objects, fc.boolean(), (created, first, second, same) => {
+        const before = update(update(NOBODY, "creator", created), "updater", first);
+        const manager = same ? "updater" : "creator";
+        const after = update(before, manager, second, LATER);
+        const { added, modified, removed } = compareObjects(before.object, second, TYPE);
+        const changed = union(modified, added);
+        const expected = new Map<string | undefined, FieldSet>();
+        for (const entry of before.managedFields ?? []) {
+          expected.set(entry.manager, difference(entry.fieldsV1 as FieldSet, union(changed, removed)));
+        }
+        if (before.managedFields !== undefined && !isEmptySet(changed)) {
+          expected.set(manager, union(changed, expected.get(manager) ?? EMPTY_SET));
+        }
+        const textOf = (set: FieldSet): string => JSON.stringify(inOrder(set));
+        const wanted = [...expected].filter(([, set]) => !isEmptySet(set)).map(([name, set]) => [name, textOf(set)]);
+        const got = (after.managedFields ?? []).map(({ manager: name, fieldsV1 }) => [name, JSON.stringify(fieldsV1)]);
+        expect(got.toSorted()).toEqual(wanted.toSorted());
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("who changes again what it manages keeps its set as it is", () => {
+    const before = update(NOBODY, "u", { replicas: 1, struct: { a: "1" }, list: [{ name: "a", value: "1" }] });
+    // As it is once it was stored.
+    textOfSet(before.managedFields?.[0]?.fieldsV1 as FieldSet);
+    const after = update(before, "u", { replicas: 2, struct: { a: "2" }, list: [{ name: "a", value: "2" }] }, LATER);
+    expect(after.managedFields?.[0]?.fieldsV1).toBe(before.managedFields?.[0]?.fieldsV1);
+    expect(after.managedFields?.[0]?.time).toBe(LATER);
   });
 
   test("paths are ordered by what they hold", () => {

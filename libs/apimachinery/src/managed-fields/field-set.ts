@@ -58,7 +58,7 @@ function unionBelow(a: FieldSet, b: FieldSet): FieldSet {
 
 function unionNode(a: FieldSet, b: FieldSet): FieldSet {
   if (a === b) return a;
-  if (isEmptySet(a)) return isMember(b) ? b : { [SELF]: LEAF, ...b };
+  if (isEmptySet(a)) return isEmptySet(b) ? a : isMember(b) ? b : { [SELF]: LEAF, ...b };
   if (isEmptySet(b)) return isMember(a) ? a : { [SELF]: LEAF, ...a };
   return unionBelow(a, b);
 }

@@ -154,16 +154,22 @@ export function recordUpdate(
 ): Managers {
   const comparison = withoutReset(compareObjects(live, next, type, unowned(writer.reset)), writer.reset);
   const changed = changedFields(comparison);
+  const own = stripIdentity(changed);
+  const { manager, apiVersion, subresource, time } = writer;
+  const identity = { manager, operation: "Update", apiVersion, subresource } as const;
+  const id = managerId(identity);
+  const mine = managers.get(id);
+  // Who changes again what it manages keeps its set as it is: a lease that is renewed, a status that changes. Taken from it and
+  // given back, the set would be another with the same members, to be ordered and put into text anew.
+  const keeps =
+    mine !== undefined && own === changed && isEmptySet(comparison.removed) && union(mine.set, own) === mine.set;
   if (managers.size > 0 && !(isEmptySet(changed) && isEmptySet(comparison.removed) && writer.forms === undefined)) {
     const states = { before: live as Record<string, unknown>, after: next as Record<string, unknown> };
-    new VersionedChange(writer, states, comparison, (each) => withoutReset(each, writer.reset)).disown(managers);
+    const change = new VersionedChange(writer, states, comparison, (each) => withoutReset(each, writer.reset));
+    change.disown(managers, (each) => keeps && each === id);
   }
-  const own = stripIdentity(changed);
   if (!isEmptySet(own)) {
-    const { manager, apiVersion, subresource, time } = writer;
-    const identity = { manager, operation: "Update", apiVersion, subresource } as const;
-    const id = managerId(identity);
-    const set = union(own, managers.get(id)?.set ?? EMPTY_SET);
+    const set = keeps ? mine.set : union(own, managers.get(id)?.set ?? EMPTY_SET);
     managers.set(id, { ...identity, time, set });
     capUpdateManagers(managers);
   }
