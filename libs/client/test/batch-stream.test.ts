@@ -28,11 +28,22 @@ class FakeCall extends EventEmitter {
 
 function make() {
   const env = new VirtualEnv({ seed: 1 });
+  const { timers, random, failpoints } = env;
+  let stoodMs = 0;
+  const clock = { now: () => env.clock.now() + stoodMs, monotonic: () => env.clock.monotonic() + stoodMs };
+  /** Time goes by, and no timer fires meanwhile. */
+  const standStill = (ms: number): void => void (stoodMs += ms);
   const call = new FakeCall();
   const channel = { getConnectivityState: () => connectivityState.READY } as unknown as Channel;
   const open = (() => call) as unknown as BatchStreamDeps["open"];
   const unary = (): Promise<never> => Promise.reject(new Error("no unary calls here"));
-  const stream = new BatchStream({ env, channel, timeoutMs: TIMEOUT_MS, open, unary });
+  const stream = new BatchStream({
+    env: { clock, timers, random, failpoints },
+    channel,
+    timeoutMs: TIMEOUT_MS,
+    open,
+    unary,
+  });
   const outcomes: string[] = [];
   const submit = (count: number, request: BatchRequest = {}): void => {
     for (let at = 0; at < count; at++) {
@@ -43,7 +54,7 @@ function make() {
     }
   };
   const count = (outcome: string): number => outcomes.filter((one) => one === outcome).length;
-  return { env, call, stream, submit, count };
+  return { env, call, stream, submit, count, standStill };
 }
 
 test("thousands of writes to a server that takes its time are all in time", async () => {
@@ -69,6 +80,27 @@ test("of a server that stands still, what was sent may have landed and the rest 
   call.answer(20);
   await env.advance(TIMEOUT_MS + 10);
   expect([count("ok"), count("Timeout"), count("ServiceUnavailable")]).toEqual([20, 512, 68]);
+  stream.close();
+});
+
+test("a process that stood still reads what has come meanwhile before it gives anything up", async () => {
+  const { env, call, stream, submit, count, standStill } = make();
+  submit(600);
+  await env.advance(1_000);
+  // Everything that came in this minute is read after the timers.
+  standStill(60_000);
+  await env.advance(TIMEOUT_MS - 500);
+  call.answer(512);
+  await env.advance(0);
+  call.answer(88);
+  await env.advance(0);
+  expect(count("ok")).toBe(600);
+  // A server that has not answered even then is given up.
+  submit(1);
+  await env.advance(1_000);
+  standStill(60_000);
+  await env.advance(TIMEOUT_MS + 2_000);
+  expect([count("ok"), count("Timeout")]).toEqual([600, 1]);
   stream.close();
 });
 

@@ -1,8 +1,8 @@
 // What a kubelet makes of the answers to its reports.
 import type { Node } from "@coxswain/api";
-import { newServiceUnavailable, type KubeObject } from "@coxswain/apimachinery";
+import { newServiceUnavailable, StatusError, type KubeObject } from "@coxswain/apimachinery";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
-import { silentLogger } from "@coxswain/component-base";
+import { silentLogger, type Logger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { expect, test } from "vitest";
 import { NodeReporter } from "../src/node/node-reporter.ts";
@@ -89,6 +89,75 @@ test("a node that cannot be registered is tried soon, then less often, and at on
   reporter.serverAnswers();
   await env.advance(1);
   expect(reporter.registered).toBe(true);
+  stop.abort();
+  await env.advance(1_000);
+  await running;
+});
+
+test("a pack whose server takes nothing tells of it once, and spreads its heartbeats again afterwards", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const nodes = Array.from({ length: 1_000 }, (_, at): NodeFacts => ({ ...FACTS, name: `node-${at}` }));
+  const lines: string[] = [];
+  const write = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+  const logger = { warn: write, info: write } as unknown as Logger;
+  let serves = true;
+  const renewals: number[] = [];
+  const batch = async (operations: readonly BatchOperation[]): Promise<BatchOutcome<KubeObject>[]> => {
+    if (!serves) {
+      await env.timers.sleep(10_000);
+      return operations.map(() => ({ ok: false, error: newServiceUnavailable("no api-server could be reached") }));
+    }
+    return operations.map((operation): BatchOutcome<KubeObject> => {
+      if (operation.ref.resource === "leases") renewals.push(env.elapsedMs);
+      const at = Number(operation.op === "patch" ? operation.target.name.slice("node-".length) : 0);
+      return { ok: true, object: planNode(nodes[at]!, env.clock.now()) };
+    });
+  };
+  const client = { batch } as unknown as ResourceClient;
+  const reporter = new NodeReporter({ env, client, logger, onAccepted: () => undefined }, nodes);
+  const stop = new AbortController();
+  const running = reporter.run(stop.signal);
+  await env.advance(20_000);
+  expect(lines).toEqual([]);
+  serves = false;
+  await env.advance(60_000);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain("the api-server takes no leases of nodes now, trying again");
+  serves = true;
+  await env.advance(20_000);
+  expect(lines).toHaveLength(2);
+  expect(lines[1]).toContain("the api-server takes leases of nodes again");
+  renewals.length = 0;
+  await env.advance(20_000);
+  // Twice 1,000 in 20 s: in no second much more than its share of 100.
+  const seconds = Map.groupBy(renewals, (ms) => Math.floor(ms / 1_000));
+  expect(Math.max(...seconds.values().map(({ length }) => length))).toBeLessThan(160);
+  stop.abort();
+  await env.advance(20_000);
+  await running;
+});
+
+test("a lease that a try made whose answer was lost is renewed, and is no news", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const lines: string[] = [];
+  const write = (_fields: object, message: string): void => void lines.push(message);
+  const logger = { warn: write, info: write } as unknown as Logger;
+  const seen: string[] = [];
+  const batch = async (operations: readonly BatchOperation[]): Promise<BatchOutcome<KubeObject>[]> =>
+    operations.map(({ op, ref }): BatchOutcome<KubeObject> => {
+      if (ref.resource !== "leases") return { ok: true, object: planNode(FACTS, env.clock.now()) };
+      seen.push(op);
+      if (op === "create") return { ok: false, error: new StatusError("AlreadyExists", 409, "it already exists") };
+      const exists = seen.includes("create");
+      return exists ? { ok: true, object: {} } : { ok: false, error: new StatusError("NotFound", 404, "not found") };
+    });
+  const client = { batch } as unknown as ResourceClient;
+  const reporter = new NodeReporter({ env, client, logger, onAccepted: () => undefined }, [FACTS]);
+  const stop = new AbortController();
+  const running = reporter.run(stop.signal);
+  await env.advance(5_000);
+  expect(seen).toEqual(["patch", "create", "patch"]);
+  expect(lines).toEqual([]);
   stop.abort();
   await env.advance(1_000);
   await running;

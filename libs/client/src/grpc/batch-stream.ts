@@ -3,7 +3,8 @@
 // - An operation is sent at most once; one that was not sent yet when a stream breaks goes out on the next.
 // - One that was sent and not answered rejects with ServiceUnavailable or Timeout: it may have landed.
 // - No more are sent at once than a server works on, so that one that takes its time over many answers none too late: an
-//   operation's time counts from when it was sent, and before that from the last answer to any.
+//   operation's time counts from when it was sent, and before that from the last answer to any. A process that stood still
+//   itself first reads what has come meanwhile.
 // - A server without Batch answers Unimplemented, has done nothing, and gets everything as unary calls from then on.
 import { connectivityState, status, type Channel, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import { StatusError, type Status } from "@coxswain/apimachinery";
@@ -21,6 +22,11 @@ const CONNECT_WAIT_MS = 1_000;
 const REOPEN_MS = 50;
 /** A server works on 256 of a stream; the others are there when it is done with those. */
 const MAX_SENT = 512;
+
+/** A timer that fires this late tells that this process stood still: its answers may be there, unread. */
+const LATE_MS = 500;
+/** How long it then has to read them. */
+const READ_MS = 1_000;
 
 /** Operations of one message; a larger one goes alone. The server takes 4 MiB. */
 const PACK_ITEMS = 64;
@@ -192,14 +198,16 @@ export class BatchStream {
     const dueMs = this.#nextDueMs();
     if (dueMs === undefined) return;
     const { clock, timers } = this.#deps.env;
-    this.#timer = timers.setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#expire();
-        this.#arm();
-      },
-      Math.max(1, dueMs - clock.monotonic()),
-    );
+    const fireMs = Math.max(clock.monotonic() + 1, dueMs);
+    const expire = (): void => {
+      this.#timer = undefined;
+      this.#expire();
+      this.#arm();
+    };
+    this.#timer = timers.setTimeout(() => {
+      if (clock.monotonic() - fireMs < LATE_MS) expire();
+      else this.#timer = timers.setTimeout(expire, READ_MS);
+    }, fireMs - clock.monotonic());
   }
 
   #nextDueMs(): number | undefined {

@@ -8,6 +8,7 @@ import { compareResourceVersions, formatMicroTime, isReason, type KubeObject } f
 import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, pause, type Env } from "@coxswain/env";
+import { failsForAll, ServerBackoff } from "../server-backoff.ts";
 import {
   planMetadataPatch,
   planNode,
@@ -47,6 +48,15 @@ function newer(node: Node, known: Node | undefined): Node {
   return known === undefined || compareResourceVersions(version(node), version(known)) >= 0 ? node : known;
 }
 
+interface Failure {
+  readonly entry: Entry;
+  readonly error: Error;
+}
+
+function errorOf(outcome: BatchOutcome<KubeObject> | undefined): Error {
+  return outcome?.ok === false ? outcome.error : new Error("the batch gave no answer");
+}
+
 function isReady(node: Node | undefined): boolean {
   return node?.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
 }
@@ -58,10 +68,16 @@ interface Entry {
   statusDueMs: number;
   leaseBusy: boolean;
   statusBusy: boolean;
+  /** The last try failed. */
+  leaseFailed: boolean;
+  statusFailed: boolean;
 }
 
 export class NodeReporter {
   readonly #deps: NodeReporterDeps;
+  readonly #leaseServer: ServerBackoff;
+  readonly #statusServer: ServerBackoff;
+  readonly #registerServer: ServerBackoff;
   readonly #entries: Map<string, Entry>;
   #podCidr: ((podCidr: string) => void) | undefined;
   /** Ends the pause between two tries to register. */
@@ -69,15 +85,19 @@ export class NodeReporter {
 
   constructor(deps: NodeReporterDeps, nodes: readonly NodeFacts[]) {
     this.#deps = deps;
-    const now = deps.env.clock.now();
+    const { env, logger } = deps;
+    this.#leaseServer = new ServerBackoff(env, logger, "leases of nodes");
+    this.#statusServer = new ServerBackoff(env, logger, "statuses of nodes");
+    this.#registerServer = new ServerBackoff(env, logger, "new nodes");
+    const now = env.clock.now();
     this.#entries = new Map(
       nodes.map((facts, at) => {
         const share = at / nodes.length;
         // Where in the interval a node's heartbeats fall, so that many nodes do not report at once.
         const leaseDueMs = now + share * RENEW_INTERVAL_MS;
         const statusDueMs = now + STATUS_REPORT_MS * (0.5 + 0.5 * share);
-        const entry = { facts, node: undefined, leaseDueMs, statusDueMs, leaseBusy: false, statusBusy: false };
-        return [facts.name, entry];
+        const idle = { leaseBusy: false, statusBusy: false, leaseFailed: false, statusFailed: false };
+        return [facts.name, { facts, node: undefined, leaseDueMs, statusDueMs, ...idle }];
       }),
     );
   }
@@ -157,7 +177,11 @@ export class NodeReporter {
       // What is told from now on, a pause that begins later knows.
       const news = new AbortController();
       this.#tryAgain = news;
-      for (let at = 0; at < open.length; at += MAX_BATCH) await this.#register(open.slice(at, at + MAX_BATCH));
+      for (let at = 0; at < open.length; at += MAX_BATCH) {
+        await this.#register(open.slice(at, at + MAX_BATCH));
+        // The others would fare no better.
+        if (this.#registerServer.away) break;
+      }
       if (open.every((entry) => entry.node !== undefined)) return;
       const { timers, random } = this.#deps.env;
       await pause(timers, waitMs * (0.5 + random.float()), news.signal, signal);
@@ -165,26 +189,32 @@ export class NodeReporter {
   }
 
   async #register(entries: readonly Entry[]): Promise<void> {
-    const { env, logger, health } = this.#deps;
+    const { env, health } = this.#deps;
     const operations = entries.map(({ facts }): BatchOperation => ({
       op: "create",
       ref: NODES,
       object: planNode(facts, env.clock.now(), health?.(facts.name)) as KubeObject,
     }));
+    const { round } = this.#registerServer;
     const outcomes = await this.#batch<Node>(operations);
     const existing: Entry[] = [];
+    const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
       if (outcome?.ok === true) this.#accepted(entry, outcome.object, undefined);
       else if (isReason(outcome?.error, "AlreadyExists")) existing.push(entry);
-      else logger.warn({ node: entry.facts.name, err: outcome?.error }, "could not register the node");
+      else failures.push({ entry, error: errorOf(outcome) });
     }
-    await Promise.all(existing.map((entry) => this.#adopt(entry)));
+    this.#tell(this.#registerServer, round, failures, entries.length, "could not register the node");
+    const adopted = await Promise.all(existing.map((entry) => this.#adopt(entry)));
+    const lost = adopted.filter((failure) => failure !== undefined);
+    if (existing.length > 0)
+      this.#tell(this.#registerServer, round, lost, existing.length, "could not take over the node");
   }
 
   /** A Node that exists already gets this kubelet's labels, annotations and status. */
-  async #adopt(entry: Entry): Promise<void> {
-    const { client, logger } = this.#deps;
+  async #adopt(entry: Entry): Promise<Failure | undefined> {
+    const { client } = this.#deps;
     const { facts } = entry;
     const target = { name: facts.name };
     const type = "application/strategic-merge-patch+json";
@@ -196,8 +226,9 @@ export class NodeReporter {
       const status = planStatusPatch(this.#status(entry, node));
       node = await client.patch<Node>(NODES, target, type, status, { subresource: "status" });
       this.#accepted(entry, node, before);
+      return undefined;
     } catch (error) {
-      logger.warn({ node: facts.name, err: error }, "could not take over the node");
+      return { entry, error: error as Error };
     }
   }
 
@@ -223,12 +254,18 @@ export class NodeReporter {
     for (let at = 0; at < statuses.length; at += MAX_BATCH) void this.#report(statuses.slice(at, at + MAX_BATCH));
   }
 
-  #jitter(ms: number): number {
-    return ms * (1 + 0.04 * (this.#deps.env.random.float() - 0.5));
+  /** With jitter. Those that failed did so together: they are spread over the interval again. */
+  #nextMs(ms: number, failed: boolean): number {
+    const chance = this.#deps.env.random.float();
+    return failed ? ms * chance : ms * (1 + 0.04 * (chance - 0.5));
+  }
+
+  #retryMs(): number {
+    return RETRY_MS * (0.5 + this.#deps.env.random.float());
   }
 
   async #renew(entries: readonly Entry[]): Promise<void> {
-    const { env, logger } = this.#deps;
+    const { env } = this.#deps;
     const renewTime = formatMicroTime(env.clock.now());
     const operations = entries.map(({ facts }): BatchOperation => {
       const spec = { holderIdentity: facts.name, leaseDurationSeconds: LEASE_DURATION_SECONDS, renewTime };
@@ -236,21 +273,27 @@ export class NodeReporter {
       return { op: "patch", ref: LEASES, target, type: "application/merge-patch+json", patch: { spec } };
     });
     for (const entry of entries) entry.leaseBusy = true;
+    const { round } = this.#leaseServer;
     const outcomes = await this.#batch<Lease>(operations);
     const missing: Entry[] = [];
+    const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
       entry.leaseBusy = false;
-      entry.leaseDueMs = env.clock.now() + (outcome?.ok === true ? this.#jitter(RENEW_INTERVAL_MS) : RETRY_MS);
-      if (outcome?.ok === true) continue;
+      const renewed = outcome?.ok === true;
+      entry.leaseDueMs =
+        env.clock.now() + (renewed ? this.#nextMs(RENEW_INTERVAL_MS, entry.leaseFailed) : this.#retryMs());
+      entry.leaseFailed = !renewed;
+      if (renewed) continue;
       if (isReason(outcome?.error, "NotFound")) missing.push(entry);
-      else logger.warn({ node: entry.facts.name, err: outcome?.error }, "could not renew the node's lease");
+      else failures.push({ entry, error: errorOf(outcome) });
     }
+    this.#tell(this.#leaseServer, round, failures, entries.length, "could not renew the node's lease");
     if (missing.length > 0) await this.#createLeases(missing, renewTime);
   }
 
   async #createLeases(entries: readonly Entry[], renewTime: string): Promise<void> {
-    const { env, logger } = this.#deps;
+    const { env } = this.#deps;
     const operations = entries.map(({ facts, node }): BatchOperation => {
       const { name } = facts;
       const owner = { apiVersion: "v1", kind: "Node", name, uid: node?.metadata?.uid ?? "" };
@@ -262,16 +305,22 @@ export class NodeReporter {
       };
       return { op: "create", ref: LEASES, namespace: LEASE_NAMESPACE, object };
     });
+    const { round } = this.#leaseServer;
     const outcomes = await this.#batch<Lease>(operations);
+    const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
-      if (outcome?.ok === true) entry.leaseDueMs = env.clock.now() + this.#jitter(RENEW_INTERVAL_MS);
-      else logger.info({ node: entry.facts.name, err: outcome?.error }, "could not create the node's lease yet");
+      entry.leaseFailed = false;
+      if (outcome?.ok === true) {
+        entry.leaseDueMs = env.clock.now() + this.#nextMs(RENEW_INTERVAL_MS, false);
+        // Else a try whose answer was lost has made it, and it is renewed with the next beat.
+      } else if (!isReason(outcome?.error, "AlreadyExists")) failures.push({ entry, error: errorOf(outcome) });
     }
+    this.#tell(this.#leaseServer, round, failures, entries.length, "could not create the node's lease yet");
   }
 
   async #report(entries: readonly Entry[]): Promise<void> {
-    const { env, logger } = this.#deps;
+    const { env } = this.#deps;
     const operations = entries.map((entry): BatchOperation => {
       const patch = planStatusPatch(this.#status(entry, entry.node));
       const target = { name: entry.facts.name };
@@ -285,15 +334,32 @@ export class NodeReporter {
       };
     });
     for (const entry of entries) entry.statusBusy = true;
+    const { round } = this.#statusServer;
     const outcomes = await this.#batch<Node>(operations);
+    const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
       entry.statusBusy = false;
-      entry.statusDueMs = env.clock.now() + (outcome?.ok === true ? this.#jitter(STATUS_REPORT_MS) : RENEW_INTERVAL_MS);
-      if (outcome?.ok === true) {
-        this.#accepted(entry, outcome.object, entry.node);
-      } else logger.warn({ node: entry.facts.name, err: outcome?.error }, "Error updating node status, will retry");
+      const taken = outcome?.ok === true;
+      entry.statusDueMs =
+        env.clock.now() + (taken ? this.#nextMs(STATUS_REPORT_MS, entry.statusFailed) : RENEW_INTERVAL_MS);
+      entry.statusFailed = !taken;
+      if (taken) this.#accepted(entry, outcome.object, entry.node);
+      else failures.push({ entry, error: errorOf(outcome) });
     }
+    this.#tell(this.#statusServer, round, failures, entries.length, "Error updating node status, will retry");
+  }
+
+  /** Who fails for the server's sake is told of once, all nodes together; others in one line a batch. */
+  #tell(server: ServerBackoff, round: number, failures: readonly Failure[], tried: number, message: string): void {
+    const forAll = failures.filter(({ error }) => failsForAll(error));
+    const [first] = forAll;
+    if (first !== undefined) server.failed(round, forAll.length, first.error, forAll.length < tried);
+    else server.succeeded();
+    const own = failures.filter(({ error }) => !failsForAll(error));
+    if (own[0] === undefined) return;
+    const { entry, error } = own[0];
+    this.#deps.logger.warn({ node: entry.facts.name, nodes: own.length, err: error }, message);
   }
 
   async #batch<T extends KubeObject>(operations: readonly BatchOperation[]): Promise<BatchOutcome<T>[]> {
