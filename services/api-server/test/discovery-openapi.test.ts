@@ -1,6 +1,8 @@
 // The generated OpenAPI and discovery documents: complete, self-contained, and of the shape that clients walk.
 import { expect, test } from "vitest";
 import { allKinds } from "@coxswain/api";
+import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
+import type { JsonSchemaProps } from "@coxswain/api/apiextensions-v1/types";
 import { createDiscovery } from "../src/discovery/discovery-documents.ts";
 import { wantsAggregated } from "../src/discovery/discovery-paths.ts";
 import { createOpenApi } from "../src/openapi/openapi-documents.ts";
@@ -23,6 +25,59 @@ test("every reference of a document is in it", () => {
     }
   }
 });
+
+test("a typed client that reads and writes a document finds no empty list or map in it, which it would leave out", () => {
+  const names = { kind: "Odd", listKind: "OddList", plural: "odds", singular: "odd" };
+  const odd = customKinds({
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "odds.example.com", uid: "u" },
+    spec: {
+      group: "example.com",
+      names,
+      scope: "Namespaced",
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: ODD_SCHEMA } }],
+    },
+    status: { conditions: [{ type: "Established", status: "True" }] },
+  });
+  const documents = createOpenApi([...allKinds(), ...odd]);
+  for (const path of Object.keys((documents.index() as { paths: object }).paths)) {
+    const empty: string[] = [];
+    JSON.parse(String(documents.v3(path)?.body), (key, value: unknown) => {
+      // A default is a value, and these say that anything goes.
+      const may = ["default", "items", "additionalProperties"].includes(key);
+      if (!may && typeof value === "object" && Object.keys(value ?? {}).length === 0) empty.push(key);
+      return value;
+    });
+    expect(empty, path).toEqual([]);
+  }
+  const { components } = JSON.parse(String(documents.v3("apis/example.com/v1")?.body)) as Document;
+  expect(components.schemas["com.example.v1.Odd"]?.properties?.["spec"]).toEqual({
+    type: "object",
+    default: {},
+    anyOf: [{ minProperties: 1 }],
+    not: { maxProperties: 9 },
+    additionalProperties: {},
+  });
+});
+
+const ODD_SCHEMA: JsonSchemaProps = {
+  type: "object",
+  required: [],
+  properties: {
+    spec: {
+      type: "object",
+      required: [],
+      properties: {},
+      allOf: [],
+      anyOf: [{ minProperties: 1, required: [] }],
+      not: { maxProperties: 9, enum: [] },
+      default: {},
+      additionalProperties: {},
+      "x-kubernetes-validations": [],
+    },
+  },
+};
 
 test("the older document has all kinds, and every reference of it", () => {
   const text = JSON.stringify(openApi.v2());

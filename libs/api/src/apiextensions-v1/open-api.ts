@@ -62,14 +62,18 @@ export function customSchemas(
 function served(props: JsonSchemaProps): object {
   const items = itemsOf(props);
   const additional = additionalOf(props);
-  const made: Record<string, unknown> = { ...props };
-  if (props.properties !== undefined) {
+  const made = withoutEmpty(props);
+  if (props.properties !== undefined && made["properties"] !== undefined) {
     made["properties"] = Object.fromEntries(
       Object.entries(props.properties).map(([name, property]) => [name, served(property)]),
     );
   }
   if (items !== undefined) made["items"] = served(items);
   if (additional !== undefined) made["additionalProperties"] = served(additional);
+  for (const key of ["allOf", "anyOf", "oneOf"] as const) {
+    if (made[key] !== undefined) made[key] = props[key]?.map(served);
+  }
+  if (props.not !== undefined) made["not"] = served(props.not);
   if (props["x-kubernetes-embedded-resource"]) {
     made["properties"] = {
       ...identity("as it says"),
@@ -78,4 +82,24 @@ function served(props: JsonSchemaProps): object {
     };
   }
   return made;
+}
+
+/** What typed clients leave out where it is empty. What is a value, as a default is, stays. */
+const LEFT_OUT_EMPTY: readonly string[] = [
+  "allOf",
+  "anyOf",
+  "enum",
+  "oneOf",
+  "properties",
+  "required",
+  "x-kubernetes-list-map-keys",
+  "x-kubernetes-validations",
+];
+
+function withoutEmpty(props: JsonSchemaProps): Record<string, unknown> {
+  const isEmpty = (value: unknown): boolean =>
+    typeof value === "object" && value !== null && Object.keys(value).length === 0;
+  return Object.fromEntries(
+    Object.entries(props).filter(([key, value]) => !(LEFT_OUT_EMPTY.includes(key) && isEmpty(value))),
+  );
 }

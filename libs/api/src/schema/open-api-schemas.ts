@@ -79,7 +79,9 @@ function typeSchema(type: ModelType): JsonSchema {
     properties[name] = fieldSchema(`${shortName}.${name}`, name, field);
     if (field.r !== undefined) required.push(name);
   }
-  const schema: JsonSchema = { description: typeText(shortName), type: "object", properties };
+  const schema: JsonSchema = { description: typeText(shortName), type: "object" };
+  // Typed clients write no empty list or map, so that a document that has one is another one when they write it.
+  if (type.fields.size > 0) schema["properties"] = properties;
   if (required.length > 0) schema["required"] = required;
   if (type.gvk !== undefined) {
     const [group, version, kind] = type.gvk;

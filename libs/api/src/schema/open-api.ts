@@ -95,19 +95,19 @@ function addPaths(paths: Record<string, JsonSchema>, root: string, kind: KindDef
     collection["delete"] = operation(kind, "deletecollection", STATUS, [...DELETE, ...SELECT]);
   }
   names.add(kind.schemaName);
-  paths[scoped] = { ...collection, parameters: parameters(kind.namespaced, false) };
+  paths[scoped] = { ...collection, ...parameters(inPath(kind.namespaced, false)) };
   if (kind.namespaced && collection["get"] !== undefined) {
     paths[`${root}/${kind.resource}`] = { get: collection["get"] };
   }
   const single = singleOperations(kind, kind.verbs);
   if (Object.keys(single).length > 0) {
-    paths[`${scoped}/{name}`] = { ...single, parameters: parameters(kind.namespaced, true) };
+    paths[`${scoped}/{name}`] = { ...single, ...parameters(inPath(kind.namespaced, true)) };
   }
   if (kind.hasStatus) {
     const status = singleOperations(kind, ["get", "update", "patch"]);
-    paths[`${scoped}/{name}/status`] = { ...status, parameters: parameters(kind.namespaced, true) };
+    paths[`${scoped}/{name}/status`] = { ...status, ...parameters(inPath(kind.namespaced, true)) };
   }
-  Object.assign(paths, connectionPaths(kind, `${scoped}/{name}`, parameters(kind.namespaced, true)));
+  Object.assign(paths, connectionPaths(kind, `${scoped}/{name}`, inPath(kind.namespaced, true)));
 }
 
 function singleOperations(kind: KindDefinition, verbs: readonly Verb[]): JsonSchema {
@@ -131,7 +131,7 @@ function operation(kind: KindDefinition, action: string, answer: string, extra: 
     operationId: `${action}${kind.kind}`,
     "x-kubernetes-action": action,
     "x-kubernetes-group-version-kind": { group: kind.group, version: kind.version, kind: kind.kind },
-    parameters: extra,
+    ...parameters(extra),
     responses: { "200": { description: "OK", content: { "application/json": { schema: referenceTo(answer) } } } },
   };
   if (action === "patch") {
@@ -147,8 +147,11 @@ function operation(kind: KindDefinition, action: string, answer: string, extra: 
   return made;
 }
 
-function parameters(namespaced: boolean, named: boolean): JsonSchema[] {
-  const inPath = (name: string, description: string): JsonSchema => ({
+/** None is left out: typed clients read an empty list, write none, and find that the document is another one. */
+const parameters = (given: readonly JsonSchema[]): JsonSchema => (given.length === 0 ? {} : { parameters: given });
+
+function inPath(namespaced: boolean, named: boolean): JsonSchema[] {
+  const one = (name: string, description: string): JsonSchema => ({
     name,
     in: "path",
     description,
@@ -156,7 +159,7 @@ function parameters(namespaced: boolean, named: boolean): JsonSchema[] {
     schema: { type: "string", uniqueItems: true },
   });
   return [
-    ...(named ? [inPath("name", "The object's name.")] : []),
-    ...(namespaced ? [inPath("namespace", "The object's namespace.")] : []),
+    ...(named ? [one("name", "The object's name.")] : []),
+    ...(namespaced ? [one("namespace", "The object's namespace.")] : []),
   ];
 }
