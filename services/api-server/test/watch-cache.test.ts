@@ -1,11 +1,12 @@
 // The watch cache by itself: how it finds its start, and pages that stay at one version while the world goes on.
 import { expect, test } from "vitest";
-import { CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
+import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
 import type { StatusError } from "@coxswain/apimachinery";
 import { allKinds, kindFor } from "@coxswain/api/scheme";
 import { CompactedError, type Storage } from "@coxswain/storage";
 import type { PipelineWatchEvent } from "../src/pipeline/contract.ts";
+import { createRbac } from "../src/auth/rbac-source.ts";
 import { WatchCache } from "../src/watch-cache/watch-cache.ts";
 import { Watcher } from "../src/watch-cache/watcher.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
@@ -64,6 +65,42 @@ test("starts at the oldest version there is, although storage, like etcd, does n
   expect(maps.floor).toBeLessThan(border);
   expect(maps.eventsAfter(maps.floor).map(({ object }) => object.name)).toEqual(["c", "d", "e"]);
   await stop();
+});
+
+test("who asked before the start hears that there is something now, although nothing of it is replayed", async () => {
+  const server = await startTestServer();
+  const { storage, env, client } = server;
+  const apiGroup = "rbac.authorization.k8s.io";
+  const metadata = { name: "reads-nodes" };
+  const rules = [{ verbs: ["list"], apiGroups: [""], resources: ["nodes"] }];
+  await client.create(CLUSTER_ROLES, { apiVersion: `${apiGroup}/v1`, kind: "ClusterRole", metadata, rules });
+  await client.create(CLUSTER_ROLE_BINDINGS, {
+    apiVersion: `${apiGroup}/v1`,
+    kind: "ClusterRoleBinding",
+    metadata,
+    roleRef: { apiGroup, kind: "ClusterRole", name: "reads-nodes" },
+    subjects: [{ apiGroup, kind: "User", name: "anna" }],
+  });
+  await storage.compact(await storage.currentRv());
+  const kinds = allKinds().filter(({ stored }) => stored);
+  const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage, kinds });
+  const { authorizer } = createRbac(cache);
+  const changed = Promise.withResolvers<void>();
+  cache.onChange(CLUSTER_ROLE_BINDINGS, changed.resolve);
+  const may = (): boolean =>
+    authorizer.authorize({
+      user: { username: "anna", groups: [] },
+      ...{ verb: "list", group: "", resource: "nodes", subresource: "", namespace: "", name: "" },
+    }).allowed;
+  expect(may()).toBe(false);
+  const over = new AbortController();
+  const running = cache.run(over.signal);
+  await cache.whenPrimed(over.signal);
+  await changed.promise;
+  expect(may()).toBe(true);
+  over.abort();
+  await running;
+  await server.stop();
 });
 
 test("packs at once what it hears of the time before its start, and reads it as the first server does", async () => {

@@ -160,6 +160,7 @@ export class WatchCache implements ObjectSource {
     return CachedObject.read(kind, namespace, name, rv, stored);
   }
 
+  /** Hears of changes, a tick's all at once, and of the resource being read at a start. */
   onChange(ref: GroupResource, listener: () => void): () => void {
     const id = idOf(ref);
     const listeners = this.#listeners.get(id) ?? new Set();
@@ -285,6 +286,9 @@ export class WatchCache implements ObjectSource {
     this.#primeHead = head;
     if (head > this.#headRv) this.#headRv = head;
     this.#advance(start);
+    // What was read is not told of as events, and a listener may have looked before it was there.
+    for (const id of this.#listeners.keys()) this.#dirtyListeners.add(id);
+    if (this.#dirtyListeners.size > 0) this.#scheduleFlush();
     return start;
   }
 
