@@ -84,20 +84,18 @@ test("who asked before the start hears that there is something now, although not
   await storage.compact(await storage.currentRv());
   const kinds = allKinds().filter(({ stored }) => stored);
   const cache = new WatchCache({ env, logger: silentLogger, metrics: noMetrics, storage, kinds });
-  const { authorizer } = createRbac(cache);
+  const { link } = createRbac(cache);
   const changed = Promise.withResolvers<void>();
   cache.onChange(CLUSTER_ROLE_BINDINGS, changed.resolve);
-  const may = (): boolean =>
-    authorizer.authorize({
-      user: { username: "anna", groups: [] },
-      ...{ verb: "list", group: "", resource: "nodes", subresource: "", namespace: "", name: "" },
-    }).allowed;
-  expect(may()).toBe(false);
+  const user = { username: "anna", groups: [] };
+  const nodes = { group: "", resource: "nodes", subresource: "", namespace: "", name: "" };
+  const may = async (): Promise<boolean> => (await link.authorize({ user, verb: "list", ...nodes })).allowed;
+  expect(await may()).toBe(false);
   const over = new AbortController();
   const running = cache.run(over.signal);
   await cache.whenPrimed(over.signal);
   await changed.promise;
-  expect(may()).toBe(true);
+  expect(await may()).toBe(true);
   over.abort();
   await running;
   await server.stop();
