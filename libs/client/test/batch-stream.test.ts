@@ -73,10 +73,85 @@ test("thousands of writes to a server that takes its time are all in time", asyn
   stream.close();
 });
 
+test("a server that takes long gets less at once, so that others wait less, and all again when it is quick", async () => {
+  const { env, call, stream, submit, count } = make();
+  submit(20_000);
+  await env.advance(0);
+  const tick = async (answers: number): Promise<void> => {
+    await env.advance(100);
+    call.answer(answers);
+    await env.advance(0);
+  };
+  // 400 answers a second: what is sent last of 512 would take more than a second.
+  for (let at = 0; at < 100; at++) await tick(40);
+  for (let at = 0; at < 100; at++) {
+    await tick(40);
+    expect(call.unanswered.length).toBeLessThanOrEqual(330);
+    expect(call.unanswered.length).toBeGreaterThanOrEqual(100);
+  }
+  // Hardly any: some are sent all the same.
+  for (let at = 0; at < 200; at++) await tick(4);
+  expect(call.unanswered).toHaveLength(128);
+  for (let at = 0; at < 12; at++) await tick(call.unanswered.length);
+  expect(call.unanswered).toHaveLength(512);
+  expect(count("Timeout")).toBe(0);
+  stream.close();
+});
+
+test("who asks for little does not wait behind all that others have to write", async () => {
+  const env = new VirtualEnv({ seed: 1 });
+  const channel = { getConnectivityState: () => connectivityState.READY } as unknown as Channel;
+  // All streams have one server, which takes what comes in turn: 700 operations a second.
+  const asked: { readonly call: FakeCall; readonly request: BatchRequest }[] = [];
+  const open = (): FakeCall => {
+    const call = new FakeCall();
+    call.write = (request) => {
+      for (const one of [request, ...(request.more ?? [])]) asked.push({ call, request: one });
+    };
+    return call;
+  };
+  const make = (): BatchStream =>
+    new BatchStream({
+      env,
+      channel,
+      timeoutMs: TIMEOUT_MS,
+      open: open as never,
+      unary: () => Promise.reject(new Error()),
+    });
+  const busy = [make(), make(), make(), make()];
+  const failed: unknown[] = [];
+  for (const stream of busy) {
+    for (let at = 0; at < 5_000; at++) stream.submit({}).catch((error: unknown) => failed.push(error));
+  }
+  const quiet = make();
+  const waits: number[] = [];
+  let asking = false;
+  for (let at = 0; at < 200; at++) {
+    if (!asking) {
+      asking = true;
+      const sinceMs = env.elapsedMs;
+      const answered = (): void => {
+        waits.push(env.elapsedMs - sinceMs);
+        asking = false;
+      };
+      quiet.submit({}).then(answered, (error: unknown) => failed.push(error));
+    }
+    await env.advance(100);
+    for (const { call, request } of asked.splice(0, 70)) {
+      call.emit("data", { id: request.id, status: Buffer.alloc(0), more: [] });
+    }
+    await env.advance(0);
+  }
+  // The first finds all that was sent at once.
+  expect(Math.max(...waits.slice(3))).toBeLessThanOrEqual(1_000);
+  expect(failed).toEqual([]);
+  for (const stream of [...busy, quiet]) stream.close();
+});
+
 test("of a server that stands still, what was sent may have landed and the rest was never sent", async () => {
   const { env, call, stream, submit, count } = make();
   submit(600);
-  await env.advance(1_000);
+  await env.advance(100);
   call.answer(20);
   await env.advance(TIMEOUT_MS + 10);
   expect([count("ok"), count("Timeout"), count("ServiceUnavailable")]).toEqual([20, 512, 68]);

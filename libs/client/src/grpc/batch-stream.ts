@@ -2,7 +2,8 @@
 // turn shares messages. Guarantees:
 // - An operation is sent at most once; one that was not sent yet when a stream breaks goes out on the next.
 // - One that was sent and not answered rejects with ServiceUnavailable or Timeout: it may have landed.
-// - No more are sent at once than a server works on, so that one that takes its time over many answers none too late: an
+// - No more are sent at once than a server works on, and fewer to one that takes long, so that one that takes its time over
+//   many answers none too late, and what others ask of it does not wait behind all that this process has to write: an
 //   operation's time counts from when it was sent, and before that from the last answer to any. A process that stood still
 //   itself first reads what has come meanwhile.
 // - A server without Batch answers Unimplemented, has done nothing, and gets everything as unary calls from then on.
@@ -22,6 +23,10 @@ const CONNECT_WAIT_MS = 1_000;
 const REOPEN_MS = 50;
 /** A server works on 256 of a stream; the others are there when it is done with those. */
 const MAX_SENT = 512;
+/** As many are sent at once to a server that takes long. */
+const MIN_SENT = 128;
+/** Where an answer takes longer, fewer are sent at once. */
+const ANSWER_MS = 500;
 
 /** A timer that fires this late tells that this process stood still: its answers may be there, unread. */
 const LATE_MS = 500;
@@ -68,6 +73,9 @@ export class BatchStream {
   #closed = false;
   #timer: TimerHandle | undefined;
   #answeredMs = 0;
+  /** How many are sent at once, and since when. */
+  #window = MAX_SENT;
+  #windowSinceMs = 0;
 
   constructor(deps: BatchStreamDeps) {
     this.#deps = deps;
@@ -137,7 +145,16 @@ export class BatchStream {
   }
 
   #room(): number {
-    return MAX_SENT - this.#sent.size - this.#late.size;
+    return this.#window - this.#sent.size - this.#late.size;
+  }
+
+  /** What was sent with another window tells nothing of this one. */
+  #adjustWindow({ sinceMs }: Item, nowMs: number): void {
+    if (sinceMs < this.#windowSinceMs) return;
+    const tookMs = nowMs - sinceMs;
+    const fewer = Math.floor(this.#window * Math.max(0.5, ANSWER_MS / tookMs));
+    this.#window = tookMs > ANSWER_MS ? Math.max(MIN_SENT, fewer) : Math.min(MAX_SENT, this.#window + PACK_ITEMS);
+    this.#windowSinceMs = nowMs;
   }
 
   #awaitConnection(state: connectivityState): void {
@@ -160,6 +177,8 @@ export class BatchStream {
     };
     call.on("data", (response: BatchResponse) => {
       this.#answeredMs = this.#deps.env.clock.monotonic();
+      const item = this.#sent.get(response.id);
+      if (item !== undefined) this.#adjustWindow(item, this.#answeredMs);
       answered(response);
       for (const other of response.more) answered(other);
       if (this.#queue.size > 0) this.#flushSoon();
