@@ -12,6 +12,8 @@ import { isAbort, type TimerHandle } from "@coxswain/env";
 import { isIP } from "node:net";
 import type { ProxyBackend } from "./backend/contract.ts";
 import { NodeProxier } from "./node-proxier.ts";
+import type { HealthCheckPorts } from "./health-check-ports.ts";
+import { planHealthCheck, type HealthCheck } from "./planner/plan-health-check.ts";
 import { planService, SERVICE_NAME_LABEL } from "./planner/plan-service.ts";
 import type { Family, ProxyRule } from "./planner/rule.ts";
 import { proxyService } from "./proxy-service.ts";
@@ -53,6 +55,8 @@ export interface KubeProxyDeps extends BaseDeps {
   readonly createBackend: (node: string) => ProxyBackend;
   /** Serves health and metrics until the signal aborts. */
   readonly serveHttps?: (app: KubeProxyApp, signal: AbortSignal) => Promise<void>;
+  /** Answers load balancers on behalf of the first node; unset where nobody could ask. */
+  readonly createHealthCheckPorts?: (healthy: () => boolean) => HealthCheckPorts;
   readonly options?: KubeProxyOptions;
 }
 
@@ -135,6 +139,7 @@ export function createKubeProxy(deps: KubeProxyDeps): KubeProxyApp {
       const work = async (): Promise<void> => {
         await deps.informers.waitForSync(signal);
         await syncer.run(signal);
+        await syncer.close();
       };
       try {
         await Promise.all([work(), deps.serveHttps?.(app, signal)]);
@@ -158,6 +163,8 @@ export class Syncer {
   readonly #durations;
   readonly #lastSync;
   readonly #unsupported = new Set<string>();
+  readonly #healthCheckPorts: HealthCheckPorts | undefined;
+  readonly #healthChecks = new Map<string, HealthCheck>();
   /** Nodes that have, or had, a zone. */
   readonly #zoned = new Set<string>();
   #nextCheckMs = 0;
@@ -172,6 +179,7 @@ export class Syncer {
     this.#services = services;
     this.#slices = slices;
     this.#nodes = nodes;
+    this.#healthCheckPorts = deps.createHealthCheckPorts?.(() => this.stale() === undefined);
     for (const node of deps.options?.onDemand === true ? deps.nodeNames.slice(0, 1) : deps.nodeNames) this.#add(node);
     this.#syncs = deps.metrics.counter("kubeproxy_sync_proxy_rules_total", "Writes of rules, by result.", ["result"]);
     const help = "How long it takes to write rules, seconds.";
@@ -269,6 +277,11 @@ export class Syncer {
     }
   }
 
+  /** Rules stay, so that packets go on while there is no proxy. */
+  async close(): Promise<void> {
+    await this.#healthCheckPorts?.close();
+  }
+
   /** Writes all that has changed, or everything; resolves when it is in place. */
   sync(full: boolean): Promise<void> {
     return this.#alone(() => this.#syncNow(full));
@@ -312,6 +325,7 @@ export class Syncer {
         if (full) proxier.requireSync();
         await proxier.flush();
       }
+      await this.#healthCheckPorts?.sync([...this.#healthChecks.values()]);
     } catch (error) {
       this.#oldestMs = oldest ?? this.#deps.env.clock.now();
       this.#syncs.inc({ result: "error" });
@@ -326,6 +340,10 @@ export class Syncer {
   }
 
   #plan(key: string): void {
+    const service = this.#services.get(key);
+    const check = service && planHealthCheck(service, this.#slices.byIndex(BY_SERVICE, key), this.first.node);
+    if (check === undefined) this.#healthChecks.delete(key);
+    else this.#healthChecks.set(key, check);
     for (const proxier of this.#proxiers.values()) proxier.set(key, this.#rulesOf(key, proxier.node));
   }
 

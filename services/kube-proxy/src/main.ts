@@ -4,6 +4,7 @@ import { runComponent } from "@coxswain/component-base/process";
 import { InvalidArgumentError } from "commander";
 import { createKubeProxy } from "./app.ts";
 import { chooseBackend } from "./backend/choose-backend.ts";
+import { createHealthCheckPorts } from "./health-check-ports.ts";
 import { createHealthServer, serveUntilAborted } from "./health-server.ts";
 import { parseNodeNames } from "./node-names.ts";
 import { parseProxyMode, type ProxyMode } from "./proxy-mode.ts";
@@ -62,7 +63,13 @@ void runComponent<Flags>({
         const server = createHealthServer(servingTls, { checks, metrics, auth, clock: env.clock, health });
         return serveUntilAborted(server, { host: flags.listenAddress, port: flags.port }, signal);
       },
-      options: flags.proxyMode === "nftables" ? { families: ["IPv4"] } : { onDemand: true },
+      ...(flags.proxyMode === "nftables"
+        ? {
+            // In the node's own network, of which all addresses are the node's.
+            createHealthCheckPorts: (healthy) => createHealthCheckPorts("0.0.0.0", logger, healthy),
+            options: { families: ["IPv4"] },
+          }
+        : { options: { onDemand: true } }),
     });
   },
 });

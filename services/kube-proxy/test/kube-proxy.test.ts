@@ -2,10 +2,14 @@
 import { ENDPOINT_SLICES, NODES, SERVICES, type EndpointSlice, type Node, type Service } from "@coxswain/api";
 import { createInformerFactory } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { type Logger, noMetrics, silentLogger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { expect, test } from "vitest";
-import { createKubeProxy, Syncer } from "../src/app.ts";
+import { createKubeProxy, type KubeProxyDeps, Syncer } from "../src/app.ts";
+import { createHealthCheckPorts, type HealthCheckPorts } from "../src/health-check-ports.ts";
+import type { HealthCheck } from "../src/planner/plan-health-check.ts";
 import { createSimulatedBackend } from "../src/backend/simulated.ts";
 
 const IP = "10.96.0.10";
@@ -25,7 +29,7 @@ const web: Service = {
   spec: { type: "NodePort", clusterIP: IP, ports: [{ port: 80, protocol: "TCP", nodePort: 30080 }] },
 };
 
-function start() {
+function start(more: Partial<KubeProxyDeps> = {}) {
   const env = new VirtualEnv({ seed: 3 });
   const cluster = createMemoryCluster({ env });
   const client = cluster.client("system:kube-proxy");
@@ -40,6 +44,7 @@ function start() {
     informers,
     nodeNames: ["a"],
     createBackend: () => backend,
+    ...more,
   });
   const running = app.run(stop.signal);
   const end = async (): Promise<void> => {
@@ -71,6 +76,62 @@ test("follows Services, endpoints and node addresses", async () => {
   await env.advance(2000);
   expect((await backend.resolve(packet)).verdict).toBe("PASS");
   await end();
+});
+
+test("the health check ports are those of Services that ask for one, with this node's ready endpoints", async () => {
+  let open: readonly HealthCheck[] = [];
+  const ports: HealthCheckPorts = {
+    sync: (checks) => Promise.resolve(void (open = checks)),
+    close: () => Promise.resolve(void (open = [])),
+  };
+  const { env, cluster, client, end } = start({ createHealthCheckPorts: () => ports });
+  const local = { ...web.spec, type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 31_000 };
+  cluster.seed(SERVICES, { ...web, spec: local });
+  await env.advance(2000);
+  const told = { port: 31_000, namespace: "default", service: "web" };
+  expect(open).toEqual([{ ...told, localEndpoints: 0 }]);
+  cluster.seed(ENDPOINT_SLICES, slice(["10.244.0.1", "10.244.0.3"], ["10.244.0.2"]));
+  await env.advance(2000);
+  expect(open).toEqual([{ ...told, localEndpoints: 2 }]);
+  const now = await client.get(SERVICES, { namespace: "default", name: "web" });
+  await client.update(SERVICES, { ...now, spec: { ...local, externalTrafficPolicy: "Cluster" } });
+  await env.advance(2000);
+  expect(open).toEqual([]);
+  await end();
+});
+
+test("a health check port says how many endpoints there are, and is closed when it is not asked for any more", async () => {
+  const warnings: object[] = [];
+  const logger = { warn: (fields: object) => void warnings.push(fields) } as Pick<Logger, "warn">;
+  let healthy = true;
+  const ports = createHealthCheckPorts("127.0.0.1", logger, () => healthy);
+  const found = createServer();
+  await once(found.listen(0, "127.0.0.1"), "listening");
+  const { port } = found.address() as AddressInfo;
+  await once(found.close(), "close");
+  const check = { port, namespace: "default", service: "web", localEndpoints: 2 };
+  const ask = async (): Promise<unknown[]> => {
+    const answer = await fetch(`http://127.0.0.1:${port}/healthz`);
+    return [answer.status, answer.headers.get("x-load-balancing-endpoint-weight"), await answer.json()];
+  };
+  const body = { service: { namespace: "default", name: "web" }, localEndpoints: 2, serviceProxyHealthy: true };
+  await ports.sync([check]);
+  expect(await ask()).toEqual([200, "2", body]);
+  healthy = false;
+  expect(await ask()).toEqual([503, "2", { ...body, serviceProxyHealthy: false }]);
+  healthy = true;
+  await ports.sync([{ ...check, localEndpoints: 0 }]);
+  expect(await ask()).toEqual([503, "0", { ...body, localEndpoints: 0 }]);
+  // Another one has the port: that is told of once, and tried again.
+  const others = createHealthCheckPorts("127.0.0.1", logger, () => true);
+  await others.sync([check]);
+  await others.sync([check]);
+  expect(warnings).toMatchObject([{ port, service: "web" }]);
+  await ports.sync([]);
+  await expect(ask()).rejects.toThrow("fetch failed");
+  await others.sync([check]);
+  expect(await ask()).toEqual([200, "2", body]);
+  await others.close();
 });
 
 test("a failed write is made good, and the health check tells when it takes too long", async () => {
