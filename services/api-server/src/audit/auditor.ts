@@ -38,7 +38,7 @@ export interface AuditRecord {
   annotate(key: string, value: string): void;
   requestBody(body: Buffer | undefined, contentType: string | undefined): void;
   response(result: ApiResult): void;
-  /** A long-running request is about to be answered; what that waits for. */
+  /** A long-running request is about to be answered, well or not; what that waits for. */
   started(code: number): Promise<void> | undefined;
   /** The end; `status` where it is a failure. What the answer waits for, where it was not sent yet. */
   complete(code: number, status?: Status): Promise<void> | undefined;
@@ -78,6 +78,7 @@ class Recording implements AuditRecord {
   #requestObject: unknown;
   #responseObject: unknown;
   readonly received: Promise<void> | undefined;
+  #started = false;
   #completed = false;
 
   constructor(deps: AuditorDeps, context: AuditContext, decision: AuditDecision) {
@@ -111,6 +112,8 @@ class Recording implements AuditRecord {
   }
 
   started(code: number): Promise<void> | undefined {
+    if (this.#started || this.#completed) return undefined;
+    this.#started = true;
     return this.#answering("ResponseStarted", { metadata: {}, code });
   }
 

@@ -19,6 +19,10 @@ export interface RestCall {
   readonly auditId: string;
   /** Absent where the audit log wants nothing of the call. */
   readonly audit?: AuditRecord | undefined;
+  /** The answer is about to begin, with `code`: what its first byte waits for. */
+  starting(code: number): Promise<void> | undefined;
+  /** The answer is about to end: what its last byte waits for. */
+  ending(code: number): Promise<void> | undefined;
   /** Of a watch that has begun: gives its seat back. */
   begun(): void;
   /** Aborts when the client goes away, the time is over or the server drains. */
@@ -58,6 +62,8 @@ export interface UpgradeCall {
   readonly head: Buffer;
   readonly user: UserInfo;
   readonly audit?: AuditRecord | undefined;
+  /** The answer is about to begin, with `code`: what its first byte waits for. */
+  starting(code: number): Promise<void> | undefined;
   readonly signal: AbortSignal;
 }
 

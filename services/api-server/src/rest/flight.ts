@@ -48,6 +48,15 @@ export class Flight implements RestCall {
     this.#controller?.abort();
   }
 
+  /** What is short has no event of its beginning. */
+  starting(code: number): Promise<void> | undefined {
+    return this.long ? this.audit?.started(code) : undefined;
+  }
+
+  ending(code: number): Promise<void> | undefined {
+    return this.audit?.waits === true ? this.audit.complete(code) : undefined;
+  }
+
   begun(): void {
     this.seat?.release();
   }

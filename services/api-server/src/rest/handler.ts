@@ -138,7 +138,7 @@ async function servePath(deps: RestDeps, info: PathInfo, call: Flight): Promise<
   if (info.verb !== "get") throw methodNotAllowed();
   for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
   const { contentType, body } = answer;
-  if (call.audit?.waits === true) await call.audit.complete(answer.code);
+  await call.ending(answer.code);
   await sendEncoded(request, response, answer.code, { contentType, parts: [body], length: body.length });
 }
 
@@ -190,7 +190,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
     if (!isReason(error, "Expired")) throw error;
     sink.end(error.toStatus());
   }
-  const told = call.audit?.started(200);
+  const told = call.starting(200);
   if (told !== undefined) await told;
   sink.open();
   call.begun();
@@ -250,14 +250,15 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
   const encoded = encodeResult(result, form, options);
   if ("warnings" in result) for (const text of result.warnings) call.tell("Warning", warningHeader(text));
   const code = "code" in result ? result.code : 200;
-  if (call.audit?.waits === true) await call.audit.complete(code);
+  const told = call.ending(code);
+  if (told !== undefined) await told;
   if (sendAtOnce(request, response, call.headers, { code, encoded })) return;
   call.setHeaders();
   await sendEncoded(request, response, code, encoded);
 }
 
 /** Long-running requests are not bound by the time limit. */
-function isLongRunning(info: PathInfo | ResourceInfo): boolean {
+export function isLongRunning(info: PathInfo | ResourceInfo): boolean {
   if (info.type === "path") return false;
   return info.verb === "watch" || ["log", "exec", "attach", "portforward", "proxy"].includes(info.subresource);
 }
@@ -275,6 +276,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     const status = toStatusError(error);
     const { request, response } = flight;
     flight.setHeaders();
+    await flight.starting(status.code);
     const told = flight.audit?.complete(status.code, status.toStatus());
     if (told !== undefined) await told;
     if (status.code === 500) {

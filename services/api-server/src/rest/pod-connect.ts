@@ -66,10 +66,10 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
       await runRemoteCommand(client, kubelet, start, streams);
     };
     if (upgrade === "websocket") {
-      commandSockets.accept(call, (socket) => run(commandOverSocket(socket, streams)));
+      await commandSockets.accept(call, (socket) => run(commandOverSocket(socket, streams)));
       return;
     }
-    const client = await commandOverSpdy(acceptSpdy(call, COMMAND_SPDY_PROTOCOLS), streams);
+    const client = await commandOverSpdy(await acceptSpdy(call, COMMAND_SPDY_PROTOCOLS), streams);
     if (client !== undefined) await run(client);
   };
 
@@ -87,14 +87,14 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
     const pod = await fetchPod(deps, info, call.signal);
     const open = openForwardTo(await dialableNode(deps, pod, call.signal), info);
     if (upgrade === "spdy") {
-      await servePortForward(acceptSpdy(call, [PORT_FORWARD_PROTOCOL]), open);
+      await servePortForward(await acceptSpdy(call, [PORT_FORWARD_PROTOCOL]), open);
       return;
     }
     const tunnel = (call.request.headers["sec-websocket-protocol"] ?? "").includes(TUNNEL_PROTOCOL);
     const ports = tunnel ? [] : readPorts(info.query);
     const serve = (socket: WebSocket): Promise<void> =>
       tunnel ? servePortForward(createWebSocketStream(socket), open) : serveSocketPortForward(socket, ports, open);
-    forwardSockets.accept(call, serve);
+    await forwardSockets.accept(call, serve);
   };
 
   const upgradeLog = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
@@ -113,7 +113,7 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
       await authorizeConnect(deps, info, call, info.verb);
       if (info.subresource !== "log") throw newBadRequest("Upgrade request required");
       if (info.verb !== "get") throw methodNotAllowed();
-      await streamLogs(deps, info, call.signal, logsAsBody(call.response));
+      await streamLogs(deps, info, call.signal, logsAsBody(call));
     },
     async upgrade(info, call) {
       await authorizeConnect(deps, info, call, info.verb);

@@ -1,8 +1,8 @@
 // pods/NAME/log: the api-server asks the kubelet of the pod's node and passes the lines on. Guarantees: a failure before the
 // first byte is a Status; a client that has gone ends the kubelet's stream.
-import type { ServerResponse } from "node:http";
 import { status } from "@grpc/grpc-js";
 import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
+import type { RestCall } from "./deps.ts";
 import type { LogsStream } from "./kubelet-dialer.ts";
 import { readLogOptions } from "./log-options.ts";
 import { checkHasLogs, chooseContainer } from "./pod-containers.ts";
@@ -12,25 +12,30 @@ import type { ResourceInfo } from "./request-info.ts";
 
 /** Where the lines go. */
 export interface LogSink {
-  /** Before the first data, or the end; then nothing can be refused any more. */
-  open(): void;
+  /** Before the first data, or the end; once it has resolved nothing can be refused any more. */
+  open(): Promise<void>;
   /** False where it wants no more until it drains. */
   write(data: Buffer): boolean;
   onDrain(resume: () => void): void;
+  /** Before the end. */
+  ending(): Promise<void>;
   /** Calls `done` when all is written. */
   end(done?: () => void): void;
 }
 
 /** As the body of an HTTP answer. */
-export function logsAsBody(response: ServerResponse): LogSink {
+export function logsAsBody(call: Pick<RestCall, "response" | "starting" | "ending">): LogSink {
+  const { response } = call;
   return {
-    open: () => {
+    open: async () => {
+      await call.starting(200);
       if (response.headersSent) return;
       response.writeHead(200, { "Content-Type": "text/plain" });
       response.flushHeaders();
     },
     write: (data) => response.write(data),
     onDrain: (resume) => void response.on("drain", resume),
+    ending: async () => await call.ending(200),
     end: (done) => void response.end(done),
   };
 }
@@ -38,20 +43,38 @@ export function logsAsBody(response: ServerResponse): LogSink {
 /** Copies the kubelet's answer; resolves at its end. The sink is opened by the first data, or by an end without any. */
 function pumpLogs(stream: LogsStream, sink: LogSink): Promise<void> {
   sink.onDrain(() => stream.resume());
+  let open = false;
+  let failed = false;
   return new Promise<void>((resolve, reject) => {
-    stream.on("data", (message: { data: Buffer }) => {
-      sink.open();
-      if (!sink.write(message.data)) stream.pause();
+    const held: Buffer[] = [];
+    const opened = (): void => {
+      if (failed) return;
+      open = true;
+      if (held.splice(0).filter((data) => !sink.write(data)).length === 0) stream.resume();
+    };
+    stream.on("data", ({ data }: { data: Buffer }) => {
+      if (open) {
+        if (!sink.write(data)) stream.pause();
+        return;
+      }
+      stream.pause();
+      if (held.push(data) === 1) sink.open().then(opened, reject);
     });
     // A failed call ends before it fails, so the end alone says nothing.
-    stream.on("error", (error) => reject(statusFromServiceError(error)));
+    stream.on("error", (error) => {
+      failed = true;
+      reject(statusFromServiceError(error));
+    });
     stream.on("status", ({ code }) => {
       if (code === status.OK) stream.once("end", finish);
     });
-    const finish = (): void => {
-      sink.open();
+    // What is held comes before the stream's end, which waits while it is paused.
+    const close = async (): Promise<void> => {
+      await sink.open();
+      await sink.ending();
       sink.end(resolve);
     };
+    const finish = (): void => void close().catch(reject);
   });
 }
 
@@ -67,7 +90,8 @@ export async function streamLogs(
   const container = chooseContainer(pod, options.container);
   const nodeName = pod.spec?.nodeName ?? "";
   if (nodeName === "") {
-    sink.open();
+    await sink.open();
+    await sink.ending();
     sink.end();
     return;
   }

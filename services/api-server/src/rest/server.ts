@@ -11,7 +11,15 @@ import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { AuditRecord } from "../audit/auditor.ts";
 import type { RestDeps } from "./deps.ts";
-import { admitConnection, attributesOf, authorize, authorizePath, createRestHandler, remoteOf } from "./handler.ts";
+import {
+  admitConnection,
+  attributesOf,
+  authorize,
+  authorizePath,
+  createRestHandler,
+  isLongRunning,
+  remoteOf,
+} from "./handler.ts";
 import { serveInTurn } from "./pipelined.ts";
 import { parseRequest, resourceNotFound } from "./request-info.ts";
 import { upgradeKind } from "./streams/upgrade.ts";
@@ -78,12 +86,14 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       controller.abort();
     });
     let audit: AuditRecord | undefined;
+    let starting = (_code: number): Promise<void> | undefined => undefined;
     socket.once("close", () => void audit?.complete(101));
     try {
       const info = parseRequest(request.method ?? "GET", request.url ?? "/");
       const { user, ...admitted } = await handler.admit(request, info);
       audit = admitted.audit;
-      const call = { request, socket, head, user, audit, signal: controller.signal };
+      if (isLongRunning(info)) starting = (code) => audit?.started(code);
+      const call = { request, socket, head, user, audit, starting, signal: controller.signal };
       const remote = remoteOf(deps, info);
       if (remote !== undefined) {
         if (info.type === "path") await authorizePath(deps, user, info, audit);
@@ -93,15 +103,14 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       }
       if (info.type === "resource" && info.verb === "watch" && upgradeKind(call) === "websocket") {
         await serveWatchSocket(deps, info, call);
-        void audit?.started(101);
         return;
       }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
       await admitConnection(deps, info, call);
-      await audit?.started(101);
       await deps.connect.upgrade(info, call);
     } catch (error) {
       const status = toStatusError(error);
+      await starting(status.code);
       await audit?.complete(status.code, status.toStatus());
       refuseUpgrade(socket, error);
     }

@@ -53,6 +53,7 @@ export async function serveWatchSocket(deps: RestDeps, info: ResourceInfo, call:
   } finally {
     seat?.release();
   }
+  await call.starting(101);
   server.handleUpgrade(call.request, call.socket, call.head, (socket) => sink.open(socket));
 }
 

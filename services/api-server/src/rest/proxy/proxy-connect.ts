@@ -138,7 +138,7 @@ export function createProxyConnect(deps: ProxyConnectDeps): ConnectHandler {
       await authorizeConnect(deps, info, call, info.verb);
       const path = splitProxyPath(call.request.url ?? "/");
       const target = await targetOf(info, call.signal);
-      if (!redirectToSlash(call, path)) await forwardRequest(target, call, path);
+      if (!(await redirectToSlash(call, path))) await forwardRequest(target, call, path);
     },
     async upgrade(info, call) {
       await authorizeConnect(deps, info, call, info.verb);
@@ -149,8 +149,11 @@ export function createProxyConnect(deps: ProxyConnectDeps): ConnectHandler {
 }
 
 /** Without a slash at its end, the relative links of a page would lead elsewhere. */
-function redirectToSlash({ request, response }: RestCall, { prefix, rest, query }: ProxyPath): boolean {
+async function redirectToSlash(call: RestCall, { prefix, rest, query }: ProxyPath): Promise<boolean> {
+  const { request, response } = call;
   if (rest !== "" || (request.method !== "GET" && request.method !== "HEAD")) return false;
+  await call.starting(301);
+  await call.ending(301);
   response.writeHead(301, { Location: `${prefix}/${query}` }).end();
   return true;
 }

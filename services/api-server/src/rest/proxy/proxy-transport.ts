@@ -6,7 +6,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions } from "node:tls";
 import { createGunzip, createInflate } from "node:zlib";
@@ -79,12 +79,15 @@ function rewritingOf(target: ProxyTarget, incoming: IncomingMessage, { prefix }:
   return { prefix, backend: hostPort(target), requestHost: incoming.headers.host ?? "" };
 }
 
+/** The answer's end waits for more than its last byte. */
+const UNENDED = { end: false };
+
 async function sendPage(answer: IncomingMessage, rewriting: Rewriting, response: ServerResponse): Promise<void> {
   const links = new HtmlLinks((link) => rewriteLocation(link, rewriting));
   const encoding = answer.headers["content-encoding"];
-  if (encoding === "gzip") await pipeline(answer, createGunzip(), links, response);
-  else if (encoding === "deflate") await pipeline(answer, createInflate(), links, response);
-  else await pipeline(answer, links, response);
+  if (encoding === "gzip") await pipeline(answer, createGunzip(), links, response, UNENDED);
+  else if (encoding === "deflate") await pipeline(answer, createInflate(), links, response, UNENDED);
+  else await pipeline(answer, links, response, UNENDED);
 }
 
 /** Writes the whole answer. Rejects with StatusError before its first byte. */
@@ -101,9 +104,14 @@ export async function forwardRequest(target: ProxyTarget, call: RestCall, path: 
     const rewriting = rewritingOf(target, request, path);
     const page = isPage(request.method, answer);
     const headers = responseHeaders(answer, rewriting, page);
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers).flushHeaders();
+    const code = answer.statusCode ?? 502;
+    await call.starting(code);
+    response.writeHead(code, answer.statusMessage, headers).flushHeaders();
     if (page) await sendPage(answer, rewriting, response);
-    else await pipeline(answer, response);
+    else await pipeline(answer, response, UNENDED);
+    await call.ending(code);
+    response.end();
+    await finished(response);
   } catch (error) {
     if (!response.headersSent && !signal.aborted) throw unreachable(target, error);
     response.destroy();
@@ -136,23 +144,41 @@ export async function forwardUpgrade(target: ProxyTarget, call: UpgradeCall, pat
   const outgoing = openRequest(target, request, path, true);
   signal.addEventListener("abort", () => void outgoing.destroy(), { once: true });
   const rewriting = rewritingOf(target, request, path);
-  await new Promise<void>((resolve, reject) => {
+  const answered = await new Promise<Upgraded | { readonly answer: IncomingMessage }>((resolve, reject) => {
     outgoing.on("error", (error) => reject(unreachable(target, error)));
-    outgoing.once("upgrade", (answer, backend, early) => {
-      const upgrade = `Connection: Upgrade\r\nUpgrade: ${answer.headers.upgrade ?? ""}\r\n`;
-      socket.write(head(answer, responseHeaders(answer, rewriting, false), upgrade));
-      if (early.length > 0) backend.unshift(early);
-      if (call.head.length > 0) socket.unshift(call.head);
-      join(socket, backend);
-      resolve();
-    });
-    outgoing.once("response", (answer) => {
-      socket.write(head(answer, responseHeaders(answer, rewriting, false), "Connection: close\r\n"));
-      pipeline(answer, socket).then(resolve, () => {
-        socket.destroy();
-        resolve();
-      });
-    });
+    outgoing.once("upgrade", (answer, backend, early) => resolve({ answer, backend, early }));
+    outgoing.once("response", (answer) => resolve({ answer }));
     outgoing.end();
   });
+  const { answer } = answered;
+  const headers = responseHeaders(answer, rewriting, false);
+  // Who ends early is heard of when it is joined to the client.
+  const ignore = (): void => undefined;
+  if (!("backend" in answered)) {
+    answer.on("error", ignore);
+    await call.starting(answer.statusCode ?? 502);
+    socket.write(head(answer, headers, "Connection: close\r\n"));
+    await pipeline(answer, socket).catch(() => void socket.destroy());
+    return;
+  }
+  const { backend, early } = answered;
+  backend.on("error", ignore);
+  await call.starting(answer.statusCode ?? 101);
+  if (backend.destroyed || socket.destroyed) {
+    backend.destroy();
+    socket.destroy();
+    return;
+  }
+  const upgrade = `Connection: Upgrade\r\nUpgrade: ${answer.headers.upgrade ?? ""}\r\n`;
+  socket.write(head(answer, headers, upgrade));
+  if (early.length > 0) backend.unshift(early);
+  if (call.head.length > 0) socket.unshift(call.head);
+  join(socket, backend);
+}
+
+interface Upgraded {
+  readonly answer: IncomingMessage;
+  readonly backend: Duplex;
+  /** What has come with the answer's head. */
+  readonly early: Buffer;
 }

@@ -23,9 +23,9 @@ export function logsOverSocket(call: UpgradeCall, sockets: SocketUpgrader, gone:
     return socket.bufferedAmount < LIMIT_BYTES;
   };
   return {
-    open: () => {
+    open: async () => {
       if (socket !== undefined) return;
-      sockets.accept(call, (accepted) => {
+      await sockets.accept(call, (accepted) => {
         socket = accepted;
         accepted.once("close", gone);
         // It closes as well, which is what counts.
@@ -38,6 +38,7 @@ export function logsOverSocket(call: UpgradeCall, sockets: SocketUpgrader, gone:
     onDrain: (resume) => {
       drained = resume;
     },
+    ending: async () => {},
     end: (done) => {
       if (done !== undefined) socket?.once("close", () => done());
       socket?.close(CLOSE_NORMAL);

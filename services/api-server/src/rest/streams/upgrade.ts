@@ -40,8 +40,11 @@ export function upgradeKind({ request }: UpgradeCall): "websocket" | "spdy" {
 export interface SocketUpgrader {
   /** Throws BadRequest where no protocol is common. */
   check(call: UpgradeCall): void;
-  /** Throws BadRequest where no protocol is common, before anything is sent. Where `serve` rejects, the client is told in the closing frame. */
-  accept(call: UpgradeCall, serve: (socket: WebSocket) => void | Promise<void>): void;
+  /**
+   * Resolves after the handshake; rejects with BadRequest where no protocol is common, before anything is sent. Where `serve`
+   * rejects, the client is told in the closing frame.
+   */
+  accept(call: UpgradeCall, serve: (socket: WebSocket) => void | Promise<void>): Promise<void>;
   close(): void;
 }
 
@@ -61,8 +64,9 @@ export function createSocketUpgrader(protocols: readonly string[]): SocketUpgrad
   };
   return {
     check,
-    accept(call, serve) {
+    async accept(call, serve) {
       check(call);
+      await call.starting(101);
       server.handleUpgrade(call.request, call.socket, call.head, (socket) => {
         const fail = (error: unknown): void => socket.close(INTERNAL_ERROR, closeReason(error));
         void (async () => serve(socket))().catch(fail);
@@ -72,14 +76,16 @@ export function createSocketUpgrader(protocols: readonly string[]): SocketUpgrad
   };
 }
 
-/** Upgrades to SPDY/3.1 with one of `protocols` for its streams; throws Forbidden where none is common. */
-export function acceptSpdy({ request, socket, head }: UpgradeCall, protocols: readonly string[]): Duplex {
+/** Upgrades to SPDY/3.1 with one of `protocols` for its streams; rejects with Forbidden where none is common. */
+export async function acceptSpdy(call: UpgradeCall, protocols: readonly string[]): Promise<Duplex> {
+  const { request, socket, head } = call;
   const offered = offeredBy(request.headers["x-stream-protocol-version"]);
   const chosen = protocols.find((protocol) => offered.includes(protocol));
   if (chosen === undefined) {
     const lists = `client supports [${offered.join(" ")}], server accepts [${protocols.join(" ")}]`;
     throw new StatusError("Forbidden", 403, `unable to upgrade: unable to negotiate protocol: ${lists}`);
   }
+  await call.starting(101);
   socket.write(
     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n" +
       `X-Stream-Protocol-Version: ${chosen}\r\n\r\n`,
