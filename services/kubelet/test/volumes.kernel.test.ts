@@ -40,7 +40,7 @@ describe("tmpfs", () => {
     const found = await statfs(dir);
     expect(found.type).toBe(TMPFS_MAGIC);
     expect(found.blocks * found.bsize).toBe(2 ** 20);
-    expect((await stat(dir)).mode & 0o7777).toBe(0o777);
+    expect((await stat(dir)).mode & 0o7777).toBe(0o1777);
     expect(await mounter.mountsBelow(dir)).toEqual([dir]);
     await expect(writeFile(join(dir, "large"), Buffer.alloc(2 ** 21))).rejects.toThrow("ENOSPC");
     await at.volumes.tearDown("u-1");

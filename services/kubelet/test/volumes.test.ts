@@ -326,14 +326,14 @@ describe("mounts", () => {
   });
 
   test("a sub path is made in the volume and bound", async () => {
-    const pod = podWith([{ name: "work", emptyDir: {} }]);
+    const pod = podWith([{ name: "work", emptyDir: { medium: "Memory" } }]);
     await at.volumes.setUp(pod);
     const mount = { name: "work", mountPath: "/logs", subPathExpr: "logs/$(POD)" };
     const [first] = await at.volumes.mounts(pod, container([mount]), facts);
     const target = `${at.rootDir}/pods/u-1/volume-subpaths/work/c/0`;
     expect(first?.hostPath).toBe(target);
-    expect(fake.points).toEqual([target]);
-    expect((await stat(join(at.path("u-1", "empty-dir", "work"), "logs/web"))).mode & 0o777).toBe(0o777);
+    expect(fake.points).toEqual([at.path("u-1", "empty-dir", "work"), target]);
+    expect((await stat(join(at.path("u-1", "empty-dir", "work"), "logs/web"))).mode & 0o7777).toBe(0o1777);
   });
 
   test.each([

@@ -269,7 +269,8 @@ class HostVolumes implements PodVolumes {
   async #makeFolder(dir: string, tmpfs: TmpfsPlan | undefined, mounted: ReadonlySet<string>): Promise<void> {
     await mkdir(dir, { recursive: true, mode: 0o750 });
     if (tmpfs !== undefined && !mounted.has(dir)) await this.#deps.mounter.mountTmpfs(dir, tmpfs.sizeBytes);
-    await chmod(dir, 0o777);
+    // As mount(8) makes a tmpfs: nobody removes what is another's.
+    await chmod(dir, tmpfs === undefined ? 0o777 : 0o1777);
   }
 
   async #write(pod: Pod, plan: FilesPlan, { payload }: Contents): Promise<void> {

@@ -72,7 +72,8 @@ async function openInside(volumeDir: string, subPath: string): Promise<FileHandl
 }
 
 /**
- * Opens what the names lead to from `base`, one after the other, the missing ones made as folders with the mode of `base`.
+ * Opens what the names lead to from `base`, one after the other, the missing ones made as folders with the mode of `base`, its
+ * sticky bit included.
  * Rejects with MountError at a symlink, though somebody put it there this very moment.
  */
 export async function openBelow(
@@ -80,7 +81,7 @@ export async function openBelow(
   names: readonly string[],
   missing: readonly string[],
 ): Promise<FileHandle> {
-  const mode = (await stat(base)).mode & 0o777;
+  const mode = (await stat(base)).mode & 0o7777;
   let place = await open(base, O_PATH);
   try {
     for (const name of names) place = await step(place, name, undefined);
