@@ -847,12 +847,14 @@ export interface ContainerStats {
   attributes: ContainerAttributes | null;
   cpu: CpuUsage | null;
   memory: MemoryUsage | null;
+  writableLayer: FilesystemUsage | null;
 }
 
 export interface ContainerStatsInput {
   attributes?: ContainerAttributesInput | null;
   cpu?: CpuUsageInput | null;
   memory?: MemoryUsageInput | null;
+  writableLayer?: FilesystemUsageInput | null;
 }
 
 export interface ContainerAttributes {
@@ -1056,11 +1058,13 @@ export interface ImageFsInfoResponseInput {
 export interface FilesystemUsage {
   timestamp: string;
   fsId: FilesystemIdentifier | null;
+  usedBytes: UInt64Value | null;
 }
 
 export interface FilesystemUsageInput {
   timestamp?: (string | number) | null;
   fsId?: FilesystemIdentifierInput | null;
+  usedBytes?: UInt64ValueInput | null;
 }
 
 export interface FilesystemIdentifier {

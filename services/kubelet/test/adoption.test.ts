@@ -10,6 +10,7 @@ import { DEFAULT_IMAGE_POLICY } from "../src/images/plan-collection.ts";
 import { createKubelet, type NodeHost } from "../src/app.ts";
 import { CriError, type Cri } from "../src/cri/contract.ts";
 import { createSimulatedCri } from "../src/cri/simulated/simulated-cri.ts";
+import { planStorageExcess } from "../src/pods/plan-storage-excess.ts";
 import { planAdoptedBackoff } from "../src/pods/plan-adoption.ts";
 
 type Faults = { -readonly [K in keyof Cri]?: Cri[K] };
@@ -27,7 +28,7 @@ function setup() {
       return typeof own === "function" ? own.bind(target) : own;
     },
   });
-  const full: { message?: string } = {};
+  const full: { message?: string; volumeBytes?: number; logBytes?: number; layerBytes?: number } = {};
   const left = { volumes: new Set<string>(), cgroups: new Set<string>() };
   const host: NodeHost = {
     cri,
@@ -49,6 +50,7 @@ function setup() {
         mounts: async () => [],
         readFile: async () => undefined,
         excess: async () => full.message,
+        usage: async () => full.volumeBytes ?? 0,
         terminationMessage: async () => "last words",
         forgetLife: async () => {},
         tearDown: async (uid) => void left.volumes.delete(uid),
@@ -65,7 +67,12 @@ function setup() {
         remove: async (uid) => void left.cgroups.delete(uid),
         known: async () => [...left.cgroups],
       },
-      logs: { removeLife: async () => {}, remove: async () => {}, known: async () => [] },
+      logs: {
+        removeLife: async () => {},
+        usage: async () => full.logBytes ?? 0,
+        remove: async () => {},
+        known: async () => [],
+      },
       services: { hasSynced: () => true, list: () => [] },
       usage: async () => ({ cpuNanos: 0, cpuNanoCores: 0, workingSetBytes: 0, startMs: 0, timeMs: 0 }),
       pullImage: async (image) => void (await cri.pullImage(image)),
@@ -183,6 +190,46 @@ describe("a kubelet over a runtime that tells nothing by itself", () => {
     expect(events().filter((one) => one.startsWith("Evicted"))).toEqual([`Evicted: ${message}`]);
     expect(phase("modest")).toBe("Running");
     await kubelet.stop();
+  });
+
+  test.each([
+    ["what its container wrote", { layerBytes: 2 ** 20 + 1 }],
+    ["its logs", { logBytes: 2 ** 20 + 1 }],
+    ["its volumes", { volumeBytes: 2 ** 20 + 1 }],
+  ])("evicts a pod that takes more of the disk than its limit, for %s", async (_, takes) => {
+    const { start, create, get, within, full, faults, inner } = setup();
+    faults.containerStats = async (sandbox) =>
+      (await inner.containerStats(sandbox)).map((one) => ({ ...one, writableLayerBytes: full.layerBytes ?? 0 }));
+    const kubelet = start();
+    const resources = { limits: { "ephemeral-storage": "1Mi" } };
+    create("greedy", {}, { containers: [{ name: "c", image: "nginx", resources }] });
+    create("modest");
+    const phase = (name: string) => get(name)?.status?.phase;
+    expect(await within(5_000, () => phase("greedy") === "Running" && phase("modest") === "Running")).toBe(true);
+    expect(await within(25_000, () => phase("greedy") !== "Running")).toBe(false);
+    Object.assign(full, takes);
+    expect(await within(15_000, () => phase("greedy") === "Failed")).toBe(true);
+    const message = "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ";
+    expect(get("greedy")?.status).toMatchObject({ reason: "Evicted", message });
+    expect(phase("modest")).toBe("Running");
+    await kubelet.stop();
+  });
+
+  test("says which container takes more than its limit, where the pod's total is not reached", () => {
+    const limited = (name: string, limit: string) => ({ name, resources: { limits: { "ephemeral-storage": limit } } });
+    const pod: Pod = { spec: { containers: [limited("a", "1Mi"), limited("b", "3M"), { name: "free" }] } };
+    const used = (a: number, b: number, free = 0) => new Map(Object.entries({ a, b, free }));
+    expect(planStorageExcess(pod, used(2 ** 20, 3e6), 0)).toBeUndefined();
+    expect(planStorageExcess(pod, used(2 ** 20 + 1, 0), 0)).toBe(
+      'Container a exceeded its local ephemeral storage limit "1Mi". ',
+    );
+    expect(planStorageExcess(pod, used(0, 3e6 + 1), 0)).toBe(
+      'Container b exceeded its local ephemeral storage limit "3M". ',
+    );
+    expect(planStorageExcess(pod, used(2 ** 20, 3e6, 1), 0)).toBe(
+      "Pod ephemeral local storage usage exceeds the total limit of containers 4048576. ",
+    );
+    expect(planStorageExcess({ spec: { containers: [{ name: "free" }] } }, used(0, 0, 1e12), 1e12)).toBeUndefined();
   });
 
   test("ends what belongs to no pod, and nothing else", async () => {

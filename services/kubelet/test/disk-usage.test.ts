@@ -27,4 +27,5 @@ test("what a volume takes of the disk is counted once, and told where it is too 
   await mkdir(join(work, "more"));
   await writeFile(join(work, "more", "file"), Buffer.alloc(60 * 1024, 1));
   expect(await at.volumes.excess(pod)).toBe('Usage of EmptyDir volume "work" exceeds the limit "100Ki". ');
+  expect(await at.volumes.usage(pod)).toBeGreaterThanOrEqual(320 * 1024);
 });

@@ -159,6 +159,8 @@ export interface CriContainerStats {
   /** Nanoseconds of CPU since it started. */
   readonly cpuNanos: number;
   readonly memoryWorkingSetBytes: number;
+  /** What it has written to its own root. */
+  readonly writableLayerBytes: number;
   /** When the figures were taken. */
   readonly timeMs: number;
 }

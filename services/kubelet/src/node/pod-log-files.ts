@@ -2,7 +2,9 @@
 // were rotated beside them.
 import { rm } from "node:fs/promises";
 import path from "node:path";
+import type { Pod } from "@coxswain/api";
 import type { PodLogs } from "../pods/pod-logs.ts";
+import { diskUsage } from "../volumes/disk-usage.ts";
 import { namesIn } from "../volumes/missing-files.ts";
 
 export function createPodLogFiles(dir: string): PodLogs {
@@ -12,10 +14,14 @@ export function createPodLogFiles(dir: string): PodLogs {
       return uid === undefined ? [] : [{ folder, uid }];
     });
   }
+  const folderOf = ({ metadata }: Pod, container: string): string => {
+    const { namespace = "", name = "", uid = "" } = metadata ?? {};
+    return path.join(dir, `${namespace}_${name}_${uid}`, container);
+  };
   return {
+    usage: (pod, container) => diskUsage(folderOf(pod, container)),
     async removeLife(pod, container, attempt) {
-      const { namespace = "", name = "", uid = "" } = pod.metadata ?? {};
-      const folder = path.join(dir, `${namespace}_${name}_${uid}`, container);
+      const folder = folderOf(pod, container);
       const log = `${attempt}.log`;
       const files = (await namesIn(folder)).filter((one) => one === log || one.startsWith(`${log}.`));
       for (const file of files) await rm(path.join(folder, file), { force: true });

@@ -58,6 +58,8 @@ export interface PodVolumes {
   readFile(pod: Pod, volume: string, path: string): Promise<Buffer | undefined>;
   /** Which of the pod's emptyDirs takes more of the disk than it may, in upstream's words; undefined: none. */
   excess(pod: Pod): Promise<string | undefined>;
+  /** What the pod's emptyDirs and ConfigMaps take of the disk, bytes. */
+  usage(pod: Pod): Promise<number>;
   /** What the container had to say at its end, by its terminationMessagePolicy; at most 4096 bytes, undefined: nothing. */
   terminationMessage(pod: Pod, container: Container, life: EndedLife): Promise<string | undefined>;
   /** Forgets the files of a container's life whose end has been reported; idempotent. */

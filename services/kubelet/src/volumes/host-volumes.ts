@@ -136,6 +136,18 @@ class HostVolumes implements PodVolumes {
     return undefined;
   }
 
+  async usage(pod: Pod): Promise<number> {
+    const folder = this.#folder(pod);
+    let bytes = 0;
+    for (const plan of this.#plans(pod)) {
+      // What is in memory takes nothing of the disk, and counts as memory.
+      const plugin = plan.kind === "emptyDir" ? EMPTY_DIR : plan.kind === "files" ? plan.plugin : undefined;
+      if (plugin === undefined || ("tmpfs" in plan && plan.tmpfs)) continue;
+      bytes += await diskUsage(folder.volume(plugin, plan.name));
+    }
+    return bytes;
+  }
+
   async terminationMessage(pod: Pod, container: Container, life: EndedLife): Promise<string | undefined> {
     return readTerminationMessage(this.#folder(pod).terminationLog(container.name, life.attempt), container, life);
   }

@@ -194,7 +194,7 @@ class RuntimeV1Cri implements ContainerdCri {
   async containerStats(sandboxId: string): Promise<CriContainerStats[]> {
     const filter = { podSandboxId: sandboxId };
     const { stats } = await this.#channel.call("listContainerStats", { filter }, READ_TIMEOUT_MS);
-    return stats.map(({ attributes, cpu, memory }) => {
+    return stats.map(({ attributes, cpu, memory, writableLayer }) => {
       const containerId = attributes?.id ?? "";
       const used = BigInt(cpu?.usageCoreNanoSeconds?.value ?? "0");
       const counted = this.#cpu.nanoCores(containerId, BigInt(cpu?.timestamp ?? "0"), used);
@@ -202,7 +202,8 @@ class RuntimeV1Cri implements ContainerdCri {
       const cpuNanoCores = counted ?? Number(cpu?.usageNanoCores?.value ?? "0");
       const memoryWorkingSetBytes = Number(memory?.workingSetBytes?.value ?? "0");
       const timeMs = Number(BigInt(cpu?.timestamp ?? "0") / 1_000_000n);
-      return { containerId, cpuNanoCores, cpuNanos: Number(used), memoryWorkingSetBytes, timeMs };
+      const writableLayerBytes = Number(writableLayer?.usedBytes?.value ?? "0");
+      return { containerId, cpuNanoCores, cpuNanos: Number(used), memoryWorkingSetBytes, writableLayerBytes, timeMs };
     });
   }
 

@@ -293,7 +293,7 @@ class SimulatedCri implements Cri {
       container.cpu ??= new CpuClock(container.status.startedAtMs);
       const timeMs = this.#env.clock.now();
       const cpuNanos = container.cpu.count(cpuNanoCores, timeMs);
-      return { containerId, cpuNanoCores, cpuNanos, memoryWorkingSetBytes: memoryBytes, timeMs };
+      return { containerId, cpuNanoCores, cpuNanos, memoryWorkingSetBytes: memoryBytes, writableLayerBytes: 0, timeMs };
     });
   }
 
