@@ -9,6 +9,7 @@ export * from "./json-decode.ts";
 export * from "./label-selector.ts";
 export * from "./names.ts";
 export * from "./object.ts";
+export * from "./passing-map.ts";
 export * from "./quantity.ts";
 export * from "./quote.ts";
 export * from "./resource-version.ts";

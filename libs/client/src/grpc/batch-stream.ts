@@ -8,7 +8,7 @@
 //   itself first reads what has come meanwhile.
 // - A server without Batch answers Unimplemented, has done nothing, and gets everything as unary calls from then on.
 import { connectivityState, status, type Channel, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
-import { StatusError, type Status } from "@coxswain/apimachinery";
+import { PassingMap, StatusError, type Status } from "@coxswain/apimachinery";
 import { statusFromServiceError } from "@coxswain/component-base/grpc-status";
 import type { Env, TimerHandle } from "@coxswain/env";
 import type { ServiceTypes } from "@coxswain/protos";
@@ -62,7 +62,7 @@ export class BatchStream {
   readonly #deps: BatchStreamDeps;
   /** Accepted, not sent. */
   readonly #queue = new Fifo<Item>();
-  readonly #sent = new Map<string, Item>();
+  readonly #sent = new PassingMap<string, Item>();
   /** Sent and given up: the server may still work on them. */
   readonly #late = new Set<string>();
   #call: Call | undefined;
@@ -170,8 +170,7 @@ export class BatchStream {
   #open(): Call {
     const call = this.#deps.open();
     const answered = (response: BatchResponse): void => {
-      const item = this.#sent.get(response.id);
-      this.#sent.delete(response.id);
+      const item = this.#sent.take(response.id);
       this.#late.delete(response.id);
       item?.resolve(response);
     };
@@ -245,7 +244,7 @@ export class BatchStream {
     const now = this.#deps.env.clock.monotonic();
     for (const item of this.#sent.values()) {
       if (item.sinceMs + this.#deps.timeoutMs > now) break;
-      this.#sent.delete(item.id);
+      this.#sent.take(item.id);
       this.#late.add(item.id);
       item.reject(
         new StatusError("Timeout", 504, "Timeout: the server did not answer in time; the write may have landed"),

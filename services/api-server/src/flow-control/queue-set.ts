@@ -4,6 +4,7 @@
 // - Within a queue the first to come is the first to go; among queues the one whose next request would end first in virtual
 //   time, so that flows get equal shares of seat-seconds however many requests they send (KEP-1040).
 // - A request that is queued ends exactly once: executed and finished, cancelled, or refused at once.
+import { PassingMap } from "@coxswain/apimachinery";
 
 /** A dispatched request counts as long as this until it has finished, s. */
 const GUESS_S = 60;
@@ -21,6 +22,7 @@ export interface QueueSetOptions {
 export type TicketState = "waiting" | "executing" | "over";
 
 export interface Ticket {
+  readonly id: number;
   readonly width: number;
   readonly arrivedMs: number;
   /** Of its queue; -1 where there is none. */
@@ -61,7 +63,8 @@ export class QueueSet {
   readonly #options: QueueSetOptions;
   readonly #queues: readonly Queue[];
   readonly #onDispatch: (ticket: Ticket) => void;
-  readonly #executing = new Set<Ticket>();
+  readonly #executing = new PassingMap<number, Ticket>();
+  #tickets = 0;
   #limit: number;
   #seats = 0;
   #waiting = 0;
@@ -108,7 +111,7 @@ export class QueueSet {
   }
 
   get executing(): Iterable<Ticket> {
-    return this.#executing;
+    return this.#executing.values();
   }
 
   get activeQueues(): number {
@@ -127,14 +130,16 @@ export class QueueSet {
     this.#advance(nowMs);
     if (this.#options.exempt || this.#queues.length === 0) {
       if (!this.#options.exempt && !this.#fits(width)) return { refused: "concurrency-limit" };
-      const ticket: Ticket = { width, arrivedMs: nowMs, queue: -1, request, state: "executing", startedMs: nowMs };
+      const id = this.#tickets++;
+      const ticket: Ticket = { id, width, arrivedMs: nowMs, queue: -1, request, state: "executing", startedMs: nowMs };
       this.#seats += width;
-      this.#executing.add(ticket);
+      this.#executing.set(ticket.id, ticket);
       return { ticket };
     }
     const queue = this.#choose(hand);
     if (queue.waiting.length >= this.#options.queueLengthLimit) return { refused: "queue-full" };
     const ticket: Waiting = {
+      id: this.#tickets++,
       width,
       arrivedMs: nowMs,
       arrivalR: this.#r,
@@ -163,7 +168,7 @@ export class QueueSet {
     if (ticket.state !== "executing") throw new Error(`a ticket that is ${ticket.state} cannot finish`);
     this.#advance(nowMs);
     ticket.state = "over";
-    this.#executing.delete(ticket);
+    this.#executing.take(ticket.id);
     this.#seats -= ticket.width;
     const queue = this.#queues[ticket.queue];
     if (queue !== undefined) {
@@ -258,7 +263,7 @@ export class QueueSet {
     queue.executing++;
     queue.seats += ticket.width;
     this.#seats += ticket.width;
-    this.#executing.add(ticket);
+    this.#executing.set(ticket.id, ticket);
   }
 }
 

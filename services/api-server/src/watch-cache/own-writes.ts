@@ -1,6 +1,6 @@
 // What this process is writing or has written and the watch has not told of yet, so that what comes from the watch need not be
 // parsed. Guarantees: an object is found only by its key and the very bytes that were made of it; memory stays bounded.
-import type { KubeObject } from "@coxswain/apimachinery";
+import { PassingMap, type KubeObject } from "@coxswain/apimachinery";
 
 /** More than are on their way at once while the watch keeps up. */
 const MAX = 4096;
@@ -11,12 +11,12 @@ interface OwnWrite {
 }
 
 export class OwnWrites {
-  readonly #waiting = new Map<string, OwnWrite>();
+  readonly #waiting = new PassingMap<string, OwnWrite>();
 
   /** `object` stays as it is from now on. */
   add(key: string, stored: Buffer, object: KubeObject): void {
-    this.#waiting.delete(key);
-    if (this.#waiting.size >= MAX) this.#waiting.delete(this.#waiting.keys().next().value!);
+    this.#waiting.take(key);
+    if (this.#waiting.size >= MAX) this.#waiting.takeFirst();
     this.#waiting.set(key, { stored, object });
   }
 
@@ -24,7 +24,7 @@ export class OwnWrites {
   take(key: string, stored: Buffer): KubeObject | undefined {
     const found = this.#waiting.get(key);
     if (found === undefined || !found.stored.equals(stored)) return undefined;
-    this.#waiting.delete(key);
+    this.#waiting.take(key);
     return found.object;
   }
 }
