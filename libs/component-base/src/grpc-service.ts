@@ -69,20 +69,26 @@ function signalOf(call: AnyCall): AbortSignal {
   return controller.signal;
 }
 
-function contextOf(call: AnyCall): CallContext {
-  let signal: AbortSignal | undefined;
-  return {
-    get user() {
-      const { user } = admissionOf(call);
-      if (user === undefined) throw new Error("a handler asked for the user of a call that needs none");
-      return user;
-    },
-    metadata: call.metadata,
-    get signal() {
-      signal ??= signalOf(call);
-      return signal;
-    },
-  };
+/** A class, as getters of its own would give each call a shape of its own, which V8 keeps until the next full collection. */
+class Context implements CallContext {
+  readonly metadata: CallContext["metadata"];
+  readonly #call: AnyCall;
+  #signal: AbortSignal | undefined = undefined;
+
+  constructor(call: AnyCall) {
+    this.metadata = call.metadata;
+    this.#call = call;
+  }
+
+  get user(): UserInfo {
+    const { user } = admissionOf(this.#call);
+    if (user === undefined) throw new Error("a handler asked for the user of a call that needs none");
+    return user;
+  }
+
+  get signal(): AbortSignal {
+    return (this.#signal ??= signalOf(this.#call));
+  }
 }
 
 /**
@@ -150,7 +156,7 @@ function wrap(handler: Loose, requestStream: boolean, streaming: boolean): Untyp
           ? requestsOf(call as ServerReadableStream<unknown, unknown>)
           : (call as ServerUnaryCall<unknown, unknown>).request;
         try {
-          callback(null, await handler(request, contextOf(call)));
+          callback(null, await handler(request, new Context(call)));
         } catch (error) {
           callback(statusToServiceError(error));
         }
@@ -159,7 +165,7 @@ function wrap(handler: Loose, requestStream: boolean, streaming: boolean): Untyp
     };
   }
   return (call: WritableCall) => {
-    const context = contextOf(call);
+    const context = new Context(call);
     const request = requestStream
       ? requestsOf(call as DuplexCall)
       : (call as ServerWritableStream<unknown, unknown>).request;

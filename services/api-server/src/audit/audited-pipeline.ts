@@ -35,6 +35,7 @@ export function auditedPipeline(inner: Pipeline, deps: AuditedPipelineDeps): Pip
   };
   const told = (request: ApiRequest, record: AuditRecord): ApiRequest => ({
     ...request,
+    signal: request.signal,
     annotate: (key, value) => record.annotate(key, value),
   });
   return {

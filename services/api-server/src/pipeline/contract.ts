@@ -46,6 +46,7 @@ export interface ApiRequest {
   readonly userAgent?: string | undefined;
   /** Says something about the request in the audit log; absent where none is kept of it. */
   readonly annotate?: ((key: string, value: string) => void) | undefined;
+  /** Made when it is asked for, where few ask: a copy of the request has to name it. */
   readonly signal: AbortSignal;
 }
 

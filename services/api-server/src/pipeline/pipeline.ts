@@ -345,7 +345,8 @@ class Dispatcher {
     if (kind.group === "" && kind.resource === "bindings") {
       const name = body.metadata?.name ?? "";
       const pods = kindFor({ group: "", version: "v1", resource: "pods" })!;
-      return await this.#bind({ ...request, resource: "pods", subresource: "binding", name }, pods, body as Binding);
+      const bound = { ...request, signal: request.signal, resource: "pods", subresource: "binding", name };
+      return await this.#bind(bound, pods, body as Binding);
     }
     if (this.#deps.review === undefined) throw newMethodNotSupported(kind, request.verb);
     const document = await this.#deps.review({ request, kind, body, parent: undefined });
@@ -440,7 +441,7 @@ class Dispatcher {
       return answer(await readObject(this.#deps, kind, namespace, name, request.options.resourceVersion), []);
     }
     if (request.verb !== "update" && request.verb !== "patch") throw newMethodNotSupported(kind, request.verb);
-    const context = writeContext({ ...request, subresource: "scale" }, kind);
+    const context = writeContext({ ...request, signal: request.signal, subresource: "scale" }, kind);
     if (request.contentType === APPLY_TYPE) {
       const config = parentOfScale(kind, decodeConfiguration(context, scaleKind));
       const produce = (old: CachedObject): KubeObject => applyOver(context, config, old, this.#deps.env.clock.now());

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { requestCredentials } from "@coxswain/component-base/http-endpoints";
 import type { UserInfo } from "@coxswain/component-base";
-import { isReason } from "@coxswain/apimachinery";
+import { isReason, PassingMap } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
@@ -17,7 +17,8 @@ import { Flight } from "./flight.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
-import { methodNotAllowed, parseRequest, readOptions, resourceNotFound } from "./request-info.ts";
+import { methodNotAllowed, parseRequest, resourceNotFound } from "./request-info.ts";
+import { RestRequest } from "./rest-request.ts";
 import { sendAtOnce, sendEncoded, sendFailure, toStatusError, warningHeader } from "./respond.ts";
 import { inTurns } from "./turns.ts";
 import { requestTimeoutMs } from "./request-timeout.ts";
@@ -148,30 +149,7 @@ async function requestWithBody(info: ResourceInfo, call: RestCall): Promise<ApiR
   const contentType = bodyType(call.request.headers["content-type"], info.verb);
   const body = await readBody(call.request);
   call.audit?.requestBody(body, contentType);
-  return apiRequest(info, call, body.length === 0 ? undefined : body, contentType);
-}
-
-function apiRequest(info: ResourceInfo, call: RestCall, body?: Buffer, contentType?: string): ApiRequest {
-  const { audit } = call;
-  const { verb, group, version, resource, subresource, namespace, name } = info;
-  return {
-    user: call.user,
-    verb,
-    group,
-    version,
-    resource,
-    subresource,
-    namespace,
-    name,
-    body,
-    contentType,
-    options: readOptions(info.query),
-    userAgent: call.request.headers["user-agent"],
-    annotate: audit === undefined ? undefined : (key, value) => audit.annotate(key, value),
-    get signal() {
-      return call.signal;
-    },
-  };
+  return new RestRequest(info, call, body.length === 0 ? undefined : body, contentType);
 }
 
 async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, call: RestCall): Promise<void> {
@@ -184,7 +162,7 @@ async function serveWatch(deps: RestDeps, info: ResourceInfo, form: Negotiated, 
   const end = (): void => sink.end(undefined);
   call.signal.addEventListener("abort", end, { once: true });
   try {
-    await deps.pipeline.watch(apiRequest(info, call), sink);
+    await deps.pipeline.watch(new RestRequest(info, call), sink);
   } catch (error) {
     // The request itself is sound: that its version is too old is told in the stream, as to a watch that fell behind.
     if (!isReason(error, "Expired")) throw error;
@@ -237,7 +215,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
     return;
   }
   const result = await deps.pipeline.handle(
-    takesBody(info) ? await requestWithBody(info, call) : apiRequest(info, call),
+    takesBody(info) ? await requestWithBody(info, call) : new RestRequest(info, call),
   );
   call.audit?.response(result);
   const options = {
@@ -264,7 +242,8 @@ export function isLongRunning(info: PathInfo | ResourceInfo): boolean {
 }
 
 export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHandler {
-  const flights = new Set<Flight>();
+  const flights = new PassingMap<number, Flight>();
+  let flown = 0;
   let draining = false;
   let longRunning = 0;
   const requests = deps.metrics.counter("apiserver_request_total", "Requests answered, by verb and code.", [
@@ -292,7 +271,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
 
   const sweep = deps.env.timers.setInterval(() => {
     const nowMs = deps.env.clock.monotonic();
-    for (const flight of flights) {
+    for (const flight of flights.values()) {
       if (flight.long || flight.startedMs + flight.limitMs > nowMs) continue;
       flight.abort();
       void fail(flight, flight.signal.reason);
@@ -347,7 +326,8 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
       const startedMs = deps.env.clock.monotonic();
       const auditId = auditIdOf(deps, request);
       const flight = new Flight(request, response, { auditId, startedMs, limitMs: REQUEST_TIMEOUT_MS });
-      flights.add(flight);
+      const number = flown++;
+      flights.set(number, flight);
       response.on("error", (error) => deps.logger.debug({ error: error.message }, "connection failed"));
       response.on("close", () => {
         // Making an abort's error costs more than the rest of a short request.
@@ -360,7 +340,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
       } catch (error) {
         await fail(flight, error);
       } finally {
-        flights.delete(flight);
+        flights.take(number);
         if (flight.long) longRunning--;
         void flight.audit?.complete(response.statusCode);
         requests.inc({ verb, code: String(response.statusCode) });
@@ -376,7 +356,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     },
     drain() {
       draining = true;
-      for (const flight of flights) if (flight.long) flight.abort();
+      for (const flight of flights.values()) if (flight.long) flight.abort();
     },
     get inFlight() {
       return flights.size;
