@@ -27,6 +27,19 @@ test("every kind is found by resource and by kind", () => {
   }
 });
 
+test("a pod with less than no time to end has a second, and a template keeps what it says", () => {
+  const spec = { terminationGracePeriodSeconds: -1, containers: [{ name: "c", image: "i" }] };
+  const pod: Pod = { metadata: { name: "a" }, spec: deepClone(spec) };
+  kind("pods").defaults(pod);
+  expect(pod.spec?.terminationGracePeriodSeconds).toBe(1);
+  const deployment = {
+    metadata: { name: "a" },
+    spec: { selector: {}, template: { spec: deepClone(spec) } },
+  } as Deployment;
+  kind("deployments", "apps").defaults(deployment);
+  expect(deployment.spec?.template.spec?.terminationGracePeriodSeconds).toBe(-1);
+});
+
 test("defaults are idempotent", () => {
   const object: Pod = {
     metadata: { name: "a" },

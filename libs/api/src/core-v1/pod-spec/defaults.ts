@@ -110,7 +110,10 @@ export function setPodTemplateDefaults(template: PodTemplateSpec | undefined): v
   if (template?.spec) setPodSpecDefaults(template.spec);
 }
 
-/** What holds for pods and not for templates: requests follow limits, and host ports follow the host network. In place, too. */
+/**
+ * What holds for pods and not for templates: requests follow limits, host ports follow the host network, and a time to end in
+ * that is less than none is a second. In place, too.
+ */
 export function setPodOnlyDefaults(spec: PodSpec): void {
   for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
     const { limits, requests } = container.resources ?? {};
@@ -120,5 +123,6 @@ export function setPodOnlyDefaults(spec: PodSpec): void {
     if (spec.hostNetwork) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
   }
   setPodResourceDefaults(spec);
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) spec.terminationGracePeriodSeconds = 1;
   spec.enableServiceLinks ??= true;
 }
