@@ -9,7 +9,7 @@ import {
   type Node,
   type Pod,
 } from "@coxswain/api";
-import { deepEqual, isReason, labelSelectorAsSelector, objectKey, StatusError } from "@coxswain/apimachinery";
+import { deepEqual, labelSelectorAsSelector, objectKey } from "@coxswain/apimachinery";
 import type { SharedInformer } from "@coxswain/client";
 import {
   createController,
@@ -29,9 +29,7 @@ import { executeClaim } from "../ownership/claim.ts";
 import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
 import { planRevision, REVISION_LABEL, surplusRevisions } from "../revisions/history.ts";
 import { removeRevisions, storeRevision } from "../revisions/store.ts";
-import { createSlowly, named } from "../writes/create-named.ts";
-import { deleteForSure } from "../writes/delete-for-sure.ts";
-import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
+import { createPods, removePods, type OwnedPodsDeps } from "../writes/owned-pods.ts";
 import { updateStatus } from "../writes/update-status.ts";
 import { nodeOf, podForNode } from "./daemon-pod.ts";
 import { nextAvailableMs, planDaemonSet, planDaemonSetStatus, type DaemonFacts } from "./plan.ts";
@@ -39,7 +37,6 @@ import { nextAvailableMs, planDaemonSet, planDaemonSetStatus, type DaemonFacts }
 const WORKERS = 2;
 const FIRST_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 15 * 60_000;
-const NOT_SENT = new StatusError("Conflict", 409, "not sent, because an earlier create failed");
 
 const about = (set: DaemonSet): DaemonSet => ({ ...set, apiVersion: "apps/v1", kind: "DaemonSet" });
 
@@ -269,47 +266,16 @@ class DaemonLogic {
     signal: AbortSignal,
   ): Promise<Error | undefined> {
     if (nodes.length === 0) return undefined;
-    const { env, client, recorder } = this.#context;
-    const uid = set.metadata?.uid ?? "";
-    const pods = nodes.map((node) => named(env, podForNode(set, node, hash)));
-    this.#expectations.expectCreations(uid, pods.length);
-    const outcomes = await createSlowly({ env, client }, PODS, pods, { initialBatch: 1, signal });
-    let problem: Error | undefined;
-    for (const outcome of outcomes) {
-      if (outcome.kind === "created") {
-        recorder.event(about(set), "Normal", "SuccessfulCreate", `Created pod: ${outcome.object.metadata?.name}`);
-      } else if (outcome.kind === "skipped") this.#expectations.creationFailed(uid, NOT_SENT);
-      else if (outcome.kind === "failed") {
-        this.#expectations.creationFailed(uid, outcome.error);
-        if (isNamespaceTerminating(outcome.error)) continue;
-        recorder.event(about(set), "Warning", "FailedCreate", `Error creating: ${outcome.error.message}`);
-        problem = outcome.error;
-      }
-    }
-    return problem;
+    const pods = nodes.map((node) => podForNode(set, node, hash));
+    return (await createPods(this.#writes(), about(set), pods, signal)).problem;
   }
 
   async #remove(set: DaemonSet, pods: readonly Pod[], signal: AbortSignal): Promise<Error | undefined> {
     if (pods.length === 0) return undefined;
-    const { env, client, recorder } = this.#context;
-    const uid = set.metadata?.uid ?? "";
-    this.#expectations.expectDeletions(
-      uid,
-      pods.map((pod) => pod.metadata?.uid ?? ""),
-    );
-    const outcomes = await deleteForSure({ env, client }, PODS, pods, signal);
-    let problem: Error | undefined;
-    for (const [at, pod] of pods.entries()) {
-      const outcome = outcomes[at]!;
-      if (outcome.ok) {
-        recorder.event(about(set), "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata?.name}`);
-        continue;
-      }
-      this.#expectations.deletionFailed(uid, pod.metadata?.uid ?? "", outcome.error);
-      if (isReason(outcome.error, "NotFound", "Conflict")) continue;
-      recorder.event(about(set), "Warning", "FailedDelete", `Error deleting: ${outcome.error.message}`);
-      problem = outcome.error;
-    }
-    return problem;
+    return (await removePods(this.#writes(), about(set), pods, signal)).problem;
+  }
+
+  #writes(): OwnedPodsDeps {
+    return { ...this.#context, expectations: this.#expectations };
   }
 }

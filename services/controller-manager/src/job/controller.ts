@@ -11,7 +11,6 @@ import {
   isReason,
   labelSelectorAsSelector,
   objectKey,
-  StatusError,
 } from "@coxswain/apimachinery";
 import {
   createController,
@@ -31,9 +30,7 @@ import {
 } from "../controller-context.ts";
 import { executeClaim } from "../ownership/claim.ts";
 import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
-import { createSlowly, named } from "../writes/create-named.ts";
-import { deleteForSure } from "../writes/delete-for-sure.ts";
-import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
+import { createPods, removePods, type OwnedPodsDeps } from "../writes/owned-pods.ts";
 import { hasFailed, hasSucceeded, isBehind, isTracked, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
 import { isFinished, planJob, planJobStatus, type JobPlan, type NewPod } from "./plan.ts";
 import { podFromJob } from "./pod-from-job.ts";
@@ -231,48 +228,18 @@ class JobLogic {
   }
 
   async #create(job: Job, wanted: readonly NewPod[], signal: AbortSignal): Promise<Managed> {
-    const { env, client, recorder } = this.#context;
-    const uid = job.metadata?.uid ?? "";
-    const pods = wanted.map((one) => named(env, podFromJob(job, one)));
-    this.#expectations.expectCreations(uid, pods.length);
-    const outcomes = await createSlowly({ env, client }, PODS, pods, { initialBatch: 1, signal });
-    let created = 0;
-    let problem: Error | undefined;
-    for (const outcome of outcomes) {
-      if (outcome.kind === "created") {
-        created++;
-        recorder.event(about(job), "Normal", "SuccessfulCreate", `Created pod: ${outcome.object.metadata?.name}`);
-      } else if (outcome.kind === "skipped") this.#expectations.creationFailed(uid, NOT_SENT);
-      else if (outcome.kind === "failed") {
-        this.#expectations.creationFailed(uid, outcome.error);
-        if (isNamespaceTerminating(outcome.error)) continue;
-        recorder.event(about(job), "Warning", "FailedCreate", `Error creating: ${outcome.error.message}`);
-        problem = outcome.error;
-      }
-    }
-    return { created, removed: 0, problem };
+    const pods = wanted.map((one) => podFromJob(job, one));
+    const { done, problem } = await createPods(this.#writes(), about(job), pods, signal);
+    return { created: done, removed: 0, problem };
   }
 
   async #remove(job: Job, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
-    const { env, client, recorder } = this.#context;
-    const uid = job.metadata?.uid ?? "";
-    this.#expectations.expectDeletions(uid, pods.map(uidOf));
-    const outcomes = await deleteForSure({ env, client }, PODS, pods, signal);
-    let removed = 0;
-    let problem: Error | undefined;
-    for (const [at, pod] of pods.entries()) {
-      const outcome = outcomes[at]!;
-      if (outcome.ok) {
-        removed++;
-        recorder.event(about(job), "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata?.name}`);
-        continue;
-      }
-      this.#expectations.deletionFailed(uid, uidOf(pod), outcome.error);
-      if (isReason(outcome.error, "NotFound", "Conflict")) continue;
-      recorder.event(about(job), "Warning", "FailedDelete", `Error deleting: ${outcome.error.message}`);
-      problem = outcome.error;
-    }
-    return { created: 0, removed, problem };
+    const { done, problem } = await removePods(this.#writes(), about(job), pods, signal);
+    return { created: 0, removed: done, problem };
+  }
+
+  #writes(): OwnedPodsDeps {
+    return { ...this.#context, expectations: this.#expectations };
   }
 
   async #letGo(pods: readonly Pod[]): Promise<void> {
@@ -318,8 +285,6 @@ interface Managed {
   readonly removed: number;
   readonly problem: Error | undefined;
 }
-
-const NOT_SENT = new StatusError("Conflict", 409, "not sent, because an earlier create failed");
 
 /** The status that was just written has the start; a later look reckons from it. */
 function deadlineOf({ spec, status }: Job): number | undefined {

@@ -2,7 +2,7 @@
 // - While the cache has not shown its own last writes, it neither makes nor deletes pods.
 // - A create whose outcome is unknown counts as made until the cache or the expectation's end tells otherwise.
 import { PODS, type Pod, type ReplicaSet } from "@coxswain/api";
-import { isReason, labelSelectorAsSelector, StatusError } from "@coxswain/apimachinery";
+import { labelSelectorAsSelector } from "@coxswain/apimachinery";
 import {
   createController,
   createExpectations,
@@ -13,15 +13,12 @@ import { BY_CONTROLLER, ORPHANS, type ControllerContext, type ManagedController 
 import { executeClaim } from "../ownership/claim.ts";
 import { controllerReference, planClaim } from "../ownership/controller-ref.ts";
 import { isPodActive, isPodTerminating } from "../pods/pod-state.ts";
-import { deleteForSure } from "../writes/delete-for-sure.ts";
-import { createSlowly, named, type CreateOutcome } from "../writes/create-named.ts";
-import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
+import { createPods, removePods, type OwnedPodsDeps, type PodWrites } from "../writes/owned-pods.ts";
 import { followReplicaSetPods } from "./event-handlers.ts";
 import { replicationControllers, type ReplicaKind, replicaSets } from "./replica-kinds.ts";
 import { nextAvailableMs, planReplicas, planReplicaSetStatus, podFromTemplate, type ReplicaFailure } from "./plan.ts";
 
 const WORKERS = 5;
-const INITIAL_BATCH = 1;
 
 export function createReplicaSetController(context: ControllerContext): ManagedController {
   return createFor(context, replicaSets(context));
@@ -112,59 +109,20 @@ class ReplicaSetLogic {
   }
 
   async #create(rs: ReplicaSet, count: number, signal: AbortSignal): Promise<Managed> {
-    const { env, client } = this.#context;
-    const uid = rs.metadata?.uid ?? "";
-    const template = podFromTemplate(rs, this.#type);
-    const pods = Array.from({ length: count }, () => named(env, template));
-    this.#expectations.expectCreations(uid, count);
-    const outcomes = await createSlowly({ env, client }, PODS, pods, { initialBatch: INITIAL_BATCH, signal });
-    let problem: Error | undefined;
-    for (const outcome of outcomes) problem = this.#settleCreate(rs, outcome) ?? problem;
-    return problem === undefined ? {} : { problem, failure: { reason: "FailedCreate", message: problem.message } };
-  }
-
-  /** Lowers the expectation where the pod surely was not made; the error that stands in the way, if any. */
-  #settleCreate(rs: ReplicaSet, outcome: CreateOutcome): Error | undefined {
-    const { recorder } = this.#context;
-    const uid = rs.metadata?.uid ?? "";
-    const about = { ...rs, apiVersion: this.#type.apiVersion, kind: this.#type.kind };
-    if (outcome.kind === "created") {
-      recorder.event(about, "Normal", "SuccessfulCreate", `Created pod: ${outcome.object.metadata?.name}`);
-      return undefined;
-    }
-    if (outcome.kind === "unknown") return undefined;
-    if (outcome.kind === "skipped") {
-      this.#expectations.creationFailed(uid, NOT_SENT);
-      return undefined;
-    }
-    this.#expectations.creationFailed(uid, outcome.error);
-    if (isNamespaceTerminating(outcome.error)) return undefined;
-    recorder.event(about, "Warning", "FailedCreate", `Error creating: ${outcome.error.message}`);
-    return outcome.error;
+    const pods = Array.from({ length: count }, () => podFromTemplate(rs, this.#type));
+    return managed("FailedCreate", await createPods(this.#writes(), this.#about(rs), pods, signal));
   }
 
   async #remove(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
-    const { env, client, recorder } = this.#context;
-    const uid = rs.metadata?.uid ?? "";
-    const about = { ...rs, apiVersion: this.#type.apiVersion, kind: this.#type.kind };
-    this.#expectations.expectDeletions(
-      uid,
-      pods.map((pod) => pod.metadata?.uid ?? ""),
-    );
-    const outcomes = await deleteForSure({ env, client }, PODS, pods, signal);
-    let problem: Error | undefined;
-    for (const [at, pod] of pods.entries()) {
-      const outcome = outcomes[at]!;
-      if (outcome.ok) {
-        recorder.event(about, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata?.name}`);
-        continue;
-      }
-      this.#expectations.deletionFailed(uid, pod.metadata?.uid ?? "", outcome.error);
-      if (isReason(outcome.error, "NotFound", "Conflict")) continue;
-      recorder.event(about, "Warning", "FailedDelete", `Error deleting: ${outcome.error.message}`);
-      problem = outcome.error;
-    }
-    return problem === undefined ? {} : { problem, failure: { reason: "FailedDelete", message: problem.message } };
+    return managed("FailedDelete", await removePods(this.#writes(), this.#about(rs), pods, signal));
+  }
+
+  #about(rs: ReplicaSet): ReplicaSet {
+    return { ...rs, apiVersion: this.#type.apiVersion, kind: this.#type.kind };
+  }
+
+  #writes(): OwnedPodsDeps {
+    return { ...this.#context, expectations: this.#expectations };
   }
 }
 
@@ -173,7 +131,9 @@ interface Managed {
   readonly problem?: Error;
 }
 
-const NOT_SENT = new StatusError("Conflict", 409, "not sent, because an earlier create failed");
+function managed(reason: ReplicaFailure["reason"], { problem }: PodWrites): Managed {
+  return problem === undefined ? {} : { problem, failure: { reason, message: problem.message } };
+}
 
 /** While nothing was tried, the failure of the last try stands. */
 function keptFailure(rs: ReplicaSet): ReplicaFailure | undefined {
