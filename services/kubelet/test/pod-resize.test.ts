@@ -1,6 +1,6 @@
 // A pod that runs is given other resources: in place, by a restart where its policy says so, later or never where the node has
 // no room; and a kubelet that starts anew knows what was granted.
-import { EVENTS, type Event, type Pod, PODS } from "@coxswain/api";
+import { EVENTS, type Event, type Pod, PODS, type ResourceRequirements } from "@coxswain/api";
 import { createEventRecorder, createInformerFactory } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
@@ -9,9 +9,14 @@ import { describe, expect, test } from "vitest";
 import { createKubelet } from "../src/app.ts";
 import { amounts, resourceRefusal } from "../src/pods/admission.ts";
 import { type ContainerRecord, newPodState, occupyingState } from "../src/pods/pod-state.ts";
-import { reportedAllocation, withAllocation } from "../src/pods/plan-resize.ts";
+import { memoryRefusal, reportedAllocation, withAllocation } from "../src/pods/plan-resize.ts";
 
-function pod(name: string, cpu: string, restarts = false): Pod {
+function resourcesOf(cpu: string, memory?: string): ResourceRequirements {
+  const amounts = { cpu, ...(memory === undefined ? {} : { memory }) };
+  return { requests: amounts, limits: amounts };
+}
+
+function pod(name: string, cpu: string, restarts = false, memory?: string): Pod {
   const policy = restarts ? "RestartContainer" : "NotRequired";
   return {
     apiVersion: "v1",
@@ -25,7 +30,7 @@ function pod(name: string, cpu: string, restarts = false): Pod {
         {
           name: "c",
           image: "nginx",
-          resources: { requests: { cpu }, limits: { cpu } },
+          resources: resourcesOf(cpu, memory),
           resizePolicy: [{ resourceName: "cpu", restartPolicy: policy }],
         },
       ],
@@ -59,8 +64,8 @@ function setup() {
       .map(({ type, reason, message }) => [type, reason, message]);
   const within = (done: () => boolean, ms = 20_000): Promise<boolean> => env.runUntil(done, env.elapsedMs + ms);
   const runs = (name: string): boolean => status(name)?.ready === true;
-  const resize = (name: string, cpu: string): Promise<Pod> => {
-    const containers = [{ name: "c", resources: { requests: { cpu }, limits: { cpu } } }];
+  const resize = (name: string, cpu: string, memory?: string): Promise<Pod> => {
+    const containers = [{ name: "c", resources: resourcesOf(cpu, memory) }];
     const target = { namespace: "default", name };
     const type = "application/strategic-merge-patch+json";
     return cluster.client().patch<Pod>(PODS, target, type, { spec: { containers } }, { subresource: "resize" });
@@ -122,6 +127,25 @@ describe("resize", () => {
     expect(await within(() => conditions("p").length === 0)).toBe(true);
   });
 
+  test("a bound of memory below what is in use changes nothing, and is told", async () => {
+    const { cluster, status, conditions, within, runs, resize, events } = setup();
+    cluster.seed(PODS, pod("p", "500m", false, "1Gi"));
+    await within(() => runs("p"));
+    void resize("p", "500m", "4Ki");
+    expect(await within(() => conditions("p").length > 0)).toBe(true);
+    const [[type, reason, message] = []] = conditions("p");
+    expect([type, reason]).toEqual(["PodResizeInProgress", "Error"]);
+    expect(message).toMatch(
+      /^cannot decrease memory limits: \[attempting to set pod memory limit \(4096\) below current usage \(\d+\), attempting to set container "c" memory limit \(4096\) below current usage \(\d+\)\]$/,
+    );
+    expect(status("p")?.resources?.limits).toEqual({ cpu: "500m", memory: "1Gi" });
+    expect(await within(() => events().some((text) => text.startsWith("Warning ResizeError: ")))).toBe(true);
+    void resize("p", "500m", "2Gi");
+    expect(
+      await within(() => status("p")?.resources?.limits?.["memory"] === "2Gi" && conditions("p").length === 0, 60_000),
+    ).toBe(true);
+  });
+
   test("what others use now is waited for", async () => {
     const { cluster, get, status, conditions, within, runs, resize } = setup();
     cluster.seed(PODS, pod("p", "1"));
@@ -175,4 +199,23 @@ test.each([
   expect(taken.spec?.containers[0]?.resources).toEqual({ requests: { cpu: takes }, limits: { cpu: granted } });
   const allocatable = amounts({ cpu: "4", memory: "8Gi", pods: "10" });
   expect(resourceRefusal(pod("q", "2"), [taken], allocatable)?.reason).toBe(takes === "3" ? "OutOfcpu" : undefined);
+});
+
+test.each([
+  ["room", [{ container: "c", limit: 200, used: 199 }], undefined],
+  [
+    "as much in use",
+    [{ container: "c", limit: 200, used: 200 }],
+    'cannot decrease memory limits: attempting to set container "c" memory limit (200) below current usage (200)',
+  ],
+  [
+    "more in use, and nothing known of another",
+    [
+      { container: undefined, limit: 300, used: 301 },
+      { container: "d", limit: 100, used: undefined },
+    ],
+    'cannot decrease memory limits: [attempting to set pod memory limit (300) below current usage (301), missing container "d" memory usage]',
+  ],
+])("a smaller bound of memory with %s", (_, bounds, refusal) => {
+  expect(memoryRefusal(bounds)).toBe(refusal);
 });

@@ -2,6 +2,7 @@
 // can give it all that it wants anew; what is more than the whole node is never granted.
 // https://github.com/kubernetes/enhancements/tree/master/keps/sig-node/1287-in-place-update-pod-resources
 import { type Container, type Pod, type ResourceRequirements, sameValue } from "@coxswain/api";
+import { quote } from "@coxswain/apimachinery";
 import { type Amounts, podRequests, resourceRefusal } from "./admission.ts";
 
 export const RESIZE_PENDING = "PodResizePending";
@@ -88,6 +89,25 @@ export function resizeRestarts(
     const policy = container.resizePolicy?.find(({ resourceName }) => resourceName === name);
     return !same && policy?.restartPolicy === "RestartContainer";
   });
+}
+
+/** A bound of memory that becomes smaller, in bytes: of a container, or of the whole pod. */
+export interface MemoryBound {
+  readonly container: string | undefined;
+  readonly limit: number;
+  /** Undefined where the runtime does not tell. */
+  readonly used: number | undefined;
+}
+
+/** Why the bounds cannot be set while so much is in use, in upstream's words; undefined where they can. */
+export function memoryRefusal(bounds: readonly MemoryBound[]): string | undefined {
+  const problems = bounds.flatMap(({ container, limit, used }) => {
+    const whose = container === undefined ? "pod" : `container ${quote(container)}`;
+    if (used === undefined) return [`missing ${whose} memory usage`];
+    return used >= limit ? [`attempting to set ${whose} memory limit (${limit}) below current usage (${used})`] : [];
+  });
+  if (problems.length === 0) return undefined;
+  return `cannot decrease memory limits: ${problems.length === 1 ? problems[0] : `[${problems.join(", ")}]`}`;
 }
 
 /** What events tell of a resize. */

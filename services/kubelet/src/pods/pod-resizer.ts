@@ -1,10 +1,17 @@
 // Gives the containers of one pod what its spec asks for anew, while they run. Guarantees: what the node cannot give is told and
 // tried again; the pod's own cgroup is never smaller than what its containers have.
-import { sameValue } from "@coxswain/api";
+import { type Container, type Pod, type ResourceRequirements, sameValue } from "@coxswain/api";
 import { parseBytes } from "@coxswain/apimachinery";
 import { amounts } from "./admission.ts";
 import type { NodeContext } from "./node-context.ts";
-import { planResize, resizeDetail, resizeRestarts, sameAllocation, wantedAllocation } from "./plan-resize.ts";
+import {
+  memoryRefusal,
+  planResize,
+  resizeDetail,
+  resizeRestarts,
+  sameAllocation,
+  wantedAllocation,
+} from "./plan-resize.ts";
 import { type ContainerRecord, isRunning, type PodState, takeSpec } from "./pod-state.ts";
 import { containerResources, oomScoreAdj, podLimits } from "./qos-resources.ts";
 import { makeCgroups } from "./sandbox-lifecycle.ts";
@@ -30,12 +37,11 @@ export class PodResizer {
 
   /** Grants what can be granted, and gives it to the containers. Never rejects for what a container does not take. */
   async sync(): Promise<void> {
-    const before = this.#state.pod;
     this.#grant();
     const { resize } = this.#state;
     if (resize.inProgress === undefined) return;
     try {
-      await this.#give(before);
+      await this.#give();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       if (resize.inProgress.message !== message) this.#tell("Warning", "ResizeError", "error", message);
@@ -79,12 +85,15 @@ export class PodResizer {
     );
   }
 
-  async #give(before: PodState["pod"]): Promise<void> {
+  async #give(): Promise<void> {
     const state = this.#state;
     const input = { context: this.#context, state };
-    const shrinks = (podLimits(state.pod).memoryBytes ?? Infinity) < (podLimits(before).memoryBytes ?? Infinity);
+    const open = this.#open();
+    // A try that failed has changed some containers and not the pod: what they run with counts, not what was granted before.
+    const shrinks = lessMemory(podLimits(appliedPod(state)).memoryBytes, podLimits(state.pod).memoryBytes);
+    await this.#checkMemory(open, shrinks);
     if (!shrinks) await makeCgroups(input);
-    for (const record of this.#open()) await this.#giveOne(record);
+    for (const record of open) await this.#giveOne(record);
     if (shrinks) await makeCgroups(input);
   }
 
@@ -96,7 +105,6 @@ export class PodResizer {
       record.mustRestart ??= { message: `Container ${record.name} resize requires restart`, always: true };
       return;
     }
-    await this.#checkMemory(record, wanted.limits?.["memory"]);
     const { pod } = this.#state;
     const { cri, runtime } = this.#context;
     const capacity = runtime.linux?.memoryCapacityBytes;
@@ -105,20 +113,53 @@ export class PodResizer {
     record.applied = wanted;
   }
 
-  /** A bound below what is in use would end the container. */
-  async #checkMemory(record: ContainerRecord, limit: string | undefined): Promise<void> {
-    const { sandbox } = this.#state;
-    if (limit === undefined || sandbox === undefined || record.applied?.limits?.["memory"] === limit) return;
-    const stats = await this.#context.cri.containerStats(sandbox.id);
-    const used = stats.find(({ containerId }) => containerId === record.run?.id)?.memoryWorkingSetBytes ?? 0;
-    if (used <= parseBytes(limit)) return;
-    throw new Error(
-      `container ${record.name}: attempting to set memory limit ${parseBytes(limit)} below current usage ${used}`,
+  /** Refuses before anything changes: a bound of memory below what is in use would end the container. */
+  async #checkMemory(open: readonly ContainerRecord[], podShrinks: boolean): Promise<void> {
+    const { pod, sandbox } = this.#state;
+    const smaller = open.filter(
+      ({ spec, applied = {} }) =>
+        !resizeRestarts(spec, applied, spec.resources ?? {}) &&
+        lessMemory(memoryLimit(applied), memoryLimit(spec.resources ?? {})),
     );
+    if (sandbox === undefined || (smaller.length === 0 && !podShrinks)) return;
+    const stats = await this.#context.cri.containerStats(sandbox.id);
+    const used = (id: string | undefined): number | undefined =>
+      stats.find(({ containerId }) => containerId === id)?.memoryWorkingSetBytes;
+    const bounds = smaller.map(({ name, spec, run }) => ({
+      container: name,
+      limit: memoryLimit(spec.resources ?? {}) ?? 0,
+      used: used(run?.id),
+    }));
+    const sum = stats.reduce((bytes, { memoryWorkingSetBytes }) => bytes + memoryWorkingSetBytes, 0);
+    const whole = { container: undefined, limit: podLimits(pod).memoryBytes ?? 0, used: sum };
+    const refusal = memoryRefusal(podShrinks ? [whole, ...bounds] : bounds);
+    if (refusal !== undefined) throw new Error(refusal);
   }
 
   #tell(type: "Normal" | "Warning", reason: string, what: string, error?: string): void {
     const { wanted } = this.#state;
     this.#context.events.pod(wanted, type, reason, `Pod resize ${what}: ${resizeDetail(wanted, error)}`);
   }
+}
+
+/** Bounds in bytes; undefined is none. */
+const lessMemory = (before: number | undefined, after: number | undefined): boolean =>
+  (after ?? Infinity) < (before ?? Infinity);
+
+function memoryLimit({ limits }: ResourceRequirements): number | undefined {
+  const limit = limits?.["memory"];
+  return limit === undefined ? undefined : parseBytes(limit);
+}
+
+/** The pod as it runs: its running containers with the resources that they were given last. */
+function appliedPod({ pod, containers }: PodState): Pod {
+  const applied = new Map(containers.filter(isRunning).map(({ name, applied: given }) => [name, given]));
+  const asGiven = (container: Container): Container => ({
+    ...container,
+    resources: applied.get(container.name) ?? container.resources,
+  });
+  const { spec } = pod;
+  if (spec === undefined) return pod;
+  const initContainers = spec.initContainers?.map(asGiven);
+  return { ...pod, spec: { ...spec, containers: spec.containers.map(asGiven), initContainers } };
 }
