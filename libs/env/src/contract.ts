@@ -12,6 +12,7 @@ export interface Clock {
 export type TimerHandle = { readonly timer: unknown };
 
 export interface Timers {
+  /** Runs once, after `ms`: below 0 is 0, and months are months. */
   setTimeout(run: () => void, ms: number): TimerHandle;
   setInterval(run: () => void, ms: number): TimerHandle;
   /** Cancels a timer; harmless on one that has fired. */

@@ -7,8 +7,24 @@ import { randomFrom } from "./seeded-random.ts";
 
 const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
 
+/** The platform's timers take what is longer, 24.8 days, for a millisecond. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** What has passed already is no time at all, and what the platform cannot wait for at once is waited for in parts. */
+function startTimer(run: () => void, ms: number): { timer: NodeJS.Timeout } {
+  const startPart = (leftMs: number): NodeJS.Timeout =>
+    leftMs <= LONGEST_MS
+      ? setTimeout(run, Math.max(0, leftMs))
+      : setTimeout(() => (handle.timer = startPart(leftMs - LONGEST_MS)), LONGEST_MS);
+  const handle = { timer: startPart(ms) };
+  return handle;
+}
+
+/** After 24.8 days at the latest: nobody waits so long for an answer. */
+const deadline = (ms: number): AbortSignal => AbortSignal.timeout(Math.ceil(Math.min(LONGEST_MS, Math.max(0, ms))));
+
 const timers: Timers = {
-  setTimeout: (run, ms) => ({ timer: setTimeout(run, ms) }),
+  setTimeout: startTimer,
   setInterval: (run, ms) => ({ timer: setInterval(run, ms) }),
   clear: (handle: TimerHandle | undefined) => {
     if (handle !== undefined) clearTimeout(handle.timer as NodeJS.Timeout);
@@ -20,18 +36,17 @@ const timers: Timers = {
         return;
       }
       const onAbort = (): void => {
-        clearTimeout(timer);
+        clearTimeout(handle.timer);
         reject(new AbortError());
       };
-      const timer = setTimeout(() => {
+      const handle = startTimer(() => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
       }, ms);
       signal?.addEventListener("abort", onAbort, { once: true });
     }),
   defer: (run) => void setImmediate(run),
-  timeoutSignal: (ms, parent) =>
-    parent === undefined ? AbortSignal.timeout(ms) : AbortSignal.any([parent, AbortSignal.timeout(ms)]),
+  timeoutSignal: (ms, parent) => (parent === undefined ? deadline(ms) : AbortSignal.any([parent, deadline(ms)])),
 };
 
 const POOL_BYTES = 4096;
