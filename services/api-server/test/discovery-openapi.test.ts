@@ -36,7 +36,18 @@ test("a typed client that reads and writes a document finds no empty list or map
       group: "example.com",
       names,
       scope: "Namespaced",
-      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: ODD_SCHEMA } }],
+      versions: [
+        {
+          name: "v1",
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: ODD_SCHEMA },
+          subresources: {
+            status: {},
+            scale: { specReplicasPath: ".spec.replicas", statusReplicasPath: ".status.replicas" },
+          },
+        },
+      ],
     },
     status: { conditions: [{ type: "Established", status: "True" }] },
   });
@@ -51,7 +62,10 @@ test("a typed client that reads and writes a document finds no empty list or map
     });
     expect(empty, path).toEqual([]);
   }
-  const { components } = JSON.parse(String(documents.v3("apis/example.com/v1")?.body)) as Document;
+  const { paths, components } = JSON.parse(String(documents.v3("apis/example.com/v1")?.body)) as Document;
+  const scale = paths["/apis/example.com/v1/namespaces/{namespace}/odds/{name}/scale"];
+  expect(scale?.patch).toMatchObject({ operationId: "patchExampleComV1NamespacedOddScale" });
+  expect(components.schemas).toHaveProperty(["io.k8s.api.autoscaling.v1.Scale"]);
   expect(components.schemas["com.example.v1.Odd"]?.properties?.["spec"]).toEqual({
     type: "object",
     default: {},
@@ -104,6 +118,44 @@ test("the older document has all kinds, and every reference of it", () => {
       replicas: { type: "integer", format: "int32" },
       template: { $ref: "#/definitions/io.k8s.api.core.v1.PodTemplateSpec" },
     },
+  });
+});
+
+test("no two operations have the same name, and clients find the names that upstream's have", () => {
+  const document = openApi.v2() as { paths: Record<string, Record<string, { operationId?: string }>> };
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, { operationId }]) =>
+      operationId === undefined ? [] : [[`${method} ${path}`, operationId] as const],
+    ),
+  );
+  expect(new Set(operations.map(([, id]) => id)).size).toBe(operations.length);
+  const pods = "/api/v1/namespaces/{namespace}/pods";
+  const roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+  expect(Object.fromEntries(operations)).toMatchObject({
+    "get /api/v1/pods": "listCoreV1PodForAllNamespaces",
+    [`get ${pods}`]: "listCoreV1NamespacedPod",
+    [`delete ${pods}`]: "deleteCoreV1CollectionNamespacedPod",
+    [`get ${pods}/{name}/status`]: "readCoreV1NamespacedPodStatus",
+    [`get ${pods}/{name}/log`]: "readCoreV1NamespacedPodLog",
+    [`post ${pods}/{name}/eviction`]: "createCoreV1NamespacedPodEviction",
+    [`post ${pods}/{name}/exec`]: "connectCoreV1PostNamespacedPodExec",
+    "head /api/v1/nodes/{name}/proxy/{path}": "connectCoreV1HeadNodeProxyWithPath",
+    "put /api/v1/namespaces/{name}/finalize": "replaceCoreV1NamespaceFinalize",
+    "patch /apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale": "patchAppsV1NamespacedDeploymentScale",
+    [`put ${roles}/{name}`]: "replaceRbacAuthorizationV1ClusterRole",
+  });
+});
+
+test("subresources take and answer the kinds that they speak", () => {
+  const document = openApi.v2() as { paths: Record<string, unknown> };
+  const type = { group: "autoscaling", version: "v1", kind: "Scale" };
+  const schema = { $ref: "#/definitions/io.k8s.api.autoscaling.v1.Scale" };
+  expect(document.paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"]).toMatchObject({
+    get: { "x-kubernetes-group-version-kind": type, responses: { "200": { schema } } },
+    put: { "x-kubernetes-group-version-kind": type, parameters: [{ name: "body", schema }, {}, {}, {}] },
+  });
+  expect(document.paths["/api/v1/namespaces/{namespace}/pods/{name}/log"]).toMatchObject({
+    get: { produces: expect.arrayContaining(["text/plain"]), responses: { "200": { schema: { type: "string" } } } },
   });
 });
 

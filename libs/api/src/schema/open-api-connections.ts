@@ -1,5 +1,6 @@
 // The paths of subresources that carry no object: a stream to a container, or a request passed on. Pure.
 import type { KindDefinition, SubresourceDefinition } from "../kind.ts";
+import { operationId } from "./open-api-operation-id.ts";
 import type { JsonSchema } from "./open-api-schemas.ts";
 
 const METHODS: Readonly<Record<string, readonly string[]>> = {
@@ -11,7 +12,7 @@ const METHODS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Their bodies are options of a connection: PodExecOptions, NodeProxyOptions and the like. */
-const isConnection = ({ kind }: SubresourceDefinition): boolean => kind.endsWith("Options");
+export const isConnection = ({ kind }: SubresourceDefinition): boolean => kind.endsWith("Options");
 
 function operation(
   kind: KindDefinition,
@@ -20,9 +21,9 @@ function operation(
   rest: boolean,
 ): JsonSchema {
   const { group, version } = subresource;
-  const words = ["connect", method, kind.kind, subresource.name, rest ? "withPath" : ""];
+  const target = { subresource: subresource.name, of: method, suffix: rest ? "WithPath" : "" };
   return {
-    operationId: words.map((word, at) => (at === 0 ? word : word.slice(0, 1).toUpperCase() + word.slice(1))).join(""),
+    operationId: operationId(kind, "connect", target),
     "x-kubernetes-action": "connect",
     "x-kubernetes-group-version-kind": { group, version, kind: subresource.kind },
     responses: { "200": { description: "OK", content: { "*/*": { schema: { type: "string" } } } } },

@@ -102,27 +102,36 @@ function pathOf(item: JsonSchema): JsonSchema {
 const parametersOf = (parameters: unknown): JsonSchema[] =>
   (parameters as JsonSchema[]).map(({ schema, ...parameter }) => ({ ...parameter, ...(schema as JsonSchema) }));
 
+const TEXT = "text/plain";
+
 interface Content {
   readonly content?: Readonly<Record<string, { readonly schema: JsonSchema }>>;
   readonly required?: boolean;
   readonly description?: string;
 }
 
+/** Text has no other form, though a Status in its place may. */
+function produced(action: unknown, { content = {} }: Content = {}): readonly string[] {
+  if (action === "connect") return ["*/*"];
+  if (action === "list") return WATCHED;
+  return TEXT in content ? [TEXT, ...PRODUCES] : PRODUCES;
+}
+
 function operationOf({ requestBody, responses, parameters, ...operation }: JsonSchema): JsonSchema {
   const body = requestBody as Content | undefined;
+  const answers = (responses ?? {}) as Record<string, Content>;
   const [schema] = Object.values(body?.content ?? {});
   const given = parameters === undefined ? [] : parametersOf(parameters);
   const sent = { name: "body", in: "body", ...(body?.required === true ? { required: true } : {}) };
-  const connects = operation["x-kubernetes-action"] === "connect";
   return {
     ...operation,
     consumes: body === undefined || schema === undefined ? ["*/*"] : Object.keys(body.content ?? {}),
-    produces: connects ? ["*/*"] : operation["x-kubernetes-action"] === "list" ? WATCHED : PRODUCES,
+    produces: produced(operation["x-kubernetes-action"], answers["200"]),
     schemes: ["https"],
     parameters: [...(schema === undefined ? [] : [{ ...sent, schema: schemaOf(schema.schema) }]), ...given],
     responses: {
       ...Object.fromEntries(
-        Object.entries((responses ?? {}) as Record<string, Content>).map(([code, { description, content }]) => {
+        Object.entries(answers).map(([code, { description, content }]) => {
           const [answer] = Object.values(content ?? {});
           return [code, { description, ...(answer === undefined ? {} : { schema: schemaOf(answer.schema) }) }];
         }),

@@ -1,8 +1,11 @@
 // OpenAPI documents for kubectl: `explain`, `apply` and the check of field validation read the v3 ones. They describe just
 // the kinds given, with the actions that those allow.
 import { REFERRED_SCHEMAS } from "../apiextensions-v1/open-api.ts";
-import type { KindDefinition, Verb } from "../kind.ts";
-import { connectionPaths } from "./open-api-connections.ts";
+import { subresource } from "../define-kind.ts";
+import { SCALE } from "../groups.ts";
+import type { KindDefinition, SubresourceDefinition } from "../kind.ts";
+import { connectionPaths, isConnection } from "./open-api-connections.ts";
+import { operationId, type OperationTarget } from "./open-api-operation-id.ts";
 import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
 import { modelType } from "./model.ts";
 
@@ -88,34 +91,86 @@ export function openApiV3(group: string, version: string, kinds: readonly KindDe
 
 function addPaths(paths: Record<string, JsonSchema>, root: string, kind: KindDefinition, names: Set<string>): void {
   const scoped = kind.namespaced ? `${root}/namespaces/{namespace}/${kind.resource}` : `${root}/${kind.resource}`;
+  const whole = wholeObject(kind);
+  const list = (target: OperationTarget): JsonSchema =>
+    operation({ ...whole, answer: listSchemaOf(kind), target }, "list", LIST);
   const collection: JsonSchema = {};
-  if (kind.verbs.includes("list")) collection["get"] = operation(kind, "list", listSchemaOf(kind), LIST);
-  if (kind.verbs.includes("create")) collection["post"] = operation(kind, "post", kind.schemaName, WRITE);
+  if (kind.verbs.includes("list")) collection["get"] = list({});
+  if (kind.verbs.includes("create")) collection["post"] = operation(whole, "post", WRITE);
   if (kind.verbs.includes("deletecollection")) {
-    collection["delete"] = operation(kind, "deletecollection", STATUS, [...DELETE, ...SELECT]);
+    const target = { of: "Collection" };
+    collection["delete"] = operation({ ...whole, answer: STATUS, target }, "deletecollection", [...DELETE, ...SELECT]);
   }
   names.add(kind.schemaName);
   paths[scoped] = { ...collection, ...parameters(inPath(kind.namespaced, false)) };
   if (kind.namespaced && collection["get"] !== undefined) {
-    paths[`${root}/${kind.resource}`] = { get: collection["get"] };
+    paths[`${root}/${kind.resource}`] = { get: list({ namespaced: false, suffix: "ForAllNamespaces" }) };
   }
-  const single = singleOperations(kind, kind.verbs);
+  const single = singleOperations(whole, kind.verbs);
   if (Object.keys(single).length > 0) {
     paths[`${scoped}/{name}`] = { ...single, ...parameters(inPath(kind.namespaced, true)) };
   }
-  if (kind.hasStatus) {
-    const status = singleOperations(kind, ["get", "update", "patch"]);
-    paths[`${scoped}/{name}/status`] = { ...status, ...parameters(inPath(kind.namespaced, true)) };
+  for (const [subresource, operations] of subresourceOperations(kind, names)) {
+    paths[`${scoped}/{name}/${subresource}`] = { ...operations, ...parameters(inPath(kind.namespaced, true)) };
   }
   Object.assign(paths, connectionPaths(kind, `${scoped}/{name}`, inPath(kind.namespaced, true)));
 }
 
-function singleOperations(kind: KindDefinition, verbs: readonly Verb[]): JsonSchema {
+/** What an operation is named after, takes and answers. */
+interface Subject {
+  readonly kind: KindDefinition;
+  readonly target: OperationTarget;
+  /** Of the body; of a subresource it may be another kind. */
+  readonly type: { readonly group: string; readonly version: string; readonly kind: string };
+  readonly body: string;
+  /** The name of a schema; "" where the answer is text. */
+  readonly answer: string;
+}
+
+function wholeObject(kind: KindDefinition): Subject {
+  return { kind, target: {}, type: kind, body: kind.schemaName, answer: kind.schemaName };
+}
+
+/** Of the subresources that carry an object, or text. */
+function subresourceOperations(kind: KindDefinition, names: Set<string>): [string, JsonSchema][] {
+  const found: [string, JsonSchema][] = [];
+  if (kind.hasStatus) {
+    const subject = { ...wholeObject(kind), target: { subresource: "status" } };
+    found.push(["status", singleOperations(subject, ["get", "update", "patch"])]);
+  }
+  for (const one of allSubresources(kind)) {
+    const { name, verbs } = one;
+    if (isConnection(one)) continue;
+    const own = one.group === kind.group && one.kind === kind.kind;
+    const body = own ? kind.schemaName : schemaNameOf(one);
+    const text = name === "log";
+    const subject = { kind, target: { subresource: name }, type: one, body, answer: text ? "" : body };
+    const operations = singleOperations(subject, verbs);
+    if (verbs.includes("create")) operations["post"] = operation(subject, "post", WRITE);
+    names.add(body);
+    found.push([name, operations]);
+  }
+  return found;
+}
+
+/** The scale of a custom kind follows from its definition. */
+function allSubresources({ scale, subresources }: KindDefinition): readonly SubresourceDefinition[] {
+  if (scale === undefined || subresources.some(({ name }) => name === "scale")) return subresources;
+  return [...subresources, subresource("scale", ["get", "patch", "update"], SCALE)];
+}
+
+function schemaNameOf({ group, version, kind }: Subject["type"]): string {
+  const name = kindSchemaNames(group, version).find((one) => one.endsWith(`.${kind}`));
+  if (name === undefined) throw new Error(`no schema of ${kind} in ${group}/${version}`);
+  return name;
+}
+
+function singleOperations(subject: Subject, verbs: readonly string[]): JsonSchema {
   const found: JsonSchema = {};
-  if (verbs.includes("get")) found["get"] = operation(kind, "get", kind.schemaName, []);
-  if (verbs.includes("update")) found["put"] = operation(kind, "put", kind.schemaName, WRITE);
-  if (verbs.includes("patch")) found["patch"] = operation(kind, "patch", kind.schemaName, WRITE);
-  if (verbs.includes("delete")) found["delete"] = operation(kind, "delete", STATUS, DELETE);
+  if (verbs.includes("get")) found["get"] = operation(subject, "get", []);
+  if (verbs.includes("update")) found["put"] = operation(subject, "put", WRITE);
+  if (verbs.includes("patch")) found["patch"] = operation(subject, "patch", WRITE);
+  if (verbs.includes("delete")) found["delete"] = operation({ ...subject, answer: STATUS }, "delete", DELETE);
   return found;
 }
 
@@ -126,21 +181,37 @@ function listSchemaOf(kind: KindDefinition): string {
   return name;
 }
 
-function operation(kind: KindDefinition, action: string, answer: string, extra: readonly JsonSchema[]): JsonSchema {
+/** The first word of an operation's name, by its action. */
+const VERBS: Readonly<Record<string, string>> = {
+  list: "list",
+  get: "read",
+  post: "create",
+  put: "replace",
+  patch: "patch",
+  delete: "delete",
+  deletecollection: "delete",
+};
+
+function operation(subject: Subject, action: keyof typeof VERBS, extra: readonly JsonSchema[]): JsonSchema {
+  const { kind, target, type, body, answer } = subject;
+  const content =
+    answer === ""
+      ? { "text/plain": { schema: { type: "string" } } }
+      : { "application/json": { schema: referenceTo(answer) } };
   const made: JsonSchema = {
-    operationId: `${action}${kind.kind}`,
+    operationId: operationId(kind, VERBS[action] ?? action, target),
     "x-kubernetes-action": action,
-    "x-kubernetes-group-version-kind": { group: kind.group, version: kind.version, kind: kind.kind },
+    "x-kubernetes-group-version-kind": { group: type.group, version: type.version, kind: type.kind },
     ...parameters(extra),
-    responses: { "200": { description: "OK", content: { "application/json": { schema: referenceTo(answer) } } } },
+    responses: { "200": { description: "OK", content } },
   };
   if (action === "patch") {
-    const body = { schema: { type: "object" } };
+    const patch = { schema: { type: "object" } };
     // Strategic merge needs rules that the schemas of custom resources cannot give.
-    const types = PATCH_TYPES.filter((type) => kind.custom === undefined || !type.includes("strategic"));
-    made["requestBody"] = { content: Object.fromEntries(types.map((type) => [type, body])), required: true };
+    const types = PATCH_TYPES.filter((name) => kind.custom === undefined || !name.includes("strategic"));
+    made["requestBody"] = { content: Object.fromEntries(types.map((name) => [name, patch])), required: true };
   } else if (action === "post" || action === "put") {
-    made["requestBody"] = { content: { "application/json": { schema: referenceTo(kind.schemaName) } }, required: true };
+    made["requestBody"] = { content: { "application/json": { schema: referenceTo(body) } }, required: true };
   } else if (action === "delete" || action === "deletecollection") {
     made["requestBody"] = { content: { "application/json": { schema: referenceTo(DELETE_OPTIONS) } } };
   }
