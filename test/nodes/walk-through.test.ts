@@ -208,8 +208,9 @@ test("a CronJob: a Job at each time of its schedule, its log, suspended and gone
     },
   });
   const cron = (): Promise<CronJob> => k.get<CronJob>(["cronjob", "tick"]);
+  // A Job is named after the minute of its time, so that there is one a minute at the most.
   const succeeded = (after = ""): Promise<CronJob> =>
-    eventually(cron, ({ status }) => (status?.lastSuccessfulTime ?? "") > after);
+    eventually(cron, ({ status }) => (status?.lastSuccessfulTime ?? "") > after, 120_000);
   const first = await succeeded();
   await succeeded(first.status?.lastSuccessfulTime);
   expect((await words("tick"))[0]).toBe("tick");
@@ -224,7 +225,7 @@ test("a CronJob: a Job at each time of its schedule, its log, suspended and gone
     ({ items }) => items.filter(({ status }) => status?.succeeded === 1).length <= 2,
   );
   await k.ok(["delete", "cronjob", "tick"]);
-});
+}, 300_000);
 
 test("a StatefulSet: from the last to the first, as far as its partition lets it, with names and files that stay", async () => {
   // Each writes down every word that it was ever told, on a volume of its own.

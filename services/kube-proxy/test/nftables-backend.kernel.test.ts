@@ -28,8 +28,8 @@ const create = () =>
 
 backendSuite("nftables", () => ({ backend: create(), advance: (ms) => env.timers.sleep(ms) }), {
   packets: 300,
-  affinitySeconds: 1,
-  returns: 2,
+  affinitySeconds: 2,
+  returns: 3,
   expiries: 4,
 });
 

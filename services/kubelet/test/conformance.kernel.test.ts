@@ -108,7 +108,8 @@ describe("volumes", () => {
         ],
       },
     );
-    expect(said["dirs"]).toBe("2777\n2777");
+    // One in memory has the sticky bit that the kernel gives the root of a tmpfs.
+    expect(said["dirs"]).toBe("2777\n3777");
     expect(said["write"]).toBe("666 1001\n666 1001");
     expect(said["type"]).toBe("1");
     expect(said["all"]).toBe("value-1value-smodes de ca");

@@ -94,7 +94,7 @@ export function backendSuite(
       await backend.sync([rule({ affinitySeconds, endpoints: many })]);
       const first = (await backend.resolve(packet())).endpoint!;
       for (let at = 0; at < returns; at++) {
-        await advance(affinitySeconds * 800);
+        await advance(affinitySeconds * 500);
         expect((await backend.resolve(packet())).endpoint).toEqual(first);
       }
       const left = many.filter((one) => one.ip !== first.ip);
