@@ -1,9 +1,8 @@
 // OpenAPI documents for kubectl: `explain`, `apply` and the check of field validation read the v3 ones. They describe just
 // the kinds given, with the actions that those allow.
 import { REFERRED_SCHEMAS } from "../apiextensions-v1/open-api.ts";
-import { subresource } from "../define-kind.ts";
-import { SCALE } from "../groups.ts";
-import type { KindDefinition, SubresourceDefinition } from "../kind.ts";
+import type { KindDefinition } from "../kind.ts";
+import { subresourcesOf } from "../subresources.ts";
 import { connectionPaths, isConnection } from "./open-api-connections.ts";
 import { operationId, type OperationTarget } from "./open-api-operation-id.ts";
 import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
@@ -134,11 +133,7 @@ function wholeObject(kind: KindDefinition): Subject {
 /** Of the subresources that carry an object, or text. */
 function subresourceOperations(kind: KindDefinition, names: Set<string>): [string, JsonSchema][] {
   const found: [string, JsonSchema][] = [];
-  if (kind.hasStatus) {
-    const subject = { ...wholeObject(kind), target: { subresource: "status" } };
-    found.push(["status", singleOperations(subject, ["get", "update", "patch"])]);
-  }
-  for (const one of allSubresources(kind)) {
+  for (const one of subresourcesOf(kind)) {
     const { name, verbs } = one;
     if (isConnection(one)) continue;
     const own = one.group === kind.group && one.kind === kind.kind;
@@ -151,12 +146,6 @@ function subresourceOperations(kind: KindDefinition, names: Set<string>): [strin
     found.push([name, operations]);
   }
   return found;
-}
-
-/** The scale of a custom kind follows from its definition. */
-function allSubresources({ scale, subresources }: KindDefinition): readonly SubresourceDefinition[] {
-  if (scale === undefined || subresources.some(({ name }) => name === "scale")) return subresources;
-  return [...subresources, subresource("scale", ["get", "patch", "update"], SCALE)];
 }
 
 function schemaNameOf({ group, version, kind }: Subject["type"]): string {
@@ -182,7 +171,7 @@ function listSchemaOf(kind: KindDefinition): string {
 }
 
 /** The first word of an operation's name, by its action. */
-const VERBS: Readonly<Record<string, string>> = {
+const VERBS = {
   list: "list",
   get: "read",
   post: "create",
@@ -190,7 +179,7 @@ const VERBS: Readonly<Record<string, string>> = {
   patch: "patch",
   delete: "delete",
   deletecollection: "delete",
-};
+} as const;
 
 function operation(subject: Subject, action: keyof typeof VERBS, extra: readonly JsonSchema[]): JsonSchema {
   const { kind, target, type, body, answer } = subject;
@@ -199,7 +188,7 @@ function operation(subject: Subject, action: keyof typeof VERBS, extra: readonly
       ? { "text/plain": { schema: { type: "string" } } }
       : { "application/json": { schema: referenceTo(answer) } };
   const made: JsonSchema = {
-    operationId: operationId(kind, VERBS[action] ?? action, target),
+    operationId: operationId(kind, VERBS[action], target),
     "x-kubernetes-action": action,
     "x-kubernetes-group-version-kind": { group: type.group, version: type.version, kind: type.kind },
     ...parameters(extra),

@@ -1,8 +1,9 @@
 // Discovery, generated from the kinds: which groups, versions and resources are served. Pure. Two forms: the legacy lists
 // (/api, /apis, /api/v1, /apis/G/V) and aggregated discovery v2. https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 import { createHash } from "node:crypto";
-import type { KindDefinition, SubresourceDefinition } from "@coxswain/api";
+import type { KindDefinition } from "@coxswain/api";
 import { storedKindOf } from "@coxswain/api/scheme";
+import { subresourcesOf } from "@coxswain/api/subresources";
 import { apiVersionOf, type GroupVersionKind } from "@coxswain/apimachinery";
 import type { RemoteVersion } from "../aggregation/aggregator.ts";
 import { builtInPriority, comparePrioritized, CUSTOM_PRIORITY } from "../aggregation/group-priorities.ts";
@@ -15,21 +16,6 @@ export interface DiscoveryDocuments {
   aggregated(path: "/api" | "/apis"): object;
 }
 
-interface Subresource {
-  readonly name: string;
-  readonly verbs: readonly string[];
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
-}
-
-const SCALE: Omit<Subresource, "name"> = {
-  verbs: ["get", "patch", "update"],
-  group: "autoscaling",
-  version: "v1",
-  kind: "Scale",
-};
-
 /** Kinds that are resources of their own: not those that only travel through a subresource. */
 export function servedKinds(kinds: readonly KindDefinition[]): KindDefinition[] {
   const bodies = new Set(
@@ -40,17 +26,6 @@ export function servedKinds(kinds: readonly KindDefinition[]): KindDefinition[] 
   return kinds.filter(
     (kind) => kind.stored || kind.kind === "Binding" || !bodies.has(`${kind.group}/${kind.version}/${kind.kind}`),
   );
-}
-
-export function subresourcesOf(kind: KindDefinition): Subresource[] {
-  const { group, version } = kind;
-  const found: Subresource[] = kind.subresources.map((sub: SubresourceDefinition) => sub);
-  const known = new Set(found.map((sub) => sub.name));
-  if (kind.hasStatus && !known.has("status")) {
-    found.push({ name: "status", verbs: ["get", "patch", "update"], group, version, kind: kind.kind });
-  }
-  if (kind.scale !== undefined && !known.has("scale")) found.push({ name: "scale", ...SCALE });
-  return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 const byResource = (a: KindDefinition, b: KindDefinition): number => (a.resource < b.resource ? -1 : 1);

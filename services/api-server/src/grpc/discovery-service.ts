@@ -4,7 +4,8 @@ import { newNotFound } from "@coxswain/apimachinery";
 import type { GrpcService } from "@coxswain/component-base";
 import { implementService } from "@coxswain/component-base/grpc-service";
 import { structFromJson } from "@coxswain/protos";
-import { servedKinds, subresourcesOf } from "../discovery/discovery-documents.ts";
+import { subresourcesOf } from "@coxswain/api/subresources";
+import { servedKinds } from "../discovery/discovery-documents.ts";
 
 export interface SchemaSource {
   /** A self-contained OpenAPI v3 document for the kind; undefined where it is not known. */
