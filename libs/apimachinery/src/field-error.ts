@@ -95,8 +95,12 @@ export function fieldErrorText(error: FieldError): string {
 
 /** All distinct errors in upstream's aggregate form: one as it is, several as `[a, b]`; "" for none. */
 export function fieldErrorsText(errors: readonly FieldError[]): string {
-  const texts = [...new Set(errors.map((error) => fieldErrorText(error)))];
-  return texts.length === 1 ? (texts[0] as string) : texts.length === 0 ? "" : `[${texts.join(", ")}]`;
+  return aggregateText([...new Set(errors.map((error) => fieldErrorText(error)))]);
+}
+
+/** Several messages as upstream puts errors together: one as it is, several as `[a, b]`; "" for none. */
+export function aggregateText(texts: readonly string[]): string {
+  return texts.length < 2 ? (texts[0] ?? "") : `[${texts.join(", ")}]`;
 }
 
 function body(head: string, detail: string): string {

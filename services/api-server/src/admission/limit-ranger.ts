@@ -2,7 +2,7 @@
 // outside of their bounds is refused.
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#limitranger
 import type { Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, PodSpec } from "@coxswain/api";
-import { isQuantity, newForbidden, parseQuantity, type Quantity } from "@coxswain/apimachinery";
+import { aggregateText, isQuantity, newForbidden, parseQuantity, type Quantity } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { createdPod, resizedPod, type CreatedPod } from "./created-pod.ts";
 
@@ -36,8 +36,7 @@ export function createLimitRanger(source: ObjectSource): AdmissionPlugin {
         items.filter((item) => item.type === type).flatMap((item) => limitErrors(item, demand)),
       );
       if (errors.length === 0) return;
-      const text = errors.length === 1 ? errors[0]! : `[${errors.join(", ")}]`;
-      throw newForbidden(attributes.kind, attributes.name, text);
+      throw newForbidden(attributes.kind, attributes.name, aggregateText(errors));
     },
   };
 }

@@ -3,6 +3,7 @@
 // once unless one that is asked has to ask somebody outside.
 // https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-allowed-or-denied
 import type { PolicyRule } from "@coxswain/api";
+import { aggregateText } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../pipeline/contract.ts";
 
@@ -41,11 +42,6 @@ export interface DecisionCount {
   readonly name: string;
   allowed: number;
   denied: number;
-}
-
-/** Several as `[a, b]`, as upstream puts errors together; undefined for none. */
-export function aggregate(errors: readonly string[]): string | undefined {
-  return errors.length < 2 ? errors[0] : `[${errors.join(", ")}]`;
 }
 
 export class AuthorizerChain implements Authorizer, RuleResolver {
@@ -87,9 +83,9 @@ export class AuthorizerChain implements Authorizer, RuleResolver {
       }
       if (this.#settles(at, decision, reasons, errors)) return decision;
     }
-    const error = aggregate(errors);
-    if (reasons.length === 0 && error === undefined) return NO_OPINION;
-    return { allowed: false, reason: reasons.join("\n"), ...(error === undefined ? {} : { error }) };
+    if (reasons.length === 0 && errors.length === 0) return NO_OPINION;
+    const error = errors.length === 0 ? {} : { error: aggregateText(errors) };
+    return { allowed: false, reason: reasons.join("\n"), ...error };
   }
 
   #settles(at: number, { allowed, denied, reason, error }: AuthorizationDecision, reasons: string[], errors: string[]) {

@@ -1,5 +1,6 @@
 // The RBAC authorizer. Guarantees: it allows or has no opinion, and never forbids; the reason reads as upstream's, because it ends
 // up in 403 messages and in access reviews.
+import { aggregateText } from "@coxswain/apimachinery";
 import type { PolicyRule, RbacSubject } from "@coxswain/api";
 import type { UserInfo } from "@coxswain/component-base";
 import type { AuthorizationAttributes, AuthorizationDecision } from "../pipeline/contract.ts";
@@ -33,7 +34,7 @@ function missingRole(grant: Grant): string {
 }
 
 function summarize(missing: readonly string[]): string {
-  return missing.length === 1 ? `RBAC: ${missing[0]}` : `RBAC: [${missing.join(", ")}]`;
+  return `RBAC: ${aggregateText(missing)}`;
 }
 
 /** A Namespace counts as being in itself, so that a RoleBinding there can let its users read it. */

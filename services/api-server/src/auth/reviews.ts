@@ -8,12 +8,12 @@ import type {
   SubjectAccessReview,
   TokenReview,
 } from "@coxswain/api";
-import { StatusError, fieldInvalid, newBadRequest, newInvalid } from "@coxswain/apimachinery";
+import { aggregateText, StatusError, fieldInvalid, newBadRequest, newInvalid } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import type { DocumentRequest } from "../pipeline/extension.ts";
-import { aggregate, type KnownRules, type RuleResolver } from "./authorizer-chain.ts";
+import { type KnownRules, type RuleResolver } from "./authorizer-chain.ts";
 import type { TokenAuthenticator } from "./token-authenticator.ts";
 
 export interface ReviewDeps {
@@ -127,7 +127,7 @@ function rulesStatus({ rules, unknown }: KnownRules): SelfSubjectRulesReview["st
       .filter((rule) => (rule.nonResourceURLs ?? []).length > 0)
       .map((rule) => ({ verbs: rule.verbs, nonResourceURLs: rule.nonResourceURLs ?? [] })),
     incomplete: unknown.length > 0,
-    ...(unknown.length === 0 ? {} : { evaluationError: aggregate(unknown)! }),
+    ...(unknown.length === 0 ? {} : { evaluationError: aggregateText(unknown) }),
   };
 }
 

@@ -16,7 +16,7 @@ import {
   type CrdNames,
   type CustomResourceDefinition,
 } from "@coxswain/api/apiextensions-v1/types";
-import { deepEqual, quote } from "@coxswain/apimachinery";
+import { aggregateText, deepEqual, quote } from "@coxswain/apimachinery";
 
 type Condition = Omit<CrdCondition, "lastTransitionTime">;
 type Names = Partial<CrdNames>;
@@ -52,7 +52,7 @@ function acceptNames(crd: CustomResourceDefinition, claimed: Claimed): Verdict {
   let conflict: Condition | undefined;
   const refuse = (reason: string, taken: readonly string[]): void => {
     const texts = taken.map((name) => `${quote(name)} is already in use`);
-    const message = texts.length === 1 ? (texts[0] as string) : `[${texts.join(", ")}]`;
+    const message = aggregateText(texts);
     conflict = { type: "NamesAccepted", status: "False", reason, message };
   };
   const single = (

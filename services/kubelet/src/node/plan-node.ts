@@ -2,7 +2,7 @@
 import { isIP } from "node:net";
 import type { Node, NodeCondition, NodeStatus } from "@coxswain/api";
 import { sameValue } from "@coxswain/api";
-import { formatTime } from "@coxswain/apimachinery";
+import { aggregateText, formatTime } from "@coxswain/apimachinery";
 
 export const KUBELET_VERSION = "v1.35.2";
 export const KUBELET_GRPC_ANNOTATION = "coxswain.dev/kubelet-grpc";
@@ -76,7 +76,7 @@ const CONDITIONS: readonly [string, string, string, string][] = [
 
 function planConditions(old: readonly NodeCondition[], nowMs: number, problems: readonly string[]): NodeCondition[] {
   const now = formatTime(nowMs);
-  const told = problems.length > 1 ? `[${problems.join(", ")}]` : (problems[0] ?? "");
+  const told = aggregateText(problems);
   return CONDITIONS.map((condition) => {
     const [type] = condition;
     const failed = type === "Ready" && problems.length > 0;

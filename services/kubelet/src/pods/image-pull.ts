@@ -1,5 +1,6 @@
 // Gets the images of containers and of image volumes onto the node by their policy. What fails is told as an event, and thrown as
 // the reason that a container waits for.
+import { aggregateText } from "@coxswain/apimachinery";
 import type { Secret } from "@coxswain/api";
 import { CriError } from "../cri/contract.ts";
 import { parseImageName } from "../cri/image-name.ts";
@@ -184,7 +185,7 @@ async function pullAs(
     }
   }
   const messages = [...new Set(failures.map(pullErrorText))];
-  throw new Error(messages.length > 1 ? `[${messages.join(", ")}]` : messages[0]);
+  throw new Error(aggregateText(messages));
 }
 
 /** Those that there are; an event tells of the others, without which the pull may fail. */

@@ -2,7 +2,7 @@
 // can give it all that it wants anew; what is more than the whole node is never granted.
 // https://github.com/kubernetes/enhancements/tree/master/keps/sig-node/1287-in-place-update-pod-resources
 import { type Container, type Pod, type ResourceRequirements, sameValue } from "@coxswain/api";
-import { quote } from "@coxswain/apimachinery";
+import { aggregateText, quote } from "@coxswain/apimachinery";
 import { type Amounts, podRequests, resourceRefusal } from "./admission.ts";
 
 export const RESIZE_PENDING = "PodResizePending";
@@ -107,7 +107,7 @@ export function memoryRefusal(bounds: readonly MemoryBound[]): string | undefine
     return used >= limit ? [`attempting to set ${whose} memory limit (${limit}) below current usage (${used})`] : [];
   });
   if (problems.length === 0) return undefined;
-  return `cannot decrease memory limits: ${problems.length === 1 ? problems[0] : `[${problems.join(", ")}]`}`;
+  return `cannot decrease memory limits: ${aggregateText(problems)}`;
 }
 
 /** What events tell of a resize. */

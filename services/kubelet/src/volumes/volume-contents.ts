@@ -1,4 +1,5 @@
 // Reads what the files of a volume are to say now: ConfigMaps, Secrets, downward API and tokens, of one or many sources.
+import { aggregateText } from "@coxswain/apimachinery";
 import type { Pod, VolumeProjection } from "@coxswain/api";
 import type { ObjectCache } from "../pods/object-cache.ts";
 import type { FileContent, Payload } from "./atomic-writer.ts";
@@ -46,8 +47,7 @@ export async function readContents(pod: Pod, plan: FilesPlan, from: ContentSourc
     const at = part.value.renewAtMs;
     if (at !== undefined) renewAtMs = Math.min(renewAtMs ?? at, at);
   }
-  const [first, ...more] = messages;
-  if (first !== undefined) throw new SourceError(more.length === 0 ? first : `[${[...messages].join(", ")}]`);
+  if (messages.size > 0) throw new SourceError(aggregateText([...messages]));
   return { payload, mayChange, renewAtMs };
 }
 

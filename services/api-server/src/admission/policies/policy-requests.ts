@@ -1,5 +1,6 @@
 // Which invocations a request makes of the policies in force: one for each policy, binding and parameter. Guarantee: what is
 // wrong with a policy or a binding is told as its error, and hinders no other.
+import { aggregateText } from "@coxswain/apimachinery";
 import type { KindDefinition } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { KindSource } from "../../extensions/kind-source.ts";
@@ -108,5 +109,5 @@ export function judgeConditions(
     return { failure: error.message };
   }
   if (failures.length === 0) return true;
-  return { failure: failures.length === 1 ? failures[0]! : `[${failures.join(", ")}]` };
+  return { failure: aggregateText(failures) };
 }

@@ -4,6 +4,7 @@
 import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import {
+  aggregateText,
   childPath,
   fieldDuplicate,
   fieldErrorsText,
@@ -19,7 +20,6 @@ import {
   type FieldError,
 } from "@coxswain/apimachinery";
 import { parse as parseYaml } from "yaml";
-import { aggregate } from "../authorizer-chain.ts";
 import { compileCondition } from "./match-conditions.ts";
 import type { AuthorizerSettings, BuiltInType, WebhookSettings } from "./types.ts";
 
@@ -56,8 +56,7 @@ export function parseAuthorizationConfiguration(
   });
   const missing = required.filter((type) => !settings.some((one) => one.type === type));
   if (missing.length > 0) wrong.push(`missing required types: [${missing.toSorted().join(" ")}]`);
-  const message = aggregate(wrong);
-  if (message !== undefined) throw new AuthorizationConfigError(message);
+  if (wrong.length > 0) throw new AuthorizationConfigError(aggregateText(wrong));
   return settings;
 }
 

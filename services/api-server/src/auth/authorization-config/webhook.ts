@@ -2,13 +2,13 @@
 // configuration says; what may be better in a moment is asked up to five times; where it cannot be asked, the failure policy
 // decides; it is asked only of what its match conditions name.
 // https://kubernetes.io/docs/reference/access-authn-authz/webhook/
-import { isJsonObject } from "@coxswain/apimachinery";
+import { aggregateText, isJsonObject } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import { Agent, request } from "undici";
 import { readKubeconfig, type KubeconfigTarget } from "../../kubeconfig.ts";
 import type { AuthorizationAttributes, AuthorizationDecision } from "../../pipeline/contract.ts";
-import { aggregate, NO_OPINION, type ChainLink } from "../authorizer-chain.ts";
+import { NO_OPINION, type ChainLink } from "../authorizer-chain.ts";
 import { MatchConditions } from "./match-conditions.ts";
 import type { AuthorizationMetrics } from "./metrics.ts";
 import { reviewSpecOf, type ReviewSpec } from "./review-spec.ts";
@@ -126,7 +126,7 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
     const match = conditions.match(spec);
     metrics.matched(name, (env.clock.monotonic() - startedMs) / 1_000, match);
     if (match === true) return undefined;
-    return match === false ? NO_OPINION : failed(aggregate(match.failures)!);
+    return match === false ? NO_OPINION : failed(aggregateText(match.failures));
   };
 
   return {
