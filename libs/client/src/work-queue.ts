@@ -3,6 +3,7 @@
 // - A key that is added while it is being processed is handed out again once it is done.
 // - Keys come out in the order they became ready. After shutDown, what is ready still comes out; delayed keys are dropped.
 import type { Env, TimerHandle } from "@coxswain/env";
+import { Heap } from "@coxswain/env/heap";
 import type { WorkQueue } from "./runtime-contract.ts";
 
 const BASE_DELAY_MS = 5;
@@ -17,47 +18,13 @@ interface Delayed {
 const before = (a: Delayed, b: Delayed): boolean =>
   a.readyAtMs < b.readyAtMs || (a.readyAtMs === b.readyAtMs && a.order < b.order);
 
-/** A binary heap, earliest first. */
-class DelayHeap {
-  readonly #items: Delayed[] = [];
-  peek(): Delayed | undefined {
-    return this.#items[0];
-  }
-  push(item: Delayed): void {
-    const heap = this.#items;
-    let at = heap.push(item) - 1;
-    while (at > 0) {
-      const up = (at - 1) >> 1;
-      if (!before(item, heap[up]!)) break;
-      heap[at] = heap[up]!;
-      at = up;
-    }
-    heap[at] = item;
-  }
-  pop(): void {
-    const heap = this.#items;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let down = 2 * at + 1;
-      if (down >= heap.length) break;
-      if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down++;
-      if (!before(heap[down]!, last)) break;
-      heap[at] = heap[down]!;
-      at = down;
-    }
-    heap[at] = last;
-  }
-}
-
 class Queue implements WorkQueue {
   readonly #env: Env;
   // A Set keeps the order of insertion: the waiting keys, first in first out.
   readonly #ready = new Set<string>();
   readonly #processing = new Set<string>();
   readonly #again = new Set<string>();
-  readonly #heap = new DelayHeap();
+  readonly #heap = new Heap(before);
   /** The earliest time that each delayed key is due; entries of the heap that differ are outdated. */
   readonly #dueAt = new Map<string, number>();
   readonly #requeues = new Map<string, number>();

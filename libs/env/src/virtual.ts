@@ -10,6 +10,7 @@ import {
   type Timers,
 } from "./contract.ts";
 import { createFailpoints } from "./failpoints.ts";
+import { Heap } from "./heap.ts";
 import { createSeededRandom } from "./seeded-random.ts";
 
 interface Entry {
@@ -22,45 +23,6 @@ interface Entry {
 
 function before(a: Entry, b: Entry): boolean {
   return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
-}
-
-/** A binary heap of entries, earliest first. */
-class TimerHeap {
-  readonly #entries: Entry[] = [];
-  get size(): number {
-    return this.#entries.length;
-  }
-  push(entry: Entry): void {
-    const heap = this.#entries;
-    let at = heap.push(entry) - 1;
-    while (at > 0) {
-      const up = (at - 1) >> 1;
-      if (!before(entry, heap[up]!)) break;
-      heap[at] = heap[up]!;
-      at = up;
-    }
-    heap[at] = entry;
-  }
-  pop(): Entry | undefined {
-    const heap = this.#entries;
-    const top = heap[0];
-    const last = heap.pop();
-    if (top === undefined || last === undefined || heap.length === 0) return top;
-    let at = 0;
-    for (;;) {
-      let down = 2 * at + 1;
-      if (down >= heap.length) break;
-      if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down++;
-      if (!before(heap[down]!, last)) break;
-      heap[at] = heap[down]!;
-      at = down;
-    }
-    heap[at] = last;
-    return top;
-  }
-  peek(): Entry | undefined {
-    return this.#entries[0];
-  }
 }
 
 export interface VirtualEnvOptions {
@@ -76,7 +38,7 @@ export class VirtualEnv implements Env {
   readonly timers: Timers;
   readonly random: Random;
   readonly failpoints: Failpoints;
-  readonly #heap = new TimerHeap();
+  readonly #heap = new Heap(before);
   readonly #startMs: number;
   #nowMs = 0;
   #order = 0;
