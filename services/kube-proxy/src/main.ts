@@ -1,11 +1,12 @@
 // kube-proxy's process: makes the real dependencies and runs the app.
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
+import { serveUntilAborted } from "@coxswain/component-base/serve-until-aborted";
 import { InvalidArgumentError } from "commander";
 import { createKubeProxy } from "./app.ts";
 import { chooseBackend } from "./backend/choose-backend.ts";
 import { createHealthCheckPorts } from "./health-check-ports.ts";
-import { createHealthServer, serveUntilAborted } from "./health-server.ts";
+import { createHealthServer } from "./health-server.ts";
 import { parseNodeNames } from "./node-names.ts";
 import { parseProxyMode, type ProxyMode } from "./proxy-mode.ts";
 

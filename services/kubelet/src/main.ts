@@ -5,12 +5,13 @@ import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
 import { parseBytes, parseQuantity, QuantityError } from "@coxswain/apimachinery";
 import { durationFlag } from "@coxswain/component-base/duration-flag";
+import { serveUntilAborted } from "@coxswain/component-base/serve-until-aborted";
 import { InvalidArgumentError, type Command } from "commander";
 import { createKubelet, nodeCapacity, type KubeletOptions, type NodeHost } from "./app.ts";
 import { DEFAULT_IMAGE_POLICY, policyProblem } from "./images/plan-collection.ts";
 import { expandNodeNames } from "./node/node-names.ts";
 import { createRealNode, type RealNodeDeps } from "./node/real-node.ts";
-import { createHttpsApi, serveUntilAborted } from "./server/https-api.ts";
+import { createHttpsApi } from "./server/https-api.ts";
 
 interface Flags {
   readonly nodes: readonly string[];

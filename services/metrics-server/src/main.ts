@@ -2,10 +2,10 @@
 // - list and watch of nodes; get and list of pods; ListStats of kubelets;
 // - get, create and update of services and endpointslices in kube-system and of APIServices: its own way to be reached;
 // - get of the ConfigMap kube-system/extension-apiserver-authentication; reviews of tokens and of access.
-import type { AddressInfo } from "node:net";
 import { isIP } from "node:net";
 import { connectComponent } from "@coxswain/client/grpc/connect-component";
 import { runComponent } from "@coxswain/component-base/process";
+import { serveUntilAborted } from "@coxswain/component-base/serve-until-aborted";
 import { InvalidArgumentError } from "commander";
 import { createMetricsServer, type MetricsServerDeps } from "./app.ts";
 import { createMetricsHttpsServer, type MetricsHttpsDeps } from "./https-server.ts";
@@ -49,17 +49,7 @@ void runComponent<Flags>({
     const serve: MetricsServerDeps["serve"] = async ({ api, proxies, checks }, listening, signal) => {
       const parts: MetricsHttpsDeps = { checks, metrics, auth: deps.auth, api, proxies };
       const server = createMetricsHttpsServer(servingTls, parts);
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen({ host: flags.listenAddress, port: flags.port }, resolve);
-      });
-      listening((server.address() as AddressInfo).port);
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        else signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      server.close();
-      server.closeAllConnections();
+      await serveUntilAborted(server, { host: flags.listenAddress, port: flags.port }, signal, listening);
       source.close();
     };
     return createMetricsServer({

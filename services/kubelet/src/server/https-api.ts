@@ -79,21 +79,3 @@ export function createHttpsApi(tls: TlsMaterial, deps: HttpsApiDeps): Server {
     });
   });
 }
-
-/** Listens until `signal` aborts; rejects where it cannot. */
-export async function serveUntilAborted(
-  server: Server,
-  listen: { readonly host: string; readonly port: number },
-  signal: AbortSignal,
-): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(listen, resolve);
-  });
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-  server.close();
-  server.closeAllConnections();
-}
