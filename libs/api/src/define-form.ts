@@ -59,6 +59,7 @@ export function defineForm<T extends KubeObject>(parts: FormParts<T>): KindDefin
     stored: of.stored,
     hasStatus: of.hasStatus,
     subresources: of.subresources,
+    returnDeletedObject: of.returnDeletedObject,
     columns: of.columns,
     row: (object, context) => of.row(toStored(object), context),
     defaults: () => {},

@@ -147,6 +147,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   validateName?(name: string, prefix: boolean): string[];
   /** True where finalizers need not have a path. */
   readonly freeFinalizers?: boolean;
+  /** DELETE of an object that goes at once is answered with it, as it was last; absent: with a Status. */
+  readonly returnDeletedObject?: boolean | undefined;
   readonly strategy: Strategy<T>;
   readonly hasStatus: boolean;
   readonly scale?: ScaleAccess<T>;

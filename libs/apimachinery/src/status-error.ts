@@ -48,7 +48,8 @@ export interface Status {
   message?: string;
   reason?: StatusReason;
   details?: StatusDetails;
-  code: number;
+  /** Absent in what tells that an object is gone. */
+  code?: number;
 }
 
 export class StatusError extends Error {

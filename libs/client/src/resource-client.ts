@@ -119,7 +119,10 @@ export interface ResourceClient {
     patch: unknown,
     options?: WriteOptions,
   ): Promise<T>;
-  /** Returns the object where it stays for a while (graceful deletion, finalizers), else undefined. */
+  /**
+   * Returns the object where it stays for a while (graceful deletion, finalizers), and as it was last where it goes and its
+   * kind answers with it (pods, Services, volumes and a few more); else undefined.
+   */
   delete(ref: ResourceRef, target: ObjectRef, options?: DeleteOptions): Promise<KubeObject | undefined>;
   deleteCollection(ref: ResourceRef, selection: Selection, options?: DeleteOptions): Promise<void>;
   /** Many independent writes in one go; one outcome an operation, in order. Never rejects for a single operation. */

@@ -237,9 +237,11 @@ describe("requests that cannot be", () => {
     expect(evicted).toMatchObject({ type: "status", code: 201 });
     const going = await client.get(PODS, { namespace: "default", name: "bound" });
     expect(going.metadata?.deletionGracePeriodSeconds).toBe(30);
-    expect(
-      await client.delete(PODS, { namespace: "default", name: "bound" }, { gracePeriodSeconds: 0 }),
-    ).toBeUndefined();
+    const gone = await client.delete(PODS, { namespace: "default", name: "bound" }, { gracePeriodSeconds: 0 });
+    expect(gone?.metadata?.deletionGracePeriodSeconds).toBe(0);
+    await expect(client.get(PODS, { namespace: "default", name: "bound" })).rejects.toMatchObject({
+      reason: "NotFound",
+    });
   });
 
   test("a lost store is a clear 503 and 504", async () => {

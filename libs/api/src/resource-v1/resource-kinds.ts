@@ -26,6 +26,7 @@ export const resourceClaimKind = defineKind<DeviceResourceClaim>({
   resource: "resourceclaims",
   namespaced: true,
   schemaName: "io.k8s.api.resource.v1.ResourceClaim",
+  returnDeletedObject: true,
   hasStatus: true,
   defaults: ({ spec }) => setDeviceClaimDefaults(spec?.devices),
   validateCreate: ({ spec }) => validateDeviceClaim(spec?.devices, "spec.devices"),
@@ -58,6 +59,7 @@ export const resourceClaimTemplateKind = defineKind<ResourceClaimTemplate>({
   resource: "resourceclaimtemplates",
   namespaced: true,
   schemaName: "io.k8s.api.resource.v1.ResourceClaimTemplate",
+  returnDeletedObject: true,
   defaults: ({ spec }) => setDeviceClaimDefaults(spec?.spec?.devices),
   validateCreate: ({ spec }) => validateDeviceClaim(spec?.spec?.devices, "spec.spec.devices"),
   validateUpdate: (template, old) => validateImmutableField(template.spec, old.spec, "spec"),
@@ -81,6 +83,7 @@ export const deviceClassKind = defineKind<DeviceClass>({
   resource: "deviceclasses",
   namespaced: false,
   schemaName: "io.k8s.api.resource.v1.DeviceClass",
+  returnDeletedObject: true,
   validateCreate: validateClass,
   validateUpdate: validateClass,
   strategy: plainStrategy<DeviceClass>({
@@ -104,6 +107,7 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
   resource: "resourceslices",
   namespaced: false,
   schemaName: "io.k8s.api.resource.v1.ResourceSlice",
+  returnDeletedObject: true,
   validateCreate: validateSlice,
   validateUpdate: (slice, old) => [
     ...validateSlice(slice),

@@ -11,6 +11,9 @@ const METHODS: Readonly<Record<string, readonly string[]>> = {
   delete: ["delete"],
 };
 
+/** Every operation may answer it. */
+export const UNAUTHORIZED: JsonSchema = { "401": { description: "Unauthorized" } };
+
 /** Their bodies are options of a connection: PodExecOptions, NodeProxyOptions and the like. */
 export const isConnection = ({ kind }: SubresourceDefinition): boolean => kind.endsWith("Options");
 
@@ -26,7 +29,7 @@ function operation(
     operationId: operationId(kind, "connect", target),
     "x-kubernetes-action": "connect",
     "x-kubernetes-group-version-kind": { group, version, kind: subresource.kind },
-    responses: { "200": { description: "OK", content: { "*/*": { schema: { type: "string" } } } } },
+    responses: { "200": { description: "OK", content: { "*/*": { schema: { type: "string" } } } }, ...UNAUTHORIZED },
   };
 }
 

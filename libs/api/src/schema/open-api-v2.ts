@@ -129,14 +129,11 @@ function operationOf({ requestBody, responses, parameters, ...operation }: JsonS
     produces: produced(operation["x-kubernetes-action"], answers["200"]),
     schemes: ["https"],
     parameters: [...(schema === undefined ? [] : [{ ...sent, schema: schemaOf(schema.schema) }]), ...given],
-    responses: {
-      ...Object.fromEntries(
-        Object.entries(answers).map(([code, { description, content }]) => {
-          const [answer] = Object.values(content ?? {});
-          return [code, { description, ...(answer === undefined ? {} : { schema: schemaOf(answer.schema) }) }];
-        }),
-      ),
-      "401": { description: "Unauthorized" },
-    },
+    responses: Object.fromEntries(
+      Object.entries(answers).map(([code, { description, content }]) => {
+        const [answer] = Object.values(content ?? {});
+        return [code, { description, ...(answer === undefined ? {} : { schema: schemaOf(answer.schema) }) }];
+      }),
+    ),
   };
 }

@@ -3,7 +3,7 @@
 import { REFERRED_SCHEMAS } from "../apiextensions-v1/open-api.ts";
 import type { KindDefinition } from "../kind.ts";
 import { subresourcesOf } from "../subresources.ts";
-import { connectionPaths, isConnection } from "./open-api-connections.ts";
+import { connectionPaths, isConnection, UNAUTHORIZED } from "./open-api-connections.ts";
 import { operationId, type OperationTarget } from "./open-api-operation-id.ts";
 import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
 import { modelType } from "./model.ts";
@@ -159,8 +159,16 @@ function singleOperations(subject: Subject, verbs: readonly string[]): JsonSchem
   if (verbs.includes("get")) found["get"] = operation(subject, "get", []);
   if (verbs.includes("update")) found["put"] = operation(subject, "put", WRITE);
   if (verbs.includes("patch")) found["patch"] = operation(subject, "patch", WRITE);
-  if (verbs.includes("delete")) found["delete"] = operation({ ...subject, answer: STATUS }, "delete", DELETE);
+  if (verbs.includes("delete")) {
+    const answer = answersDeleted(subject.kind) ? subject.answer : STATUS;
+    found["delete"] = operation({ ...subject, answer }, "delete", DELETE);
+  }
   return found;
+}
+
+/** Of namespaces, which are answered too, the documents say that it is a Status, as upstream's. */
+function answersDeleted(kind: KindDefinition): boolean {
+  return kind.returnDeletedObject === true && !(kind.group === "" && kind.kind === "Namespace");
 }
 
 function listSchemaOf(kind: KindDefinition): string {
@@ -181,6 +189,18 @@ const VERBS = {
   deletecollection: "delete",
 } as const;
 
+const DESCRIPTIONS = { "200": "OK", "201": "Created", "202": "Accepted" } as const;
+/** What an action may answer besides 401. */
+const CODES: Readonly<Record<keyof typeof VERBS, readonly (keyof typeof DESCRIPTIONS)[]>> = {
+  list: ["200"],
+  get: ["200"],
+  post: ["200", "201", "202"],
+  put: ["200", "201"],
+  patch: ["200", "201"],
+  delete: ["200", "202"],
+  deletecollection: ["200"],
+};
+
 function operation(subject: Subject, action: keyof typeof VERBS, extra: readonly JsonSchema[]): JsonSchema {
   const { kind, target, type, body, answer } = subject;
   const content =
@@ -192,7 +212,10 @@ function operation(subject: Subject, action: keyof typeof VERBS, extra: readonly
     "x-kubernetes-action": action,
     "x-kubernetes-group-version-kind": { group: type.group, version: type.version, kind: type.kind },
     ...parameters(extra),
-    responses: { "200": { description: "OK", content } },
+    responses: {
+      ...Object.fromEntries(CODES[action].map((code) => [code, { description: DESCRIPTIONS[code], content }])),
+      ...UNAUTHORIZED,
+    },
   };
   if (action === "patch") {
     const patch = { schema: { type: "object" } };

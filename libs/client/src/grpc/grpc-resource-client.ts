@@ -290,8 +290,8 @@ function clientOf(connection: Connection, fence: (() => Fence | undefined) | und
     patch: (ref, target, type, patch, options = {}) =>
       write({ op: "patch", ref, target, type, patch, subresource: options.subresource }, options),
     delete: async (ref, target, options = {}) => {
-      const kept = await write<KubeObject | undefined>({ op: "delete", ref, target, options });
-      return kept?.kind === "Status" ? undefined : kept;
+      const answer = await write<KubeObject | undefined>({ op: "delete", ref, target, options });
+      return answer?.kind === "Status" ? undefined : answer;
     },
     deleteCollection: (ref, selection, options = {}) => deleteCollection(connection, ref, selection, options, proof),
     batch: <T extends KubeObject>(operations: readonly BatchOperation[]) =>

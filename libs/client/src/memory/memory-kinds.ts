@@ -12,6 +12,8 @@ export interface MemoryKind {
   /** PUT of an absent object creates it. */
   readonly createOnUpdate: boolean;
   readonly unconditionalUpdate: boolean;
+  /** DELETE of an object that goes at once is answered with it. */
+  readonly returnDeletedObject: boolean;
 }
 
 function kind(name: string, traits = "", options: Partial<MemoryKind> = {}): MemoryKind {
@@ -23,24 +25,25 @@ function kind(name: string, traits = "", options: Partial<MemoryKind> = {}): Mem
     scale: traits.includes("x"),
     createOnUpdate: false,
     unconditionalUpdate: true,
+    returnDeletedObject: traits.includes("d"),
     ...options,
   };
 }
 
-// c: cluster-scoped, s: status subresource, g: generation, x: scale subresource.
+// c: cluster-scoped, s: status subresource, g: generation, x: scale subresource, d: answered when deleted.
 const KINDS: Readonly<Record<string, MemoryKind>> = {
-  namespaces: kind("Namespace", "cs"),
+  namespaces: kind("Namespace", "csd"),
   nodes: kind("Node", "cs"),
-  pods: kind("Pod", "sg"),
-  services: kind("Service", "s"),
+  pods: kind("Pod", "sgd"),
+  services: kind("Service", "sd"),
   configmaps: kind("ConfigMap"),
   secrets: kind("Secret"),
-  serviceaccounts: kind("ServiceAccount"),
+  serviceaccounts: kind("ServiceAccount", "d"),
   endpoints: kind("Endpoints"),
   events: kind("Event", "", { createOnUpdate: true }),
-  persistentvolumes: kind("PersistentVolume", "cs"),
-  persistentvolumeclaims: kind("PersistentVolumeClaim", "s"),
-  resourcequotas: kind("ResourceQuota", "s"),
+  persistentvolumes: kind("PersistentVolume", "csd"),
+  persistentvolumeclaims: kind("PersistentVolumeClaim", "sd"),
+  resourcequotas: kind("ResourceQuota", "sd"),
   limitranges: kind("LimitRange"),
   "deployments.apps": kind("Deployment", "sgx"),
   "replicasets.apps": kind("ReplicaSet", "sgx"),
@@ -56,10 +59,10 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   "apiservices.apiregistration.k8s.io": kind("APIService", "cs"),
   "leases.coordination.k8s.io": kind("Lease", "", { createOnUpdate: true, unconditionalUpdate: false }),
   "events.events.k8s.io": kind("Event", "", { createOnUpdate: true }),
-  "resourceclaims.resource.k8s.io": kind("ResourceClaim", "s"),
-  "resourceclaimtemplates.resource.k8s.io": kind("ResourceClaimTemplate"),
-  "deviceclasses.resource.k8s.io": kind("DeviceClass", "cg"),
-  "resourceslices.resource.k8s.io": kind("ResourceSlice", "cg"),
+  "resourceclaims.resource.k8s.io": kind("ResourceClaim", "sd"),
+  "resourceclaimtemplates.resource.k8s.io": kind("ResourceClaimTemplate", "d"),
+  "deviceclasses.resource.k8s.io": kind("DeviceClass", "cgd"),
+  "resourceslices.resource.k8s.io": kind("ResourceSlice", "cgd"),
   "poddisruptionbudgets.policy": kind("PodDisruptionBudget", "sg", { unconditionalUpdate: false }),
   "horizontalpodautoscalers.autoscaling": kind("HorizontalPodAutoscaler", "s"),
   "ingresses.networking.k8s.io": kind("Ingress", "sg"),
@@ -72,11 +75,11 @@ const KINDS: Readonly<Record<string, MemoryKind>> = {
   }),
   "runtimeclasses.node.k8s.io": kind("RuntimeClass", "c"),
   "priorityclasses.scheduling.k8s.io": kind("PriorityClass", "c"),
-  "storageclasses.storage.k8s.io": kind("StorageClass", "c"),
-  "csinodes.storage.k8s.io": kind("CSINode", "c"),
-  "csidrivers.storage.k8s.io": kind("CSIDriver", "c"),
+  "storageclasses.storage.k8s.io": kind("StorageClass", "cd"),
+  "csinodes.storage.k8s.io": kind("CSINode", "cd"),
+  "csidrivers.storage.k8s.io": kind("CSIDriver", "cd"),
   "csistoragecapacities.storage.k8s.io": kind("CSIStorageCapacity"),
-  "volumeattachments.storage.k8s.io": kind("VolumeAttachment", "cs"),
+  "volumeattachments.storage.k8s.io": kind("VolumeAttachment", "csd"),
   "roles.rbac.authorization.k8s.io": kind("Role", "", { createOnUpdate: true }),
   "rolebindings.rbac.authorization.k8s.io": kind("RoleBinding", "", { createOnUpdate: true }),
   "clusterroles.rbac.authorization.k8s.io": kind("ClusterRole", "c", { createOnUpdate: true }),

@@ -241,8 +241,10 @@ export function updateObject(
   return cloneJson(guarded);
 }
 
+const isPod = ({ group, resource }: ResourceRef): boolean => group === "" && resource === "pods";
+
 function gracePeriod(ref: ResourceRef, object: Loose, asked: number | undefined): number {
-  if (ref.group !== "" || ref.resource !== "pods") return 0;
+  if (!isPod(ref)) return 0;
   const phase = object.status?.["phase"];
   if (!object.spec?.["nodeName"] || phase === "Failed" || phase === "Succeeded") return 0;
   return Math.max(0, asked ?? (object.spec["terminationGracePeriodSeconds"] as number | undefined) ?? 30);
@@ -272,7 +274,7 @@ function markDeleted(context: WriteContext, object: Loose, grace: number): boole
   return true;
 }
 
-/** Deletes or starts to; returns the object where it stays, else undefined. */
+/** Deletes or starts to; returns the object where it stays or the kind answers with it, else undefined. */
 export function deleteObject(
   context: WriteContext,
   ref: ResourceRef,
@@ -295,5 +297,9 @@ export function deleteObject(
     return cloneJson(next);
   }
   if (options.dryRun !== true) context.store.commit(ref, key, next, true);
-  return undefined;
+  if (!memoryKind(ref).returnDeletedObject) return undefined;
+  const answer = cloneJson(next);
+  // Pods alone end gracefully, and those that end at once say so.
+  if (isPod(ref)) markDeleted(context, answer, 0);
+  return answer;
 }

@@ -1,13 +1,20 @@
 // The contract suite of ResourceClient. The in-memory double runs it, and so do the clients of a real api-server; it asks
 // only for what a real server does. Each test works in a namespace of its own.
 import { beforeEach, describe, expect, test } from "vitest";
-import { compareResourceVersions, isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import {
+  compareResourceVersions,
+  isReason,
+  type KubeObject,
+  type ObjectMeta,
+  type ResourceRef,
+} from "@coxswain/apimachinery";
 import type { ResourceClient, WatchEvent } from "../resource-client.ts";
 
 const core = (resource: string): ResourceRef => ({ group: "", version: "v1", resource });
 const NAMESPACES = core("namespaces");
 const CONFIG_MAPS = core("configmaps");
 const PODS = core("pods");
+const SERVICE_ACCOUNTS = core("serviceaccounts");
 const DEPLOYMENTS: ResourceRef = { group: "apps", version: "v1", resource: "deployments" };
 const LEASES: ResourceRef = { group: "coordination.k8s.io", version: "v1", resource: "leases" };
 
@@ -294,7 +301,9 @@ function deletionTests({ client, namespace }: Context): void {
   test("a bound pod is deleted gracefully, an unbound one at once", async () => {
     const target = { namespace: namespace(), name: "p" };
     await client().create(PODS, pod(namespace(), "p"));
-    await client().delete(PODS, target);
+    const gone = await client().delete(PODS, target);
+    expect(gone?.metadata).toMatchObject({ name: "p", deletionGracePeriodSeconds: 0 });
+    expect(gone?.metadata?.deletionTimestamp).toBeDefined();
     expect(await reasonOf(client().get(PODS, target))).toBe("NotFound");
     const bound = pod(namespace(), "p");
     await client().create(PODS, { ...bound, spec: { ...bound.spec, nodeName: "n1" } });
@@ -303,6 +312,29 @@ function deletionTests({ client, namespace }: Context): void {
     expect((await client().get(PODS, target)).metadata?.deletionTimestamp).toBeDefined();
     await client().delete(PODS, target, { gracePeriodSeconds: 0 });
     expect(await reasonOf(client().get(PODS, target))).toBe("NotFound");
+  });
+  test("what goes at once is answered with as it was last by kinds that do so, at the version of its deletion", async () => {
+    const { metadata: before } = await client().list(CONFIG_MAPS, { namespace: namespace() });
+    const metadata = { namespace: namespace(), name: "gone" };
+    await client().create(CONFIG_MAPS, configMap(namespace(), "gone"));
+    expect(await client().delete(CONFIG_MAPS, metadata)).toBeUndefined();
+    const account = { apiVersion: "v1", kind: "ServiceAccount", metadata };
+    const made = await client().create(SERVICE_ACCOUNTS, account);
+    const gone = await client().delete(SERVICE_ACCOUNTS, metadata);
+    const { resourceVersion, ...same }: ObjectMeta = made.metadata;
+    expect(gone).toMatchObject({ kind: "ServiceAccount", metadata: same });
+    expect(gone!.metadata!.deletionTimestamp).toBeUndefined();
+    const from = {
+      namespace: namespace(),
+      resourceVersion: before.resourceVersion,
+      fieldSelector: "metadata.name=gone",
+    };
+    const [, deleted] = await take(client(), SERVICE_ACCOUNTS, from, 2);
+    expect(deleted).toMatchObject({
+      type: "DELETED",
+      object: { metadata: { resourceVersion: gone!.metadata!.resourceVersion } },
+    });
+    expect(BigInt(gone!.metadata!.resourceVersion!)).toBeGreaterThan(BigInt(resourceVersion!));
   });
   test("preconditions guard a deletion", async () => {
     const made = await client().create(CONFIG_MAPS, configMap(namespace(), "a"));

@@ -26,6 +26,8 @@ export interface RequestOptions {
   readonly timeoutSeconds?: string;
   readonly gracePeriodSeconds?: string;
   readonly propagationPolicy?: string;
+  /** The older form of propagationPolicy. */
+  readonly orphanDependents?: boolean;
 }
 
 export interface ApiRequest {

@@ -313,12 +313,14 @@ class Dispatcher {
     const options = deletionOptions(request, body);
     const context = { ...writeContext(request, kind), dryRun: options.dryRun };
     const { object, removed } = await this.#deps.registry.delete(context, options);
-    if (!removed) return { type: "object", code: 200, kind, object, warnings: context.warnings };
+    const { warnings } = context;
+    if (!removed) return { type: "object", code: options.codeWhereKept, kind, object, warnings };
+    if (kind.returnDeletedObject === true) return { type: "object", code: 200, kind, object, warnings };
     const { group, resource } = storedKindOf(kind);
     const details: Status["details"] = { name: request.name, kind: resource, uid: object.object.metadata?.uid };
     if (group !== "") details.group = group;
-    const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details, code: 200 };
-    return { type: "status", code: 200, status, warnings: context.warnings };
+    const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", details };
+    return { type: "status", code: 200, status, warnings };
   }
 
   async #deleteCollection(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {

@@ -62,7 +62,8 @@ export interface Change {
 }
 
 export type ChangeOutcome =
-  | { readonly committed: true; readonly object: CachedObject | undefined }
+  /** `object` is undefined where it was removed, and `rv` the version of what happened, of a dry run that of what there was. */
+  | { readonly committed: true; readonly object: CachedObject | undefined; readonly rv: bigint }
   /** Somebody was faster; `current` is what is there now. */
   | { readonly committed: false; readonly current: CachedObject | undefined };
 
@@ -117,7 +118,10 @@ export class Committer {
     const key = storageKey(kind, namespace, name);
     const encoded = next === undefined ? undefined : encodeChecked(kind, next, change.specText);
     const stored = encoded instanceof Promise ? await encoded : encoded;
-    if (context.dryRun) return { committed: true, object: await versioned(change, stored, old?.rv ?? 0n) };
+    if (context.dryRun) {
+      const unchanged = old?.rv ?? 0n;
+      return { committed: true, object: await versioned(change, stored, unchanged), rv: unchanged };
+    }
     const { fence } = context.request;
     const conditions: Condition[] = [old === undefined ? { key, is: "absent" } : { key, is: "at", rv: old.rv }];
     const mutations: Mutation[] = [stored === undefined ? { op: "delete", key } : { op: "put", key, value: stored }];
@@ -132,9 +136,10 @@ export class Committer {
     const result = await this.#storage.commit({ conditions, mutations });
     if (result.committed) {
       tellCommitted(contributions, result.rvs);
-      if (stored === undefined) return { committed: true, object: undefined };
-      const made = this.#cache.written(kind, namespace, name, result.rvs[0]!, stored);
-      return { committed: true, object: made instanceof Promise ? await made : made };
+      const rv = result.rvs[0]!;
+      if (stored === undefined) return { committed: true, object: undefined, rv };
+      const made = this.#cache.written(kind, namespace, name, rv, stored);
+      return { committed: true, object: made instanceof Promise ? await made : made, rv };
     }
     if (fence !== undefined && !fenceHolds(fence, result.current.at(-1))) refuseFenced(fence, result.current.at(-1));
     const current = result.current[0];

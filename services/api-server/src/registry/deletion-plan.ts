@@ -6,7 +6,7 @@ import { formatTime, newConflict, parseTime, type KubeObject, type ObjectMeta } 
 import type { DeletionOptions } from "./write-context.ts";
 
 export type DeletionPlan =
-  /** The object goes at once. */
+  /** The object goes at once; one with a grace period was marked in place, as those see it who are answered with it. */
   | { readonly action: "remove" }
   /** `object` was marked in place and is to be stored. */
   | { readonly action: "mark" }
@@ -32,14 +32,14 @@ export function planDeletion(
   checkPreconditions(kind, meta, options);
   if (!meta.deletionTimestamp) kind.strategy.prepareForDelete?.(object, { nowMs });
   const finalizersChanged = applyPropagation(kind, meta, options);
-  const running = meta.deletionGracePeriodSeconds;
+  const before = { at: meta.deletionTimestamp, grace: meta.deletionGracePeriodSeconds };
   const grace = planGrace(kind, object, options, nowMs);
   if (grace === "pending" && !finalizersChanged) return { action: "none" };
   if (grace === "now" && !holds(kind, object)) return { action: "remove" };
   if (grace === "now") {
-    const marked = markDeleting(kind, object, nowMs);
-    const shortened = running !== undefined && running !== 0 && meta.deletionGracePeriodSeconds === 0;
-    if (!marked && !shortened && !finalizersChanged) return { action: "none" };
+    const terminating = markDeleting(kind, object, nowMs);
+    const marked = before.at !== meta.deletionTimestamp || before.grace !== meta.deletionGracePeriodSeconds;
+    if (!marked && !terminating && !finalizersChanged) return { action: "none" };
   }
   return { action: "mark" };
 }
@@ -112,28 +112,27 @@ function planGrace(
   if (meta.deletionTimestamp) {
     if (running === undefined || running === 0) return "now";
     if (requested === undefined || requested >= running) return "pending";
-    const startedMs = (parseTime(meta.deletionTimestamp) ?? nowMs) - running * 1000;
-    meta.deletionTimestamp = formatTime(startedMs + requested * 1000);
-    meta.deletionGracePeriodSeconds = requested;
+    const endMs = (parseTime(meta.deletionTimestamp) ?? nowMs) - (running - requested) * 1000;
+    const late = endMs < nowMs;
+    meta.deletionTimestamp = formatTime(late ? nowMs : endMs);
+    // Somebody has to see it and end the object, however late it is.
+    meta.deletionGracePeriodSeconds = late && requested > 0 ? 1 : requested;
     return requested === 0 ? "now" : "graceful";
   }
   const { gracePeriodSeconds } = kind.strategy.gracefulDelete(object, requested);
-  if (gracePeriodSeconds === 0) return "now";
   meta.deletionTimestamp = formatTime(nowMs + gracePeriodSeconds * 1000);
   meta.deletionGracePeriodSeconds = gracePeriodSeconds;
   if ((meta.generation ?? 0) > 0) meta.generation = meta.generation! + 1;
-  return "graceful";
+  return gracePeriodSeconds === 0 ? "now" : "graceful";
 }
 
+/** True where the status now says so as well. */
 function markDeleting(kind: KindDefinition, object: WithSpecFinalizers, nowMs: number): boolean {
   const meta = object.metadata!;
-  const marked = meta.deletionTimestamp !== undefined && meta.deletionGracePeriodSeconds === 0;
-  if (!marked) {
-    if (!meta.deletionTimestamp && (meta.generation ?? 0) > 0) meta.generation = meta.generation! + 1;
-    meta.deletionTimestamp ??= formatTime(nowMs);
-    meta.deletionGracePeriodSeconds = 0;
-  }
-  if (!isNamespace(kind)) return !marked;
+  if (!meta.deletionTimestamp && (meta.generation ?? 0) > 0) meta.generation = meta.generation! + 1;
+  meta.deletionTimestamp ??= formatTime(nowMs);
+  meta.deletionGracePeriodSeconds = 0;
+  if (!isNamespace(kind)) return false;
   // A namespace says of itself that it is going, and has no grace period.
   delete meta.deletionGracePeriodSeconds;
   const terminating = object.status?.phase === "Terminating";

@@ -43,14 +43,16 @@ export interface RegistryDeps {
   readonly admission: AdmissionChain;
 }
 
+type Removal = Extract<Decision, { readonly remove: CachedObject }>;
 type Decision =
   | { readonly put: KubeObject; readonly specText?: string | undefined }
-  /** The object as it was last. */
-  | { readonly remove: CachedObject }
+  /** The object that goes; `last` is what it is answered as, where that is another state than the stored one. */
+  | { readonly remove: CachedObject; readonly last?: KubeObject }
   /** `unchanged` is what an update made of it: the same again. */
   | { readonly keep: CachedObject; readonly unchanged?: KubeObject };
 
 export interface WriteOutcome {
+  /** As it was last where it was removed. */
   readonly object: CachedObject;
   readonly removed: boolean;
 }
@@ -209,7 +211,7 @@ export class Registry {
     if (subresource === "") replaceWarnings(context, kind, object, before);
     await admission.validate(attributes);
     if (isUnchanged(object, before)) return { keep: old, unchanged: object };
-    return isReleased(kind, object, before) ? { remove: old } : { put: object, specText };
+    return isReleased(kind, object, before) ? { remove: old, last: object } : { put: object, specText };
   }
 
   /** Deletes, or marks where grace or finalizers hold the object. */
@@ -221,10 +223,11 @@ export class Registry {
       // Deletion changes an object at its top and in its metadata; a kind's own preparation may do so anywhere.
       const object = kind.strategy.prepareForDelete === undefined ? old.draft() : old.unmanaged();
       const plan = planDeletion(kind, object, options, this.#deps.env.clock.now());
-      if (plan.action === "remove") return { remove: old };
+      const graceful = kind.strategy.gracefulDelete !== undefined;
+      if (plan.action === "remove" && !graceful) return { remove: old };
       if (plan.action === "none") return { keep: old };
       setManagedFields(object, old.object.metadata?.managedFields);
-      return { put: object };
+      return plan.action === "remove" ? { remove: old, last: object } : { put: object };
     });
   }
 
@@ -264,7 +267,10 @@ export class Registry {
       }
       const { put: next, specText } = "put" in decision ? decision : { put: undefined };
       const outcome = await this.#commit(context, name, next, old, state, specText);
-      if (outcome.committed) return { object: outcome.object ?? old!, removed: next === undefined };
+      if (outcome.committed && "remove" in decision) {
+        return { object: removedForm(context, decision, outcome.rv), removed: true };
+      }
+      if (outcome.committed) return { object: outcome.object!, removed: false };
       old = outcome.current;
       fresh = true;
     }
@@ -296,6 +302,14 @@ export class Registry {
     const base = { request, kind, operation, namespace, name, subresource, object, old, dryRun, warn };
     return request.annotate === undefined ? base : { ...base, annotate: request.annotate };
   }
+}
+
+/** What is answered of an object that was removed, `rv` being the version of that: only a deletion tells it. */
+function removedForm({ kind, request }: WriteContext, decision: Removal, rv: bigint): CachedObject {
+  const { remove: old, last } = decision;
+  const version = request.verb === "delete" ? rv : old.rv;
+  if (last !== undefined) return old.changedTo(kind, last, version);
+  return kind.returnDeletedObject === true && version !== old.rv ? old.atVersion(version) : old;
 }
 
 /** The JSON of a spec that stands alone, once nothing changes it any more: validation and storage both want it. */

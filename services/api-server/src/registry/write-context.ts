@@ -93,6 +93,8 @@ export interface DeletionOptions {
   readonly propagation: Propagation | undefined;
   readonly preconditions: { readonly uid?: string; readonly resourceVersion?: string };
   readonly dryRun: boolean;
+  /** The answer's code where the object stays for a while: older clients that ask for dependents to go wait for what is accepted. */
+  readonly codeWhereKept: 200 | 202;
 }
 
 interface DeleteBody {
@@ -109,11 +111,9 @@ export function deletionOptions(request: ApiRequest, body: unknown): DeletionOpt
   const given = (body ?? {}) as DeleteBody;
   const errors: FieldError[] = [];
   const grace = given.gracePeriodSeconds ?? parseGrace(request.options.gracePeriodSeconds);
-  if (grace !== undefined && (!Number.isSafeInteger(grace) || grace < 0)) {
-    errors.push(fieldInvalid("gracePeriodSeconds", grace, "must be greater than or equal to 0"));
-  }
+  if (grace !== undefined && !Number.isSafeInteger(grace)) throw newBadRequest(notAnInteger(grace));
   const policy = given.propagationPolicy ?? request.options.propagationPolicy ?? "";
-  const orphan = given.orphanDependents ?? undefined;
+  const orphan = given.orphanDependents ?? request.options.orphanDependents;
   if (policy !== "" && orphan !== undefined) {
     errors.push(
       fieldInvalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set"),
@@ -128,11 +128,17 @@ export function deletionOptions(request: ApiRequest, body: unknown): DeletionOpt
   if (errors.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
   const fromOrphan = orphan === undefined ? undefined : orphan ? "Orphan" : "Background";
   return {
-    gracePeriodSeconds: grace,
+    // Upstream reads less than none as a second.
+    gracePeriodSeconds: grace !== undefined && grace < 0 ? 1 : grace,
     propagation: policy === "" ? fromOrphan : (policy as Propagation),
     preconditions: given.preconditions ?? {},
     dryRun: (given.dryRun ?? []).length > 0 || (request.options.dryRun ?? []).length > 0,
+    codeWhereKept: orphan === false ? 202 : 200,
   };
+}
+
+function notAnInteger(value: number): string {
+  return `json: cannot unmarshal number ${value} into Go struct field DeleteOptions.gracePeriodSeconds of type int64`;
 }
 
 function parseGrace(text: string | undefined): number | undefined {

@@ -166,8 +166,6 @@ export function readOptions(query: URLSearchParams): RequestOptions {
   if (query.has("allowWatchBookmarks")) options["allowWatchBookmarks"] = queryFlag(query, "allowWatchBookmarks");
   const initial = query.get("sendInitialEvents");
   if (initial !== null) options["sendInitialEvents"] = initial;
-  if (queryFlag(query, "orphanDependents") && options["propagationPolicy"] === undefined) {
-    options["propagationPolicy"] = "Orphan";
-  }
+  if (query.has("orphanDependents")) options["orphanDependents"] = queryFlag(query, "orphanDependents");
   return options;
 }

@@ -229,6 +229,12 @@ export class CachedObject implements VersionedObject, SlabMember {
     return new CachedObject(this.kind, this.namespace, this.name, rv, respliceVersion(this.kind, this.json, rv));
   }
 
+  /** Another state of it, which is not stored, as `kind` has it. */
+  changedTo(kind: KindDefinition, object: KubeObject, rv: bigint): CachedObject {
+    const { namespace, name } = this;
+    return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, encodeStored(kind, object), rv));
+  }
+
   #retain(object: KubeObject): void {
     this.#object = object;
     const evicted = ring[ringAt];

@@ -62,6 +62,7 @@ export const namespaceKind = defineKind<Namespace>({
   // Upstream serves no deletecollection of namespaces.
   verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
   schemaName: "io.k8s.api.core.v1.Namespace",
+  returnDeletedObject: true,
   hasStatus: true,
   subresources: [subresource("finalize", ["update"], ["", "v1", "Namespace"])],
   validateName: validateDns1123Label,

@@ -58,6 +58,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
   shortNames: ["pvc"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.PersistentVolumeClaim",
+  returnDeletedObject: true,
   hasStatus: true,
   defaults(claim) {
     setClaimDefaults(claim);

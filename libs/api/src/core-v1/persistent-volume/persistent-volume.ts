@@ -101,6 +101,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
   shortNames: ["pv"],
   namespaced: false,
   schemaName: "io.k8s.api.core.v1.PersistentVolume",
+  returnDeletedObject: true,
   hasStatus: true,
   defaults(volume) {
     volume.status ??= {};

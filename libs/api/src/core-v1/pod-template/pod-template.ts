@@ -18,6 +18,7 @@ export const podTemplateKind = defineKind<PodTemplate>({
   resource: "podtemplates",
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.PodTemplate",
+  returnDeletedObject: true,
   defaults: (object) => setPodTemplateDefaults(object.template),
   validateCreate: validate,
   validateUpdate: validate,

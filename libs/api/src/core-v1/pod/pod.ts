@@ -20,6 +20,7 @@ export const podKind = defineKind<Pod>({
   categories: ["all"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.Pod",
+  returnDeletedObject: true,
   hasStatus: true,
   subresources: [
     subresource("attach", ["create", "get"], stream("PodAttachOptions")),

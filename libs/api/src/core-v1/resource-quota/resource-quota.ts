@@ -144,6 +144,7 @@ export const resourceQuotaKind = defineKind<ResourceQuota>({
   shortNames: ["quota"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.ResourceQuota",
+  returnDeletedObject: true,
   hasStatus: true,
   defaults(quota) {
     for (const list of [quota.spec?.hard, quota.status?.hard, quota.status?.used]) roundUpToMilli(list);

@@ -18,6 +18,7 @@ export const serviceAccountKind = defineKind<ServiceAccount>({
   shortNames: ["sa"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.ServiceAccount",
+  returnDeletedObject: true,
   subresources: [subresource("token", ["create"], [AUTHENTICATION, "v1", "TokenRequest"])],
   strategy: plainStrategy({
     prepareForCreate: keepOnlyNames,

@@ -56,6 +56,7 @@ export const serviceKind = defineKind<Service>({
   categories: ["all"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.Service",
+  returnDeletedObject: true,
   hasStatus: true,
   subresources: [subresource("proxy", PROXY_VERBS, ["", "v1", "ServiceProxyOptions"])],
   validateName: validateServiceName,

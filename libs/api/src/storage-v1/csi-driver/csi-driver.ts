@@ -53,6 +53,7 @@ export const csiDriverKind = defineKind<CSIDriver>({
   resource: "csidrivers",
   namespaced: false,
   schemaName: "io.k8s.api.storage.v1.CSIDriver",
+  returnDeletedObject: true,
   defaults(driver) {
     driver.spec ??= {};
     driver.spec.attachRequired ??= true;

@@ -26,6 +26,7 @@ export const csiNodeKind = defineKind<CSINode>({
   resource: "csinodes",
   namespaced: false,
   schemaName: "io.k8s.api.storage.v1.CSINode",
+  returnDeletedObject: true,
   validateCreate: validate,
   validateUpdate(node, old) {
     const errors = validate(node);

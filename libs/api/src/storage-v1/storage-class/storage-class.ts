@@ -79,6 +79,7 @@ export const storageClassKind = defineKind<StorageClass>({
   shortNames: ["sc"],
   namespaced: false,
   schemaName: "io.k8s.api.storage.v1.StorageClass",
+  returnDeletedObject: true,
   defaults(storageClass) {
     storageClass.reclaimPolicy ??= "Delete";
     storageClass.volumeBindingMode ??= "Immediate";

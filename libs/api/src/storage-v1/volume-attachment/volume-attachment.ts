@@ -29,6 +29,7 @@ export const volumeAttachmentKind = defineKind<VolumeAttachment>({
   resource: "volumeattachments",
   namespaced: false,
   schemaName: "io.k8s.api.storage.v1.VolumeAttachment",
+  returnDeletedObject: true,
   hasStatus: true,
   validateCreate: validate,
   validateUpdate: (attachment, old) => [

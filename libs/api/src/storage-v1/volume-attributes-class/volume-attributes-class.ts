@@ -24,6 +24,7 @@ export const volumeAttributesClassKind = defineKind<VolumeAttributesClass>({
   shortNames: ["vac"],
   namespaced: false,
   schemaName: "io.k8s.api.storage.v1.VolumeAttributesClass",
+  returnDeletedObject: true,
   validateCreate: validate,
   validateUpdate: (attributes, old) => [
     ...validateImmutableField(attributes.driverName, old.driverName, "driverName"),
