@@ -102,6 +102,16 @@ function validateNamespace(namespace: string, namespaced: boolean, path: string)
   return validateDns1123Label(namespace).map((message) => fieldInvalid(path, namespace, message));
 }
 
+/** What is looked at alike whenever an object is written. */
+function validateWritten(meta: ObjectMeta, rules: Partial<ObjectMetaRules>, path: string): FieldError[] {
+  return [
+    ...validateLabels(meta.labels, childPath(path, "labels")),
+    ...validateAnnotations(meta.annotations, childPath(path, "annotations")),
+    ...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")),
+    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers"), rules.freeFinalizers === true),
+  ];
+}
+
 /** Errors of the metadata of an object that is about to be stored. */
 export function validateObjectMeta(meta: ObjectMeta, rules: ObjectMetaRules): FieldError[] {
   const path = rules.path ?? "metadata";
@@ -112,13 +122,7 @@ export function validateObjectMeta(meta: ObjectMeta, rules: ObjectMetaRules): Fi
   if ((meta.generation ?? 0) < 0) {
     errors.push(fieldInvalid(childPath(path, "generation"), meta.generation, "must be greater than or equal to 0"));
   }
-  return [
-    ...errors,
-    ...validateLabels(meta.labels, childPath(path, "labels")),
-    ...validateAnnotations(meta.annotations, childPath(path, "annotations")),
-    ...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")),
-    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers"), rules.freeFinalizers === true),
-  ];
+  return [...errors, ...validateWritten(meta, rules, path)];
 }
 
 const IMMUTABLE = [
@@ -157,11 +161,5 @@ export function validateObjectMetaUpdate(
   for (const name of IMMUTABLE) {
     errors.push(...validateImmutableField(meta[name], old[name], childPath(path, name)));
   }
-  return [
-    ...errors,
-    ...validateLabels(meta.labels, childPath(path, "labels")),
-    ...validateAnnotations(meta.annotations, childPath(path, "annotations")),
-    ...validateOwners(meta.ownerReferences, childPath(path, "ownerReferences")),
-    ...validateFinalizers(meta.finalizers, childPath(path, "finalizers"), rules.freeFinalizers === true),
-  ];
+  return [...errors, ...validateWritten(meta, rules, path)];
 }
