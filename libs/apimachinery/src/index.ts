@@ -7,6 +7,7 @@ export * from "./go-regexp.ts";
 export * from "./recent-texts.ts";
 export * from "./json-decode.ts";
 export * from "./label-selector.ts";
+export * from "./lower-bound.ts";
 export * from "./names.ts";
 export * from "./object.ts";
 export * from "./passing-map.ts";

@@ -1,6 +1,13 @@
 // Versions of keys in memory, with their history: what the memory store commits to, lists from and replays to watches.
 // Synchronous and deterministic.
-import { endOfRevision, makeResourceVersion, placeOf, revisionOf, StatusError } from "@coxswain/apimachinery";
+import {
+  endOfRevision,
+  lowerBound,
+  makeResourceVersion,
+  placeOf,
+  revisionOf,
+  StatusError,
+} from "@coxswain/apimachinery";
 import {
   CompactedError,
   type CommitResult,
@@ -22,17 +29,7 @@ interface Revision {
   readonly events: readonly StorageEvent[];
 }
 
-/** Position of the first element that is not before `target`. */
-function lowerBound(sorted: readonly string[], target: string): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]! < target) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
+const positionOf = (sorted: readonly string[], key: string): number => lowerBound(sorted, (each) => each < key);
 
 export class History {
   #revision: bigint;
@@ -97,7 +94,7 @@ export class History {
       return;
     }
     this.#versions.set(key, [version]);
-    this.#keys.splice(lowerBound(this.#keys, key), 0, key);
+    this.#keys.splice(positionOf(this.#keys, key), 0, key);
   }
 
   list(options: { prefix: string; startAfter?: string; limit?: number; rv?: bigint }): ListPage {
@@ -111,7 +108,7 @@ export class History {
     const items: StoredValue[] = [];
     const after = options.startAfter ?? "";
     const from =
-      after >= options.prefix ? lowerBound(this.#keys, `${after}\0`) : lowerBound(this.#keys, options.prefix);
+      after >= options.prefix ? positionOf(this.#keys, `${after}\0`) : positionOf(this.#keys, options.prefix);
     for (let at = from; at < this.#keys.length && this.#keys[at]!.startsWith(options.prefix); at++) {
       const key = this.#keys[at]!;
       const version = this.#versions.get(key)!.findLast(({ rv }) => rv <= end);
@@ -151,7 +148,7 @@ export class History {
       if (kept.length > 0) this.#versions.set(key, kept);
       else {
         this.#versions.delete(key);
-        this.#keys.splice(lowerBound(this.#keys, key), 1);
+        this.#keys.splice(positionOf(this.#keys, key), 1);
       }
     }
   }

@@ -3,6 +3,7 @@
 // - Every event after `floor` is in the window, once, in version order.
 // - The state at any version from `floor` on can be told again from the window.
 import type { KindDefinition } from "@coxswain/api";
+import { lowerBound } from "@coxswain/apimachinery";
 import type { StorageEvent } from "@coxswain/storage";
 import type { PipelineWatchEvent } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
@@ -142,14 +143,8 @@ export class ResourceCache {
 
   /** Events after `rv`, in order; `rv` must not be below `floor`. */
   eventsAfter(rv: bigint): CacheEvent[] {
-    let low = this.#windowStart;
-    let high = this.#window.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#window[middle]!.rv <= rv) low = middle + 1;
-      else high = middle;
-    }
-    return this.#window.slice(low);
+    const first = lowerBound(this.#window, (event) => event.rv <= rv, this.#windowStart);
+    return this.#window.slice(first);
   }
 
   /** Present objects in key order: of one namespace, or of all where it is undefined. */
@@ -174,7 +169,7 @@ export class ResourceCache {
 
   #collect(keys: readonly string[], prefix: string, at: (key: string) => CachedObject | undefined): CachedObject[] {
     const found: CachedObject[] = [];
-    for (let i = lowerBound(keys, prefix); i < keys.length; i++) {
+    for (let i = lowerBound(keys, (key) => key < prefix); i < keys.length; i++) {
       const key = keys[i]!;
       if (!key.startsWith(prefix)) break;
       const object = at(key);
@@ -198,17 +193,6 @@ export class ResourceCache {
 /** Order of UTF-8 bytes, as storage has it; names are ASCII, so code units do. */
 function compareKeys(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function lowerBound(sorted: readonly string[], target: string): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]! < target) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function mergeSorted(a: readonly string[], b: readonly string[]): string[] {

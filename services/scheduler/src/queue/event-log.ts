@@ -1,6 +1,7 @@
 // The events that happen while pods are in flight, kept once for all of them: a pod that comes back is judged by what has
 // happened since it left. Forgets what no pod in flight needs. Events of one kind lie together, so that a pod that comes back
 // passes over those that cannot concern it, however many there are.
+import { lowerBound } from "@coxswain/apimachinery";
 import type { ClusterEvent } from "./cluster-event.ts";
 
 interface Entry {
@@ -19,13 +20,7 @@ interface Kind {
 
 /** The index of the first entry that happened at `from` or later. */
 function firstSince(entries: readonly Entry[], from: number): number {
-  let [low, high] = [0, entries.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (entries[middle]!.at < from) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return lowerBound(entries, (entry) => entry.at < from);
 }
 
 export class EventLog {
