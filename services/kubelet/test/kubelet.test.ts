@@ -49,13 +49,15 @@ const simulate = (entry: object): Record<string, string> => ({ "coxswain.dev/sim
 function setup(nodes: readonly string[] = ["node-1"], seed = 7) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-  const start = (simulated: NonNullable<KubeletDeps["options"]>["simulated"] = {}) => {
-    const client = cluster.client("kubelet");
+  const start = (
+    simulated: NonNullable<KubeletDeps["options"]>["simulated"] = {},
+    { client = cluster.client("kubelet"), logger = silentLogger }: Partial<Pick<KubeletDeps, "client" | "logger">> = {},
+  ) => {
     const recorder = createEventRecorder({ env, client, component: "kubelet" });
     const informers = createInformerFactory({ env, client, logger: silentLogger });
     const stop = new AbortController();
     const options = { simulated };
-    const base = { env, logger: silentLogger, metrics: noMetrics };
+    const base = { env, logger, metrics: noMetrics };
     const app = createKubelet({ ...base, client, recorder, informers, nodes, options });
     return { app, stop, running: app.run(stop.signal) };
   };
@@ -93,6 +95,33 @@ describe("kubelet", () => {
     // Now nobody needs a secret any more.
     expect(await run("another", [])).toBe(2);
     expect(get("another")?.status?.phase).toBe("Running");
+    stop.abort();
+    await env.advance(100);
+    await running;
+  });
+
+  test("a pull secret that cannot be read is told of once, however many pods wait for it", async () => {
+    const { env, cluster, start, ready, within } = setup();
+    const asked = Promise.withResolvers<void>();
+    const real = cluster.client("kubelet");
+    const client: KubeletDeps["client"] = {
+      ...real,
+      get: async (ref, ...rest) => {
+        if (ref.resource !== SECRETS.resource) return real.get(ref, ...rest);
+        await asked.promise;
+        throw new Error("no answer");
+      },
+    };
+    const told: string[] = [];
+    const logger = { ...silentLogger, warn: (_: object, message: string) => void told.push(message) };
+    const { stop, running } = start({}, { client, logger });
+    const containers = [{ name: "c", image: "quay.io/app:1", imagePullPolicy: "IfNotPresent" }];
+    const names = ["a", "b", "c"];
+    for (const name of names) cluster.seed(PODS, pod(name, { containers, imagePullSecrets: [{ name: "pull" }] }));
+    await env.advance(2_000);
+    asked.resolve();
+    expect(await within(10_000, () => names.every(ready))).toBe(true);
+    expect(told).toEqual(["an image pull secret could not be read"]);
     stop.abort();
     await env.advance(100);
     await running;

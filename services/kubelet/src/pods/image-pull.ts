@@ -206,6 +206,9 @@ async function pullSecrets({ context, state }: Wanted): Promise<Secret[]> {
   return found;
 }
 
+/** Pods that ask at once share one read, and its failure, of which one line tells. */
+const toldFailures = new WeakSet<object>();
+
 async function secretOf(
   { objects, logger }: NodeContext,
   namespace: string,
@@ -214,7 +217,9 @@ async function secretOf(
   try {
     return await objects.secret(namespace, name);
   } catch (error) {
-    logger.warn({ err: error, namespace, secret: name }, "an image pull secret could not be read");
+    const known = error instanceof Object && toldFailures.has(error);
+    if (!known) logger.warn({ err: error, namespace, secret: name }, "an image pull secret could not be read");
+    if (error instanceof Object) toldFailures.add(error);
     return undefined;
   }
 }
