@@ -13,13 +13,10 @@ import {
 } from "@coxswain/api";
 import { CLAIM_FINALIZER } from "@coxswain/api/resource-v1/pod-device-claims";
 import { newConflict, objectKey, type KubeObject } from "@coxswain/apimachinery";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createScheduler } from "../src/app.ts";
 import { mayHelpPod } from "../src/devices/pod-device-claims.ts";
 import { explainPod } from "../src/explain.ts";
 import { Framework } from "../src/framework/plan-schedule.ts";
@@ -30,6 +27,7 @@ import { ClusterDevices } from "../src/snapshot/cluster-devices.ts";
 import type { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { deviceClaim, deviceClass, DRIVER, exactly, slice } from "./device-fixtures.ts";
 import { node, planOn, pod, snapshotOf } from "./fixtures.ts";
+import { answerOf, schedulerOn } from "./whole-scheduler.ts";
 
 const uses = (...names: string[]) => ({ resourceClaims: names.map((name) => ({ name, resourceClaimName: name })) });
 const FROM_TEMPLATE = { resourceClaims: [{ name: "gpu", resourceClaimTemplateName: "gpus" }] };
@@ -305,25 +303,11 @@ describe("the whole scheduler", () => {
   function setup(nodes: readonly string[] = ["a"]) {
     const env = new VirtualEnv({ seed: 7 });
     const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-    const client = cluster.client("s");
-    const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-    const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s" };
-    const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-    const informers = createInformerFactory({ env, client, logger: silentLogger });
-    const base = { env, logger: silentLogger, metrics: noMetrics };
     for (const one of nodes) cluster.seed<Node>(NODES, { apiVersion: "v1", kind: "Node", ...node(one) });
     cluster.seed(DEVICE_CLASSES, deviceClass("gpu"));
-    void createScheduler({ ...base, client, recorder, elector, informers, identity: "s" }).run(
-      new AbortController().signal,
-    );
+    void schedulerOn(env, cluster).run(new AbortController().signal);
     const admin = cluster.client();
-    const settle = async <T>(call: Promise<T>): Promise<T> => {
-      let settled = false;
-      const note = (): void => void (settled = true);
-      call.then(note, note);
-      await env.runUntil(() => settled, env.elapsedMs + 60_000);
-      return call;
-    };
+    const settle = <T>(call: Promise<T>): Promise<T> => answerOf(env, call);
     const podNamed = (name: string) => cluster.objects<Pod>(PODS).find((one) => one.metadata?.name === name);
     return {
       env,

@@ -1,16 +1,14 @@
 // Explain names every plugin's verdict on every node, over the service as a client would call it.
 import { NODES, PODS } from "@coxswain/api";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
 import { expect, test } from "vitest";
-import { createScheduler } from "../src/app.ts";
 import { explainPod } from "../src/explain.ts";
 import { Framework } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
 import { makePodInfo } from "../src/pod-info.ts";
 import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
+import { schedulerOn } from "./whole-scheduler.ts";
 
 const node = (name: string, cpu: string, taints: { key: string; effect: string }[] = []) => ({
   metadata: { name },
@@ -105,13 +103,7 @@ test("a scheduler that does not lead keeps its snapshot and queue, and writes no
     metadata: { name: "kube-scheduler", namespace: "kube-system" },
     spec: lead,
   } as never);
-  const client = cluster.client();
-  const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-  const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "me" };
-  const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-  const informers = createInformerFactory({ env, client, logger: silentLogger });
-  const base = { env, logger: silentLogger, metrics: noMetrics };
-  const app = createScheduler({ ...base, client, recorder, elector, informers, identity: "me" });
+  const app = schedulerOn(env, cluster);
   const stop = new AbortController();
   const running = app.run(stop.signal);
   await env.advance(60_000);

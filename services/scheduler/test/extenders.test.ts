@@ -1,19 +1,17 @@
 // HTTP extenders: what they are asked, what their answers do, and what becomes of pods where they fail.
 import { EVENTS, NODES, PODS, type Event, type Node, type Pod } from "@coxswain/api";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { createRealEnv, VirtualEnv } from "@coxswain/env";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
-import { createScheduler } from "../src/app.ts";
 import { makeProfiles } from "../src/config/make-profiles.ts";
 import { parseSchedulerConfiguration } from "../src/config/scheduler-configuration.ts";
 import { Extender, ExtenderError, type ExtenderConfiguration } from "../src/extenders/extender.ts";
 import { createHttpTransport } from "../src/extenders/http-transport.ts";
 import { makePodInfo } from "../src/pod-info.ts";
 import { node, pod } from "./fixtures.ts";
+import { schedulerOn } from "./whole-scheduler.ts";
 
 const HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
 
@@ -29,12 +27,6 @@ interface Call {
 function setup(extender: string, answers: Record<string, Answer>) {
   const env = new VirtualEnv({ seed: 4 });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-  const client = cluster.client("s1");
-  const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-  const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s1" };
-  const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-  const informers = createInformerFactory({ env, client, logger: silentLogger });
-  const base = { env, logger: silentLogger, metrics: noMetrics };
   const calls: Call[] = [];
   const read = configuration(extender);
   const callExtender = async (_: ExtenderConfiguration, verb: string, sent: unknown): Promise<unknown> => {
@@ -45,8 +37,7 @@ function setup(extender: string, answers: Record<string, Answer>) {
     return answers[verb]!(body);
   };
   const options = { profiles: makeProfiles(read, new Map()), extenders: read.extenders };
-  const parts = { client, recorder, elector, informers, identity: "s1", options, callExtender };
-  void createScheduler({ ...base, ...parts }).run(new AbortController().signal);
+  void schedulerOn(env, cluster, { options, callExtender }).run(new AbortController().signal);
   const find = (name: string): Pod | undefined => cluster.objects<Pod>(PODS).find((one) => one.metadata!.name === name);
   const messages = (name: string): string[] =>
     cluster.objects<Event>(EVENTS).flatMap((one) => (one.involvedObject.name === name ? [one.message ?? ""] : []));

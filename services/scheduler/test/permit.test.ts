@@ -1,16 +1,14 @@
 // Permit: pods that wait with their node, who lets them go, and what becomes of those that nobody lets go.
 import { EVENTS, NODES, PODS, type Event, type Pod } from "@coxswain/api";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { describe, expect, test } from "vitest";
-import { createScheduler } from "../src/app.ts";
 import type { Plugin, Rejection } from "../src/framework/contract.ts";
 import { DEFAULT_PLUGINS } from "../src/framework/registry.ts";
 import { WaitingPods } from "../src/framework/waiting-pods.ts";
 import { makePodInfo } from "../src/pod-info.ts";
 import { node, pod } from "./fixtures.ts";
+import { schedulerOn } from "./whole-scheduler.ts";
 
 describe("waiting pods", () => {
   const info = makePodInfo(pod("a"));
@@ -59,11 +57,6 @@ describe("the node that a pod is about to go to", () => {
   function setup() {
     const env = new VirtualEnv({ seed: 3 });
     const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-    const client = cluster.client("s1");
-    const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-    const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s1" };
-    const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-    const informers = createInformerFactory({ env, client, logger: silentLogger });
     let settle: (said: Rejection | undefined) => void = () => {};
     const slow: Plugin = {
       name: "Slow",
@@ -77,9 +70,8 @@ describe("the node that a pod is about to go to", () => {
       events: () => [],
     };
     const plugins = [...DEFAULT_PLUGINS, { plugin: slow, weight: 0 }, { plugin: group, weight: 0 }];
-    const base = { env, logger: silentLogger, metrics: noMetrics, client, recorder, elector, informers };
     const profiles = [{ schedulerName: "default-scheduler", plugins }];
-    const app = createScheduler({ ...base, identity: "s1", options: { profiles, batchesInFlight: 1 } });
+    const app = schedulerOn(env, cluster, { options: { profiles, batchesInFlight: 1 } });
     void app.run(new AbortController().signal);
     const get = (name: string): Pod | undefined =>
       cluster.objects<Pod>(PODS).find((one) => one.metadata!.name === name);
@@ -168,11 +160,6 @@ describe("the node that a pod is about to go to", () => {
 test("a pod that waits keeps its room, holds no other up, and says why it was turned away", async () => {
   const env = new VirtualEnv({ seed: 2 });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-  const client = cluster.client("s1");
-  const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-  const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s1" };
-  const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-  const informers = createInformerFactory({ env, client, logger: silentLogger });
   const group: Plugin = {
     name: "Group",
     permit: ({ info }) => (info.name === "waits" ? { code: "Wait", timeoutMs: 60_000 } : undefined),
@@ -181,8 +168,7 @@ test("a pod that waits keeps its room, holds no other up, and says why it was tu
   const profiles = [
     { schedulerName: "default-scheduler", plugins: [...DEFAULT_PLUGINS, { plugin: group, weight: 0 }] },
   ];
-  const base = { env, logger: silentLogger, metrics: noMetrics, client, recorder, elector, informers };
-  const app = createScheduler({ ...base, identity: "s1", options: { profiles, batchesInFlight: 1 } });
+  const app = schedulerOn(env, cluster, { options: { profiles, batchesInFlight: 1 } });
   void app.run(new AbortController().signal);
   const nodeOf = (name: string): string | undefined =>
     cluster.objects<Pod>(PODS).find((one) => one.metadata!.name === name)?.spec?.nodeName;

@@ -9,13 +9,10 @@ import {
   type PodCondition,
   type PodDisruptionBudget,
 } from "@coxswain/api";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster, timeoutError } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createScheduler } from "../src/app.ts";
 import type { CycleState, Plugin } from "../src/framework/contract.ts";
 import { Framework, type SchedulePlan } from "../src/framework/plan-schedule.ts";
 import { DEFAULT_PROFILES } from "../src/framework/registry.ts";
@@ -25,6 +22,7 @@ import { makePodInfo, type PodInfo } from "../src/pod-info.ts";
 import { disruptionTarget } from "../src/preemptor.ts";
 import type { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { node, planOn, pod, profileWith, snapshotOf, type PodShape } from "./fixtures.ts";
+import { schedulerOn } from "./whole-scheduler.ts";
 
 const small = (name: string, labels: Record<string, string> = {}): Node => node(name, labels, { cpu: "1" });
 const cpu = (amount: string): PodShape => ({ requests: { cpu: amount } });
@@ -376,13 +374,7 @@ describe("the mark of a victim", () => {
 function setup(seed = 3) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-  const client = cluster.client("s1");
-  const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-  const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s1" };
-  const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-  const informers = createInformerFactory({ env, client, logger: silentLogger });
-  const base = { env, logger: silentLogger, metrics: noMetrics };
-  const app = createScheduler({ ...base, client, recorder, elector, informers, identity: "s1" });
+  const app = schedulerOn(env, cluster);
   /** Also what kubelets do: pods that are being deleted go in the end. */
   const start = (): void => {
     void app.run(new AbortController().signal);

@@ -1,12 +1,11 @@
 // The whole scheduler on the in-memory cluster, under virtual time and with failing writes.
 import { newTooManyRequests } from "@coxswain/apimachinery";
 import { EVENTS, NAMESPACES, NODES, PODS, type Event, type Node, type Pod } from "@coxswain/api";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster, timeoutError } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { describe, expect, test } from "vitest";
-import { createScheduler, type SchedulerOptions } from "../src/app.ts";
+import type { SchedulerOptions } from "../src/app.ts";
+import { schedulerOn } from "./whole-scheduler.ts";
 
 function node(name: string, cpu = "2"): Node {
   return {
@@ -34,24 +33,8 @@ function setup(seed = 5) {
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
   const scheduler = (identity: string, options: SchedulerOptions = {}) => {
-    const client = cluster.client(identity);
-    const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-    const lease = { namespace: "kube-system", name: "kube-scheduler", identity };
-    const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-    const informers = createInformerFactory({ env, client, logger: silentLogger });
     const stop = new AbortController();
-    const deps = {
-      env,
-      logger: silentLogger,
-      metrics: noMetrics,
-      client,
-      recorder,
-      elector,
-      informers,
-      identity,
-      options,
-    };
-    const app = createScheduler(deps);
+    const app = schedulerOn(env, cluster, { identity, options });
     return { app, stop, running: app.run(stop.signal) };
   };
   const placed = (): Record<string, string | undefined> =>

@@ -17,17 +17,15 @@ import {
 } from "@coxswain/api";
 import { isReachableFrom, isReservedFor } from "@coxswain/api/core-v1/persistent-volume/binding";
 import type { ResourceRef } from "@coxswain/apimachinery";
-import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
-import { noMetrics, silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createScheduler } from "../src/app.ts";
 import { planNodeVolumes } from "../src/plugins/plan-volumes.ts";
 import { podClaims } from "../src/plugins/pod-claims.ts";
 import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
 import { node, planOn, pod } from "./fixtures.ts";
+import { answerOf, schedulerOn } from "./whole-scheduler.ts";
 
 const LAZY: StorageClass = {
   metadata: { name: "lazy" },
@@ -357,31 +355,14 @@ describe("the whole scheduler", () => {
   function setup() {
     const env = new VirtualEnv({ seed: 7 });
     const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
-    const client = cluster.client("s");
-    const recorder = createEventRecorder({ env, client, component: "default-scheduler" });
-    const lease = { namespace: "kube-system", name: "kube-scheduler", identity: "s" };
-    const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
-    const informers = createInformerFactory({ env, client, logger: silentLogger });
-    const base = { env, logger: silentLogger, metrics: noMetrics };
     for (const one of ["a", "b"]) cluster.seed(NODES, { apiVersion: "v1", kind: "Node", ...node(one) });
     for (const one of [LAZY, STATIC])
       cluster.seed(STORAGE_CLASSES, { apiVersion: "storage.k8s.io/v1", kind: "StorageClass", ...one });
-    const start = () =>
-      createScheduler({ ...base, client, recorder, elector, informers, identity: "s" }).run(
-        new AbortController().signal,
-      );
+    const start = () => schedulerOn(env, cluster).run(new AbortController().signal);
     const real = cluster.client();
-    /** Lets virtual time pass until the call has its answer. */
-    const settle = async <T>(call: Promise<T>): Promise<T> => {
-      let settled = false;
-      const note = (): void => void (settled = true);
-      call.then(note, note);
-      await env.runUntil(() => settled, env.elapsedMs + 60_000);
-      return call;
-    };
     const admin = {
-      update: (ref: ResourceRef, one: PersistentVolumeClaim) => settle(real.update(ref, one)),
-      delete: (ref: ResourceRef, target: { name: string }) => settle(real.delete(ref, target)),
+      update: (ref: ResourceRef, one: PersistentVolumeClaim) => answerOf(env, real.update(ref, one)),
+      delete: (ref: ResourceRef, target: { name: string }) => answerOf(env, real.delete(ref, target)),
     };
     const until = (done: () => boolean, ms = 60_000) => env.runUntil(done, env.elapsedMs + ms);
     const nodeOf = (name: string) =>
