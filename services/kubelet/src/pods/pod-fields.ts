@@ -1,7 +1,7 @@
 // What fieldRef and resourceFieldRef stand for, in environment variables and in downward API volumes. Pure.
 // https://kubernetes.io/docs/concepts/workloads/pods/downward-api/
 import type { Container, Pod } from "@coxswain/api";
-import { parseCpuMillis, parseQuantity } from "@coxswain/apimachinery";
+import { parseCpuMillis, parseQuantity, quote } from "@coxswain/apimachinery";
 
 /** A field that there is not; the message is upstream's. */
 export class FieldError extends Error {
@@ -40,31 +40,8 @@ export function podField(pod: Pod, path: string): string {
 function formatMap(map: Readonly<Record<string, string>>): string {
   return Object.keys(map)
     .toSorted()
-    .map((key) => `${key}=${goQuote(map[key] ?? "")}`)
+    .map((key) => `${key}=${quote(map[key] ?? "")}`)
     .join("\n");
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  "\u0007": "\\a",
-  "\b": "\\b",
-  "\f": "\\f",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\v": "\\v",
-  '"': '\\"',
-  "\\": "\\\\",
-};
-
-function goQuote(text: string): string {
-  const escaped = text.replaceAll(/["\\\p{C}\u2028\u2029]/gu, (character) => {
-    const known = ESCAPES[character];
-    if (known !== undefined) return known;
-    const code = character.codePointAt(0) ?? 0;
-    if (code < 0x80) return `\\x${code.toString(16).padStart(2, "0")}`;
-    return code > 0xff_ff ? `\\U${code.toString(16).padStart(8, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
-  });
-  return `"${escaped}"`;
 }
 
 export interface ResourceFieldInput {
