@@ -39,6 +39,7 @@ test("two clusters side by side; down leaves no process, purge no file", async (
       () => one.status(),
       ({ records }) => records.every(({ state }) => state === "ready"),
     );
+    expect(one.info.processes.map(({ pid }) => pid)).toEqual(await pidsOf(one));
     await expect(startCluster({ ...options, name: "one" })).rejects.toThrow('cluster "one" is running');
     await one.down();
     expect(processesOf(path.join(home, "one"))).toEqual([]);

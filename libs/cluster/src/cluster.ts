@@ -45,6 +45,7 @@ export interface StartOptions extends Partial<ClusterSpec> {
 
 export interface Cluster extends AsyncDisposable {
   readonly name: string;
+  /** As it is when it is asked for: a process that started late, or again, has its pid. */
   readonly info: ClusterInfo;
   /** The text of a kubeconfig for a cluster admin. */
   readonly kubeconfig: string;
@@ -196,10 +197,14 @@ export async function attach(name: string, home: string = homeDir()): Promise<Cl
     if (affected.length === 0) throw new ClusterError(`nothing runs as "${target}": see \`coxswain status\``);
     return affected;
   };
+  /** What is on disk, where whatever has a new pid is at once; of a cluster that is gone, what was when it was found. */
+  const recorded = (): ClusterState => readState(paths.state) ?? state;
   return {
     name,
     paths,
-    info: clusterInfo(name, paths, state),
+    get info() {
+      return clusterInfo(name, paths, recorded());
+    },
     kubeconfig: readFileSync(paths.kubeconfig, "utf8"),
     status: async () => {
       const now = await statusOf(name, home);
@@ -213,7 +218,7 @@ export async function attach(name: string, home: string = homeDir()): Promise<Cl
       start: (target) => act("start", target),
     },
     expose: async (target, { port = 0 } = {}) => {
-      const targets = await resolveTargets(target, paths, state.records);
+      const targets = await resolveTargets(target, paths, recorded().records);
       const answer = await askControl(paths.socket, { op: "expose", port, targets, label: target });
       if (answer?.exposed === undefined) throw new ClusterError(`cluster "${name}" is gone`);
       return answer.exposed;
