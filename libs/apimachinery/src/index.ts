@@ -13,6 +13,7 @@ export * from "./object.ts";
 export * from "./passing-map.ts";
 export * from "./quantity.ts";
 export * from "./quote.ts";
+export * from "./recent-map.ts";
 export * from "./resource-version.ts";
 export * from "./status-error.ts";
 export * from "./status-factories.ts";

@@ -5,7 +5,7 @@
 // - Callers that ask the same at the same time share one request.
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#webhook-token-authentication
 import { SUBJECT_ACCESS_REVIEWS, type SubjectAccessReview, type TokenReview } from "@coxswain/api";
-import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
+import { RecentMap, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { AccessRequest } from "@coxswain/component-base/credentials";
 import type { Clock } from "@coxswain/env";
@@ -31,15 +31,12 @@ interface Answer<T> {
   readonly untilMs: number;
 }
 
-/** Remembers answers by key for BELIEVED_MS from the moment of the question; the oldest make way. */
+/** Remembers answers by key for BELIEVED_MS from the moment of the question; those not asked for make way. */
 function remembering<T>(clock: Clock): (key: string, ask: () => Promise<T>) => Promise<T> {
-  const answers = new Map<string, Answer<T>>();
+  const answers = new RecentMap<string, Answer<T>>(CACHE_SIZE);
   return (key, ask) => {
     const known = answers.get(key);
     if (known !== undefined && known.untilMs > clock.monotonic()) return known.value;
-    answers.delete(key);
-    const [oldest] = answers.keys();
-    if (answers.size >= CACHE_SIZE && oldest !== undefined) answers.delete(oldest);
     const forget = (): void => {
       if (answers.get(key) === answer) answers.delete(key);
     };

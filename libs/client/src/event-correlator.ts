@@ -4,34 +4,13 @@
 // - A source may say at most 25 things at once about an object, then one in 5 minutes.
 // - It remembers a bounded number of events, those used last.
 import type { Event } from "@coxswain/api";
+import { RecentMap } from "@coxswain/apimachinery";
 
-const MAX_REMEMBERED = 4_096;
+export const MAX_REMEMBERED = 4_096;
 const SIMILAR_LIMIT = 10;
 const SIMILAR_WINDOW_MS = 600_000;
 const SPAM_BURST = 25;
 const SPAM_REFILL_MS = 300_000;
-
-/** A map that forgets what was used longest ago. */
-export class RecentMap<V> {
-  readonly #entries = new Map<string, V>();
-  /** Counts as use. */
-  get(key: string): V | undefined {
-    const value = this.#entries.get(key);
-    if (value === undefined) return undefined;
-    this.#entries.delete(key);
-    this.#entries.set(key, value);
-    return value;
-  }
-  set(key: string, value: V): void {
-    this.#entries.set(key, value);
-    if (this.#entries.size <= MAX_REMEMBERED) return;
-    const [oldest] = this.#entries.keys();
-    if (oldest !== undefined) this.#entries.delete(oldest);
-  }
-  delete(key: string): void {
-    this.#entries.delete(key);
-  }
-}
 
 /** An event to write, under the key that all of its repetitions share. */
 export interface Correlated {
@@ -47,9 +26,9 @@ interface Observed {
 
 /** Decides which events are one, and which are too many. */
 export class EventCorrelator {
-  readonly #similar = new RecentMap<{ messages: Set<string>; lastMs: number }>();
-  readonly #buckets = new RecentMap<{ tokens: number; atMs: number }>();
-  readonly #observed = new RecentMap<Observed>();
+  readonly #similar = new RecentMap<string, { messages: Set<string>; lastMs: number }>(MAX_REMEMBERED);
+  readonly #buckets = new RecentMap<string, { tokens: number; atMs: number }>(MAX_REMEMBERED);
+  readonly #observed = new RecentMap<string, Observed>(MAX_REMEMBERED);
 
   /** Undefined where it is spam. The event may be combined with others, and has the first one's name and time. */
   correlate(event: Event, nowMs: number): Correlated | undefined {

@@ -4,10 +4,10 @@
 //   where it has much to do, and are there at once where it has not. Warnings wait for no others.
 // - What waits is bounded; what does not fit is dropped and counted in the log.
 import { EVENTS, type Event } from "@coxswain/api";
-import { formatTime, isReason, mayHaveLanded, type KubeObject } from "@coxswain/apimachinery";
+import { formatTime, isReason, mayHaveLanded, type KubeObject, RecentMap } from "@coxswain/apimachinery";
 import { silentLogger, type Logger } from "@coxswain/component-base";
 import { pause, type Env } from "@coxswain/env";
-import { EventCorrelator, RecentMap, type Correlated } from "./event-correlator.ts";
+import { EventCorrelator, MAX_REMEMBERED, type Correlated } from "./event-correlator.ts";
 import type { BatchOperation, BatchOutcome, ResourceClient } from "./resource-client.ts";
 import type { EventOptions, EventRecorder } from "./runtime-contract.ts";
 
@@ -54,7 +54,7 @@ class Recorder implements EventRecorder {
   readonly #logger: Logger;
   readonly #correlator = new EventCorrelator();
   /** Keys of events that the server has. */
-  readonly #written = new RecentMap<true>();
+  readonly #written = new RecentMap<string, true>(MAX_REMEMBERED);
   /** By key, in the order in which they happened. */
   readonly #warnings: Queue = new Map();
   readonly #others: Queue = new Map();

@@ -127,7 +127,7 @@ function makeDeps<F>(
     level: flags.logLevel,
     bindings: { component: definition.name, instance: flags.instance },
   });
-  let auth = createDelegatedAuth(env.clock);
+  let auth = createDelegatedAuth();
   return {
     env,
     flags,

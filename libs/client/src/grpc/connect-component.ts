@@ -26,7 +26,7 @@ export function connectComponent(
   const addresses = flags.apiServer;
   const channel = createServerChannel({ addresses, tls, userAgent: name });
   const client = createGrpcResourceClient({ env, logger, addresses, tls, channel });
-  deps.setAuth(createDelegatedAuth(env.clock, createDelegatedReviews(client, env.clock)));
+  deps.setAuth(createDelegatedAuth(createDelegatedReviews(client, env.clock)));
   deps.waitFirst((signal) => waitForServer({ env, addresses, channel, timeoutMs: WAIT_FOR_SERVER_MS }, signal));
   const bus = flags.nats.length === 0 ? undefined : createNatsBus({ env, logger, servers: flags.nats, tls, name });
   const informers = createInformerFactory({ env, logger, client, ...(bus === undefined ? {} : { bus }) });

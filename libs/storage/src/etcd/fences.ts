@@ -2,13 +2,14 @@
 // An equal condition becomes one on the version that was last seen to hold those bytes; where that version turns out to
 // be gone but the bytes are still the same, the transaction is tried again with the new version.
 import { isDeepStrictEqual } from "node:util";
+import { RecentMap } from "@coxswain/apimachinery";
 import type { CommitResult, Condition, StoredValue, Transaction } from "../contract.ts";
 
 const MAX_CACHED = 1000;
 
 export class Fences {
   readonly #read: (key: string) => Promise<StoredValue | undefined>;
-  readonly #seen = new Map<string, StoredValue>();
+  readonly #seen = new RecentMap<string, StoredValue>(MAX_CACHED);
 
   constructor(read: (key: string) => Promise<StoredValue | undefined>) {
     this.#read = read;
@@ -49,11 +50,9 @@ export class Fences {
   }
 
   #remember(key: string, stored: StoredValue | undefined): void {
-    this.#seen.delete(key);
-    if (stored === undefined) return;
+    if (stored === undefined) return this.#seen.delete(key);
     // A copy: the stored bytes may be a slice of a large message.
-    this.#seen.set(key, { ...stored, value: Buffer.from(stored.value) });
-    if (this.#seen.size > MAX_CACHED) this.#seen.delete(this.#seen.keys().next().value!);
+    return this.#seen.set(key, { ...stored, value: Buffer.from(stored.value) });
   }
 }
 

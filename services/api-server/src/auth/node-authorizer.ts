@@ -13,6 +13,7 @@ import {
   type Pod,
   type ResourceSlice,
 } from "@coxswain/api";
+import { RecentMap } from "@coxswain/apimachinery";
 import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { AuthorizationAttributes } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
@@ -212,7 +213,7 @@ const isPack = (identity: NodeIdentity): boolean => identity.mention !== identit
  * the first question costs a search through the namespace; there, bytes that do not hold the name are not parsed.
  */
 function createReferenceSearch(source: ObjectSource): IsReferenced {
-  const witnesses = new Map<string, string>();
+  const witnesses = new RecentMap<string, string>(MAX_REMEMBERED);
   return (identity, username, { resource, namespace, name }) => {
     const proves = (pod: Pod): boolean =>
       identity.covers(pod.spec?.nodeName ?? "") && podReferences(pod)[resource].has(name);
@@ -224,8 +225,6 @@ function createReferenceSearch(source: ObjectSource): IsReferenced {
     for (const pod of source.list(PODS, namespace)) {
       if (!mayName(pod.json, resource, name) || !pod.json.includes(identity.mention) || !proves(pod.object)) continue;
       witnesses.set(key, pod.name);
-      const [oldest] = witnesses.keys();
-      if (witnesses.size > MAX_REMEMBERED && oldest !== undefined) witnesses.delete(oldest);
       return true;
     }
     return false;

@@ -7,6 +7,7 @@ import {
   apiVersionOf,
   isReason,
   parseApiVersion,
+  RecentMap,
   type GroupVersionKind,
   type KubeObject,
   type OwnerReference,
@@ -89,7 +90,7 @@ class Collector {
   readonly #more: MoreResources;
   readonly #enqueue: (uid: string) => void;
   /** References to what is gone for good. One that names the wrong object says nothing of others with its UID. */
-  readonly #absent = new Set<string>();
+  readonly #absent = new RecentMap<string, true>(MAX_ABSENT);
   /** Owners that are being asked for, as all that they left behind want to know it at once. */
   readonly #asked = new Map<string, Promise<OwnerState>>();
 
@@ -171,7 +172,7 @@ class Collector {
     if (cached !== undefined && cached.name === reference.name && !cached.deleting) return "solid";
     const { ref } = kind;
     const key = [ref.group, ref.resource, namespace, reference.name, reference.uid].join("/");
-    if (this.#absent.has(key)) return "absent";
+    if (this.#absent.get(key) === true) return "absent";
     let asked = this.#asked.get(key);
     if (asked === undefined) {
       asked = this.#ask(ref, namespace, reference, key).finally(() => this.#asked.delete(key));
@@ -183,7 +184,7 @@ class Collector {
   async #ask(ref: ResourceRef, namespace: string, { name, uid }: OwnerReference, key: string): Promise<OwnerState> {
     const owner = await this.#live(ref, namespace, name);
     if (owner?.metadata?.uid === uid) return waitsForDependents(nodeOf(ref, owner)) ? "waiting" : "solid";
-    this.#noteAbsent(key);
+    this.#absent.set(key, true);
     return "absent";
   }
 
@@ -200,12 +201,6 @@ class Collector {
     const object = kindOf(live, this.#more);
     if (object !== undefined) this.#context.recorder.event(object, "Warning", "OwnerRefInvalidNamespace", message);
     return "unknown";
-  }
-
-  #noteAbsent(key: string): void {
-    this.#absent.add(key);
-    const [oldest] = this.#absent;
-    if (this.#absent.size > MAX_ABSENT && oldest !== undefined) this.#absent.delete(oldest);
   }
 
   async #awaitDependents(live: GraphNode, object: KubeObject): Promise<void> {

@@ -20,13 +20,12 @@ import {
   podClaimName,
   reservedFor,
 } from "@coxswain/api/resource-v1/pod-device-claims";
-import { isReason, newNotFound, objectKey } from "@coxswain/apimachinery";
+import { isReason, newNotFound, objectKey, RecentMap } from "@coxswain/apimachinery";
 import { createController } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { withoutFinalizer } from "../volume-protection/plan.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
-import { GonePods } from "./gone-pods.ts";
 import {
   claimFromTemplate,
   isLeftOver,
@@ -42,6 +41,7 @@ import {
 const BY_DEVICE_CLAIM = "device-claim";
 const BY_OWNING_POD = "owning-pod";
 const WORKERS = 50;
+const MAX_GONE = 500;
 const STRATEGIC = "application/strategic-merge-patch+json";
 
 export function createResourceClaimController(context: ControllerContext): ManagedController {
@@ -49,7 +49,8 @@ export function createResourceClaimController(context: ControllerContext): Manag
   const pods = caches.pods;
   const claims = informers.informer<DeviceResourceClaim>(RESOURCE_CLAIMS);
   const templates = informers.informer<ResourceClaimTemplate>(RESOURCE_CLAIM_TEMPLATES);
-  const gone = new GonePods();
+  /** Pods with claims that were seen to go: of them nobody has to ask the api-server. */
+  const gone = new RecentMap<string, true>(MAX_GONE);
   /** Made, and not shown by the cache yet; by name, of each pod. */
   const made = new Map<string, Map<string, string>>();
 
@@ -170,7 +171,7 @@ export function createResourceClaimController(context: ControllerContext): Manag
     const valid: ResourceClaimConsumerReference[] = [];
     for (const consumer of claim.status?.reservedFor ?? []) {
       const known = pods.lister.get(`${namespace}/${consumer.name}`);
-      const verdict = judgeConsumer(consumer, known, (uid) => gone.has(uid));
+      const verdict = judgeConsumer(consumer, known, (uid) => gone.get(uid) === true);
       if (verdict === "keep" || (verdict === "ask" && (await isThere(namespace, consumer)))) valid.push(consumer);
     }
     return valid;
@@ -202,7 +203,7 @@ export function createResourceClaimController(context: ControllerContext): Manag
   function enqueuePod(pod: Pod, deleted: boolean): void {
     if ((pod.spec?.resourceClaims ?? []).length === 0) return;
     if (deleted) {
-      gone.add(pod.metadata?.uid ?? "");
+      gone.set(pod.metadata?.uid ?? "", true);
       made.delete(pod.metadata?.uid ?? "");
     }
     if (deleted || isPodDone(pod)) for (const key of podClaimKeys(pod)) controller.enqueue(`claim:${key}`);

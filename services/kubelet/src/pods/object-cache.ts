@@ -20,7 +20,7 @@ import {
   type Secret,
   type VolumeAttachment,
 } from "@coxswain/api";
-import { isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import { isReason, RecentMap, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Clock } from "@coxswain/env";
 
@@ -36,7 +36,7 @@ interface Entry {
 export class ObjectCache {
   readonly #client: ResourceClient;
   readonly #clock: Clock;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new RecentMap<string, Entry>(MAX_ENTRIES);
 
   constructor(client: ResourceClient, clock: Clock) {
     this.#client = client;
@@ -96,7 +96,6 @@ export class ObjectCache {
     const known = this.#entries.get(key);
     const nowMs = this.#clock.monotonic();
     if (known !== undefined && nowMs - known.atMs < FRESH_MS) return known.value as Promise<T | undefined>;
-    this.#entries.delete(key);
     const value = this.#fetch<T>(ref, namespace, name);
     this.#entries.set(key, { value, atMs: nowMs });
     // What is missing or could not be read may be there the next moment.
@@ -104,8 +103,6 @@ export class ObjectCache {
       (found) => found === undefined && this.#forget(key, value),
       () => this.#forget(key, value),
     );
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size > MAX_ENTRIES && oldest !== undefined) this.#entries.delete(oldest);
     return value;
   }
 

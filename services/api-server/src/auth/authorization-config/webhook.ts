@@ -2,7 +2,7 @@
 // configuration says; what may be better in a moment is asked up to five times; where it cannot be asked, the failure policy
 // decides; it is asked only of what its match conditions name.
 // https://kubernetes.io/docs/reference/access-authn-authz/webhook/
-import { aggregateText, isJsonObject } from "@coxswain/apimachinery";
+import { aggregateText, isJsonObject, RecentMap } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import type { Env } from "@coxswain/env";
 import { Agent, request } from "undici";
@@ -47,40 +47,13 @@ class AskError extends Error {
   }
 }
 
-/** Answers by the questions' text; the one not used for longest goes first. */
-class AnswerCache {
-  readonly #env: Env;
-  readonly #known = new Map<string, { readonly status: ReviewStatus; readonly untilMs: number }>();
-
-  constructor(env: Env) {
-    this.#env = env;
-  }
-
-  get(question: string): ReviewStatus | undefined {
-    const found = this.#known.get(question);
-    if (found === undefined) return undefined;
-    this.#known.delete(question);
-    if (found.untilMs <= this.#env.clock.monotonic()) return undefined;
-    this.#known.set(question, found);
-    return found.status;
-  }
-
-  add(question: string, status: ReviewStatus, ttlMs: number): void {
-    if (ttlMs <= 0) return;
-    this.#known.delete(question);
-    this.#known.set(question, { status, untilMs: this.#env.clock.monotonic() + ttlMs });
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MAX_CACHED && oldest !== undefined) this.#known.delete(oldest);
-  }
-}
-
 /** @throws KubeconfigError, and Error where a file cannot be read */
 export function createWebhookAuthorizer(deps: WebhookDeps, name: string, settings: WebhookSettings): ChainLink {
   const { env, logger, metrics } = deps;
   const target = readKubeconfig(settings.kubeconfigFile);
   const agent = new Agent({ connect: target.tls });
   const conditions = new MatchConditions(settings.conditions);
-  const cache = new AnswerCache(env);
+  const answers = new RecentMap<string, { readonly status: ReviewStatus; readonly untilMs: number }>(MAX_CACHED);
   const failed = (error: string): AuthorizationDecision => ({
     ...NO_OPINION,
     ...(settings.failurePolicy === "Deny" ? { denied: true } : {}),
@@ -105,7 +78,8 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
     for (let attempt = 1, delayMs = FIRST_DELAY_MS; ; attempt++, delayMs *= DELAY_FACTOR) {
       try {
         const status = await askOnce(body);
-        if (cached) cache.add(question, status, status.allowed ? settings.authorizedTtlMs : settings.unauthorizedTtlMs);
+        const ttlMs = status.allowed ? settings.authorizedTtlMs : settings.unauthorizedTtlMs;
+        if (cached && ttlMs > 0) answers.set(question, { status, untilMs: env.clock.monotonic() + ttlMs });
         return decisionOf(status);
       } catch (error) {
         if (!(error instanceof AskError)) throw error;
@@ -137,8 +111,8 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
       const unasked = matches(spec);
       if (unasked !== undefined) return unasked;
       const question = JSON.stringify(spec);
-      const known = cache.get(question);
-      if (known !== undefined) return decisionOf(known);
+      const known = answers.get(question);
+      if (known !== undefined && known.untilMs > env.clock.monotonic()) return decisionOf(known.status);
       return ask(spec, question, isCacheable(attributes)).catch((error: unknown) => {
         logger.error({ authorizer: name, error: String(error) }, "a webhook authorizer failed");
         return failed(String(error));
