@@ -8,7 +8,7 @@ import {
   type StatefulSetSpec,
 } from "@coxswain/api";
 import { describe, expect, test } from "vitest";
-import { hasConflictingController, planOwners } from "../src/stateful-set/claims.ts";
+import { planOwners } from "../src/stateful-set/claims.ts";
 import { planStatefulSet, planStatefulSetStatus, type StatefulFacts } from "../src/stateful-set/plan.ts";
 import { podForOrdinal } from "../src/stateful-set/stateful-pod.ts";
 import { makeFixture, runPods } from "./cluster-fixture.ts";
@@ -159,9 +159,8 @@ describe("updates", () => {
 test("claims belong to whoever takes them along", () => {
   const owners = (whenDeleted: string, whenScaled: string, condemned: boolean) => {
     const set = statefulSet({ persistentVolumeClaimRetentionPolicy: { whenDeleted, whenScaled } });
-    return planOwners([{ apiVersion: "v1", kind: "Other", name: "x", uid: "x" }], { set, pod: pod(1), condemned }).map(
-      ({ kind }) => kind,
-    );
+    const present = [{ apiVersion: "v1", kind: "Other", name: "x", uid: "x" }];
+    return planOwners(present, { set, pod: pod(1), condemned }).wanted.map(({ kind }) => kind);
   };
   expect(owners("Retain", "Retain", true)).toEqual(["Other"]);
   expect(owners("Delete", "Retain", true)).toEqual(["Other", "StatefulSet"]);
@@ -179,24 +178,24 @@ describe("owners of a claim", () => {
   const other = { apiVersion: "v1", kind: "ConfigMap", name: "x", uid: "x" };
 
   test("the set controls it", () => {
-    expect(planOwners([other], owners)).toEqual([other, own]);
-    expect(planOwners([{ ...own, controller: false }], owners)).toEqual([own]);
+    expect(planOwners([other], owners).wanted).toEqual([other, own]);
+    expect(planOwners([{ ...own, controller: false }], owners).wanted).toEqual([own]);
   });
 
   test("what an earlier set or pod of the name owns is left alone", () => {
     const ofSet = [{ ...own, uid: "earlier" }];
     const ofPod = [{ apiVersion: "v1", kind: "Pod", name: podName, uid: "earlier" }, own];
-    expect(planOwners(ofSet, owners)).toEqual(ofSet);
-    expect(planOwners(ofPod, owners)).toEqual(ofPod);
-    expect(hasConflictingController(ofSet, owners)).toBe(true);
+    expect(planOwners(ofSet, owners).wanted).toEqual(ofSet);
+    expect(planOwners(ofPod, owners).wanted).toEqual(ofPod);
+    expect(planOwners(ofSet, owners).conflict).toBe(true);
   });
 
   test("another controller keeps it for itself", () => {
     const controller = { ...other, controller: true };
-    expect(planOwners([controller, own], owners)).toEqual([controller]);
-    expect(hasConflictingController([controller, own], owners)).toBe(true);
-    expect(hasConflictingController([other, own], owners)).toBe(false);
-    expect(hasConflictingController([controller], { ...owners, set: statefulSet() })).toBe(false);
+    expect(planOwners([controller, own], owners).wanted).toEqual([controller]);
+    expect(planOwners([controller, own], owners).conflict).toBe(true);
+    expect(planOwners([other, own], owners).conflict).toBe(false);
+    expect(planOwners([controller], { ...owners, set: statefulSet() }).conflict).toBe(false);
   });
 });
 

@@ -24,30 +24,28 @@ const owns = ({ set, pod }: ClaimOwners): OwnerReference[] => [
   ...(pod === undefined ? [] : [controllerReference(pod, "v1", "Pod")]),
 ];
 
-/** Another's claim, where the policy would have this set look after it: it is left to that controller. */
-export function hasConflictingController(present: readonly OwnerReference[], owners: ClaimOwners): boolean {
-  const { whenDeleted, whenScaled } = owners.set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
-  if (whenDeleted !== "Delete" && whenScaled !== "Delete") return false;
-  const own = owns(owners);
-  return present.some((owner) => {
-    const mine = own.find((one) => names(owner, one));
-    return mine === undefined ? owner.controller === true : mine.uid !== owner.uid;
-  });
+export interface OwnersPlan {
+  /** Those of others stay, and what an earlier set or pod of the name owns is left alone. */
+  readonly wanted: readonly OwnerReference[];
+  /** Another's claim, where the policy would have this set look after it: it is left to that controller. */
+  readonly conflict: boolean;
 }
 
-/** The owners that the claim should have: those of others stay, and what an earlier set or pod of the name owns is left alone. */
-export function planOwners(present: readonly OwnerReference[], owners: ClaimOwners): OwnerReference[] {
+/** Pure: the owners that a claim should have. */
+export function planOwners(present: readonly OwnerReference[], owners: ClaimOwners): OwnersPlan {
   const { set, pod, condemned } = owners;
+  const { whenDeleted, whenScaled } = set.spec?.persistentVolumeClaimRetentionPolicy ?? {};
   const own = owns(owners);
   const mine = (owner: OwnerReference): OwnerReference | undefined => own.find((one) => names(owner, one));
-  if (present.some((owner) => (mine(owner)?.uid ?? owner.uid) !== owner.uid)) return [...present];
   const others = present.filter((owner) => mine(owner) === undefined);
-  if (hasConflictingController(present, owners)) return others;
-  const policy = set.spec?.persistentVolumeClaimRetentionPolicy;
+  const earlier = present.some((owner) => (mine(owner)?.uid ?? owner.uid) !== owner.uid);
+  const cares = whenDeleted === "Delete" || whenScaled === "Delete";
+  const conflict = cares && (earlier || others.some((owner) => owner.controller === true));
+  if (earlier) return { wanted: present, conflict };
+  if (conflict) return { wanted: others, conflict };
   const [ofSet, ofPod] = own;
-  if (policy?.whenScaled === "Delete" && condemned && pod !== undefined) return [...others, ofPod!];
-  if (policy?.whenDeleted === "Delete") return [...others, ofSet!];
-  return others;
+  if (whenScaled === "Delete" && condemned && pod !== undefined) return { wanted: [...others, ofPod!], conflict };
+  return { wanted: whenDeleted === "Delete" ? [...others, ofSet!] : others, conflict };
 }
 
 /** Rejects where a claim can neither be read nor made. */
@@ -67,8 +65,8 @@ export async function ensureClaims(
       if (!isReason(error, "NotFound")) throw error;
     }
     const what = `Claim ${name} Pod ${podName(set, ordinal)} in StatefulSet ${set.metadata?.name ?? ""}`;
-    const owners = planOwners([], { set, pod: undefined, condemned: false });
-    const metadata = owners.length === 0 ? claim.metadata : { ...claim.metadata, ownerReferences: owners };
+    const { wanted } = planOwners([], { set, pod: undefined, condemned: false });
+    const metadata = wanted.length === 0 ? claim.metadata : { ...claim.metadata, ownerReferences: [...wanted] };
     try {
       await client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS, { ...claim, metadata });
       recorder.event(about(set), "Normal", "SuccessfulCreate", `create ${what} success`);
@@ -93,15 +91,15 @@ export async function settleOwners(
     try {
       const present = await client.get<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS, { namespace, name });
       const before = present.metadata?.ownerReferences ?? [];
-      const wanted = planOwners(before, owners);
+      const { wanted, conflict } = planOwners(before, owners);
       if (deepEqual(before, wanted)) continue;
-      if (hasConflictingController(before, owners)) {
+      if (conflict) {
         const text = `PersistentVolumeClaim ${name} has a conflicting OwnerReference that acts as a manging controller, the retention policy is ignored for this claim`;
         recorder.event(about(owners.set), "Warning", "ConflictingController", text);
       }
       await client.update(PERSISTENT_VOLUME_CLAIMS, {
         ...present,
-        metadata: { ...present.metadata, ownerReferences: wanted },
+        metadata: { ...present.metadata, ownerReferences: [...wanted] },
       });
     } catch (error) {
       if (!isReason(error, "NotFound")) throw error;
