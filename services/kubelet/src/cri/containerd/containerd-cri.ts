@@ -22,7 +22,7 @@ import { runRemoteCommand } from "../streaming/remote-command.ts";
 import { dialTcp, type Dial } from "../streaming/upgrade.ts";
 import { CpuUsage } from "./cpu-usage.ts";
 import { CriChannel } from "./cri-channel.ts";
-import { ImageMounts, type ImageVolumesPlace } from "./image-mounts.ts";
+import { ImageMounts, imagesMountpoint, type ImageVolumesPlace } from "./image-mounts.ts";
 import { readLogFile } from "./log-file.ts";
 import { RuntimeContainers } from "./runtime-containers.ts";
 import { RuntimeEvents } from "./runtime-events.ts";
@@ -237,8 +237,7 @@ class RuntimeV1Cri implements ContainerdCri {
 
   /** The runtime tells what its images take, and where; how large that disk is, the node knows itself. */
   async imageFsInfo(): ReturnType<NonNullable<Cri["imageFsInfo"]>> {
-    const { imageFilesystems } = await this.#channel.call("imageFsInfo", {}, READ_TIMEOUT_MS);
-    const mountpoint = imageFilesystems[0]?.fsId?.mountpoint;
+    const mountpoint = await imagesMountpoint(this.#channel);
     if (mountpoint === undefined) throw new CriError("Internal", "the runtime names no file system of images");
     const { bsize, blocks, bavail } = await statfs(mountpoint);
     return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize };

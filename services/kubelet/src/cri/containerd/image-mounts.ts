@@ -120,12 +120,14 @@ export class ImageMounts {
   }
 
   async #snapshotterName(): Promise<string> {
-    if (this.#snapshotter === undefined) {
-      const { imageFilesystems } = await this.#channel.call("imageFsInfo", {}, READ_TIMEOUT_MS);
-      this.#snapshotter = snapshotterAt(imageFilesystems[0]?.fsId?.mountpoint ?? "");
-    }
-    return this.#snapshotter;
+    return (this.#snapshotter ??= snapshotterAt((await imagesMountpoint(this.#channel)) ?? ""));
   }
+}
+
+/** Where the runtime says that its images are; undefined where it does not tell. */
+export async function imagesMountpoint(channel: CriChannel): Promise<string | undefined> {
+  const { imageFilesystems } = await channel.call("imageFsInfo", {}, READ_TIMEOUT_MS);
+  return imageFilesystems[0]?.fsId?.mountpoint;
 }
 
 /** A folder of the image; nothing in it ever changes, so that where it leads now is where it leads. */
