@@ -52,7 +52,7 @@ function start(...flags: string[]): Running {
   });
   const exited = new Promise<number | null>((resolve) => child.once("close", resolve));
   const serving = async (): Promise<{ port: number; grpcPort: number }> => {
-    await expect.poll(() => lines.find((line) => line["msg"] === "serving"), { timeout: 10_000 }).toBeDefined();
+    await expect.poll(() => lines.find((line) => line["msg"] === "serving")).toBeDefined();
     return lines.find((line) => line["msg"] === "serving") as unknown as { port: number; grpcPort: number };
   };
   return { child, lines, exited, told, serving };
@@ -87,7 +87,7 @@ async function callOnce(port: number, service: string, method: string, body: obj
   }
 }
 
-describe("a component process", { timeout: 20_000 }, () => {
+describe("a component process", () => {
   test("answers health to all, metrics to those who may, and ends on SIGTERM", async () => {
     const running = start("--instance", "a", "--log-level", "debug");
     const { port, grpcPort } = await running.serving();
@@ -117,7 +117,7 @@ describe("a component process", { timeout: 20_000 }, () => {
 
   test("tells once that it is ready, to those who started it", async () => {
     const warm = start();
-    await expect.poll(() => warm.told.join(""), { timeout: 10_000 }).toBe("ready\n");
+    await expect.poll(() => warm.told.join("")).toBe("ready\n");
     const cold = start("--mode=cold");
     const { port } = await cold.serving();
     expect((await get(port, "/readyz")).code).toBe(500);
@@ -133,7 +133,7 @@ describe("a component process", { timeout: 20_000 }, () => {
 
   test("waits for what it was told to wait for before it runs", async () => {
     const running = start("--mode=waits");
-    await expect.poll(() => running.lines.map((line) => line["msg"]), { timeout: 10_000 }).toContain("ran");
+    await expect.poll(() => running.lines.map((line) => line["msg"])).toContain("ran");
     const order = running.lines.map((line) => line["msg"]).filter((msg) => msg === "waited" || msg === "ran");
     expect(order).toEqual(["waited", "ran"]);
   });

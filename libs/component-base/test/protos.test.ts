@@ -14,7 +14,7 @@ import type { GetInfoResponse } from "@coxswain/protos/component-v1.gen";
 import type { SimulateRequest } from "@coxswain/protos/scheduler-v1.gen";
 
 describe("contracts", () => {
-  test("pass lint, break nothing, and match the generated files", { timeout: 30_000 }, () => {
+  test("pass lint, break nothing, and match the generated files", () => {
     expect(checkProtos()).toEqual([]);
   });
 

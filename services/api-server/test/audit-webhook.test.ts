@@ -310,7 +310,7 @@ describe("over a connection", () => {
       receivedMs: env.clock.now(),
     });
     void record!.complete(200);
-    await expect.poll(() => received.length, { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => received.length).toBe(2);
     await auditor.close();
     const told = received.map(({ body }) => (body as { items: { auditID: string; stage: string }[] }).items);
     const expected = ["RequestReceived", "ResponseComplete"].map(

@@ -128,7 +128,7 @@ describe("volumes", () => {
     });
     const pod = await at.running("told");
     await at.call.patch("told", { metadata: { labels: { a: "new" }, annotations: { note: "seen" } } });
-    await expect.poll(() => saidBy(pod, "c"), { timeout: 5_000 }).toMatch(/a="new"\n(.|\n)*seen\n/);
+    await expect.poll(() => saidBy(pod, "c")).toMatch(/a="new"\n(.|\n)*seen\n/);
     await goes("told");
   });
 
@@ -326,7 +326,7 @@ describe("processes", () => {
     for (const address of ["127.0.0.1", at.options.hostIp]) {
       const { busybox } = at.containerd.node.programs;
       const ask = () => inNode(`${busybox} nc -w 2 ${address} 54323 < /dev/null || true`);
-      await expect.poll(ask, { timeout: 5_000 }).toContain("said");
+      await expect.poll(ask).toContain("said");
     }
     await goes("tcp-1", "tcp-2", "udp");
   });

@@ -60,9 +60,7 @@ describe("a killed containerd", () => {
           startedAtMs,
         });
       await expect.poll(alive).toBeGreaterThan(before);
-      await expect
-        .poll(async () => (await cri.containerStatus(short)).state, { timeout: 10_000 })
-        .toBe("CONTAINER_EXITED");
+      await expect.poll(async () => (await cri.containerStatus(short)).state).toBe("CONTAINER_EXITED");
       expect(await cri.listPodSandbox()).toMatchObject([{ id: sandbox, state: "SANDBOX_READY" }]);
       await cri.stopContainer(id, 0);
       expect((await cri.listContainers()).map((one) => one.state)).toEqual(["CONTAINER_EXITED", "CONTAINER_EXITED"]);

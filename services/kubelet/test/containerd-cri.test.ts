@@ -228,7 +228,7 @@ describe("log files", () => {
     const file = path.join(folder, "later.log");
     const { seen, done } = follow(file, { signal: abort.signal });
     writeFileSync(file, stored("late"));
-    await expect.poll(() => seen, { timeout: 5_000 }).toEqual(["late"]);
+    await expect.poll(() => seen).toEqual(["late"]);
     abort.abort();
     await done;
     const missing = path.join(folder, "none", "0.log");
@@ -325,7 +325,7 @@ describe("a runtime that is not well", () => {
           ({ runtimeVersion }) => runtimeVersion,
           (error: Error) => error.message,
         );
-      await expect.poll(told, { timeout: 10_000 }).toBe(round);
+      await expect.poll(told).toBe(round);
       stop();
       await expect.poll(() => cri.version().catch((error: unknown) => error)).toMatchObject({ code: "Unavailable" });
     }
@@ -366,9 +366,7 @@ describe("a runtime that is not well", () => {
     await expect.poll(() => told.at(-1)).toBe("s/d CONTAINER_CREATED_EVENT");
     stop();
     await serve(handlers("CONTAINER_EXITED"));
-    await expect
-      .poll(() => told.slice(2), { timeout: 10_000 })
-      .toEqual(["s/d CONTAINER_DELETED_EVENT", "s/c CONTAINER_STOPPED_EVENT"]);
+    await expect.poll(() => told.slice(2)).toEqual(["s/d CONTAINER_DELETED_EVENT", "s/c CONTAINER_STOPPED_EVENT"]);
     unsubscribe?.();
   });
 

@@ -277,9 +277,7 @@ describe("survival", () => {
     await removed;
     const uid = goes.metadata?.uid ?? "";
     const files = [`/var/lib/kubelet/pods/${uid}`, `/var/log/pods/default_gone-meanwhile_${uid}`];
-    await expect
-      .poll(() => files.filter((file) => existsSync(at.containerd.node.pathOnHost(file))), { timeout: 10_000 })
-      .toEqual([]);
+    await expect.poll(() => files.filter((file) => existsSync(at.containerd.node.pathOnHost(file)))).toEqual([]);
     const now = await at.until(
       "kept",
       (pod) => statusOf(pod, "c")?.ready && statusOf(pod, "crashes")?.lastState?.terminated && pod,
