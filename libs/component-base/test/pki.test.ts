@@ -4,7 +4,7 @@ import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect, createServer, type TLSSocket } from "node:tls";
+import { connect, createServer, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRealEnv, VirtualEnv } from "@coxswain/env";
 import { certificateUser, verifiedCertificate } from "../src/credentials.ts";
@@ -117,13 +117,18 @@ describe("a cluster's certificates", () => {
   });
 });
 
+interface Seen {
+  readonly certificate: Buffer | undefined;
+  readonly cipher: string;
+}
+
 /** What a server that shares our TLS rule sees of a client. */
-async function seenBy(material: { cert?: Buffer | string; key?: Buffer | string }): Promise<Buffer | undefined> {
+async function seenBy(material: ConnectionOptions): Promise<Seen> {
   const tls = loadTlsMaterial(certificateFiles(dir, "api-server"));
   const server = createServer(serverTlsOptions(tls));
-  const seen = new Promise<Buffer | undefined>((resolve) => {
+  const seen = new Promise<Seen>((resolve) => {
     server.once("secureConnection", (socket: TLSSocket) => {
-      resolve(verifiedCertificate(socket));
+      resolve({ certificate: verifiedCertificate(socket), cipher: socket.getCipher().name });
       socket.end();
     });
   });
@@ -139,14 +144,23 @@ async function seenBy(material: { cert?: Buffer | string; key?: Buffer | string 
   return result;
 }
 
+test("a connection is encrypted as upstream's are, whatever a client likes best", async () => {
+  expect((await seenBy({})).cipher).toBe("TLS_AES_128_GCM_SHA256");
+  const liked = { ciphers: "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256" };
+  expect((await seenBy(liked)).cipher).toBe("TLS_AES_128_GCM_SHA256");
+  expect((await seenBy({ ciphers: "TLS_AES_256_GCM_SHA384" })).cipher).toBe("TLS_AES_256_GCM_SHA384");
+  expect((await seenBy({ maxVersion: "TLSv1.2" })).cipher).toMatch(/^ECDHE-.*GCM/);
+});
+
 describe("a client certificate", () => {
   test("counts when our CA signed it for clients", async () => {
     const { certPem, keyPem } = loadCertificate(dir, "admin");
-    expect(await seenBy({ cert: certPem, key: keyPem })).toEqual(new X509Certificate(certPem).raw);
+    const { certificate } = await seenBy({ cert: certPem, key: keyPem });
+    expect(certificate).toEqual(new X509Certificate(certPem).raw);
   });
 
   test("is optional", async () => {
-    expect(await seenBy({})).toBeUndefined();
+    expect((await seenBy({})).certificate).toBeUndefined();
   });
 
   test("of another CA, or for servers only, counts as none", async () => {
@@ -154,12 +168,12 @@ describe("a client certificate", () => {
     try {
       await ensurePki(other, {}, env);
       const stranger = loadCertificate(other, "admin");
-      expect(await seenBy({ cert: stranger.certPem, key: stranger.keyPem })).toBeUndefined();
+      expect((await seenBy({ cert: stranger.certPem, key: stranger.keyPem })).certificate).toBeUndefined();
     } finally {
       rmSync(other, { recursive: true, force: true });
     }
     const serving = loadCertificate(dir, "api-server");
-    expect(await seenBy({ cert: serving.certPem, key: serving.keyPem })).toBeUndefined();
+    expect((await seenBy({ cert: serving.certPem, key: serving.keyPem })).certificate).toBeUndefined();
   });
 });
 
