@@ -66,6 +66,8 @@ test("objects in a slab read as they were stored", () => {
         const target = Buffer.alloc(object.jsonLength + 2, "|");
         object.copyJson(target, 1);
         expect(target.toString() === `|${json}|`).toBe(true);
+        object.copyJson(target, 1, 5);
+        expect(target.toString("latin1", 0, object.jsonLength - 4)).toBe(`|${Buffer.from(json).toString("latin1", 5)}`);
       }
     }),
     { numRuns: 12 },

@@ -77,7 +77,9 @@ const OPEN_BYTE = 0x7b;
 const METADATA_HEAD = '{"metadata":{';
 const LIST_END = Buffer.from("]}\n");
 const EMPTY = Buffer.alloc(0);
-const CHUNK_BYTES = 128 * 1024;
+/** What TLS sends at once: a chunk that is no multiple of it ends in a record that costs as much as a full one. */
+const RECORD_BYTES = 16 * 1024;
+const CHUNK_BYTES = 8 * RECORD_BYTES;
 
 function spliceList(
   kind: KindDefinition,
@@ -120,30 +122,29 @@ async function* listChunks(
   pause: () => Promise<void>,
 ): AsyncGenerator<Buffer> {
   let [chunk, other] = [EMPTY, EMPTY];
-  const before = Buffer.allocUnsafe(cut);
+  let before = start;
   for (let from = 0, to = 0; from < items.length; from = to) {
     [chunk, other] = [other, chunk];
-    const opening = from === 0 ? start : EMPTY;
     // Each item, and the comma before the next or the bracket.
-    let length = opening.length;
+    let length = before.length;
     do length += jsonLength(items[to++]!) - cut + 1;
     while (to < items.length && length < CHUNK_BYTES);
-    const room = cut + length + LIST_END.length;
+    const room = length + LIST_END.length;
     if (chunk.length < room) chunk = Buffer.allocUnsafeSlow(Math.max(room, CHUNK_BYTES + CHUNK_BYTES / 16));
-    let at = cut + opening.copy(chunk, cut);
+    let at = before.copy(chunk);
     for (let next = from; next < to; next++) {
       const item = items[next]!;
-      // What is cut off comes to lie on what is there already, which is put back.
-      chunk.copy(before, 0, at - cut, at);
-      if (item instanceof CachedObject) item.copyJson(chunk, at - cut);
-      else item.json.copy(chunk, at - cut);
-      before.copy(chunk, at - cut);
-      chunk[at] = OPEN_BYTE;
-      at += jsonLength(item) - cut;
+      chunk[at++] = OPEN_BYTE;
+      if (item instanceof CachedObject) item.copyJson(chunk, at, 1 + cut);
+      else item.json.copy(chunk, at, 1 + cut);
+      at += jsonLength(item) - 1 - cut;
       chunk[at++] = COMMA_BYTE;
     }
-    if (to === items.length) at += LIST_END.copy(chunk, at - 1) - 1;
-    yield chunk.subarray(cut, at);
+    const last = to === items.length;
+    if (last) at += LIST_END.copy(chunk, at - 1) - 1;
+    const end = last ? at : at - (at % RECORD_BYTES);
+    before = chunk.subarray(end, at);
+    yield chunk.subarray(0, end);
     await pause();
   }
 }

@@ -79,10 +79,13 @@ export class CachedObject implements VersionedObject, SlabMember {
     return out;
   }
 
-  /** Writes the JSON to `target` from `at` on, where there must be room. */
-  copyJson(target: Buffer, at: number): void {
-    if (this.#segment === undefined) this.#bytes.copy(target, at);
-    else unpack(this.#bytes, this.#at, target, at);
+  /**
+   * Writes the JSON without its first `skip` bytes, which end before its managedFields, to `target` from `at` on, where there must
+   * be room.
+   */
+  copyJson(target: Buffer, at: number, skip = 0): void {
+    if (this.#segment === undefined) this.#bytes.copy(target, at, skip);
+    else unpack(this.#bytes, this.#at, target, at, skip);
   }
 
   /** For an object that has been there for a while and may stay. */

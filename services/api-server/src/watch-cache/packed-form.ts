@@ -85,11 +85,14 @@ export function recordLength(source: Buffer, at: number): number {
   return source.readUInt32LE(at);
 }
 
-/** Writes the JSON that was packed at `at` of `source` to `target` from `out` on. */
-export function unpack(source: Buffer, at: number, target: Buffer, out: number): void {
+/**
+ * Writes the JSON that was packed at `at` of `source` to `target` from `out` on, without its first `skip` bytes, of which none
+ * was cut out.
+ */
+export function unpack(source: Buffer, at: number, target: Buffer, out: number, skip = 0): void {
   const cuts = source.readUInt32LE(at + WORD);
   const start = at + HEAD_BYTES + cuts * CUT_BYTES;
-  let copied = start;
+  let copied = start + skip;
   let to = out;
   for (let entry = at + HEAD_BYTES; entry < start; entry += CUT_BYTES) {
     const cut = start + source.readUInt32LE(entry);
