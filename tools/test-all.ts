@@ -1,8 +1,8 @@
-// `npm test`: every suite that this machine can run, nearly all one after the other, and one closing line that adds them all up.
+// `npm test`: every suite that this machine can run, in lanes beside each other, and one closing line that adds them all up.
 // What cannot run here counts as skipped, with the reason. Exits 1 when anything failed.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { ensureKubectl, ensureNodePrograms, nodeRuntimeMissing } from "@coxswain/cluster";
+import { nodeRuntimeMissing } from "@coxswain/cluster";
 import { staticSteps } from "./check.ts";
 import { provide } from "./provide.ts";
 import { inQuietNetwork } from "./quiet-network.ts";
@@ -18,10 +18,9 @@ const node = process.execPath;
 const only = process.argv.slice(2);
 
 type Say = (line: string) => void;
-const aloud: Say = (line) => console.log(line);
 
 /** Runs one vitest project; what failed is said, the countable report goes to a file. */
-async function runVitest(project: string, { quiet = false, say = aloud } = {}): Promise<Tally> {
+async function runVitest(project: string, say: Say, { quiet = false } = {}): Promise<Tally> {
   const report = path.join(root, "dist", "reports", `${project}.json`);
   mkdirSync(path.dirname(report), { recursive: true });
   const args = ["run", "--project", project, "--reporter=dot", "--reporter=json", `--outputFile.json=${report}`];
@@ -38,18 +37,18 @@ async function runVitest(project: string, { quiet = false, say = aloud } = {}): 
   return !result.ok && tally.failed === 0 ? { ...tally, failed: 1 } : tally;
 }
 
-async function runChecks(): Promise<Tally> {
+async function runChecks(say: Say): Promise<Tally> {
   let tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   for (const step of staticSteps) {
     const result = await runStep(step.command, step.args);
-    if (!result.ok) console.log(`FAIL ${step.name}\n${result.output}`);
+    if (!result.ok) say(`FAIL ${step.name}\n${result.output}`);
     tally = addTally(tally, { passed: result.ok ? 1 : 0, failed: result.ok ? 0 : 1, skipped: 0 });
   }
   return tally;
 }
 
 /** Each seed counts as a test. A run that breaks off counts its missing seeds as failures. */
-async function runSimulator(seeds: number): Promise<Tally> {
+async function runSimulator(seeds: number, say: Say): Promise<Tally> {
   const result = await runStep(node, [
     "--enable-source-maps",
     "dist/sim.mjs",
@@ -64,84 +63,78 @@ async function runSimulator(seeds: number): Promise<Tally> {
   const passed = reports.filter((report) => report.violations.length === 0).length;
   for (const { seed, violations } of reports) {
     if (violations.length > 0)
-      console.log(`seed ${seed}: ${JSON.stringify(violations.slice(0, 3))}; again: bin/coxswain sim --seed ${seed}`);
+      say(`seed ${seed}: ${JSON.stringify(violations.slice(0, 3))}; again: bin/coxswain sim --seed ${seed}`);
   }
-  if (reports.length < seeds) console.log(result.output.slice(-4_000));
+  if (reports.length < seeds) say(result.output.slice(-4_000));
   return { passed, failed: seeds - passed, skipped: 0 };
 }
 
 /** Real containers and packets, where one packet outside of the clusters is a failure. */
-async function runNodes(project: string): Promise<Tally> {
-  const tools = path.join(root, ".tools");
-  const missing = nodeRuntimeMissing(tools);
-  if (missing !== undefined) {
-    console.log(`skipped: ${project} suite: ${missing}`);
-    return { passed: 0, failed: 0, skipped: 1 };
-  }
-  // Now, while there is a network to get them over.
-  await ensureNodePrograms(tools, aloud, { egress: true });
-  await ensureKubectl(tools, aloud);
-  return runVitest(project, { quiet: true });
+function runNodes(project: string, say: Say): Promise<Tally> {
+  const missing = nodeRuntimeMissing(path.join(root, ".tools"));
+  return missing === undefined ? runVitest(project, say, { quiet: true }) : skip(project, missing, say);
 }
 
-async function runCompose(say: Say): Promise<Tally> {
+function runCompose(say: Say): Promise<Tally> {
   const missing = composeMissing();
-  if (missing === undefined) return runVitest("compose", { say });
-  say(`skipped: compose suite: ${missing}`);
-  return { passed: 0, failed: 0, skipped: 1 };
+  return missing === undefined ? runVitest("compose", say) : skip("compose", missing, say);
+}
+
+function skip(suite: string, missing: string, say: Say): Promise<Tally> {
+  say(`skipped: ${suite} suite: ${missing}`);
+  return Promise.resolve({ passed: 0, failed: 0, skipped: 1 });
 }
 
 interface Suite {
   readonly name: string;
   run(say: Say): Promise<Tally>;
-  /**
-   * Runs beside the suites before it, and tells of itself when its turn comes: for what mostly waits, in namespaces of its
-   * own. Not beside those that count packets.
-   */
-  readonly early?: boolean;
 }
 
-const suites: readonly Suite[] = [
-  { name: "checks", run: runChecks },
-  { name: "unit", run: () => runVitest("unit") },
-  { name: "sim", run: () => runSimulator(20) },
-  { name: "integration", run: () => runVitest("integration") },
-  { name: "conformance", run: () => runVitest("conformance") },
-  { name: "clients", run: () => runVitest("clients") },
-  { name: "compose", run: runCompose, early: true },
-  { name: "nodes", run: () => runNodes("nodes") },
-  { name: "conformance-nodes", run: () => runNodes("conformance-nodes") },
+/**
+ * The suites of a lane run one after the other, the lanes beside each other, as most suites wait more than they compute. Real
+ * nodes and compose are in namespaces of their own: they count their own packets, and the leak checks tell by labels what is
+ * whose. Suites that make real nodes share a lane, for they look at all that is on the machine at moments of their choice.
+ */
+const lanes: readonly (readonly Suite[])[] = [
+  [
+    { name: "checks", run: runChecks },
+    { name: "unit", run: (say) => runVitest("unit", say) },
+    { name: "sim", run: (say) => runSimulator(20, say) },
+    { name: "integration", run: (say) => runVitest("integration", say) },
+    { name: "conformance", run: (say) => runVitest("conformance", say) },
+    { name: "clients", run: (say) => runVitest("clients", say) },
+  ],
+  [
+    { name: "nodes", run: (say) => runNodes("nodes", say) },
+    { name: "conformance-nodes", run: (say) => runNodes("conformance-nodes", say) },
+  ],
+  [{ name: "compose", run: runCompose }],
 ];
 
-interface Outcome {
-  readonly tally: Tally;
-  readonly seconds: number;
+let total: Tally = { passed: 0, failed: 0, skipped: 0 };
+
+/** What a suite says appears when it has ended, so that nothing of others comes between. */
+async function runLane(lane: readonly Suite[]): Promise<void> {
+  for (const suite of lane) {
+    const said: string[] = [];
+    const began = process.uptime();
+    const tally = await suite.run((line) => said.push(line));
+    const seconds = process.uptime() - began;
+    total = addTally(total, tally);
+    const { passed, failed, skipped } = tally;
+    const sum = `${suite.name}: ${passed} ok, ${failed} not ok, ${skipped} left out (${seconds.toFixed(0)} s)`;
+    console.log([`\n== ${suite.name}`, ...said, sum].join("\n"));
+  }
 }
 
-async function timed(suite: Suite, say: Say): Promise<Outcome> {
-  const began = process.uptime();
-  const tally = await suite.run(say);
-  return { tally, seconds: process.uptime() - began };
-}
-
-await provide();
+await provide({ nodes: true });
 console.log("building");
 const build = await runStep(node, ["tools/build.ts"]);
-let total: Tally = { passed: 0, failed: build.ok ? 0 : 1, skipped: 0 };
-if (!build.ok) console.log(build.output);
-const chosen = suites.filter(({ name }) => only.length === 0 || only.includes(name));
-const said: string[] = [];
-const begun = new Map(
-  chosen.filter(({ early }) => early).map((suite) => [suite, timed(suite, (line) => said.push(line))]),
-);
-for (const suite of chosen) {
-  console.log(`\n== ${suite.name}`);
-  const { tally, seconds } = await (begun.get(suite) ?? timed(suite, aloud));
-  if (begun.has(suite)) for (const line of said.splice(0)) console.log(line);
-  total = addTally(total, tally);
-  console.log(
-    `${suite.name}: ${tally.passed} ok, ${tally.failed} not ok, ${tally.skipped} left out (${seconds.toFixed(0)} s)`,
-  );
+if (!build.ok) {
+  console.log(build.output);
+  total = addTally(total, { passed: 0, failed: 1, skipped: 0 });
 }
+const wanted = (suite: Suite): boolean => only.length === 0 || only.includes(suite.name);
+await Promise.all(lanes.map((lane) => runLane(lane.filter(wanted))));
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 ? 1 : 0;
