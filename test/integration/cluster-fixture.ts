@@ -130,7 +130,10 @@ export async function replacePods(k: Kubectl, which: readonly string[]): Promise
   await eventually(uids, (now) => now.length === before.length && !now.some((uid) => before.includes(uid)));
 }
 
-/** Asks again until `holds` says so; rejects with what was last seen after `timeoutMs`. */
+/**
+ * Asks again until `holds` says so; rejects with what was last seen after `timeoutMs`. It pauses for as long as an answer took,
+ * so that whoever waits for a busy machine takes no more than half of what one process may.
+ */
 export async function eventually<T>(
   ask: () => Promise<T>,
   holds: (value: T) => boolean,
@@ -138,6 +141,7 @@ export async function eventually<T>(
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const askedAt = performance.now();
     let seen: unknown;
     try {
       const value = await ask();
@@ -152,7 +156,8 @@ export async function eventually<T>(
         { cause: seen },
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const took = performance.now() - askedAt;
+    await new Promise((resolve) => setTimeout(resolve, Math.min(Math.max(50, took), 500)));
   }
 }
 
