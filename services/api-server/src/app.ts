@@ -1,5 +1,8 @@
 // The api-server's core without any wire: storage, watch cache, registry, admission, allocation, change feed, composed around
 // one pipeline. Fronts (REST, gRPC) are put around it by main.ts; the simulator calls the pipeline directly.
+import { mutatingAdmissionPolicyBindingKind } from "@coxswain/api/admissionregistration-v1beta1/mutating-policies";
+import { mutatingAdmissionPolicyKind } from "@coxswain/api/admissionregistration-v1beta1/mutating-policies";
+import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import { allKinds } from "@coxswain/api/scheme";
 import type { ResourceClient } from "@coxswain/client";
 import type { BaseDeps, UserInfo } from "@coxswain/component-base";
@@ -38,6 +41,8 @@ import { createInProcessClient } from "./client/in-process-client.ts";
 import { CustomKinds, type KindSource } from "./extensions/kind-source.ts";
 import { converterOf } from "./extensions/webhook-conversion.ts";
 import { runDefinitionController } from "./extensions/definition-controller.ts";
+import { DEFAULT_GATES, type FeatureGates } from "./features/feature-gates.ts";
+import { SERVED_BY_DEFAULT, type Served } from "./features/runtime-config.ts";
 import { runCompactor } from "./feed/compactor.ts";
 import { runEventExpiry } from "./feed/event-expiry.ts";
 import { runFlowObjects } from "./flow-control/maintain-objects.ts";
@@ -68,6 +73,9 @@ export interface ApiServerDeps extends BaseDeps, PipelineExtensions {
   readonly advertisedAddresses?: readonly AdvertisedAddress[];
   /** Names of built-in admission plugins to leave out, as in ["ServiceAccount"]. */
   readonly disabledAdmission?: readonly string[];
+  /** Which built-in kinds are served; those of stable versions where unset. */
+  readonly served?: Served;
+  readonly features?: FeatureGates;
   /** How admission webhooks are reached; without it none are asked. */
   readonly webhooks?: (source: ObjectSource) => CallWebhook;
 }
@@ -103,7 +111,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { env, logger, storage, bus } = deps;
   const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored && kind.form === undefined) });
   const call = deps.webhooks?.(cache);
-  const kinds = new CustomKinds(cache, logger, (crd) => converterOf({ random: env.random, call }, crd));
+  const converter = (crd: CustomResourceDefinition) => converterOf({ random: env.random, call }, crd);
+  const kinds = new CustomKinds(cache, logger, converter, deps.served);
   const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");
   const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
   const inUse = createAllocationIndex(cache);
@@ -117,20 +126,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const admission = new AdmissionChain(plugins(deps, cache, committer, authorizer, kinds, call));
   const registry = new Registry({ env, cache, committer, admission });
   const { review, issueToken, components } = deps;
-  const pipeline = createPipeline({
-    env,
-    logger,
-    storage,
-    cache,
-    kinds,
-    registry,
-    admission,
-    authorizer,
-    review,
-    issueToken,
-    components,
-  });
-  const loopback = createInProcessClient({ pipeline, env, user: LOOPBACK_USER });
+  const base = { env, logger, storage, cache, registry, admission, authorizer, review, issueToken, components };
+  const pipeline = createPipeline({ ...base, kinds });
+  // The server keeps its own objects, be they served to others or not.
+  const own = createPipeline({ ...base, kinds: new CustomKinds(cache, logger, converter, () => true) });
+  const loopback = createInProcessClient({ pipeline: own, env, user: LOOPBACK_USER });
   const localServices = { ...deps, source: cache, kinds, client: loopback };
   let publishing = false;
   let bootstrapped = false;
@@ -243,13 +243,22 @@ function plugins(
     certificateSubjectRestriction,
     createDefaultIngressClass(cache),
     createPodTopologyLabels(cache),
-    createMutatingPolicies(policies),
+    ...(actsByMutatingPolicies(deps) ? [createMutatingPolicies(policies)] : []),
     ...(webhooks === undefined ? [] : [createMutatingWebhooks(webhooks)]),
     createValidatingPolicies(policies),
     ...(webhooks === undefined ? [] : [createValidatingWebhooks(webhooks)]),
     ...extra,
   ];
   return all.filter((plugin) => !(deps.disabledAdmission ?? []).includes(plugin.name));
+}
+
+/** They need the feature, and act where they can be written: else nobody could take one back. */
+function actsByMutatingPolicies({ served = SERVED_BY_DEFAULT, features = DEFAULT_GATES }: ApiServerDeps): boolean {
+  return (
+    features.MutatingAdmissionPolicy &&
+    served(mutatingAdmissionPolicyKind) &&
+    served(mutatingAdmissionPolicyBindingKind)
+  );
 }
 
 /** Tries until it succeeds or `signal` aborts. */

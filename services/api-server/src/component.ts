@@ -30,6 +30,8 @@ import { createIssuers } from "./auth/authentication-config/issuers.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
+import type { FeatureGates } from "./features/feature-gates.ts";
+import type { Served } from "./features/runtime-config.ts";
 import { runIdentityLease, type IdentityLeaseDeps } from "./identity/identity-lease.ts";
 import { FlowControl } from "./flow-control/flow-control.ts";
 import { createFront } from "./rest/front.ts";
@@ -79,6 +81,9 @@ export interface ApiServerComponentDeps {
   readonly components?: readonly ComponentAddress[];
   /** False: nothing is kept in etcd. */
   readonly etcd?: boolean;
+  /** Of --runtime-config and --feature-gates. */
+  readonly served?: Served;
+  readonly features?: FeatureGates;
   /** Built-in admission plugins to leave out. */
   readonly disabledAdmission?: readonly string[];
 }
@@ -203,6 +208,8 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     ...(deps.serviceCidr === undefined ? {} : { serviceCidr: deps.serviceCidr }),
     ...(deps.nodePortRange === undefined ? {} : { nodePortRange: deps.nodePortRange }),
     disabledAdmission: deps.disabledAdmission ?? [],
+    ...(deps.served === undefined ? {} : { served: deps.served }),
+    ...(deps.features === undefined ? {} : { features: deps.features }),
     webhooks: (source) =>
       createWebhookCaller({
         env,

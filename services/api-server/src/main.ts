@@ -15,6 +15,8 @@ import type { AuthenticationRules } from "./auth/authentication-config/types.ts"
 import { parseAuthorizationConfiguration } from "./auth/authorization-config/configuration.ts";
 import type { AuthorizationFile } from "./auth/authorization-config/reload.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
+import { parseFeatureGates } from "./features/feature-gates.ts";
+import { parseRuntimeConfig } from "./features/runtime-config.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
 interface Flags extends AuditFlags {
@@ -32,6 +34,8 @@ interface Flags extends AuditFlags {
   readonly serviceClusterIpRange: string;
   readonly serviceNodePortRange: string;
   readonly disableAdmissionPlugins: readonly string[];
+  readonly runtimeConfig: readonly string[];
+  readonly featureGates: readonly string[];
   readonly restFd?: number;
   readonly component: readonly ComponentAddress[];
   readonly encryptionProviderConfig?: string;
@@ -136,6 +140,8 @@ function addFlags(command: Command): void {
     .option("--service-cluster-ip-range <cidr>", "addresses for Services", "10.96.0.0/16")
     .option("--service-node-port-range <from-to>", "ports for NodePort Services", "30000-32767")
     .option("--disable-admission-plugins <names>", "built-in admission plugins to leave out", list, [])
+    .option("--runtime-config <key=true|false>", "versions of the API to serve or not: api/all, apps/v1, …", list, [])
+    .option("--feature-gates <name=true|false>", "features to turn on or off", list, [])
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
     .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
     .option("--authentication-config <file>", "AuthenticationConfiguration: issuers of tokens, and anonymous callers")
@@ -233,6 +239,8 @@ void runComponent<Flags>({
       serviceCidr: flags.serviceClusterIpRange,
       nodePortRange: flags.serviceNodePortRange,
       disabledAdmission: flags.disableAdmissionPlugins,
+      served: parseRuntimeConfig(flags.runtimeConfig),
+      features: parseFeatureGates(flags.featureGates),
       components: flags.component,
       etcd: flags.storage === "etcd",
     });

@@ -12,6 +12,7 @@ import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { eventually } from "./eventually.ts";
+import { MUTATING_POLICIES_ON } from "./support/mutating-policies.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { KubectlResult, TestServer } from "./support/test-server.ts";
 
@@ -117,7 +118,7 @@ async function refusal(doing: Promise<unknown>): Promise<StatusError> {
 
 beforeAll(async () => {
   await prepareKubectl();
-  server = await startTestServer(["ServiceAccount"]);
+  server = await startTestServer(["ServiceAccount"], MUTATING_POLICIES_ON);
   remote = createServer(serverTlsOptions(server.tls("api-server")), (incoming, response) => {
     void answer(incoming, response);
   });

@@ -1,6 +1,7 @@
 // Admission policies as a user of kubectl meets them.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "./eventually.ts";
+import { MUTATING_POLICIES_ON } from "./support/mutating-policies.ts";
 import {
   kubectl,
   prepareKubectl,
@@ -14,7 +15,7 @@ const run = async (args: string, input = ""): Promise<KubectlResult> => await ku
 
 beforeAll(async () => {
   await prepareKubectl();
-  server = await startTestServer(["ServiceAccount"]);
+  server = await startTestServer(["ServiceAccount"], MUTATING_POLICIES_ON);
 });
 afterAll(async () => await server.close());
 

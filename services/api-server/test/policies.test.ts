@@ -15,6 +15,7 @@ import { createValidatingPolicies } from "../src/admission/policies/validating.t
 import type { ApiRequest, VersionedObject } from "../src/pipeline/contract.ts";
 import type { ObjectSource } from "../src/pipeline/extension.ts";
 import { eventually } from "./eventually.ts";
+import { MUTATING_POLICIES_ON } from "./support/mutating-policies.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
 const GROUP = "admissionregistration.k8s.io";
@@ -28,7 +29,7 @@ let server: TestServer;
 const made: { ref: ResourceRef; name: string; namespace: string }[] = [];
 
 beforeAll(async () => {
-  server = await startTestServer();
+  server = await startTestServer(MUTATING_POLICIES_ON);
   for (const name of ["shop", "other"]) {
     const metadata = { name, labels: { team: name } };
     await server.client.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata });
@@ -579,7 +580,7 @@ describe("mutations", () => {
 });
 
 test("the second round finds what the first has filled in", async () => {
-  const own = await startTestServer({ disabledAdmission: [] });
+  const own = await startTestServer({ ...MUTATING_POLICIES_ON, disabledAdmission: [] });
   const create = async (
     ref: ResourceRef,
     kind: string,

@@ -1,5 +1,5 @@
 // The garbage collector: what it may delete, by random graphs, and the three propagation policies on the in-memory cluster.
-import { CONFIG_MAPS, DEPLOYMENTS, PODS, type ConfigMap } from "@coxswain/api";
+import { API_SERVICES, CONFIG_MAPS, DEPLOYMENTS, PODS, type ConfigMap } from "@coxswain/api";
 import { newConflict, type OwnerReference } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -116,6 +116,39 @@ describe("on a cluster", () => {
     const byCollector = calls.filter((call) => call !== "delete other");
     expect(byCollector.slice(0, 3)).toEqual(["delete changed", "get changed", "delete changed"]);
     expect(calls).not.toContain("get other");
+  });
+
+  test("what is off by default is collected as long as its version is registered", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    const POLICIES = {
+      group: "admissionregistration.k8s.io",
+      version: "v1beta1",
+      resource: "mutatingadmissionpolicies",
+    };
+    const seed = (name: string): void => {
+      const metadata = { name, namespace: "default", ownerReferences: [{ ...reference("gone"), name: "owner" }] };
+      fixture.cluster.seed(POLICIES, {
+        apiVersion: "admissionregistration.k8s.io/v1beta1",
+        kind: "MutatingAdmissionPolicy",
+        metadata,
+      });
+    };
+    let asked = 0;
+    fixture.cluster.inject({
+      when: ({ ref }) => ref.resource === POLICIES.resource && ++asked < 0,
+      error: newConflict(POLICIES, ""),
+    });
+    fixture.start();
+    await fixture.env.advance(10_000);
+    expect(asked).toBe(0);
+    seed("orphan");
+    fixture.cluster.seed(API_SERVICES, {
+      apiVersion: "apiregistration.k8s.io/v1",
+      kind: "APIService",
+      metadata: { name: "v1beta1.admissionregistration.k8s.io" },
+    });
+    expect(await fixture.until(() => fixture.cluster.objects(POLICIES).length === 0)).toBe(true);
   });
 
   test("what an owner leaves behind goes together, and asks for the owner once", async () => {

@@ -1,4 +1,4 @@
-// All kinds that this process serves at the moment: the built-in ones, and those that definitions in the watch cache give.
+// All kinds that this process serves at the moment: the built-in ones that are not turned off, and those that definitions in the watch cache give.
 // Guarantees: a kind is there as soon as the cache holds its established definition; kinds of one definition are made once
 // and stay the same objects until the definition changes.
 import type { ConvertObjects, KindDefinition } from "@coxswain/api";
@@ -8,6 +8,7 @@ import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
 import { crdCondition, type CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import { deepEqual, type GroupVersionKind, type ResourceRef } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
+import { SERVED_BY_DEFAULT, type Served } from "../features/runtime-config.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { compareVersions } from "./version-order.ts";
 
@@ -18,7 +19,7 @@ export interface KindSource {
   all(): readonly KindDefinition[];
 }
 
-/** The kinds that are there without any definition. */
+/** The kinds that are there without any definition, served or not. */
 export const BUILT_IN: KindSource = { kindFor, kindForGvk, all: allKinds };
 
 const resourceKey = (ref: ResourceRef): string => `${ref.group}/${ref.version}/${ref.resource}`;
@@ -30,6 +31,8 @@ interface Known {
 }
 
 export class CustomKinds implements KindSource {
+  readonly #served: Served;
+  readonly #builtIn: readonly KindDefinition[];
   readonly #cache: WatchCache;
   readonly #logger: Logger;
   readonly #converterOf: (crd: CustomResourceDefinition) => ConvertObjects | undefined;
@@ -38,13 +41,17 @@ export class CustomKinds implements KindSource {
   #known = new Map<string, Known>();
   #byResource = new Map<string, KindDefinition>();
   #byKind = new Map<string, KindDefinition>();
-  #all: readonly KindDefinition[] = allKinds();
+  #all: readonly KindDefinition[];
 
   constructor(
     cache: WatchCache,
     logger: Logger,
     converter: (crd: CustomResourceDefinition) => ConvertObjects | undefined,
+    served: Served = SERVED_BY_DEFAULT,
   ) {
+    this.#served = served;
+    this.#builtIn = allKinds().filter(served);
+    this.#all = this.#builtIn;
     this.#cache = cache;
     this.#logger = logger;
     this.#converterOf = converter;
@@ -53,14 +60,14 @@ export class CustomKinds implements KindSource {
 
   kindFor(ref: ResourceRef): KindDefinition | undefined {
     const built = kindFor(ref);
-    if (built !== undefined) return built;
+    if (built !== undefined) return this.#served(built) ? built : undefined;
     this.#refresh();
     return this.#byResource.get(resourceKey(ref));
   }
 
   kindForGvk(gvk: GroupVersionKind): KindDefinition | undefined {
     const built = kindForGvk(gvk);
-    if (built !== undefined) return built;
+    if (built !== undefined) return this.#served(built) ? built : undefined;
     this.#refresh();
     return this.#byKind.get(kindKey(gvk));
   }
@@ -105,7 +112,7 @@ export class CustomKinds implements KindSource {
       .toSorted((a, b) => compareText(a.group, b.group) || compareVersions(a.version, b.version));
     this.#byResource = new Map(custom.map((kind) => [resourceKey(kind), kind]));
     this.#byKind = new Map(custom.map((kind) => [kindKey(kind), kind]));
-    this.#all = [...allKinds(), ...custom];
+    this.#all = [...this.#builtIn, ...custom];
   }
 }
 

@@ -11,6 +11,7 @@ import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import { createSeededRandom } from "@coxswain/env/seeded-random";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { MUTATING_POLICIES_ON } from "../support/mutating-policies.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
 import { nextRequest, type FuzzRequest } from "./requests.ts";
 import { Values } from "./values.ts";
@@ -50,7 +51,7 @@ async function put(path: string, object: object): Promise<void> {
 }
 
 beforeAll(async () => {
-  server = await startTestServer(["ServiceAccount"], { dial: refuseToDial });
+  server = await startTestServer(["ServiceAccount"], { ...MUTATING_POLICIES_ON, dial: refuseToDial });
   const pem = (file: string): string => readFileSync(join(server.dir, file), "utf8");
   const ca = { certPem: pem("ca.crt"), keyPem: pem("ca.key") };
   const issued = await issueCertificate(ca, { commonName: "mallory", usages: ["client"], days: 1 }, server.env);

@@ -2,7 +2,7 @@
 // Guarantees: absence of an owner is verified at the api-server before anything is deleted for it; every write is bound to
 // the UID and the version that were judged, so that a deletion may be decided on by the cache; a reference across namespaces deletes nothing; owners that another api-server
 // serves, and that cannot be asked for now, are not taken for gone, and hold up nothing else.
-import { allKinds, kindForGvk } from "@coxswain/api";
+import { allKinds, API_SERVICES, kindForGvk, type APIService } from "@coxswain/api";
 import {
   apiVersionOf,
   isReason,
@@ -13,7 +13,7 @@ import {
   type OwnerReference,
   type ResourceRef,
 } from "@coxswain/apimachinery";
-import type { AggregatedClient, BatchOutcome } from "@coxswain/client";
+import type { AggregatedClient, BatchOutcome, InformerFactory } from "@coxswain/client";
 import { createController, settleAll, type Controller } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { CustomInformers } from "../custom-resources/custom-resources.ts";
@@ -39,6 +39,27 @@ export function collectedKinds(): ResourceRef[] {
     )
     .filter((kind) => kind.kind !== "Event")
     .map(({ group, version, resource }) => ({ group, version, resource }));
+}
+
+const isStable = ({ version }: ResourceRef): boolean => /^v\d+$/.test(version);
+
+/** Kinds that are served where somebody has turned them on: from when their version is registered on, until it no longer is. */
+function followOptional(informers: InformerFactory, follow: (ref: ResourceRef) => void): void {
+  const optional = collectedKinds().filter((ref) => !isStable(ref));
+  const of = (service: APIService): ResourceRef[] =>
+    optional.filter(({ group, version }) => service.metadata?.name === `${version}.${group}`);
+  informers.informer<APIService>(API_SERVICES).addHandler({
+    add(service) {
+      for (const ref of of(service)) {
+        follow(ref);
+        informers.startLate(ref);
+      }
+    },
+    update: () => {},
+    delete(service) {
+      for (const ref of of(service)) informers.remove(ref);
+    },
+  });
 }
 
 /** Without `remotes` the objects of other api-servers are neither owners nor owned. */
@@ -67,7 +88,8 @@ export function createGarbageCollector(context: ControllerContext, remotes?: Agg
       delete: (object) => enqueueAll(graph.remove(object.metadata?.uid ?? "")),
     });
   };
-  for (const ref of collectedKinds()) follow(ref);
+  for (const ref of collectedKinds()) if (isStable(ref)) follow(ref);
+  followOptional(context.informers, follow);
   if (poll === undefined) return { controller };
   return {
     controller,
