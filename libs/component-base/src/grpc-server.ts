@@ -24,6 +24,7 @@ import {
 } from "./credentials.ts";
 import { recordAdmission } from "./grpc-admission.ts";
 import { statusToServiceError } from "./grpc-status.ts";
+import { listenOn, type ListenTarget } from "./listen.ts";
 import { serverTlsOptions, type TlsMaterial } from "./tls-files.ts";
 
 export interface GrpcServerOptions {
@@ -37,9 +38,6 @@ export interface GrpcServerOptions {
   readonly timers: Timers;
   readonly logger: Logger;
 }
-
-/** Where to listen: an address (port 0 picks one), or a listening socket that was inherited. */
-export type ListenTarget = { readonly host: string; readonly port: number } | { readonly fd: number };
 
 export interface GrpcServer {
   /** Resolves with the port (0 for an inherited unix socket). */
@@ -173,7 +171,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   );
 
   return {
-    listen: (target) => listen(acceptor, target),
+    listen: (target) => listenOn(acceptor, target),
     setTls: (tls) => acceptor.setSecureContext(serverTlsOptions(tls)),
     close: async (graceMs = 3_000) => {
       const closed = new Promise<void>((resolve) => {
@@ -189,15 +187,4 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       options.timers.clear(cut);
     },
   };
-}
-
-function listen(server: TlsServer, target: ListenTarget): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(target, () => {
-      server.off("error", reject);
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : 0);
-    });
-  });
 }

@@ -11,6 +11,7 @@ import { createHealthService } from "./grpc-health.ts";
 import { createReflectionServices } from "./grpc-reflection.ts";
 import { createGrpcServer, type GrpcServer } from "./grpc-server.ts";
 import { createHttpsServer, runChecks } from "./http-endpoints.ts";
+import { listenOn } from "./listen.ts";
 import { createLogger, isLogLevel, LOG_LEVELS, type LeveledLogger, type LogLevel } from "./logger.ts";
 import { createMetrics, type MetricsRegistry } from "./metrics.ts";
 import { loadTlsMaterial, type TlsMaterial } from "./tls-files.ts";
@@ -205,13 +206,7 @@ export async function serveComponent(
 
   const checks = { ...app.checks, shutdown: () => (stopping.aborted ? "shutting down" : undefined) };
   const https = createHttpsServer(deps.servingTls, { checks, metrics: deps.metrics, auth: deps.auth });
-  const httpsPort = await new Promise<number>((resolve, reject) => {
-    https.once("error", reject);
-    https.listen(flags.port, flags.listenAddress, () => {
-      const address = https.address();
-      resolve(typeof address === "object" && address !== null ? address.port : flags.port);
-    });
-  });
+  const httpsPort = await listenOn(https, { host: flags.listenAddress, port: flags.port });
   return {
     grpcPort,
     httpsPort,

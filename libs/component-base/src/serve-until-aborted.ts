@@ -1,5 +1,6 @@
 // The port that a component serves itself, as long as it runs.
-import type { AddressInfo, Server } from "node:net";
+import type { Server } from "node:net";
+import { listenOn } from "./listen.ts";
 
 /** A server of node:http or node:https. */
 type HttpServer = Server & { closeAllConnections(): void };
@@ -15,13 +16,12 @@ export async function serveUntilAborted(
   listening?: (port: number) => void,
 ): Promise<void> {
   try {
+    const port = await listenOn(server, listen);
+    if (signal.aborted) return;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen(listen, () => {
-        if (signal.aborted) return resolve();
-        signal.addEventListener("abort", () => resolve(), { once: true });
-        listening?.((server.address() as AddressInfo).port);
-      });
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      listening?.(port);
     });
   } finally {
     server.close();

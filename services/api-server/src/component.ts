@@ -5,7 +5,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import type { ComponentApp, Logger, Metrics } from "@coxswain/component-base";
 import type { AuthHook } from "@coxswain/component-base/delegated-auth";
-import type { ListenTarget } from "@coxswain/component-base/grpc-server";
+import type { ListenTarget } from "@coxswain/component-base/listen";
 import { createTokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import { isAbort } from "@coxswain/env";

@@ -3,10 +3,9 @@
 // HTTP/1.1 only: measured, HTTP/2 gives JSON no speed, and one connection a watch makes backpressure simple.
 import type { IncomingMessage } from "node:http";
 import { createServer } from "node:https";
-import type { Server } from "node:https";
 import type { Duplex } from "node:stream";
 import { STATUS_CODES } from "node:http";
-import type { ListenTarget } from "@coxswain/component-base/grpc-server";
+import { listenOn, type ListenTarget } from "@coxswain/component-base/listen";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { AuditRecord } from "../audit/auditor.ts";
@@ -41,17 +40,6 @@ function refuseUpgrade(socket: Duplex, error: unknown): void {
     `HTTP/1.1 ${status.code} ${STATUS_CODES[status.code] ?? "Error"}\r\n` +
       `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
-}
-
-function listen(server: Server, target: ListenTarget): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(target, () => {
-      server.off("error", reject);
-      const address = server.address();
-      resolve(typeof address === "object" && address !== null ? address.port : 0);
-    });
-  });
 }
 
 /** URL and headers of a request, as upstream bounds them. */
@@ -128,7 +116,7 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
   server.on("tlsClientError", (error) => deps.logger.debug({ error: error.message }, "TLS handshake failed"));
 
   return {
-    listen: (target) => listen(server, target),
+    listen: (target) => listenOn(server, target),
     setTls: (next) => server.setSecureContext(serverTlsOptions(next)),
     async close(graceMs = 5_000) {
       const closed = new Promise<void>((resolve) => {
