@@ -122,6 +122,12 @@ test("a token is fetched with the user's name and password, and a wrong one is r
   expect((await failure(pull())).code).toBe("PermissionDenied");
 });
 
+test("a token that never ends is not read to its end", async () => {
+  registry.protect("jane", "s3cret", 2 << 20);
+  const error = await failure(pull("shop/web:v1", { username: "jane", password: "s3cret" }));
+  expect(error.message).toMatch(/^failed to authorize: the answer of http:\/\/.*\/token.* is too large$/);
+});
+
 test("images that are built on the spot are asked of nobody", async () => {
   const error = await failure(pull("coxswain.local/nothing:1"));
   expect(error.message).toContain('failed to resolve reference "coxswain.local/nothing:1"');

@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { readAtMost } from "@coxswain/component-base/read-at-most";
 import type { NodeImageStore } from "../node-images.ts";
 import { PullError, type PullCode } from "./pull-error.ts";
 import type { Puller } from "./puller.ts";
@@ -93,14 +94,8 @@ function answer(response: ServerResponse, status: number, body: object): void {
 }
 
 async function readRequest(request: IncomingMessage): Promise<{ image: string; auth?: RegistryAuth }> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MOST_BODY_BYTES) throw new PullError("InvalidArgument", "the request is too large");
-    chunks.push(chunk);
-  }
-  const body = parseBody(Buffer.concat(chunks).toString());
+  const tooLarge = (): Error => new PullError("InvalidArgument", "the request is too large");
+  const body = parseBody((await readAtMost(request, MOST_BODY_BYTES, tooLarge)).toString());
   const { image, auth } = body;
   if (typeof image !== "string" || image === "") throw new PullError("InvalidArgument", "image: Required value");
   const { username, password } = (auth ?? {}) as Partial<RegistryAuth>;

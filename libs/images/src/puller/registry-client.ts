@@ -1,6 +1,7 @@
 // Reads from a registry by the OCI distribution API. Guarantees: only GET requests, only to the image's own registry and to
 // where it redirects or sends for a token; every request has a time-out; what may pass (broken connections, 429, 5xx) is
 // tried again with growing delays. Registries on this machine's loopback are spoken to in plain HTTP, as containerd does.
+import { readAtMost } from "@coxswain/component-base/read-at-most";
 import type { Env } from "@coxswain/env";
 import { DOCKER_LIST_TYPE, DOCKER_MANIFEST_TYPE, INDEX_TYPE, MANIFEST_TYPE } from "../oci.ts";
 import type { Reference } from "../reference.ts";
@@ -27,6 +28,7 @@ export interface Manifest {
 
 const ACCEPT = [MANIFEST_TYPE, INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_LIST_TYPE].join(", ");
 const MOST_MANIFEST_BYTES = 8 << 20;
+const MOST_TOKEN_BYTES = 1 << 20;
 
 export class RegistryClient {
   readonly #env: Env;
@@ -51,14 +53,8 @@ export class RegistryClient {
     const url = `${this.#base}/manifests/${tagOrDigest}`;
     return this.#retrying(async () => {
       const { body, headers } = await this.#get(url, { accept: ACCEPT });
-      const chunks: Uint8Array[] = [];
-      let size = 0;
-      for await (const chunk of body) {
-        size += chunk.length;
-        if (size > MOST_MANIFEST_BYTES) throw new PullError("Unknown", `the manifest at ${url} is too large`);
-        chunks.push(chunk);
-      }
-      const bytes = Buffer.concat(chunks);
+      const tooLarge = (): Error => new PullError("Unknown", `the manifest at ${url} is too large`);
+      const bytes = await readAtMost(body, MOST_MANIFEST_BYTES, tooLarge);
       const declared = (JSON.parse(bytes.toString()) as { mediaType?: string }).mediaType;
       return { bytes, mediaType: declared ?? (headers.get("content-type") ?? MANIFEST_TYPE).split(";")[0]! };
     });
@@ -168,9 +164,12 @@ export class RegistryClient {
         `failed to authorize: failed to fetch oauth token: unexpected status from GET request to ${url.href}: ${response.status} ${response.statusText}`,
       );
     }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of sent.body()) chunks.push(chunk);
-    const answer = JSON.parse(Buffer.concat(chunks).toString()) as { token?: string; access_token?: string };
+    const tooLarge = (): Error =>
+      new PullError("Unknown", `failed to authorize: the answer of ${url.href} is too large`);
+    const answer = JSON.parse((await readAtMost(sent.body(), MOST_TOKEN_BYTES, tooLarge)).toString()) as {
+      token?: string;
+      access_token?: string;
+    };
     const token = answer.token ?? answer.access_token;
     if (token === undefined) throw new PullError("PermissionDenied", "failed to authorize: the answer holds no token");
     return `Bearer ${token}`;

@@ -16,8 +16,8 @@ export interface RegistryDouble {
   pushArchive(repository: string, tag: string, archive: ImageArchive): Promise<void>;
   /** Answers the next requests for paths with `part` so; undefined serves as usual. */
   fault(part: string, faults: readonly Fault[]): void;
-  /** From now on asks for this name and password, through a token. */
-  protect(username: string, password: string): void;
+  /** From now on asks for this name and password, through a token, which comes with `more` bytes that nobody wants. */
+  protect(username: string, password: string, more?: number): void;
   readonly blobs: Map<string, Buffer>;
   close(): Promise<void>;
 }
@@ -39,6 +39,7 @@ export async function startRegistry(): Promise<RegistryDouble> {
   const faults: { part: string; left: Fault[] }[] = [];
   const asked: string[] = [];
   let secret: string | undefined;
+  let told = JSON.stringify({ token: TOKEN });
   const put = (bytes: Buffer, type: string): { mediaType: string; digest: string; size: number } => {
     const digest = sha256(bytes);
     blobs.set(digest, bytes);
@@ -64,7 +65,7 @@ export async function startRegistry(): Promise<RegistryDouble> {
     asked.push(url);
     if (url.startsWith("/token")) {
       const right = request.headers.authorization === `Basic ${secret}`;
-      response.writeHead(right ? 200 : 401).end(right ? JSON.stringify({ token: TOKEN }) : "");
+      response.writeHead(right ? 200 : 401).end(right ? told : "");
       return;
     }
     if (!allowed(request, response)) return;
@@ -113,7 +114,10 @@ export async function startRegistry(): Promise<RegistryDouble> {
       tags.set(`${repository}:${tag}`, top.digest);
     },
     fault: (part, left) => void faults.push({ part, left: [...left] }),
-    protect: (username, password) => void (secret = Buffer.from(`${username}:${password}`).toString("base64")),
+    protect(username, password, more = 0) {
+      secret = Buffer.from(`${username}:${password}`).toString("base64");
+      told = JSON.stringify({ token: TOKEN, more: "x".repeat(more) });
+    },
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

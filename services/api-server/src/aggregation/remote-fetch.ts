@@ -2,6 +2,7 @@
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { UserInfo } from "@coxswain/component-base";
+import { readAtMost } from "@coxswain/component-base/read-at-most";
 import { identityHeaders } from "../rest/proxy/proxy-headers.ts";
 import { openSocket } from "../rest/proxy/proxy-transport.ts";
 import type { ProxyTarget } from "../rest/proxy/proxy-transport.ts";
@@ -19,17 +20,6 @@ export interface RemoteWrite {
 export interface RemoteAnswer {
   readonly code: number;
   readonly body: Buffer;
-}
-
-async function readAll(answer: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 /** A GET where nothing is written; as the aggregator itself, who may read everything, where no user is named. Rejects where no whole answer comes. */
@@ -58,7 +48,7 @@ export async function fetchRemote(
       outgoing.once("response", resolve).on("error", reject);
       outgoing.end(write?.body);
     });
-    return { code: answer.statusCode ?? 0, body: await readAll(answer) };
+    return { code: answer.statusCode ?? 0, body: await readAtMost(answer, MAX_BYTES) };
   } finally {
     target.timers.clear(late);
     signal.removeEventListener("abort", stop);

@@ -4,6 +4,7 @@
 // https://kubernetes.io/docs/reference/access-authn-authz/authentication/#openid-connect-tokens
 import { newUnauthorized, StatusError } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
+import { readAtMost } from "@coxswain/component-base/read-at-most";
 import type { Clock } from "@coxswain/env";
 import { createLocalJWKSet, decodeJwt, errors, jwtVerify, type JSONWebKeySet, type JWTPayload } from "jose";
 import { Agent, request } from "undici";
@@ -236,14 +237,9 @@ class IssuerKeys {
 
   async #document(url: string): Promise<Record<string, unknown>> {
     const answer = await request(url, { dispatcher: this.#agent, headersTimeout: FETCH_MS, bodyTimeout: FETCH_MS });
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > MAX_DOCUMENT_BYTES) throw newUnauthorized(`oidc: ${url} is too large`);
-      chunks.push(chunk);
-    }
+    const tooLarge = (): Error => newUnauthorized(`oidc: ${url} is too large`);
+    const document = await readAtMost(answer.body, MAX_DOCUMENT_BYTES, tooLarge);
     if (answer.statusCode !== 200) throw newUnauthorized(`oidc: ${url} answered ${answer.statusCode}`);
-    return JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>;
+    return JSON.parse(document.toString()) as Record<string, unknown>;
   }
 }

@@ -3,6 +3,7 @@
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { WebhookClientConfig } from "@coxswain/api";
+import { readAtMost } from "@coxswain/component-base/read-at-most";
 import type { RemoteTargetDeps } from "../../aggregation/remote-target.ts";
 import { remoteTarget } from "../../aggregation/remote-target.ts";
 import { dialTcp, openSocket, type ProxyTarget } from "../../rest/proxy/proxy-transport.ts";
@@ -43,17 +44,6 @@ function targetOf(deps: RemoteTargetDeps, config: WebhookClientConfig, timeoutMs
   return { to, url: `${url ?? ""}${query}`, path: parsed.pathname + query };
 }
 
-async function readAll(answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-
 function refusalOf(code: number, said: string): string {
   if (code === 404) return "the server could not find the requested resource";
   if (code === 401) return "the server has asked for the client to provide credentials";
@@ -89,7 +79,7 @@ export function createWebhookCaller(deps: RemoteTargetDeps): CallWebhook {
         outgoing.end(body);
       });
       code = answer.statusCode ?? 0;
-      said = await readAll(answer);
+      said = (await readAtMost(answer, MAX_BYTES)).toString("utf8");
     } catch (error) {
       throw new Error(`Post ${JSON.stringify(url)}: ${reasonOf(error, to)}`, { cause: error });
     } finally {

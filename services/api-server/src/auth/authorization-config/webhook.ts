@@ -4,6 +4,7 @@
 // https://kubernetes.io/docs/reference/access-authn-authz/webhook/
 import { aggregateText, isJsonObject, RecentMap } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
+import { readAtMost } from "@coxswain/component-base/read-at-most";
 import type { Env } from "@coxswain/env";
 import { Agent, request } from "undici";
 import { readKubeconfig, type KubeconfigTarget } from "../../kubeconfig.ts";
@@ -179,7 +180,7 @@ async function post({ env, agent, target, settings }: PostDeps, body: string): P
       body,
     });
     ({ statusCode: code, headers } = answer);
-    said = await readText(answer.body);
+    said = (await readAtMost(answer.body, MAX_ANSWER_BYTES)).toString("utf8");
   } catch (error) {
     const place = `Post ${JSON.stringify(url)}`;
     if (late.signal.aborted) throw new AskError(`${place}: context deadline exceeded`, "timeout", false);
@@ -191,17 +192,6 @@ async function post({ env, agent, target, settings }: PostDeps, body: string): P
   }
   if (code < 200 || code > 299) throw refused(code, headers, said);
   return readAnswer(said, settings.reviewVersion);
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > MAX_ANSWER_BYTES) throw new Error(`the answer is larger than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** What is over in a moment is asked again: too many requests, internal errors, and what says itself when to come back. */
