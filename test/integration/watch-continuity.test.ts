@@ -5,10 +5,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
 import { isReason, revisionOf, StatusError, type KubeObject, type Status } from "@coxswain/apimachinery";
 import type { BatchOperation, ResourceClient, WatchEvent } from "@coxswain/client";
-import { silentLogger } from "@coxswain/component-base";
 import { createRealEnv, createSeededRandom, type Random } from "@coxswain/env";
-import { createEtcdStorage, type StorageEvent } from "@coxswain/storage";
 import { startControlPlane, type ControlPlane } from "./control-plane-fixture.ts";
+import { etcdHistory, historyLine } from "./etcd-history.ts";
 
 type Event = WatchEvent<KubeObject>;
 
@@ -35,7 +34,6 @@ const ROUNDS = 100;
 const AT_ONCE = 48;
 const SERVERS = 2;
 const env = createRealEnv();
-const line = (type: string, uid: string, rv: string | bigint): string => `${uid} ${type} ${rv}`;
 
 let plane: ControlPlane;
 beforeAll(async () => {
@@ -125,7 +123,7 @@ async function watchInPieces(open: OpenWatch, from: string, random: Random): Pro
     let ended = false;
     for (const { type, object } of events) {
       since = object.metadata!.resourceVersion!;
-      if (type !== "BOOKMARK") seen.push(line(type, object.metadata!.uid!, since));
+      if (type !== "BOOKMARK") seen.push(historyLine(type, object.metadata!.uid!, since));
       ended ||= object.metadata!.name === END;
     }
     if (ended) return { seen, connections };
@@ -168,39 +166,6 @@ async function write(client: ResourceClient, random: Random, goOn: (round: numbe
   return told;
 }
 
-/** What etcd says happened to ConfigMaps after `from`, read in one piece with no api-server in between. */
-async function historyOf(from: string, until: string): Promise<string[]> {
-  const { ca, cert, key } = plane.tls("api-server-client");
-  const storage = createEtcdStorage({
-    env,
-    logger: silentLogger,
-    endpoints: [`127.0.0.1:${plane.process("etcd/0").spec.ports.main}`],
-    tls: { ca: Buffer.from(ca), cert: Buffer.from(cert), key: Buffer.from(key) },
-  });
-  const prefix = `/registry/core/configmaps/${NAMESPACE}/`;
-  const uids = new Map<string, string>();
-  const history: string[] = [];
-  const stop = new AbortController();
-  const take = ({ type, key, value, rv }: StorageEvent): void => {
-    const known = uids.get(key);
-    if (type === "delete") {
-      uids.delete(key);
-      history.push(line("DELETED", known ?? "unknown", rv));
-      return;
-    }
-    const { uid } = (JSON.parse(value!.toString()) as KubeObject).metadata!;
-    uids.set(key, uid!);
-    history.push(line(known === undefined ? "ADDED" : "MODIFIED", uid!, rv));
-  };
-  const onBatch = (batch: { events: readonly StorageEvent[]; throughRv: bigint }): void => {
-    for (const event of batch.events) if (event.key.startsWith(prefix)) take(event);
-    if (batch.throughRv >= BigInt(until)) stop.abort();
-  };
-  await storage.watch(BigInt(from), { onBatch }, stop.signal);
-  await storage.close();
-  return history;
-}
-
 /** Kills one process after the other, some of them twice, and waits each time until it is ready again. */
 async function killInTurns(keys: readonly string[]): Promise<void> {
   for (const key of keys) {
@@ -231,7 +196,11 @@ test("every event once and in order, over REST and gRPC, across cuts and restart
   const last = { apiVersion: "v1", kind: "ConfigMap", metadata: { namespace: NAMESPACE, name: END } };
   const end = (await writer.create<KubeObject>(CONFIG_MAPS, last)).metadata!.resourceVersion!;
   const watched = await watchers;
-  const reference = await historyOf(from, end);
+  const etcd = {
+    endpoint: `127.0.0.1:${plane.process("etcd/0").spec.ports.main}`,
+    tls: plane.tls("api-server-client"),
+  };
+  const reference = await etcdHistory(etcd, `/registry/core/configmaps/${NAMESPACE}/`, from, end);
 
   for (const { seen } of watched) expect(seen).toEqual(reference);
   const versions = reference.map((entry) => BigInt(entry.split(" ")[2]!));
