@@ -1,5 +1,6 @@
 // What components need to work with the API: client, informers, queues, elections, events. No wire library.
 export * from "./aggregated-reader.ts";
+export * from "./batch-outcomes.ts";
 export * from "./delegated-reviews.ts";
 export * from "./event-recorder.ts";
 export * from "./informer-contract.ts";

@@ -3,7 +3,7 @@
 // - Batches start small and double, and end with the first batch that fails: a quota that refuses one refuses all.
 // - An outcome is "failed" only where the object surely was not made; "unknown" where it may have been.
 import { isReason, mayHaveLanded, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
-import type { BatchOutcome, ResourceClient } from "@coxswain/client";
+import { batchOutcomes, type BatchOutcome, type ResourceClient } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 
 export type CreateOutcome =
@@ -29,7 +29,7 @@ export function named<T extends KubeObject>(env: Pick<Env, "random">, object: T)
   return { ...object, metadata: { ...object.metadata, name: `${generateName}${env.random.nameSuffix(5)}` } };
 }
 
-/** One outcome an object, in order. Rejects only where `signal` aborts. */
+/** One outcome an object, in order. Never rejects; once `signal` aborts nothing is sent again. */
 export async function createSlowly(
   deps: CreateDeps,
   ref: ResourceRef,
@@ -58,11 +58,10 @@ async function createBatch(
   const outcomes: CreateOutcome[] = objects.map(() => ({ kind: "skipped" }));
   let open = objects.map((_, at) => at);
   for (let attempt = 1; open.length > 0; attempt++) {
-    const answers = await send(
-      deps.client,
-      ref,
-      open.map((at) => objects[at]!),
+    const operations = open.map(
+      (at) => ({ op: "create", ref, namespace: objects[at]!.metadata?.namespace, object: objects[at]! }) as const,
     );
+    const answers = await batchOutcomes<KubeObject>(deps.client, operations);
     for (const [place, at] of open.entries()) outcomes[at] = judge(outcomes[at]!, answers[place]!, objects[at]!);
     open = open.filter((at) => outcomes[at]!.kind === "unknown");
     if (open.length === 0 || attempt === ATTEMPTS || signal.aborted) return outcomes;
@@ -70,21 +69,6 @@ async function createBatch(
     await deps.env.timers.sleep(pauseMs, signal).catch(() => undefined);
   }
   return outcomes;
-}
-
-async function send(
-  client: ResourceClient,
-  ref: ResourceRef,
-  objects: readonly KubeObject[],
-): Promise<BatchOutcome<KubeObject>[]> {
-  try {
-    return await client.batch(
-      objects.map((object) => ({ op: "create", ref, namespace: object.metadata?.namespace, object }) as const),
-    );
-  } catch (error) {
-    // The whole batch went without an answer: so did each of its parts.
-    return objects.map(() => ({ ok: false, error: error as Error }));
-  }
 }
 
 function judge(before: CreateOutcome, answer: BatchOutcome<KubeObject>, object: KubeObject): CreateOutcome {

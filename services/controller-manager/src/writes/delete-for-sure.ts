@@ -2,7 +2,7 @@
 // outcome stays unknown. Asking again is safe: a delete carries the uid, so it hits the object that was meant, or nothing.
 // An expectation that nobody lowers would stop its controller for minutes.
 import { mayHaveLanded, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
-import type { BatchOutcome, ResourceClient } from "@coxswain/client";
+import { batchOutcomes, type BatchOperation, type BatchOutcome, type ResourceClient } from "@coxswain/client";
 import type { Env } from "@coxswain/env";
 
 const FIRST_RETRY_MS = 200;
@@ -15,17 +15,15 @@ export async function deleteForSure(
   objects: readonly KubeObject[],
   signal: AbortSignal,
 ): Promise<BatchOutcome<KubeObject>[]> {
-  const outcomes = await send(deps.client, ref, objects);
+  const operations = objects.map((object) => deletion(ref, object));
+  const outcomes = await batchOutcomes<KubeObject>(deps.client, operations);
   for (let delayMs = FIRST_RETRY_MS; !signal.aborted; delayMs = Math.min(LAST_RETRY_MS, delayMs * 2)) {
     const open = [...outcomes.keys()].filter((at) => isUnknown(outcomes[at]!));
     if (open.length === 0) break;
     await deps.env.timers.sleep(delayMs * (0.5 + deps.env.random.float()), signal).catch(() => undefined);
     if (signal.aborted) break;
-    const answers = await send(
-      deps.client,
-      ref,
-      open.map((at) => objects[at]!),
-    );
+    const again = open.map((at) => operations[at]!);
+    const answers = await batchOutcomes<KubeObject>(deps.client, again);
     for (const [place, at] of open.entries()) outcomes[at] = answers[place]!;
   }
   return outcomes;
@@ -33,20 +31,7 @@ export async function deleteForSure(
 
 const isUnknown = (outcome: BatchOutcome<KubeObject>): boolean => !outcome.ok && mayHaveLanded(outcome.error);
 
-async function send(
-  client: ResourceClient,
-  ref: ResourceRef,
-  objects: readonly KubeObject[],
-): Promise<BatchOutcome<KubeObject>[]> {
-  try {
-    return await client.batch(
-      objects.map(({ metadata }) => {
-        const target = { namespace: metadata?.namespace, name: metadata?.name ?? "" };
-        return { op: "delete", ref, target, options: { preconditions: { uid: metadata?.uid } } } as const;
-      }),
-    );
-  } catch (error) {
-    // The whole batch went without an answer: so did each of its parts.
-    return objects.map(() => ({ ok: false, error: error as Error }));
-  }
+function deletion(ref: ResourceRef, { metadata }: KubeObject): BatchOperation {
+  const target = { namespace: metadata?.namespace, name: metadata?.name ?? "" };
+  return { op: "delete", ref, target, options: { preconditions: { uid: metadata?.uid } } };
 }

@@ -5,7 +5,7 @@
 import type { Lease, Node, NodeStatus } from "@coxswain/api";
 import { LEASES, NODES } from "@coxswain/api";
 import { compareResourceVersions, formatMicroTime, isReason, type KubeObject } from "@coxswain/apimachinery";
-import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
+import { batchOutcomes, type BatchOperation, type BatchOutcome, type ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, pause, type Env } from "@coxswain/env";
 import { failsForAll, ServerBackoff } from "../server-backoff.ts";
@@ -196,7 +196,7 @@ export class NodeReporter {
       object: planNode(facts, env.clock.now(), health?.(facts.name)) as KubeObject,
     }));
     const { round } = this.#registerServer;
-    const outcomes = await this.#batch<Node>(operations);
+    const outcomes = await batchOutcomes<Node>(this.#deps.client, operations);
     const existing: Entry[] = [];
     const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
@@ -274,7 +274,7 @@ export class NodeReporter {
     });
     for (const entry of entries) entry.leaseBusy = true;
     const { round } = this.#leaseServer;
-    const outcomes = await this.#batch<Lease>(operations);
+    const outcomes = await batchOutcomes<Lease>(this.#deps.client, operations);
     const missing: Entry[] = [];
     const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
@@ -306,7 +306,7 @@ export class NodeReporter {
       return { op: "create", ref: LEASES, namespace: LEASE_NAMESPACE, object };
     });
     const { round } = this.#leaseServer;
-    const outcomes = await this.#batch<Lease>(operations);
+    const outcomes = await batchOutcomes<Lease>(this.#deps.client, operations);
     const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
@@ -335,7 +335,7 @@ export class NodeReporter {
     });
     for (const entry of entries) entry.statusBusy = true;
     const { round } = this.#statusServer;
-    const outcomes = await this.#batch<Node>(operations);
+    const outcomes = await batchOutcomes<Node>(this.#deps.client, operations);
     const failures: Failure[] = [];
     for (const [at, entry] of entries.entries()) {
       const outcome = outcomes[at];
@@ -360,13 +360,5 @@ export class NodeReporter {
     if (own[0] === undefined) return;
     const { entry, error } = own[0];
     this.#deps.logger.warn({ node: entry.facts.name, nodes: own.length, err: error }, message);
-  }
-
-  async #batch<T extends KubeObject>(operations: readonly BatchOperation[]): Promise<BatchOutcome<T>[]> {
-    try {
-      return await this.#deps.client.batch<T>(operations);
-    } catch (error) {
-      return operations.map(() => ({ ok: false, error: error as Error }));
-    }
   }
 }

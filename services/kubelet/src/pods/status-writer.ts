@@ -7,7 +7,7 @@
 import type { Pod } from "@coxswain/api";
 import { PODS } from "@coxswain/api";
 import { isReason } from "@coxswain/apimachinery";
-import type { BatchOperation, BatchOutcome, ResourceClient } from "@coxswain/client";
+import { batchOutcomes, type BatchOperation, type BatchOutcome, type ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import type { Env, TimerHandle } from "@coxswain/env";
 import { failsForAll, ServerBackoff } from "../server-backoff.ts";
@@ -116,12 +116,7 @@ export class StatusWriter {
 
   async #send(sources: readonly StatusSource[], operations: readonly BatchOperation[]): Promise<void> {
     const { round } = this.#server;
-    let outcomes: readonly BatchOutcome<Pod>[];
-    try {
-      outcomes = await this.#client.batch<Pod>(operations);
-    } catch (error) {
-      outcomes = operations.map(() => ({ ok: false, error: error as Error }));
-    }
+    const outcomes = await batchOutcomes<Pod>(this.#client, operations);
     if (this.#stopped) return;
     const failures: Error[] = [];
     for (const [at, source] of sources.entries()) {
