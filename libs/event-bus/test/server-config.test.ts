@@ -73,7 +73,7 @@ beforeAll(async () => {
         ],
       }),
   });
-}, 30_000);
+});
 
 afterAll(async () => {
   await Promise.all(buses.map((made) => made.close()));

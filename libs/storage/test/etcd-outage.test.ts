@@ -18,7 +18,7 @@ describe("etcd outages", () => {
     const options = { env, logger: silentLogger, endpoints: [etcd.endpoint], prefix: "/x" };
     storage = createEtcdStorage({ ...options, deadlineMs: 1_000 });
     await mustCommit(storage, put("/first"));
-  }, 30_000);
+  });
   afterAll(async () => {
     await storage.close();
     await etcd.stop();
@@ -56,7 +56,7 @@ describe("etcd outages", () => {
     expect(states).toEqual([false, true, false, true, false, true]);
     abort.abort();
     await watching;
-  }, 30_000);
+  });
 
   test("frozen: a commit that was sent ends as Timeout, and may have landed", async () => {
     await mustCommit(storage, put("/warm"));
@@ -73,7 +73,7 @@ describe("etcd outages", () => {
     await mustCommit(storage, put("/end"));
     await eventually(() => watching.events.at(-1)?.key === "/end", "the last event");
     await watching.stop();
-  }, 30_000);
+  });
 
   test("a leader whose lease cannot be kept is told in time, and a next one follows", async () => {
     const leader = await storage.candidate("outage", "a", 2_000).campaign(new AbortController().signal);
@@ -87,5 +87,5 @@ describe("etcd outages", () => {
     await env.timers.sleep(2_500);
     expect(next.lost.aborted).toBe(false);
     await next.resign();
-  }, 30_000);
+  });
 });

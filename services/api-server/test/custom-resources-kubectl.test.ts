@@ -75,7 +75,7 @@ describe("kubectl with a custom resource", () => {
     expect(text).toMatch(/cronSpec\t<string>\n +When it runs\./);
     expect(await ok("explain", "ct.metadata")).toContain("ownerReferences\t<[]OwnerReference>");
     expect(await ok("explain", "crd.spec.versions.schema")).toContain("openAPIV3Schema\t<JSONSchemaProps>");
-  }, 30_000);
+  });
 
   test("it is in the older OpenAPI document too, in what that can say", async () => {
     const { definitions, paths } = JSON.parse(await ok("get", "--raw", "/openapi/v2")) as {
@@ -112,7 +112,7 @@ describe("kubectl with a custom resource", () => {
     expect(await ok("describe", "ct", "nightly")).toContain("Cron Spec:  0 3 * * *");
     await ok("label", "ct", "nightly", "owner=me");
     expect(await ok("get", "crontabs", "-l", "owner=me", "-o", "name")).toBe("crontab.stable.example.com/nightly\n");
-  }, 60_000);
+  });
 
   test("server-side apply knows who owns what", async () => {
     const one = await apply(OBJECT.replace("nightly", "shared"), "--server-side", "--field-manager=one");
@@ -123,7 +123,7 @@ describe("kubectl with a custom resource", () => {
       "--field-manager=two",
     );
     expect(two.err).toContain('conflict with "one": .spec.replicas');
-  }, 30_000);
+  });
 
   test("it is in plain discovery and OpenAPI within a second, and out of them when it goes", async () => {
     const tls = server.tls("admin");
@@ -143,5 +143,5 @@ describe("kubectl with a custom resource", () => {
     expect(await read("/openapi/v3")).not.toContain("stable.example.com");
     expect((await run("get", "crontabs")).err).toContain("the server could not find the requested resource");
     await dispatcher.close();
-  }, 60_000);
+  });
 });

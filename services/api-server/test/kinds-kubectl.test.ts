@@ -82,7 +82,7 @@ test("each kind is found under its group, version and names", async () => {
     const version = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
     expect(found).toContain(`${version} ${kind.resource} ${kind.kind}`);
   }
-}, 30_000);
+});
 
 test("kinds are explained, down to their fields", async () => {
   expect(await ok("explain", "cronjob.spec.jobTemplate.spec.podFailurePolicy")).toContain(
@@ -91,7 +91,7 @@ test("kinds are explained, down to their fields", async () => {
   expect(await ok("explain", "ingress.spec.rules.http.paths")).toContain("pathType\t<string> -required-");
   expect(await ok("explain", "hpa.spec.behavior.scaleUp")).toContain("stabilizationWindowSeconds\t<integer>");
   expect(await ok("explain", "resourceslices.spec")).toContain("GROUP:      resource.k8s.io");
-}, 30_000);
+});
 
 test("kinds are applied twice, shown and deleted", async () => {
   const applied = await kubectl(server, ["apply", "-f", "-"], MANIFEST);
@@ -118,7 +118,7 @@ test("kinds are applied twice, shown and deleted", async () => {
   const kinds = "jobs,cronjobs,sts,ds,pvc,pdb,hpa,ing,netpol";
   await ok("delete", kinds, "--all");
   expect(await ok("get", kinds)).toBe("");
-}, 60_000);
+});
 
 test("kubectl makes jobs, quotas, budgets and ingresses by itself", async () => {
   expect(await ok("create", "cronjob", "tick", "--image=i:1", "--schedule=*/5 * * * *")).toBe(

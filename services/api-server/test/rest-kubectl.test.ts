@@ -42,7 +42,7 @@ describe("kubectl", () => {
     expect(resources).toMatch(/^deployments +deploy +apps\/v1 +true +Deployment$/m);
     expect(await ok("explain", "deployment.spec.strategy")).toContain("rollingUpdate\t<RollingUpdateDeployment>");
     expect(await ok("explain", "pods", "--recursive")).toContain("terminationGracePeriodSeconds\t<integer>");
-  }, 30_000);
+  });
 
   test("apply, diff, get, patch, scale, label, replace, delete", async () => {
     expect((await apply(MANIFEST)).out).toBe("deployment.apps/web created\nconfigmap/settings created\n");
@@ -70,7 +70,7 @@ describe("kubectl", () => {
       code: 1,
       err: 'Error from server (NotFound): deployments.apps "web" not found\n',
     });
-  }, 60_000);
+  });
 
   test("typed clients send protobuf and are understood", async () => {
     expect(await ok("create", "deployment", "proto", "--image=x", "--replicas=2")).toBe(
@@ -79,22 +79,25 @@ describe("kubectl", () => {
     expect(
       await ok("get", "deploy", "proto", "-o", "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].name}"),
     ).toBe("2 x");
-  }, 30_000);
+  });
 
   test("bad manifests change nothing and say where", async () => {
     const { code, err } = await apply(MANIFEST.replace("image:", "imag:"));
     expect(code).toBe(1);
     expect(err).toContain('unknown field "spec.template.spec.containers[0].imag"');
     expect((await run("get", "deploy", "web")).code).toBe(1);
-  }, 30_000);
+  });
 
   test("get -w shows changes as rows", async () => {
     await ok("create", "configmap", "watched");
-    const watching = kubectl(server, ["get", "cm", "watched", "-w", "--request-timeout=4s"]);
-    await server.env.timers.sleep(1_500);
-    await ok("patch", "cm", "watched", "--type=merge", "-p", '{"data":{"a":"b"}}');
-    expect((await watching).out).toMatch(/^NAME +DATA +AGE\nwatched +0 .*\nwatched +1 /);
-  }, 30_000);
+    let patched: Promise<string> | undefined;
+    const { out } = await kubectl(server, ["get", "cm", "watched", "-w"], "", (said, stop) => {
+      patched ??= ok("patch", "cm", "watched", "--type=merge", "-p", '{"data":{"a":"b"}}');
+      if (/\nwatched +1 /.test(said)) stop();
+    });
+    expect(out).toMatch(/^NAME +DATA +AGE\nwatched +0 .*\nwatched +1 /);
+    await patched;
+  });
 
   test("who am I, what may I, tokens", async () => {
     expect(await ok("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")).toBe("kubernetes-admin");
@@ -115,12 +118,12 @@ describe("kubectl", () => {
     await ok("delete", "serviceaccount", "robot");
     expect(await as("/api/v1/namespaces/default/configmaps")).toBe(401);
     await agent.close();
-  }, 30_000);
+  });
 
   test("nobody grants what they do not hold", async () => {
     await ok("create", "clusterrole", "rolemaker", "--verb=get,create", "--resource=roles.rbac.authorization.k8s.io");
     await ok("create", "clusterrolebinding", "rolemaker", "--clusterrole=rolemaker", "--user=mallory");
     const { err } = await run("create", "role", "all", "--verb=*", "--resource=secrets", "--as=mallory");
     expect(err).toContain('user "mallory" (groups=["system:authenticated"]) is attempting to grant RBAC permissions');
-  }, 30_000);
+  });
 });

@@ -380,4 +380,4 @@ test("kubectl get --raw and discovery", async () => {
       expect.objectContaining({ name: `${name}/proxy`, kind: `${kind}ProxyOptions`, verbs }),
     );
   }
-}, 60_000);
+});

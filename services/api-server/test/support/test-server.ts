@@ -111,8 +111,13 @@ export async function prepareKubectl(): Promise<void> {
   await ensureKubectl(TOOLS_DIR, (line) => process.stderr.write(`${line}\n`));
 }
 
-/** Runs the real kubectl against the server; `input` is its stdin. */
-export async function kubectl(server: TestServer, args: readonly string[], input = ""): Promise<KubectlResult> {
+/** Runs the real kubectl against the server; `input` is its stdin, and `hear` all that it has said whenever that is more. */
+export async function kubectl(
+  server: TestServer,
+  args: readonly string[],
+  input = "",
+  hear: (said: string, stop: () => void) => void = () => {},
+): Promise<KubectlResult> {
   const common = [`--kubeconfig=${server.kubeconfig}`, `--cache-dir=${join(server.dir, "cache")}`];
   const program = await ensureKubectl(TOOLS_DIR, () => {});
   return await new Promise((resolve) => {
@@ -124,6 +129,11 @@ export async function kubectl(server: TestServer, args: readonly string[], input
         resolve({ code: error === null ? 0 : Number(error.code ?? 1), out, err });
       },
     );
+    let said = "";
+    child.stdout?.on("data", (text: string) => {
+      said += text;
+      hear(said, () => child.kill());
+    });
     child.stdin?.end(input);
   });
 }
