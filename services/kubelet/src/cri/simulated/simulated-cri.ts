@@ -379,12 +379,14 @@ class SimulatedCri implements Cri {
   async #untilEnd(container: Container, signal: AbortSignal, ms?: number): Promise<void> {
     if (container.status.state === "CONTAINER_EXITED" || signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    container.ended.add(resolve);
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    const timer = ms === undefined ? undefined : this.#env.timers.setTimeout(resolve, ms);
+    const end = (): void => resolve();
+    container.ended.add(end);
+    signal.addEventListener("abort", end, { once: true });
+    const timer = ms === undefined ? undefined : this.#env.timers.setTimeout(end, ms);
     await promise;
     this.#env.timers.clear(timer);
-    container.ended.delete(resolve);
+    signal.removeEventListener("abort", end);
+    container.ended.delete(end);
   }
 
   #latency({ minMs, maxMs }: LatencyRange): number {
