@@ -125,7 +125,7 @@ test("a token is fetched with the user's name and password, and a wrong one is r
 test("a token that never ends is not read to its end", async () => {
   registry.protect("jane", "s3cret", 2 << 20);
   const error = await failure(pull("shop/web:v1", { username: "jane", password: "s3cret" }));
-  expect(error.message).toMatch(/^failed to authorize: the answer of http:\/\/.*\/token.* is too large$/);
+  expect(error.message).toMatch(/failed to authorize: the answer of http:\/\/.*\/token.* is too large$/);
 });
 
 test("images that are built on the spot are asked of nobody", async () => {
