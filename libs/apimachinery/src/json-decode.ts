@@ -1,5 +1,6 @@
 // Decodes JSON that comes from outside. Safe against deep nesting and against members named __proto__; duplicates are
 // looked for only when asked, because that needs a second look at the text.
+import { jsonSyntaxProblem } from "./json-syntax.ts";
 import { quote } from "./quote.ts";
 import { newBadRequest } from "./status-factories.ts";
 
@@ -66,7 +67,8 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw newBadRequest(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
+    if (!(error instanceof SyntaxError)) throw error;
+    throw newBadRequest(jsonSyntaxProblem(text));
   }
 }
 

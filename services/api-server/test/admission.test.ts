@@ -174,6 +174,16 @@ test("priorities come from classes; the system's are there from the start", asyn
   await server.client.delete(PRIORITY_CLASSES, { name: "usual" });
 });
 
+test("a pod may be replaced by what it was made of, which says no priority", async () => {
+  const made: Pod = await server.client.create(PODS, pod("replaced"));
+  expect(made.spec).toMatchObject({ priority: 0, preemptionPolicy: "PreemptLowerPriority" });
+  const { priority: _priority, preemptionPolicy: _policy, ...spec } = made.spec ?? { containers: [] };
+  const again = { ...pod("replaced"), metadata: { ...made.metadata, labels: { a: "b" } }, spec };
+  const replaced = await server.client.update(PODS, again);
+  expect(replaced.metadata?.labels).toEqual({ a: "b" });
+  expect(replaced.spec).toEqual(made.spec);
+});
+
 test("claims and volumes are protected from their first moment, once", async () => {
   const claim = await make(CLAIMS, {
     apiVersion: "v1",

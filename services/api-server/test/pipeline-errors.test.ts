@@ -68,7 +68,37 @@ describe("requests that cannot be", () => {
       "another kind",
       { ref: CONFIG_MAPS, verb: "create", body: { apiVersion: "v1", kind: "Secret", metadata: { name: "a" } } },
       400,
-      'Secret in version "v1" cannot be handled as a ConfigMap',
+      'Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion',
+    ],
+    [
+      "what is no JSON",
+      { ref: NAMESPACES, verb: "create", namespace: "", body: "apiVersion: v1\nkind: Pod\nmetadata: {}\n" },
+      400,
+      "the object provided is unrecognized (must be of type Namespace): couldn't get version/kind; json parse error: invalid character 'a' looking for beginning of value (61706956657273696f6e3a2076310a6b696e643a20506f640a6d65746164 ...)",
+    ],
+    [
+      "half an object",
+      { ref: PODS, verb: "create", body: '{"kind":"Pod"' },
+      400,
+      `must be of type Pod): couldn't get version/kind; json parse error: unexpected end of JSON input ({"kind":"Pod")`,
+    ],
+    [
+      "nothing",
+      { ref: CONFIG_MAPS, verb: "create", body: "" },
+      400,
+      "json parse error: unexpected end of JSON input (<empty>)",
+    ],
+    [
+      "a list of what would do",
+      { ref: CONFIG_MAPS, verb: "create", body: "[{}]" },
+      400,
+      'json: cannot unmarshal array into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } (5b7b7d5d)',
+    ],
+    [
+      "a kind that is no text",
+      { ref: CONFIG_MAPS, verb: "create", body: '{"kind":1}' },
+      400,
+      'json: cannot unmarshal number into Go struct field .kind of type string ({"kind":1})',
     ],
     [
       "another namespace",
@@ -151,6 +181,56 @@ describe("requests that cannot be", () => {
       'dryRun: Unsupported value: "Some": supported values: "All"',
     ],
   ];
+
+  const patches: [string, string, unknown, number, string][] = [
+    [
+      "a strategic patch that makes no object of the kind",
+      "strategic-merge-patch",
+      { metadata: { labels: "invalid" } },
+      422,
+      ' "" is invalid: patch: Invalid value: "map[metadata:map[labels:invalid]]": cannot restore map from string',
+    ],
+    [
+      "a merge patch that makes no object of the kind",
+      "merge-patch",
+      { metadata: { labels: "invalid" } },
+      422,
+      '}": json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string',
+    ],
+    [
+      "a strategic patch with an unknown field",
+      "strategic-merge-patch",
+      { foo: 1 },
+      422,
+      ' "" is invalid: patch: Invalid value: "map[foo:1]": strict decoding error: unknown field "foo"',
+    ],
+    [
+      "a JSON patch that says something twice",
+      "json-patch",
+      '[{"op":"add","op":"add","path":"/data","value":{}}]',
+      422,
+      'strict decoding error: json patch duplicate field "[0].op"',
+    ],
+    ["a merge patch that is no JSON", "merge-patch", "{]", 400, "error decoding patch: invalid character ']' looking"],
+    ["a strategic patch that is no JSON", "strategic-merge-patch", "{]", 400, "invalid character ']' looking"],
+    [
+      "a strategic patch that is a list",
+      "strategic-merge-patch",
+      [],
+      400,
+      "json: cannot unmarshal array into Go value of type map[string]interface {}",
+    ],
+  ];
+
+  test.each(patches)("%s", async (_what, type, body, code, message) => {
+    const unnamed = { ...configMap(""), metadata: { generateName: "patched-", namespace: "kube-system" } };
+    const { metadata } = await server.client.create(CONFIG_MAPS, unnamed);
+    const { name = "", namespace = "" } = metadata as { name?: string; namespace?: string };
+    const contentType = `application/${type}+json`;
+    const options = { fieldValidation: "Strict" } as const;
+    const patch = raw({ ref: CONFIG_MAPS, verb: "patch", name, namespace, contentType, body, options });
+    await expect(patch).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
+  });
 
   test.each(cases)("%s", async (_what, request, code, message) => {
     await expect(raw(request)).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });

@@ -135,6 +135,11 @@ describe("what a CronJob does", () => {
     expect(plan(now, { suspend: true })).toMatchObject({ start: undefined, reasons: [] });
     expect(plan(now, { timeZone: "Moon/Crater" })).toMatchObject({ start: undefined, reasons: ["UnknownTimeZone"] });
     expect(plan(now, { schedule: "never" })).toMatchObject({ start: undefined, reasons: ["UnparseableSchedule"] });
+    expect(plan(now, { schedule: "59 23 31 2 *" })).toMatchObject({
+      start: undefined,
+      reasons: ["InvalidSchedule"],
+      again: undefined,
+    });
   });
 
   test("ended Jobs leave the list and are kept up to the limits, oldest go first", () => {

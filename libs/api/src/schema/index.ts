@@ -7,7 +7,8 @@ export { patchSchemaFor } from "./patch-schema.ts";
 export { openApiPath, openApiV3, openApiV3Index } from "./open-api.ts";
 export { openApiV2, type V3Document } from "./open-api-v2.ts";
 export { type Form, inspect } from "./inspect.ts";
-export { checkTypes, pruneUnknown, walkUnknownFields } from "./walk.ts";
+export { jsonKind } from "./scalars.ts";
+export { checkTypes, converterComplaint, pruneUnknown, type TypeComplaint, walkUnknownFields } from "./walk.ts";
 
 /** The type of that schema name, as in io.k8s.api.core.v1.Pod; throws where there is none. */
 export function schemaFor(name: string): ModelType {

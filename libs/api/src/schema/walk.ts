@@ -102,62 +102,110 @@ function eachUnknownIn(value: unknown, field: ModelField, path: string | undefin
   }
 }
 
+/** What stands where something else is wanted, said by one of upstream's two ways to make an object of JSON. */
+export type TypeComplaint = (found: Misplaced) => string;
+
+interface Misplaced {
+  readonly value: unknown;
+  /** What Go makes of the field. */
+  readonly shape: "map" | "slice" | "struct" | "scalar";
+  readonly goType: string;
+  /** What is wrong with a scalar: a JSON kind, or ! and a whole message. */
+  readonly problem?: string;
+  readonly owner: ModelType;
+  readonly path: string;
+}
+
 /**
- * What is wrong with the types of the values, in the words of upstream's decoder, as in
+ * What is wrong with the types of the values; by default in the words of upstream's decoder, as in
  * `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`. Upstream reports just
  * the first. null is fine everywhere.
  */
-export function checkTypes(object: unknown, schemaName: string): string[] {
-  const errors: string[] = [];
+export function checkTypes(object: unknown, schemaName: string, complaint: TypeComplaint = decoderComplaint): string[] {
   const type = modelType(schemaName);
   if (!isJsonObject(object)) {
     return [`json: cannot unmarshal ${jsonKind(object)} into Go value of type ${goName(schemaName)}`];
   }
-  checkObject(object, type, "", errors);
-  return errors;
+  const check = new TypeCheck(complaint);
+  check.object(object, type, "");
+  return check.errors;
 }
 
-function checkObject(object: Record<string, unknown>, type: ModelType, path: string, errors: string[]): void {
-  for (const key of Object.keys(object)) {
-    const field = type.fields.get(key);
-    const value = object[key];
-    if (field === undefined || value === null || value === undefined) continue;
-    checkField(value, field, type, child(path, key), errors);
+class TypeCheck {
+  readonly errors: string[] = [];
+  readonly #complaint: TypeComplaint;
+
+  constructor(complaint: TypeComplaint) {
+    this.#complaint = complaint;
+  }
+
+  object(object: Record<string, unknown>, type: ModelType, path: string): void {
+    for (const key of Object.keys(object)) {
+      const field = type.fields.get(key);
+      const value = object[key];
+      if (field === undefined || value === null || value === undefined) continue;
+      this.#field(value, field, type, child(path, key));
+    }
+  }
+
+  #field(value: unknown, field: ModelField, owner: ModelType, path: string): void {
+    if (field.l === "list") {
+      if (!Array.isArray(value)) this.#complain({ value, shape: "slice", goType: goTypeOf(field), owner, path });
+      else for (const each of value) if (each !== null) this.#value(each, field, owner, path);
+    } else if (field.l === "map") {
+      if (!isJsonObject(value)) this.#complain({ value, shape: "map", goType: goTypeOf(field), owner, path });
+      else for (const key of Object.keys(value)) if (value[key] !== null) this.#value(value[key], field, owner, path);
+    } else {
+      this.#value(value, field, owner, path);
+    }
+  }
+
+  #value(value: unknown, field: ModelField, owner: ModelType, path: string): void {
+    if (mayBeSchema(field)) {
+      if (isJsonObject(value)) this.object(value, modelType(JSON_SCHEMA_PROPS), path);
+      return;
+    }
+    const reference = referenceOf(field);
+    if (reference !== undefined) {
+      if (isJsonObject(value)) this.object(value, modelType(reference), path);
+      else this.#complain({ value, shape: "struct", goType: goName(reference), owner, path });
+      return;
+    }
+    const problem = scalarProblem(value, field.t);
+    if (problem !== undefined) {
+      this.#complain({ value, shape: "scalar", goType: goScalar(field.t), problem, owner, path });
+    }
+  }
+
+  #complain(found: Misplaced): void {
+    this.errors.push(this.#complaint(found));
   }
 }
 
-function checkField(value: unknown, field: ModelField, owner: ModelType, path: string, errors: string[]): void {
-  if (field.l === "list") {
-    if (!Array.isArray(value)) errors.push(mismatch(jsonKind(value), owner, path, goTypeOf(field)));
-    else for (const each of value) if (each !== null) checkValue(each, field, owner, path, errors);
-  } else if (field.l === "map") {
-    if (!isJsonObject(value)) errors.push(mismatch(jsonKind(value), owner, path, goTypeOf(field)));
-    else
-      for (const key of Object.keys(value)) if (value[key] !== null) checkValue(value[key], field, owner, path, errors);
-  } else {
-    checkValue(value, field, owner, path, errors);
-  }
-}
-
-function checkValue(value: unknown, field: ModelField, owner: ModelType, path: string, errors: string[]): void {
-  if (mayBeSchema(field)) {
-    if (isJsonObject(value)) checkObject(value, modelType(JSON_SCHEMA_PROPS), path, errors);
-    return;
-  }
-  const reference = referenceOf(field);
-  if (reference !== undefined) {
-    if (isJsonObject(value)) checkObject(value, modelType(reference), path, errors);
-    else errors.push(mismatch(jsonKind(value), owner, path, goName(reference)));
-    return;
-  }
-  const problem = scalarProblem(value, field.t);
-  if (problem === undefined) return;
-  errors.push(problem.startsWith("!") ? problem.slice(1) : mismatch(problem, owner, path, goScalar(field.t)));
-}
-
-function mismatch(kind: string, owner: ModelType, path: string, goType: string): string {
+function decoderComplaint({ value, goType, problem = jsonKind(value), owner, path }: Misplaced): string {
+  if (problem.startsWith("!")) return problem.slice(1);
   const struct = owner.name.slice(owner.name.lastIndexOf(".") + 1);
-  return `json: cannot unmarshal ${kind} into Go struct field ${struct}.${path} of type ${goType}`;
+  return `json: cannot unmarshal ${problem} into Go struct field ${struct}.${path} of type ${goType}`;
+}
+
+/** In the words of upstream's converter, which makes objects of what a strategic merge patch left. */
+export function converterComplaint({ value, shape, goType, problem }: Misplaced): string {
+  const found = goKind(value);
+  if (shape === "struct") return `cannot restore struct from: ${found}`;
+  if (shape !== "scalar") return `cannot restore ${shape} from ${found}`;
+  if (problem?.startsWith("!") === true) return problem.slice(1);
+  if (goType === "[]uint8" || goType === "[]string") return `cannot restore slice from ${found}`;
+  const numbers = typeof value === "number" && /^(int|float)/.test(goType);
+  const characters = found === "int64" && goType === "string";
+  return numbers || characters ? `cannot convert ${found} to ${goType}` : `unrecognized type: ${goType}`;
+}
+
+/** Of Go's value for a JSON value. */
+function goKind(value: unknown): string {
+  if (Array.isArray(value)) return "slice";
+  if (typeof value === "number") return Number.isInteger(value) ? "int64" : "float64";
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "string" ? "string" : "map";
 }
 
 /** "v1.PodSpec" for io.k8s.api.core.v1.PodSpec. */

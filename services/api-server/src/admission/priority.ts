@@ -1,9 +1,9 @@
 // Priority: how important a pod is, from its PriorityClass or the cluster's default one, and that there is one default.
-import type { PodSpec, PriorityClass } from "@coxswain/api";
+import type { Pod, PodSpec, PriorityClass } from "@coxswain/api";
 import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
 import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
-import { createdPod } from "./created-pod.ts";
+import { writtenPod } from "./created-pod.ts";
 
 const PRIORITY_CLASSES = { group: "scheduling.k8s.io", resource: "priorityclasses" };
 
@@ -33,8 +33,9 @@ export function createPriority(
   return {
     name: "Priority",
     admit(attributes): void | Promise<void> {
-      const pod = createdPod(attributes);
+      const pod = writtenPod(attributes);
       if (pod === undefined) return;
+      if (attributes.operation === "UPDATE") return keepPriority(pod.spec, (attributes.old as Pod | undefined)?.spec);
       const name = pod.spec.priorityClassName ?? "";
       if (name !== "") return named(name).then((found) => setNamed(pod.spec, found, name, attributes));
       setPriority(pod.spec, defaultClass(), attributes);
@@ -49,6 +50,14 @@ export function createPriority(
       throw newForbidden(kind, name, message);
     },
   };
+}
+
+/** A manifest says neither, and what was decided at creation may not change. */
+function keepPriority(spec: PodSpec, old: PodSpec | undefined): void {
+  if (spec.priority === undefined && old?.priority !== undefined) spec.priority = old.priority;
+  if (spec.preemptionPolicy === undefined && old?.preemptionPolicy !== undefined) {
+    spec.preemptionPolicy = old.preemptionPolicy;
+  }
 }
 
 /** Two defaults are possible for a moment: the lowest value wins. */

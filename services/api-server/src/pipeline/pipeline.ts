@@ -274,7 +274,7 @@ class Dispatcher {
     // Who manages what stays as it is where a patch does not speak of it; where it may, it gets sets of its own to change.
     const bytes = request.body ?? Buffer.alloc(0);
     const managed = bytes.includes("managedFields") || bytes.includes("\\u");
-    const target = targetOf(context, kind);
+    const target = { ...targetOf(context, kind), patch };
     const produce = (old: CachedObject): KubeObject => {
       if (managed) return acceptObject(target, patch.apply(structuredClone(old.copy())), patch.duplicates);
       if (kind.sharesState !== true) return acceptObject(target, patch.apply(old.unmanaged()), patch.duplicates);
@@ -454,7 +454,7 @@ class Dispatcher {
       request.verb === "patch"
         ? decodePatch(request.contentType, request.body, () => patchSchemaFor(scaleKind.schemaName))
         : undefined;
-    const target = targetOf(context, scaleKind);
+    const target = { ...targetOf(context, scaleKind), ...(patch === undefined ? {} : { patch }) };
     const desired = (old: CachedObject): KubeObject =>
       patch === undefined
         ? decodeObject(target, request.body, request.contentType)

@@ -6,17 +6,22 @@ import {
   apiVersionOf,
   decodeJson,
   deepClone,
+  fieldInvalid,
   isJsonObject,
+  isReason,
   newBadRequest,
+  newInvalid,
   newUnsupportedMediaType,
   parseApiVersion,
   quote,
   type KubeObject,
+  type StatusError,
 } from "@coxswain/apimachinery";
 import { isReset } from "@coxswain/apimachinery/managed-fields/index";
-import { checkTypes, inspect, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
+import { checkTypes, inspect, jsonKind, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import type { DecodedPatch } from "./patch.ts";
 import { complete, splitBody, type Template } from "./templates.ts";
 import type { FieldValidation } from "./write-context.ts";
 
@@ -33,6 +38,8 @@ export interface DecodeTarget {
   readonly kind: KindDefinition;
   readonly fieldValidation: FieldValidation;
   readonly warnings: string[];
+  /** What made the object, where that was a patch. */
+  readonly patch?: Pick<DecodedPatch, "shown" | "complaint">;
 }
 
 /** The JSON value of a body, and what was written twice in it. */
@@ -43,7 +50,7 @@ export function decodeValue(
 ): { value: unknown; duplicates: readonly string[] } {
   const type = contentType ?? "application/json";
   if (type === "application/yaml") return decodeYaml(body, duplicates);
-  return decodeJson(body, { duplicates });
+  return prefixed("couldn't get version/kind; json parse error: ", () => decodeJson(body, { duplicates }));
 }
 
 function decodeYaml(body: Buffer, wanted: boolean): { value: unknown; duplicates: readonly string[] } {
@@ -104,8 +111,8 @@ export function decodeObject(
     checkKind(kind, object);
     return finish(kind, object);
   }
-  if (body === undefined || body.length === 0) throw newBadRequest("the request has no body");
-  const decoded = decodeValue(body, contentType, target.fieldValidation !== "Ignore");
+  const bytes = body ?? Buffer.alloc(0);
+  const decoded = recognized(kind, bytes, () => decodeValue(bytes, contentType, target.fieldValidation !== "Ignore"));
   return acceptObject(target, decoded.value, decoded.duplicates);
 }
 
@@ -130,11 +137,60 @@ export function decodeCreated(
   const duplicates = fieldValidation !== "Ignore";
   const split = splitBody(kind, text);
   if (split === undefined) {
-    const decoded = decodeJson(text, { duplicates });
+    const decoded = recognized(kind, body, () => decodeValue(body, contentType, duplicates));
     return { object: acceptObject(target, decoded.value, decoded.duplicates) };
   }
   const { template } = split;
   return { object: complete(acceptObject(target, split.head, duplicates ? split.duplicates : []), template), template };
+}
+
+type Decoded = ReturnType<typeof decodeValue>;
+
+/** Refusals say what was to be read, and show how the body begins. */
+function recognized(kind: KindDefinition, body: Buffer, decode: () => Decoded): Decoded {
+  try {
+    const decoded = decode();
+    const problem = typeMetaProblem(decoded.value);
+    if (problem !== undefined) throw newBadRequest(`couldn't get version/kind; json parse error: ${problem}`);
+    return decoded;
+  } catch (error) {
+    if (!isReason(error, "BadRequest")) throw error;
+    throw unrecognized(kind, error.message, body);
+  }
+}
+
+const TYPE_META = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`;
+
+/** What keeps a value from saying its kind, in the words of upstream's decoder. */
+function typeMetaProblem(value: unknown): string | undefined {
+  if (!isJsonObject(value)) return `json: cannot unmarshal ${jsonKind(value)} into Go value of type ${TYPE_META}`;
+  const wrong = ["apiVersion", "kind"].find((key) => typeof (value[key] ?? "") !== "string");
+  if (wrong === undefined) return undefined;
+  return `json: cannot unmarshal ${jsonKind(value[wrong])} into Go struct field .${wrong} of type string`;
+}
+
+/** Of what names no kind. */
+function unrecognized(kind: KindDefinition, problem: string, body: Buffer): StatusError {
+  const what = `the object provided is unrecognized (must be of type ${kind.kind})`;
+  return newBadRequest(`${what}: ${problem} (${summaryOf(body)})`);
+}
+
+const SUMMARY_LENGTH = 30;
+
+function summaryOf(body: Buffer): string {
+  if (body.length === 0) return "<empty>";
+  const text = body.subarray(0, SUMMARY_LENGTH).toString(body[0] === "{".charCodeAt(0) ? "utf8" : "hex");
+  return body.length > SUMMARY_LENGTH ? `${text} ...` : text;
+}
+
+/** Says in a refusal what was being read. */
+export function prefixed<T>(prefix: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    if (!isReason(error, "BadRequest")) throw error;
+    throw newBadRequest(`${prefix}${error.message}`);
+  }
 }
 
 /** True where the spec is the old one itself, which has its defaults, and nothing else may have any. */
@@ -170,19 +226,18 @@ export function acceptPatched(
 
 /** Takes a value that was decoded or made by a patch. The value is the caller's own and becomes the object. */
 export function acceptObject(target: DecodeTarget, value: unknown, duplicates: readonly string[]): KubeObject {
-  const { kind, fieldValidation, warnings } = target;
+  const { kind, fieldValidation, warnings, patch } = target;
   if (!isJsonObject(value)) {
     throw newBadRequest("couldn't get version/kind; json parse error: the body is not a JSON object");
   }
   const object = value as KubeObject;
   checkKind(kind, object);
-  const cannot = `${kind.kind} in version ${JSON.stringify(kind.version)} cannot be handled as a ${kind.kind}`;
   const form = kind.custom === undefined ? inspect(object, kind.schemaName) : "odd";
-  const { unknown, wrong } = form === "odd" ? complaintsOf(kind, object, fieldValidation) : NO_COMPLAINTS;
-  if (wrong !== undefined) throw newBadRequest(`${cannot}: ${wrong}`);
-  const complaints = [...unknown, ...duplicates];
+  const { unknown, wrong } = form === "odd" ? complaintsOf(target, object) : NO_COMPLAINTS;
+  if (wrong !== undefined) throw refusal(target, object, wrong);
+  const complaints = patch === undefined ? [...unknown, ...duplicates] : [...duplicates, ...unknown];
   if (complaints.length > 0 && fieldValidation === "Strict") {
-    throw newBadRequest(`${cannot}: strict decoding error: ${complaints.join(", ")}`);
+    throw refusal(target, object, `strict decoding error: ${complaints.join(", ")}`);
   }
   if (fieldValidation === "Warn") warnAll(warnings, complaints);
   // An empty list means nothing anywhere else; here it asks to forget all managers.
@@ -190,6 +245,15 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   if (kind.custom === undefined && form !== "clean") pruneUnknown(object, kind.schemaName);
   if (forgets) object.metadata!.managedFields = [{}];
   return finish(kind, object);
+}
+
+/** What a patch made of an object is refused as a value of the patch. */
+function refusal({ kind, patch }: DecodeTarget, object: KubeObject, problem: string): StatusError {
+  if (patch === undefined) {
+    const version = JSON.stringify(kind.version);
+    return newBadRequest(`${kind.kind} in version ${version} cannot be handled as a ${kind.kind}: ${problem}`);
+  }
+  return newInvalid({ group: "", kind: "" }, "", [fieldInvalid("patch", patch.shown(object), problem)]);
 }
 
 interface Complaints {
@@ -200,13 +264,13 @@ interface Complaints {
 const NO_COMPLAINTS: Complaints = { unknown: [], wrong: undefined };
 
 /** What in the object the kind does not know, and what cannot be of the kind. */
-function complaintsOf(kind: KindDefinition, object: KubeObject, fieldValidation: FieldValidation): Complaints {
+function complaintsOf({ kind, fieldValidation, patch }: DecodeTarget, object: KubeObject): Complaints {
   if (kind.custom !== undefined) {
     object.metadata ??= {};
     const { unknown, wrong } = kind.custom.accept(object);
     return { unknown: fieldValidation === "Ignore" ? [] : unknown, wrong: wrong[0] };
   }
-  const [wrong] = checkTypes(object, kind.schemaName);
+  const [wrong] = checkTypes(object, kind.schemaName, patch?.complaint);
   const walk = wrong === undefined && fieldValidation !== "Ignore";
   return { unknown: walk ? walkUnknownFields(object, kind.schemaName) : [], wrong };
 }
@@ -217,6 +281,11 @@ function finish(kind: KindDefinition, object: KubeObject, defaults = true): Kube
   object.metadata ??= {};
   if (defaults) kind.defaults(object);
   return object;
+}
+
+/** Where upstream's own form of the kind is defined. */
+function internalPackage({ group }: KindDefinition): string {
+  return group === "" || group === "events.k8s.io" ? "core" : group.slice(0, (group + ".").indexOf("."));
 }
 
 function checkKind(kind: KindDefinition, object: KubeObject): void {
@@ -230,7 +299,7 @@ function checkKind(kind: KindDefinition, object: KubeObject): void {
   const { group, version } = object.apiVersion ? parseApiVersion(object.apiVersion) : kind;
   if (object.kind && object.kind !== kind.kind) {
     throw newBadRequest(
-      `${object.kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind.kind}: converting (${group}/${version}.${object.kind}) to (${kind.group}/${kind.version}.${kind.kind}): unknown conversion`,
+      `${object.kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind.kind}: converting (${version}.${object.kind}) to (${internalPackage(kind)}.${kind.kind}): unknown conversion`,
     );
   }
   if (object.apiVersion && (group !== kind.group || version !== kind.version)) {

@@ -4,11 +4,15 @@ import {
   applyMergePatch,
   applyStrategicMergePatch,
   decodeJson,
+  goText,
+  isJsonObject,
+  newBadRequest,
   newUnsupportedMediaType,
   type PatchSchema,
 } from "@coxswain/apimachinery";
-
+import { converterComplaint, jsonKind, type TypeComplaint } from "@coxswain/api/schema/index";
 import { APPLY_TYPE } from "./apply.ts";
+import { prefixed } from "./codec.ts";
 
 export const PATCH_TYPES: readonly string[] = [
   "application/json-patch+json",
@@ -20,6 +24,9 @@ export const PATCH_TYPES: readonly string[] = [
 export interface DecodedPatch {
   readonly apply: (document: unknown) => unknown;
   readonly duplicates: readonly string[];
+  /** What a refusal shows of the patch, or of what it made. */
+  readonly shown: (patched: unknown) => string;
+  readonly complaint?: TypeComplaint;
 }
 
 /** @throws StatusError UnsupportedMediaType, BadRequest */
@@ -30,13 +37,25 @@ export function decodePatch(
 ): DecodedPatch {
   const type = contentType ?? "";
   if (type === APPLY_TYPE || !PATCH_TYPES.includes(type)) throw newUnsupportedMediaType(PATCH_TYPES);
-  const { value, duplicates } = decodeJson(body ?? Buffer.alloc(0), { duplicates: true });
+  const strategic = type === "application/strategic-merge-patch+json";
+  const patchSchema = strategic ? schema() : undefined;
+  const prefix = strategic ? "" : "error decoding patch: ";
+  const { value, duplicates } = prefixed(prefix, () => decodeJson(body ?? Buffer.alloc(0), { duplicates: true }));
+  const shown = JSON.stringify;
   if (type === "application/json-patch+json") {
-    return { apply: (document) => applyJsonPatch(document, value), duplicates };
+    const told = duplicates.map((each) => `json patch ${each}`);
+    return { apply: (document) => applyJsonPatch(document, value), duplicates: told, shown };
   }
-  if (type === "application/merge-patch+json") {
-    return { apply: (document) => applyMergePatch(document, value), duplicates };
+  if (!isJsonObject(value)) {
+    throw newBadRequest(
+      `${prefix}json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`,
+    );
   }
-  const patchSchema = schema();
-  return { apply: (document) => applyStrategicMergePatch(document, value, patchSchema), duplicates };
+  if (patchSchema === undefined) return { apply: (document) => applyMergePatch(document, value), duplicates, shown };
+  return {
+    apply: (document) => applyStrategicMergePatch(document, value, patchSchema),
+    duplicates,
+    shown: () => goText(value),
+    complaint: converterComplaint,
+  };
 }

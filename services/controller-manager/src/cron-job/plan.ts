@@ -127,7 +127,12 @@ export function planCronJob(cron: CronJob, active: readonly ObjectReference[], n
   const sinceMs = Math.max(lastMs, nowMs - deadlineMs);
   const { dueMs, missed } = timesDue(schedule, sinceMs, nowMs, clock);
   const nextMs = nextTime(schedule, nowMs, clock);
-  const again = { againInMs: nextMs === undefined ? undefined : nextMs - nowMs + SLACK_MS };
+  // A day that no month has, as in 31 February: upstream finds the year 1 twice.
+  if (nextMs === undefined) {
+    const message = `invalid schedule: ${cron.spec?.schedule ?? ""} : time difference between two schedules is less than 1 second`;
+    return { ...nothing, reports: [report("Warning", "InvalidSchedule", message)] };
+  }
+  const again = { againInMs: nextMs - nowMs + SLACK_MS };
   if (dueMs === undefined) return { ...nothing, ...again };
   const reports: Report[] = [];
   if (missed > TOO_MANY) {
