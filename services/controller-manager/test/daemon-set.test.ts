@@ -209,6 +209,17 @@ test("a template that comes back is the old revision with a new number", () => {
   expect(surplusRevisions([second.current, back.current], (one) => one === back.current, 0)).toEqual([second.current]);
 });
 
+test("a revision has its owner's annotations, which say what caused the change, and is labelled as the kind's are", () => {
+  const set = daemonSet();
+  const annotations = { "kubernetes.io/change-cause": "kubectl apply" };
+  const object = { ...set, metadata: { ...set.metadata, annotations } };
+  const made = (kind: string) =>
+    planRevision({ object, apiVersion: "apps/v1", kind, template: set.spec!.template, collisionCount: 0 }, []).current;
+  expect(made("DaemonSet").metadata?.annotations).toEqual(annotations);
+  expect(Object.keys(made("DaemonSet").metadata?.labels ?? {})).toEqual(["app", "controller-revision-hash"]);
+  expect(Object.keys(made("StatefulSet").metadata?.labels ?? {})).toEqual(["app", "controller.kubernetes.io/hash"]);
+});
+
 test("in a cluster each node gets a pod, new nodes too, and an update reaches all", async () => {
   const fixture = makeFixture();
   fixture.seedNamespace();

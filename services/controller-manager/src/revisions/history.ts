@@ -5,8 +5,10 @@ import { deepClone, deepEqual, type KubeObject } from "@coxswain/apimachinery";
 import { canonical, templateHash } from "../deployment/template-hash.ts";
 import { controllerReference } from "../ownership/controller-ref.ts";
 
-/** On revisions and on pods. */
+/** On pods, and on revisions of a DaemonSet. */
 export const REVISION_LABEL = "controller-revision-hash";
+/** On revisions of a StatefulSet, whose pods bear the revision's name. */
+const HASH_LABEL = "controller.kubernetes.io/hash";
 
 /**
  * What of the owner a revision holds: a patch that puts its template in place. Its members are in order, as clients compare
@@ -56,7 +58,8 @@ export function planRevision(owner: Owner, revisions: readonly ControllerRevisio
   const same = sorted.findLast((revision) => deepEqual(revision.data, data));
   if (same !== undefined && same === last) return { current: same, action: "keep" };
   if (same !== undefined) return { current: { ...same, revision: next }, action: "renumber" };
-  const { name = "", namespace } = owner.object.metadata ?? {};
+  const { name = "", namespace, annotations } = owner.object.metadata ?? {};
+  const label = owner.kind === "StatefulSet" ? HASH_LABEL : REVISION_LABEL;
   const hash = templateHash(owner.template, owner.collisionCount);
   const current: ControllerRevision = {
     apiVersion: "apps/v1",
@@ -64,7 +67,9 @@ export function planRevision(owner: Owner, revisions: readonly ControllerRevisio
     metadata: {
       name: `${name}-${hash}`,
       namespace,
-      labels: { ...owner.template.metadata?.labels, [REVISION_LABEL]: hash },
+      labels: { ...owner.template.metadata?.labels, [label]: hash },
+      // Among them is the cause of the change, which the history shows.
+      ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
       ownerReferences: [controllerReference(owner.object, owner.apiVersion, owner.kind)],
     },
     data,
