@@ -3,7 +3,7 @@ import type { Pod, PodSpec, PriorityClass } from "@coxswain/api";
 import { SYSTEM_PRIORITY_CLASSES } from "@coxswain/api/scheduling-v1/priority-class/priority-class";
 import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
-import { writtenPod } from "./created-pod.ts";
+import { type CreatedPod, writtenPod } from "./created-pod.ts";
 
 const PRIORITY_CLASSES = { group: "scheduling.k8s.io", resource: "priorityclasses" };
 
@@ -35,7 +35,7 @@ export function createPriority(
     admit(attributes): void | Promise<void> {
       const pod = writtenPod(attributes);
       if (pod === undefined) return;
-      if (attributes.operation === "UPDATE") return keepPriority(pod.spec, (attributes.old as Pod | undefined)?.spec);
+      if (attributes.operation === "UPDATE") return keepPriority(pod, attributes.old);
       const name = pod.spec.priorityClassName ?? "";
       if (name !== "") return named(name).then((found) => setNamed(pod.spec, found, name, attributes));
       setPriority(pod.spec, defaultClass(), attributes);
@@ -53,11 +53,10 @@ export function createPriority(
 }
 
 /** A manifest says neither, and what was decided at creation may not change. */
-function keepPriority(spec: PodSpec, old: PodSpec | undefined): void {
-  if (spec.priority === undefined && old?.priority !== undefined) spec.priority = old.priority;
-  if (spec.preemptionPolicy === undefined && old?.preemptionPolicy !== undefined) {
-    spec.preemptionPolicy = old.preemptionPolicy;
-  }
+function keepPriority({ spec }: CreatedPod, old: Pod | undefined): void {
+  const { priority, preemptionPolicy } = old?.spec ?? {};
+  if (spec.priority === undefined && priority !== undefined) spec.priority = priority;
+  if (spec.preemptionPolicy === undefined && preemptionPolicy !== undefined) spec.preemptionPolicy = preemptionPolicy;
 }
 
 /** Two defaults are possible for a moment: the lowest value wins. */
