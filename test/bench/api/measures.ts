@@ -6,6 +6,7 @@ import { startEtcd } from "@coxswain/storage/testing/etcd-server";
 import { createPlainEtcd3 } from "@coxswain/storage/testing/plain-etcd3";
 import type { ControlPlane } from "../../integration/control-plane-fixture.ts";
 import { benchPod, NAMESPACE } from "./bench-pod.ts";
+import { createGrpcCreates, createRestCreates } from "./create-clients.ts";
 import { startLoad, type LoadProcess } from "./load-process.ts";
 import type { LoadRole } from "./load-roles.ts";
 import { cpuSeconds, residentBytes } from "./process-cost.ts";
@@ -72,19 +73,22 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Creates of 2.5 KB pods a second. */
-export async function creates({ client, rest, durationMs }: Bench): Promise<Record<"etcd3" | "grpc" | "rest", number>> {
+export async function creates({ plane, durationMs }: Bench): Promise<Record<"etcd3" | "grpc" | "rest", number>> {
   const server = await startEtcd();
   const plain = createPlainEtcd3([server.endpoint]);
+  const api = plane.process(API_SERVER);
+  const grpc = createGrpcCreates(api.grpc, plane.tls("admin"));
+  const rest = createRestCreates(api.spec.ports.main, plane.tls("admin"), AT_ONCE);
   let made = 0;
   const value = Buffer.from(JSON.stringify(benchPod("plain")));
   try {
     return await inTurns({
       etcd3: () => rate(durationMs, () => plain.create(`/bench/${made++}`, value)),
-      grpc: () => rate(durationMs, () => client.create(PODS, benchPod(`grpc-${made++}`))),
-      rest: () => rate(durationMs, () => rest.request("POST", podsPath(), JSON.stringify(benchPod(`rest-${made++}`)))),
+      grpc: () => rate(durationMs, () => grpc.create(`grpc-${made++}`)),
+      rest: () => rate(durationMs, () => rest.create(`rest-${made++}`)),
     });
   } finally {
-    plain.close();
+    for (const load of [plain, grpc, rest]) load.close();
     await server.stop();
   }
 }
