@@ -23,7 +23,7 @@ import { createContainerdCri, type ContainerdCri } from "../src/cri/containerd/c
 import { CpuUsage } from "../src/cri/containerd/cpu-usage.ts";
 import { criError, CriChannel } from "../src/cri/containerd/cri-channel.ts";
 import { LogDecoder, parseLogLine } from "../src/cri/containerd/log-decoder.ts";
-import { readLogFile } from "../src/cri/containerd/log-file.ts";
+import { type LogFileOptions, readLogFile } from "../src/cri/containerd/log-file.ts";
 import { planMissedEvents } from "../src/cri/containerd/runtime-events.ts";
 import { hasEvents, mountsImages, mountsImageSubPaths } from "../src/cri/containerd/runtime-version.ts";
 import { exitCodeOf } from "../src/cri/streaming/remote-command.ts";
@@ -181,14 +181,36 @@ describe("log files", () => {
     expect(lines.every(({ partial }) => partial === true)).toBe(true);
   });
 
-  const follow = (file: string, more: { ended?: () => Promise<boolean>; signal?: AbortSignal } = {}) => {
+  const follow = (file: string, more: Partial<Pick<LogFileOptions, "env" | "ended" | "signal">> = {}) => {
     const seen: string[] = [];
     const { ended = async () => false, signal = new AbortController().signal } = more;
     const run = async (): Promise<void> => {
-      for await (const { line } of readLogFile({ env, file, follow: true, ended, signal })) seen.push(line.toString());
+      for await (const { line } of readLogFile({ env: more.env ?? env, file, follow: true, ended, signal }))
+        seen.push(line.toString());
     };
     return { seen, done: run() };
   };
+
+  test("what a runtime writes to the old file after it has made the new one is not missed", async () => {
+    const file = path.join(folder, "0.log");
+    writeFileSync(file, stored("one"));
+    // When the reader first rests, it has read the old file to its end and has seen the new one.
+    let rested = false;
+    const sleep = async (): Promise<void> => {
+      if (!rested) appendFileSync(`${file}.old`, stored("two"));
+      rested = true;
+    };
+    let over = false;
+    const slow = { ...env, timers: { ...env.timers, sleep } };
+    const { seen, done } = follow(file, { env: slow, ended: async () => over });
+    await expect.poll(() => seen).toEqual(["one"]);
+    renameSync(file, `${file}.old`);
+    writeFileSync(file, stored("three"));
+    await expect.poll(() => seen.at(-1)).toBe("three");
+    over = true;
+    await done;
+    expect(seen).toEqual(["one", "two", "three"]);
+  });
 
   test("following reads what is moved away to its end, then the new file, then ends", async () => {
     const file = path.join(folder, "0.log");

@@ -450,7 +450,8 @@ function logTests(podOf: PodOf): void {
     await following;
     expect(seen.slice(0, 2)).toEqual(["line 1", "line 2"]);
     expect(seen.at(-1)).toBe("last");
-    expect(texts(await logOf(pod, id))).toEqual(["last"]);
+    // The third line is in the lost file, or in the new one where the container took longer to write it than we to reopen.
+    expect(texts(await logOf(pod, id)).filter((line) => line !== "line 3")).toEqual(["last"]);
   });
 
   test("an abort ends following; logs of a container that is gone are NotFound", async () => {

@@ -146,7 +146,7 @@ class LogFileReader {
 
   /** All lines that are there now, of this file and of those that followed it. */
   async *#rest(): AsyncIterable<LogLine> {
-    const { file, signal } = this.#options;
+    const { file, signal, env } = this.#options;
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
     for (let replaced = false; !signal.aborted;) {
       if (this.#handle === undefined) {
@@ -162,6 +162,8 @@ class LogFileReader {
         this.#handle = undefined;
         replaced = false;
       } else if (!(replaced = await wasReplaced(this.#handle, file))) return;
+      // A runtime makes the new file before it leaves the old one: what it had in hand may still come.
+      else await env.timers.sleep(ROTATION_MS);
     }
   }
 }
