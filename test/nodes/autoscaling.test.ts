@@ -48,11 +48,11 @@ test("kubectl top tells a busy container from an idle one, and what the node use
     (found) =>
       found.length === 2 &&
       millis(found.find(([, name]) => name === "busy")?.[2]) > 50 &&
-      millis(found.find(([, name]) => name === "idle")?.[2]) < 50,
+      millis(found.find(([, name]) => name === "idle")?.[2]) < 50 &&
+      mebibytes(found.find(([, name]) => name === "idle")?.[3]) >= 24,
   );
-  const [busy, idle] = ["busy", "idle"].map((wanted) => containers.find(([, name]) => name === wanted));
+  const busy = containers.find(([, name]) => name === "busy");
   expect(millis(busy?.[2])).toBeLessThan(400);
-  expect(mebibytes(idle?.[3])).toBeGreaterThanOrEqual(24);
   expect(mebibytes(busy?.[3])).toBeLessThan(16);
   const [node] = await rows(["top", "node"]);
   expect(node?.[0]).toBe("node-1");
@@ -68,7 +68,8 @@ test("kubectl top tells a busy container from an idle one, and what the node use
 });
 
 test("an autoscaler follows a real load up, and down after it", async () => {
-  // Busy while the file is there; a pod that comes later is busy from its start.
+  // Busy while the file is there; a pod that comes later is busy from its start. It asks for little, so that it is above its
+  // target also on a machine that has little left for it.
   const script = "while true; do if [ -e /load/on ]; then :; else sleep 1; fi; done";
   await k.apply(
     JSON.stringify({
@@ -88,7 +89,7 @@ test("an autoscaler follows a real load up, and down after it", async () => {
                 name: "main",
                 image: BUSYBOX,
                 command: ["sh", "-c", script],
-                resources: { requests: { cpu: "50m" }, limits: { cpu: "200m" } },
+                resources: { requests: { cpu: "20m" }, limits: { cpu: "200m" } },
                 volumeMounts: [{ name: "load", mountPath: "/load" }],
               },
             ],
