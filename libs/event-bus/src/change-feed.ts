@@ -1,7 +1,9 @@
 // The change feed's wire form: subjects and headers. One elected publisher sends each committed change once.
 // A chain is all changes of one resource, or of the pods of one node. `prevRv` names the chain's previous change, so a
 // reader that holds another version knows that it missed something and catches up over gRPC. Changes that follow each other in
-// their chain under one subject may share a message: what a message costs is paid for each listener.
+// their chain under one subject may share a message, and what is long is compressed: what a message and its bytes cost is paid
+// for each listener.
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { BusMessage } from "./contract.ts";
 
 export type ChangeType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
@@ -23,6 +25,8 @@ export interface ChangeHeader {
 export const MAX_BODY_BYTES = 256 * 1024;
 /** Bodies of changes that share a message are not longer together. */
 export const MAX_SHARED_BYTES = 128 * 1024;
+/** What is shorter costs more to compress than to send. */
+const COMPRESSED_FROM_BYTES = 8 * 1024;
 /** The publisher sends a BOOKMARK on every chain at least this often; silence beyond it twice over means a lost feed. */
 export const BOOKMARK_INTERVAL_MS = 5_000;
 
@@ -70,12 +74,33 @@ export function encodeChanges(changes: readonly Change[]): Pick<BusMessage, "hea
   const [first, ...others] = changes;
   if (first === undefined) throw new Error("a message of no changes");
   const data = Buffer.concat(changes.flatMap(({ body }) => body));
-  if (others.length === 0) return { headers: encodeHeader(first.header), data };
+  if (others.length === 0) return compressed(encodeHeader(first.header), data);
   const items = changes.map(({ header, body }) => `${header.type[0]}${header.rv}:${lengthOf(body)}`);
   const { epoch, prevRv, prevNodeRv } = first.header;
   const headers: Record<string, string> = { t: SEVERAL, e: epoch, p: prevRv, c: items.join(",") };
   if (prevNodeRv !== undefined) headers["n"] = prevNodeRv;
-  return { headers, data };
+  return compressed(headers, data);
+}
+
+/** Once for all listeners. Objects of a kind are much alike: of ten bytes, one is left. */
+function compressed(headers: Record<string, string>, data: Buffer): Pick<BusMessage, "headers" | "data"> {
+  if (data.length < COMPRESSED_FROM_BYTES) return { headers, data };
+  const packed = deflateRawSync(data, { level: 1 });
+  if (packed.length >= data.length) return { headers, data };
+  return { headers: { ...headers, z: String(data.length) }, data: packed };
+}
+
+/** The data as it was; undefined where it is damaged. `text` is its length. */
+function inflated(text: string, data: Buffer): Buffer | undefined {
+  const length = Number(text);
+  if (!/^\d{1,7}$/.test(text) || length < COMPRESSED_FROM_BYTES || length > MAX_BODY_BYTES) return undefined;
+  try {
+    // One byte more than there is: full memory would be followed by more of it.
+    const plain = inflateRawSync(data, { chunkSize: length + 1, maxOutputLength: length });
+    return plain.length === length ? plain : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function lengthOf(body: readonly Buffer[]): number {
@@ -83,7 +108,10 @@ export function lengthOf(body: readonly Buffer[]): number {
 }
 
 /** The changes that a message tells of, in order; none where it is not the feed's. */
-export function decodeChanges({ headers, data }: Pick<BusMessage, "headers" | "data">): readonly HeardChange[] {
+export function decodeChanges(message: Pick<BusMessage, "headers" | "data">): readonly HeardChange[] {
+  const { headers } = message;
+  const data = headers["z"] === undefined ? message.data : inflated(headers["z"], message.data);
+  if (data === undefined) return [];
   if (headers["t"] === SEVERAL) return decodeSeveral(headers, data);
   const header = decodeHeader(headers);
   return header === undefined ? [] : [{ header, data }];

@@ -1,4 +1,5 @@
 // Changes that share a message come out as they went in; what is no message of the feed is none.
+import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Change, type ChangeHeader, decodeChanges, encodeChanges, mayShare } from "../src/index.ts";
@@ -71,6 +72,38 @@ test("a message of its own says what kind of change it is, and may leave the bod
       { header: each, data: Buffer.alloc(0) },
     ]);
   }
+});
+
+test("what is long goes compressed, unless that makes it longer", () => {
+  const next: ChangeHeader = { ...header, rv: "4", prevRv: "3", prevNodeRv: "3" };
+  const alike = Buffer.from(JSON.stringify({ metadata: { name: "n" }, spec: "x" }).repeat(3_000));
+  const random = createHash("shake256", { outputLength: 20_000 }).update("seed").digest();
+  for (const [body, most] of [
+    [alike, alike.length / 10],
+    [random, random.length],
+  ] as const) {
+    for (const changes of [
+      [{ header, body: [body] }],
+      [header, next].map((each) => ({ header: each, body: [body] })),
+    ]) {
+      const message = encodeChanges(changes);
+      expect(message.data.length).toBeLessThanOrEqual(most * changes.length);
+      const heard = decodeChanges(message);
+      expect(heard.map((change) => change.header)).toEqual(changes.map((change) => change.header));
+      expect(heard.every(({ data }) => data.equals(body))).toBe(true);
+    }
+  }
+});
+
+test("compressed data that is damaged, or not as long as it says, tells of nothing", () => {
+  const body = [Buffer.alloc(20_000, "abc")];
+  const { headers, data } = encodeChanges([{ header, body }]);
+  expect(headers).toMatchObject({ z: "20000" });
+  for (const z of ["", "x", "-1", "19999", "20001", "99999999", "3"]) {
+    expect(decodeChanges({ headers: { ...headers, z }, data })).toEqual([]);
+  }
+  expect(decodeChanges({ headers, data: data.subarray(1) })).toEqual([]);
+  expect(decodeChanges({ headers, data: Buffer.alloc(0) })).toEqual([]);
 });
 
 test("what is damaged tells of nothing", () => {
