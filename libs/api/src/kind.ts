@@ -69,8 +69,12 @@ export interface ScaleAccess<T> {
   selector(object: T): string;
 }
 
-/** Makes objects of an apiVersion of others of the same kind, one for each. Rejects with StatusError. */
-export type ConvertObjects = (objects: readonly KubeObject[], apiVersion: string) => Promise<KubeObject[]>;
+/** Makes objects of an apiVersion of others of the same kind, one for each, until `asker` is gone. Rejects with StatusError. */
+export type ConvertObjects = (
+  objects: readonly KubeObject[],
+  apiVersion: string,
+  asker?: { readonly signal: AbortSignal },
+) => Promise<KubeObject[]>;
 
 /** What a kind that was defined at run time does besides: its schema is not in the table of schemas. */
 export interface CustomForm {

@@ -1,5 +1,5 @@
 // --authorization-config: what is read of it, how authorizers stand one behind the other, and what a webhook is asked and believed.
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -252,6 +252,8 @@ describe("a webhook", () => {
   let server: Server;
   const asked: unknown[] = [];
   let answer: () => { code?: number; headers?: Record<string, string>; body: unknown };
+  /** Answers by itself, or not at all. */
+  let holding: ((response: ServerResponse) => void) | undefined;
   let target: string;
 
   beforeAll(async () => {
@@ -260,8 +262,10 @@ describe("a webhook", () => {
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
       request.on("end", () => {
         asked.push(JSON.parse(Buffer.concat(chunks).toString("utf8")));
+        if (holding !== undefined) return holding(response);
         const { code = 200, headers = {}, body } = answer();
         response.writeHead(code, headers).end(typeof body === "string" ? body : JSON.stringify(body));
+        return undefined;
       });
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -299,6 +303,43 @@ describe("a webhook", () => {
       },
     );
   };
+
+  test.each(["NoOpinion", "Deny"])(
+    "is asked no more for who went away, and nobody else is (%s)",
+    async (failurePolicy) => {
+      const chain = made({ failurePolicy, timeout: "30s" }, false);
+      const called = Promise.withResolvers<void>();
+      const ended = Promise.withResolvers<void>();
+      holding = (response) => {
+        response.once("close", () => ended.resolve());
+        called.resolve();
+      };
+      const gone = new AbortController();
+      const asking = chain.authorize(ask(), gone);
+      await called.promise;
+      gone.abort();
+      expect(await asking).toEqual({
+        allowed: false,
+        denied: true,
+        reason: "",
+        error: expect.stringMatching(/^Post "http:.*": context canceled$/) as string,
+      });
+      await ended.promise;
+      holding = undefined;
+      expect(asked).toHaveLength(1);
+    },
+  );
+
+  test("is not asked again for who went away meanwhile", async () => {
+    const chain = made({ failurePolicy: "Deny" }, false);
+    const gone = new AbortController();
+    answer = () => {
+      gone.abort();
+      return { code: 500, body: "broken" };
+    };
+    expect(await chain.authorize(ask(), gone)).toMatchObject({ allowed: false, denied: true });
+    expect(asked).toHaveLength(1);
+  });
 
   test("is asked by a SubjectAccessReview, and believed", async () => {
     const chain = made({});

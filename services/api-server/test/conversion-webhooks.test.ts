@@ -10,6 +10,7 @@ import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/ty
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
+import { Agent, request } from "undici";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { eventually } from "./eventually.ts";
 import { MUTATING_POLICIES_ON } from "./support/mutating-policies.ts";
@@ -228,6 +229,29 @@ test("a watch that chooses by content tells of objects that leave it, also besid
   stop.abort();
   await Promise.all(watching);
   await client().delete(V1, at("changed"));
+});
+
+test("a call of the webhook ends when nobody waits for it any more", async () => {
+  await client().create(V1, inV1("forgotten", "f:1"));
+  const called = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  respond = (_review, response) => {
+    response.once("close", () => ended.resolve());
+    called.resolve();
+    return undefined;
+  };
+  const agent = new Agent({ connect: { ...server.tls("admin"), checkServerIdentity: () => undefined } as never });
+  const gone = new AbortController();
+  const path = `/apis/${GROUP}/v2/namespaces/shop/addresses/forgotten`;
+  const asking = request(server.url + path, { dispatcher: agent, signal: gone.signal });
+  await called.promise;
+  gone.abort();
+  await expect(asking).rejects.toThrow();
+  await ended.promise;
+  await agent.close();
+  respond = usual;
+  expect((await client().get<Address>(V2, at("forgotten"))).spec).toEqual({ host: "f", port: "1" });
+  await client().delete(V1, at("forgotten"));
 });
 
 test.each<[string, typeof respond, string]>([

@@ -9,6 +9,7 @@ import { CONFIG_MAPS, NAMESPACES, PODS, SERVICES, type ConfigMap } from "@coxswa
 import type { KubeObject, ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { certificateFiles } from "@coxswain/component-base/identity/pki";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
+import { Agent, request } from "undici";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "./eventually.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
@@ -109,6 +110,32 @@ const configMap = (name: string, data: Record<string, string> = {}, namespace = 
   data,
 });
 
+/** A write whose client goes away once the webhook has been called; resolves once the call has ended too. */
+async function abandon(path: string, type: "Mutating" | "Validating", more: object): Promise<void> {
+  const called = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<void>();
+  const handler: Handler = (_review, response) => {
+    response.once("close", () => ended.resolve());
+    called.resolve();
+    return undefined;
+  };
+  await register(type, path.slice(1), [{ path, handler, more: { timeoutSeconds: 30, ...more } }]);
+  const agent = new Agent({ connect: { ...server.tls("admin"), checkServerIdentity: () => undefined } as never });
+  const gone = new AbortController();
+  const asking = request(`${server.url}/api/v1/namespaces/hooked/configmaps`, {
+    method: "POST",
+    dispatcher: agent,
+    signal: gone.signal,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(configMap("abandoned")),
+  });
+  await called.promise;
+  gone.abort();
+  await expect(asking).rejects.toThrow();
+  await ended.promise;
+  await agent.close();
+}
+
 const create = (name: string, data?: Record<string, string>, namespace?: string): Promise<ConfigMap> =>
   server.component.server.loopback.create<ConfigMap>(CONFIG_MAPS, configMap(name, data, namespace));
 
@@ -141,6 +168,24 @@ afterEach(async () => {
   handlers.clear();
   asked.length = 0;
 });
+
+test.each([
+  ["Mutating", "Fail"],
+  ["Validating", "Fail"],
+  ["Mutating", "Ignore"],
+  ["Validating", "Ignore"],
+] as const)(
+  "a %s webhook with the policy %s is asked no more for who went away, and nothing is done",
+  async (type, policy) => {
+    await abandon("/waiting", type, { failurePolicy: policy });
+    await unregisterAll();
+    await create(`after-${type}-${policy}`.toLowerCase());
+    const target = { namespace: "hooked", name: "abandoned" };
+    await expect(server.component.server.loopback.get(CONFIG_MAPS, target)).rejects.toMatchObject({
+      reason: "NotFound",
+    });
+  },
+);
 
 afterAll(async () => {
   await server.close();

@@ -58,7 +58,7 @@ async function demand(
     namespace: "",
   };
   for (const each of [signer, `${domain}/*`]) {
-    if ((await authorizer.authorize({ ...target, name: each })).allowed) return;
+    if ((await authorizer.authorize({ ...target, name: each }, request)).allowed) return;
   }
   throw newForbidden(kind, name, `user not permitted to ${verb} requests with signerName ${JSON.stringify(signer)}`);
 }

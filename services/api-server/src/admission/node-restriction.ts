@@ -178,7 +178,7 @@ async function checkAudience(
   const { request, namespace, name } = attributes;
   const verb = "request-serviceaccounts-token-audience";
   const asked = { user: request.user, verb, group: "", version: "v1", resource: audience, subresource: "" };
-  if ((await authorizer?.authorize({ ...asked, namespace, name }))?.allowed === true) return;
+  if ((await authorizer?.authorize({ ...asked, namespace, name }, request))?.allowed === true) return;
   refuse(
     attributes,
     `audience ${quoted(audience)} not found in pod spec volume, ${request.user.username} is not authorized to request tokens for this audience`,

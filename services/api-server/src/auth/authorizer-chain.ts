@@ -5,7 +5,7 @@
 import type { PolicyRule } from "@coxswain/api";
 import { aggregateText } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../pipeline/contract.ts";
 
 export const MASTERS_GROUP = "system:masters";
 
@@ -44,6 +44,11 @@ export interface DecisionCount {
   denied: number;
 }
 
+interface Question {
+  readonly attributes: AuthorizationAttributes;
+  readonly asker: Asker | undefined;
+}
+
 export class AuthorizerChain implements Authorizer, RuleResolver {
   readonly #links: readonly ChainLink[];
   /** In the order of the authorizers. */
@@ -54,9 +59,12 @@ export class AuthorizerChain implements Authorizer, RuleResolver {
     this.counts = links.map(({ type, name }) => ({ type, name, allowed: 0, denied: 0 }));
   }
 
-  authorize(attributes: AuthorizationAttributes): AuthorizationDecision | Promise<AuthorizationDecision> {
+  authorize(
+    attributes: AuthorizationAttributes,
+    asker?: Asker,
+  ): AuthorizationDecision | Promise<AuthorizationDecision> {
     if (attributes.user.groups.includes(MASTERS_GROUP)) return ALLOWED;
-    return this.#ask(0, attributes, [], []);
+    return this.#ask(0, { attributes, asker }, [], []);
   }
 
   rulesFor(user: UserInfo, namespace: string): KnownRules {
@@ -70,15 +78,15 @@ export class AuthorizerChain implements Authorizer, RuleResolver {
 
   #ask(
     from: number,
-    attributes: AuthorizationAttributes,
+    question: Question,
     reasons: string[],
     errors: string[],
   ): AuthorizationDecision | Promise<AuthorizationDecision> {
     for (let at = from; at < this.#links.length; at++) {
-      const decision = this.#links[at]!.authorize(attributes);
+      const decision = this.#links[at]!.authorize(question.attributes, question.asker);
       if (decision instanceof Promise) {
         return decision.then((made) =>
-          this.#settles(at, made, reasons, errors) ? made : this.#ask(at + 1, attributes, reasons, errors),
+          this.#settles(at, made, reasons, errors) ? made : this.#ask(at + 1, question, reasons, errors),
         );
       }
       if (this.#settles(at, decision, reasons, errors)) return decision;

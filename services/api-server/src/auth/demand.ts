@@ -2,7 +2,7 @@
 // authorizer decides at once.
 import { newForbidden, newInternalError } from "@coxswain/apimachinery";
 import type { StatusError } from "@coxswain/apimachinery";
-import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../pipeline/contract.ts";
 
 /** As in `User "x" cannot list resource "pods" in API group "" in the namespace "default"`. */
 export function denialOf(attributes: AuthorizationAttributes): string {
@@ -43,8 +43,9 @@ export function demand(
   authorizer: Authorizer,
   attributes: AuthorizationAttributes,
   annotate?: Annotate,
+  asker?: Asker,
 ): void | Promise<void> {
-  const decision = authorizer.authorize(attributes);
+  const decision = authorizer.authorize(attributes, asker);
   if (decision instanceof Promise) return decision.then((made) => conclude(attributes, made, annotate));
   conclude(attributes, decision, annotate);
 }

@@ -2,7 +2,7 @@
 // RBAC verb "impersonate" for the real caller; a refusal reads as upstream's 403.
 import { newBadRequest } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import { ANONYMOUS_USER, AUTHENTICATED_GROUP } from "./identity.ts";
 import { demand } from "./demand.ts";
 
@@ -91,8 +91,9 @@ export async function impersonate(
   caller: UserInfo,
   wanted: ImpersonationHeaders,
   authorizer: Authorizer,
+  asker?: Asker,
 ): Promise<UserInfo> {
-  for (const attributes of checksFor(caller, wanted)) await demand(authorizer, attributes);
+  for (const attributes of checksFor(caller, wanted)) await demand(authorizer, attributes, undefined, asker);
   const username = wanted.user ?? "";
   const account = SERVICE_ACCOUNT.exec(username);
   const groups = [...wanted.groups];

@@ -11,7 +11,7 @@ import type {
 import { aggregateText, StatusError, fieldInvalid, newBadRequest, newInvalid } from "@coxswain/apimachinery";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes, Authorizer } from "../pipeline/contract.ts";
 import type { DocumentRequest } from "../pipeline/extension.ts";
 import { type KnownRules, type RuleResolver } from "./authorizer-chain.ts";
 import type { TokenAuthenticator } from "./token-authenticator.ts";
@@ -92,8 +92,8 @@ function attributesOf(kind: string, user: UserInfo, spec: AccessSpec): Authoriza
   };
 }
 
-async function accessStatus(deps: ReviewDeps, attributes: AuthorizationAttributes) {
-  const { allowed, denied, reason, error } = await deps.authorizer.authorize(attributes);
+async function accessStatus(deps: ReviewDeps, attributes: AuthorizationAttributes, asker: Asker) {
+  const { allowed, denied, reason, error } = await deps.authorizer.authorize(attributes, asker);
   return {
     allowed,
     ...(denied === true ? { denied } : {}),
@@ -168,7 +168,7 @@ export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Pro
         const review = body as SelfSubjectAccessReview;
         return {
           ...review,
-          status: await accessStatus(deps, attributesOf(kind.kind, request.user, review.spec)),
+          status: await accessStatus(deps, attributesOf(kind.kind, request.user, review.spec), request),
         } as KubeObject;
       }
       case "LocalSubjectAccessReview":
@@ -178,7 +178,7 @@ export function createReviews(deps: ReviewDeps): (input: DocumentRequest) => Pro
         if (kind.kind === "LocalSubjectAccessReview") checkLocal(review, request.namespace);
         return {
           ...review,
-          status: await accessStatus(deps, attributesOf(kind.kind, subject, review.spec)),
+          status: await accessStatus(deps, attributesOf(kind.kind, subject, review.spec), request),
         } as KubeObject;
       }
       case "SelfSubjectRulesReview": {

@@ -75,7 +75,7 @@ export function createSecurity(deps: SecurityDeps): Security {
   };
   const source = (): ObjectSource => current().source;
   const authorizer: Authorizer & RuleResolver = {
-    authorize: (attributes) => current().chain.authorize(attributes),
+    authorize: (attributes, asker) => current().chain.authorize(attributes, asker),
     rulesFor: (user, namespace) => current().chain.rulesFor(user, namespace),
   };
   const tokens = createTokenAuthenticator({

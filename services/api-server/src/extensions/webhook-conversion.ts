@@ -2,7 +2,7 @@
 // once; what cannot be converted is an error with the webhook's or its caller's words, and nothing else is served for it.
 import type { ConvertObjects } from "@coxswain/api";
 import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
-import { StatusError, type KubeObject } from "@coxswain/apimachinery";
+import { StatusError } from "@coxswain/apimachinery";
 import type { Random } from "@coxswain/env";
 import type { CallWebhook } from "../admission/dynamic/webhooks.ts";
 import { acceptConverted, conversionReview, conversionVersion, kindText, readConversion } from "./conversion-review.ts";
@@ -21,14 +21,15 @@ export function converterOf(deps: ConversionDeps, { spec }: CustomResourceDefini
   if (conversion?.strategy !== "Webhook") return undefined;
   const { clientConfig = {}, conversionReviewVersions } = conversion.webhook ?? {};
   const version = conversionVersion(conversionReviewVersions);
-  const ask = async (objects: readonly KubeObject[], apiVersion: string): Promise<KubeObject[]> => {
+  const ask: ConvertObjects = async (objects, apiVersion, asker) => {
     if (version === undefined) throw new Error("failed: no supported conversion review versions");
     if (deps.call === undefined) throw new Error("failed: this api-server cannot reach webhooks");
     const uid = deps.random.uuid();
+    const signal = asker?.signal ?? new AbortController().signal;
     let found: unknown[];
     try {
       const review = conversionReview(version, uid, objects, apiVersion);
-      const said = await deps.call(clientConfig, review, TIMEOUT_MS, new AbortController().signal);
+      const said = await deps.call(clientConfig, review, TIMEOUT_MS, signal);
       found = readConversion(said, version, uid);
     } catch (error) {
       throw new Error(`failed: ${(error as Error).message}`, { cause: error });
@@ -38,9 +39,9 @@ export function converterOf(deps: ConversionDeps, { spec }: CustomResourceDefini
     }
     return objects.map((object, at) => acceptConverted(object, found[at], apiVersion));
   };
-  return async (objects, apiVersion) => {
+  return async (objects, apiVersion, asker) => {
     try {
-      return await ask(objects, apiVersion);
+      return await ask(objects, apiVersion, asker);
     } catch (error) {
       const message = `conversion webhook for ${kindText(objects[0] ?? {})} ${(error as Error).message}`;
       throw new StatusError("Unknown", 500, message, {}, { cause: error });

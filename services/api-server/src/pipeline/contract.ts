@@ -138,9 +138,14 @@ export interface AuthorizationDecision {
   readonly error?: string;
 }
 
+/** Who waits for an answer: its signal aborts where they are gone, and whoever was asked for them is then asked no more. */
+export interface Asker {
+  readonly signal: AbortSignal;
+}
+
 export interface Authorizer {
   /** At once where nobody outside of the process has to be asked. Never rejects. */
-  authorize(attributes: AuthorizationAttributes): AuthorizationDecision | Promise<AuthorizationDecision>;
+  authorize(attributes: AuthorizationAttributes, asker?: Asker): AuthorizationDecision | Promise<AuthorizationDecision>;
 }
 
 export interface Credentials {

@@ -213,20 +213,20 @@ class Dispatcher {
     };
     const attributes = { user, verb, group, version, resource, subresource, namespace, name, ...selected };
     const { authorizer } = this.#deps;
-    return authorizer === undefined ? undefined : demand(authorizer, attributes, request.annotate);
+    return authorizer === undefined ? undefined : demand(authorizer, attributes, request.annotate, request);
   }
 
   async #get(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
     const { name, options } = request;
     const namespace = kind.namespaced ? request.namespace : "";
-    const object = await readObject(this.#deps, kind, namespace, name, options.resourceVersion);
+    const object = await readObject(this.#deps, kind, namespace, name, options.resourceVersion, request);
     return { type: "object", code: 200, kind, object, warnings: [] };
   }
 
   #list(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
     const selection = selectionOf(request, kind);
     const countable = selection.matches === undefined && selection.name === undefined;
-    return readList(this.#deps, { kind, selection, countable, options: request.options });
+    return readList(this.#deps, { kind, selection, countable, options: request.options, asker: request });
   }
 
   async #components(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
@@ -379,7 +379,7 @@ class Dispatcher {
     if (id === "pods/binding") return await this.#bind(request, kind, body as Binding);
     if (id === "pods/eviction") return await this.#evict(request, kind, body);
     if (id === "serviceaccounts/token" && this.#deps.issueToken !== undefined) {
-      const parent = await readObject(this.#deps, kind, request.namespace, request.name, undefined);
+      const parent = await readObject(this.#deps, kind, request.namespace, request.name, undefined, request);
       const { namespace, name, subresource } = request;
       const attributes = { request, kind, namespace, name, subresource, dryRun: context.dryRun, old: undefined };
       await this.#deps.admission.validate({ ...attributes, operation: "CREATE", object: body });
@@ -440,7 +440,7 @@ class Dispatcher {
       warnings,
     });
     if (request.verb === "get") {
-      return answer(await readObject(this.#deps, kind, namespace, name, request.options.resourceVersion), []);
+      return answer(await readObject(this.#deps, kind, namespace, name, request.options.resourceVersion, request), []);
     }
     if (request.verb !== "update" && request.verb !== "patch") throw newMethodNotSupported(kind, request.verb);
     const context = writeContext({ ...request, signal: request.signal, subresource: "scale" }, kind);

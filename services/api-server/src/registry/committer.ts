@@ -116,7 +116,7 @@ export class Committer {
     const { kind, namespace } = context;
     const contributions = this.#contributionsOf(input);
     const key = storageKey(kind, namespace, name);
-    const encoded = next === undefined ? undefined : encodeChecked(kind, next, change.specText);
+    const encoded = next === undefined ? undefined : encodeChecked(context, next, change.specText);
     const stored = encoded instanceof Promise ? await encoded : encoded;
     if (context.dryRun) {
       const unchanged = old?.rv ?? 0n;
@@ -215,7 +215,11 @@ function versioned(
 }
 
 /** The object as it is stored, in the storage version. @throws StatusError RequestEntityTooLarge */
-function encodeChecked(kind: KindDefinition, object: KubeObject, specText?: string): Buffer | Promise<Buffer> {
+function encodeChecked(
+  { kind, request }: Pick<WriteContext, "kind" | "request">,
+  object: KubeObject,
+  specText?: string,
+): Buffer | Promise<Buffer> {
   const { custom, form } = kind;
   if (form !== undefined) {
     const stored = convertForm(kind, form.of, object);
@@ -227,7 +231,7 @@ function encodeChecked(kind: KindDefinition, object: KubeObject, specText?: stri
     return checkedSize(encodeStored(custom?.storedAs ?? kind, object, specText));
   }
   const plain = JSON.parse(encodeStored(kind, object).toString()) as KubeObject;
-  const converting = custom.convert([plain], apiVersionOf(custom.storedAs));
+  const converting = custom.convert([plain], apiVersionOf(custom.storedAs), request);
   return converting.then(([converted]) => checkedSize(encodeStored(custom.storedAs, converted!)));
 }
 

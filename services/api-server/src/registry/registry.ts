@@ -238,7 +238,7 @@ export class Registry {
   ): Promise<WriteOutcome> {
     const { kind, namespace, name } = context;
     const { cache, committer } = this.#deps;
-    const cached = cache.get(kind, namespace, name)?.formIn(kind);
+    const cached = cache.get(kind, namespace, name)?.formIn(kind, context.request);
     let old = cached instanceof Promise ? await cached : cached;
     let fresh = false;
     const state = new Map<string, unknown>();

@@ -7,7 +7,7 @@ import { isReason, PassingMap } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
-import type { ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
+import type { Asker, ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
 import { TooBusyError } from "../flow-control/too-busy.ts";
 import { auditIdOf, beginAudit, beginRefusedAudit } from "./audit-request.ts";
 import { readBody } from "./body.ts";
@@ -55,8 +55,9 @@ export function authorize(
   deps: Pick<RestDeps, "authorizer">,
   attributes: AuthorizationAttributes,
   audit?: AuditRecord,
+  asker?: Asker,
 ): void | Promise<void> {
-  return demand(deps.authorizer, attributes, audit && ((key, value) => audit.annotate(key, value)));
+  return demand(deps.authorizer, attributes, audit && ((key, value) => audit.annotate(key, value)), asker);
 }
 
 interface Identified {
@@ -67,14 +68,18 @@ interface Identified {
 }
 
 /** Throws or rejects with StatusError. At once where nobody has to be asked. */
-function identify(deps: RestDeps, request: IncomingMessage, socketToken?: string): Identified | Promise<Identified> {
+function identify(
+  deps: RestDeps,
+  request: IncomingMessage,
+  { socketToken, asker }: { readonly socketToken?: string | undefined; readonly asker?: Asker } = {},
+): Identified | Promise<Identified> {
   const shown = requestCredentials(request);
   const proven = shown.certificate !== undefined || request.headers.authorization !== undefined;
   const credentials = proven || socketToken === undefined ? shown : { bearerToken: socketToken };
   const acting = (caller: UserInfo): Identified | Promise<Identified> => {
     const wanted = readImpersonation(request.rawHeaders);
     if (wanted === undefined) return { caller, user: caller };
-    return impersonate(caller, wanted, deps.authorizer).then((user) => ({ caller, user }));
+    return impersonate(caller, wanted, deps.authorizer, asker).then((user) => ({ caller, user }));
   };
   const [path = ""] = (request.url ?? "").split("?", 1);
   const caller = deps.authenticator.authenticate(credentials, path);
@@ -97,11 +102,13 @@ export function authorizePath(
   user: UserInfo,
   { verb, path }: PathInfo,
   audit?: AuditRecord,
+  asker?: Asker,
 ): void | Promise<void> {
   return authorize(
     deps,
     { user, verb, path, group: "", resource: "", subresource: "", namespace: "", name: "" },
     audit,
+    asker,
   );
 }
 
@@ -120,14 +127,14 @@ async function serveRemote(
   call: Flight,
 ): Promise<void> {
   call.setHeaders();
-  if (info.type === "path") await authorizePath(deps, call.user, info, call.audit);
-  else await authorize(deps, attributesOf(call.user, info), call.audit);
+  if (info.type === "path") await authorizePath(deps, call.user, info, call.audit, call);
+  else await authorize(deps, attributesOf(call.user, info), call.audit, call);
   await deps.aggregated?.serve(...remote, call);
 }
 
 async function servePath(deps: RestDeps, info: PathInfo, call: Flight): Promise<void> {
   call.setHeaders();
-  await authorizePath(deps, call.user, info, call.audit);
+  await authorizePath(deps, call.user, info, call.audit, call);
   const { request, response } = call;
   const answer = await deps.paths({
     path: info.path,
@@ -194,7 +201,7 @@ export async function admitConnection(
 async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): Promise<void> {
   const kind = deps.kindFor(info.group, info.version, info.resource);
   if (kind === undefined) {
-    await authorize(deps, attributesOf(call.user, info), call.audit);
+    await authorize(deps, attributesOf(call.user, info), call.audit, call);
     throw resourceNotFound();
   }
   if (kind.deprecation !== undefined) call.tell("Warning", warningHeader(kind.deprecation));
@@ -285,7 +292,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     if (flights.size - longRunning > MAX_IN_FLIGHT) throw new TooBusyError();
     let who: Identified;
     try {
-      const identified = identify(deps, request);
+      const identified = identify(deps, request, { asker: flight });
       who = identified instanceof Promise ? await identified : identified;
     } catch (error) {
       flight.audit = beginRefusedAudit(deps, request, auditId);
@@ -349,7 +356,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     async admit(request, info) {
       const auditId = auditIdOf(deps, request);
       const token = socketToken(request.headers["sec-websocket-protocol"]);
-      const { caller, user } = await identify(deps, request, token);
+      const { caller, user } = await identify(deps, request, { socketToken: token });
       const audit = beginAudit(deps, request, info, { auditId, caller, user });
       await audit?.received;
       return { user, audit };

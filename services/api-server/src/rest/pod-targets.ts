@@ -45,10 +45,11 @@ export function fetchNode(deps: Pick<PodConnectDeps, "pipeline">, name: string, 
 export function authorizeConnect(
   { authorizer }: Pick<PodConnectDeps, "authorizer">,
   info: ResourceInfo,
-  { user, audit }: Pick<UpgradeCall, "user" | "audit">,
+  call: Pick<UpgradeCall, "user" | "audit" | "signal">,
   verb: string,
 ): void | Promise<void> {
+  const { user, audit } = call;
   const { group, version, resource, subresource, namespace, name } = info;
   const attributes = { user, verb, group, version, resource, subresource, namespace, name };
-  return demand(authorizer, attributes, audit && ((key, value) => audit.annotate(key, value)));
+  return demand(authorizer, attributes, audit && ((key, value) => audit.annotate(key, value)), call);
 }

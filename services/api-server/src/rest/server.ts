@@ -84,8 +84,8 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
       const call = { request, socket, head, user, audit, starting, signal: controller.signal };
       const remote = remoteOf(deps, info);
       if (remote !== undefined) {
-        if (info.type === "path") await authorizePath(deps, user, info, audit);
-        else await authorize(deps, attributesOf(user, info), audit);
+        if (info.type === "path") await authorizePath(deps, user, info, audit, call);
+        else await authorize(deps, attributesOf(user, info), audit, call);
         await deps.aggregated?.upgrade(...remote, call);
         return;
       }

@@ -3,7 +3,7 @@
 import type { KindDefinition } from "@coxswain/api";
 import { convertForm } from "@coxswain/api/scheme";
 import { apiVersionOf, deepClone, setOwn, type KubeObject, type ObjectMeta } from "@coxswain/apimachinery";
-import type { VersionedObject } from "../pipeline/contract.ts";
+import type { Asker, VersionedObject } from "../pipeline/contract.ts";
 import { parseStored } from "./managed-form.ts";
 import { identityOf, opaqueKind } from "./opaque-kind.ts";
 import { unpack } from "./packed-form.ts";
@@ -123,19 +123,19 @@ export class CachedObject implements VersionedObject, SlabMember {
   }
 
   /** The same, where a webhook may have to be asked first. Rejects with StatusError. */
-  formIn(kind: KindDefinition): CachedObject | Promise<CachedObject> {
+  formIn(kind: KindDefinition, asker?: Asker): CachedObject | Promise<CachedObject> {
     if (!this.#isForeign(kind)) return this.as(kind);
-    return this.#formOf(kind) ?? CachedObject.formsIn(kind, [this]).then(([form]) => form!);
+    return this.#formOf(kind) ?? CachedObject.formsIn(kind, [this], asker).then(([form]) => form!);
   }
 
   /** The same for many, of which all that are in other versions are asked about at once. Rejects with StatusError. */
-  static async formsIn(kind: KindDefinition, objects: readonly CachedObject[]): Promise<CachedObject[]> {
+  static async formsIn(kind: KindDefinition, objects: readonly CachedObject[], asker?: Asker): Promise<CachedObject[]> {
     // Readers of other versions replace the form that an object remembers, also while the webhook is asked.
     const forms = objects.map((each) => (each.#isForeign(kind) ? each.#formOf(kind) : each.as(kind)));
     const missing = objects.filter((_, at) => forms[at] === undefined);
     if (missing.length === 0) return forms as CachedObject[];
     const plain = missing.map((each) => JSON.parse(each.json.toString()) as KubeObject);
-    const converted = (await kind.custom!.convert!(plain, apiVersionOf(kind))).values();
+    const converted = (await kind.custom!.convert!(plain, apiVersionOf(kind), asker)).values();
     return objects.map((each, at) => forms[at] ?? (each.#form = each.#converted(kind, converted.next().value!)));
   }
 

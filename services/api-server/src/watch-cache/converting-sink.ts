@@ -2,7 +2,7 @@
 // by content is chosen by the converted one; where an object cannot be converted, the watch ends with the reason.
 import type { KindDefinition } from "@coxswain/api";
 import { newInternalError, StatusError, type Status } from "@coxswain/apimachinery";
-import type { PipelineWatchEvent, WatchSink } from "../pipeline/contract.ts";
+import type { Asker, PipelineWatchEvent, WatchSink } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
 import { CacheEvent } from "./resource-cache.ts";
 import { project, selects, type ObjectSelection } from "./watcher.ts";
@@ -10,7 +10,12 @@ import { project, selects, type ObjectSelection } from "./watcher.ts";
 /** Events that may wait for the webhook; a reader with more is dropped. */
 const MAX_WAITING = 10_000;
 
-export function convertingSink(kind: KindDefinition, selection: ObjectSelection, sink: WatchSink): WatchSink {
+export function convertingSink(
+  kind: KindDefinition,
+  selection: ObjectSelection,
+  sink: WatchSink,
+  asker: Asker,
+): WatchSink {
   let waiting = 0;
   let open = true;
   let last = Promise.resolve();
@@ -26,7 +31,7 @@ export function convertingSink(kind: KindDefinition, selection: ObjectSelection,
   const hand = async (events: readonly PipelineWatchEvent[]): Promise<void> => {
     if (!open) return;
     try {
-      const converted = await convertedEvents(kind, selection, events);
+      const converted = await convertedEvents(kind, selection, events, asker);
       if (open && converted.length > 0 && !sink.send(converted)) finish(undefined);
     } catch (error) {
       finish((error instanceof StatusError ? error : newInternalError(error)).toStatus());
@@ -50,6 +55,7 @@ async function convertedEvents(
   kind: KindDefinition,
   selection: ObjectSelection,
   events: readonly PipelineWatchEvent[],
+  asker: Asker,
 ): Promise<PipelineWatchEvent[]> {
   const objects = new Set<CachedObject>();
   for (const event of events) {
@@ -60,7 +66,7 @@ async function convertedEvents(
       objects.add(event.old);
   }
   const before = [...objects];
-  const after = await CachedObject.formsIn(kind, before);
+  const after = await CachedObject.formsIn(kind, before, asker);
   const forms = new Map(before.map((object, at) => [object, after[at]!]));
   return events.flatMap((event): PipelineWatchEvent[] => {
     if (event.type === "BOOKMARK" || !(event.object instanceof CachedObject)) return [event];

@@ -14,7 +14,7 @@ import {
   type StatusError,
 } from "@coxswain/apimachinery";
 import { CompactedError, type Storage } from "@coxswain/storage";
-import type { ApiResult, RequestOptions } from "../pipeline/contract.ts";
+import type { ApiResult, Asker, RequestOptions } from "../pipeline/contract.ts";
 import { CachedObject } from "./cached-object.ts";
 import { decodeContinue, encodeContinue, ExpiredContinueError } from "./continue-token.ts";
 import { identityOf, opaqueKind } from "./opaque-kind.ts";
@@ -60,12 +60,13 @@ export async function readObject(
   namespace: string,
   name: string,
   resourceVersion: string | undefined,
+  asker: Asker,
 ): Promise<CachedObject> {
   // Most reads want the present: they wait for it without a promise more.
   await (resourceVersion === undefined ? cache.consistent() : awaitVersion(cache, resourceVersion));
   const object = cache.resource(kind).get(namespace, name);
   if (object === undefined) throw newNotFound(storedKindOf(kind), name);
-  const form = object.formIn(kind);
+  const form = object.formIn(kind, asker);
   return form instanceof Promise ? await form : form;
 }
 
@@ -75,6 +76,7 @@ export interface ListRequest {
   /** False where a label or field selector is given: what remains is then unknown. */
   readonly countable: boolean;
   readonly options: RequestOptions;
+  readonly asker: Asker;
 }
 
 type ListResult = Extract<ApiResult, { type: "list" }>;
@@ -165,10 +167,11 @@ async function page(
   at: { readonly rv: bigint; readonly limit: number },
   present: readonly CachedObject[],
 ): Promise<ListResult> {
-  const { kind, selection, countable } = request;
+  const { kind, selection, countable, asker } = request;
   const foreign = kind.custom?.convert !== undefined;
   // What is chosen by its content must be seen as the kind has it.
-  const candidates = foreign && selection.matches !== undefined ? await CachedObject.formsIn(kind, present) : present;
+  const candidates =
+    foreign && selection.matches !== undefined ? await CachedObject.formsIn(kind, present, asker) : present;
   const items: CachedObject[] = [];
   let next = 0;
   for (; next < candidates.length; next++) {
@@ -182,7 +185,7 @@ async function page(
   return {
     type: "list",
     kind,
-    items: foreign ? await CachedObject.formsIn(kind, items) : items,
+    items: foreign ? await CachedObject.formsIn(kind, items, asker) : items,
     resourceVersion: at.rv.toString(),
     continue: more ? encodeContinue({ rv: at.rv, after: { namespace: last.namespace, name: last.name } }) : "",
     remainingItemCount: more && countable ? candidates.length - next : undefined,

@@ -57,7 +57,7 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest, sink: W
   // Nothing may await from here on: the start and the registration see the same state.
   const converts = kind.custom?.convert !== undefined;
   const chosen = converts ? { ...selection, matches: undefined } : selection;
-  const formed = converts ? convertingSink(kind, selection, sink) : formingSink(kind, sink);
+  const formed = converts ? convertingSink(kind, selection, sink, request) : formingSink(kind, sink);
   const watcher = new Watcher(
     chosen,
     since,

@@ -54,6 +54,7 @@ function refusalOf(code: number, said: string): string {
 export function createWebhookCaller(deps: RemoteTargetDeps): CallWebhook {
   return async (config, review, timeoutMs, signal) => {
     const { to, url, path } = targetOf(deps, config, timeoutMs);
+    if (signal.aborted) throw new Error(`Post ${JSON.stringify(url)}: context canceled`);
     const body = Buffer.from(JSON.stringify(review));
     const outgoing = httpRequest({
       method: "POST",

@@ -8,6 +8,7 @@ import {
   deepEqual,
   newBadRequest,
   newInternalError,
+  newTimeout,
   type KubeObject,
 } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
@@ -136,6 +137,8 @@ class Dispatcher {
       return answer;
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
+      // Nobody waits for the answer: nothing more is done for it, whatever the policy says.
+      if (attributes.request.signal.aborted) throw newTimeout("request did not complete within requested timeout");
       const failed = `failed calling webhook ${JSON.stringify(name)}: ${error.message}`;
       if (!ignore) throw newInternalError(new Error(failed));
       this.#deps.logger.warn({ webhook: name, error: error.message }, "a webhook failed and was passed over");

@@ -4,7 +4,7 @@ import type { KindDefinition } from "@coxswain/api";
 import { CelAuthorizer, dynamicValue, type AuthorizationQuestion } from "@coxswain/cel";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../../pipeline/contract.ts";
 import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
 import { asVersion, reviewObject, reviewRequest } from "../dynamic/admission-review.ts";
 import { namespaceOf } from "../dynamic/request-matching.ts";
@@ -55,11 +55,13 @@ const UNKNOWN: AuthorizationDecision = { allowed: false, reason: "" };
  */
 class Checks {
   readonly #authorizer: Authorizer | undefined;
+  readonly #asker: Asker;
   readonly #answers = new Map<string, AuthorizationDecision>();
   #open = new Map<string, Promise<AuthorizationDecision>>();
 
-  constructor(authorizer: Authorizer | undefined) {
+  constructor(authorizer: Authorizer | undefined, asker: Asker) {
     this.#authorizer = authorizer;
+    this.#asker = asker;
   }
 
   ask(attributes: AuthorizationAttributes): AuthorizationDecision {
@@ -68,7 +70,7 @@ class Checks {
     const known = this.#answers.get(question);
     if (known !== undefined) return known;
     if (this.#open.has(question)) return UNKNOWN;
-    const decision = this.#authorizer.authorize(attributes);
+    const decision = this.#authorizer.authorize(attributes, this.#asker);
     if (!(decision instanceof Promise)) return decision;
     this.#open.set(question || JSON.stringify(attributes), decision);
     return UNKNOWN;
@@ -119,7 +121,7 @@ export class RequestValues {
   constructor(deps: ValueDeps, attributes: AdmissionAttributes) {
     this.#deps = deps;
     this.#attributes = attributes;
-    this.#checks = new Checks(deps.authorizer);
+    this.#checks = new Checks(deps.authorizer, attributes.request);
   }
 
   /**

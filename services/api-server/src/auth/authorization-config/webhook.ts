@@ -5,10 +5,10 @@
 import { aggregateText, isJsonObject, RecentMap } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import { readAtMost } from "@coxswain/component-base/read-at-most";
-import type { Env } from "@coxswain/env";
+import { isAbort, type Env } from "@coxswain/env";
 import { Agent, request } from "undici";
 import { readKubeconfig, type KubeconfigTarget } from "../../kubeconfig.ts";
-import type { AuthorizationAttributes, AuthorizationDecision } from "../../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes, AuthorizationDecision } from "../../pipeline/contract.ts";
 import { NO_OPINION, type ChainLink } from "../authorizer-chain.ts";
 import { MatchConditions } from "./match-conditions.ts";
 import type { AuthorizationMetrics } from "./metrics.ts";
@@ -36,12 +36,14 @@ interface ReviewStatus {
   readonly reason: string;
 }
 
+type AskResult = "canceled" | "timeout" | "error";
+
 /** A try that failed. */
 class AskError extends Error {
   override readonly name = "AskError";
-  readonly result: "timeout" | "error";
+  readonly result: AskResult;
   readonly again: boolean;
-  constructor(message: string, result: "timeout" | "error", again: boolean) {
+  constructor(message: string, result: AskResult, again: boolean) {
     super(message);
     this.result = result;
     this.again = again;
@@ -61,11 +63,11 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
     error,
   });
 
-  const askOnce = async (body: string): Promise<ReviewStatus> => {
+  const askOnce = async (body: string, asker: Asker | undefined): Promise<ReviewStatus> => {
     const startedMs = env.clock.monotonic();
     let result = "success";
     try {
-      return await post({ env, agent, target, settings }, body);
+      return await post({ env, agent, target, settings }, body, asker?.signal);
     } catch (error) {
       result = error instanceof AskError ? error.result : "error";
       throw error;
@@ -74,20 +76,29 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
     }
   };
 
-  const ask = async (spec: ReviewSpec, question: string, cached: boolean): Promise<AuthorizationDecision> => {
+  const ask = async (
+    spec: ReviewSpec,
+    question: string,
+    cached: boolean,
+    asker: Asker | undefined,
+  ): Promise<AuthorizationDecision> => {
     const body = reviewText(spec, settings.reviewVersion);
     for (let attempt = 1, delayMs = FIRST_DELAY_MS; ; attempt++, delayMs *= DELAY_FACTOR) {
       try {
-        const status = await askOnce(body);
+        const status = await askOnce(body, asker);
         const ttlMs = status.allowed ? settings.authorizedTtlMs : settings.unauthorizedTtlMs;
         if (cached && ttlMs > 0) answers.set(question, { status, untilMs: env.clock.monotonic() + ttlMs });
         return decisionOf(status);
       } catch (error) {
         if (!(error instanceof AskError)) throw error;
-        if (error.again && attempt < ATTEMPTS) {
-          await env.timers.sleep(delayMs * (1 + env.random.float() * DELAY_JITTER));
+        const gone = asker?.signal.aborted === true;
+        if (!gone && error.again && attempt < ATTEMPTS) {
+          const waited = env.timers.sleep(delayMs * (1 + env.random.float() * DELAY_JITTER), asker?.signal);
+          await waited.catch(passAbort);
           continue;
         }
+        // Nobody waits for the decision: the next authorizer is not asked, and nothing is done.
+        if (gone) return { allowed: false, denied: true, reason: "", error: error.message };
         logger.error({ authorizer: name, error: error.message }, "Failed to make webhook authorizer request");
         if (settings.failurePolicy === "NoOpinion") metrics.failedOpen(name, error.result);
         return failed(error.message);
@@ -107,14 +118,14 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
   return {
     type: "Webhook",
     name,
-    authorize(attributes) {
+    authorize(attributes, asker) {
       const spec = reviewSpecOf(attributes);
       const unasked = matches(spec);
       if (unasked !== undefined) return unasked;
       const question = JSON.stringify(spec);
       const known = answers.get(question);
       if (known !== undefined && known.untilMs > env.clock.monotonic()) return decisionOf(known.status);
-      return ask(spec, question, isCacheable(attributes)).catch((error: unknown) => {
+      return ask(spec, question, isCacheable(attributes), asker).catch((error: unknown) => {
         logger.error({ authorizer: name, error: String(error) }, "a webhook authorizer failed");
         return failed(String(error));
       });
@@ -122,6 +133,11 @@ export function createWebhookAuthorizer(deps: WebhookDeps, name: string, setting
     rulesFor: () => ({ rules: [], unknown: ["webhook authorizer does not support user rule resolution"] }),
     close: () => void agent.close(),
   };
+}
+
+/** What waited is over: who looks next sees why. */
+function passAbort(error: unknown): void {
+  if (!isAbort(error)) throw error;
 }
 
 function isCacheable(attributes: AuthorizationAttributes): boolean {
@@ -159,7 +175,11 @@ interface PostDeps {
 }
 
 /** @throws AskError */
-async function post({ env, agent, target, settings }: PostDeps, body: string): Promise<ReviewStatus> {
+async function post(
+  { env, agent, target, settings }: PostDeps,
+  body: string,
+  gone: AbortSignal | undefined,
+): Promise<ReviewStatus> {
   const { url, authorization } = target;
   const late = new AbortController();
   const timer = env.timers.setTimeout(() => late.abort(), settings.timeoutMs);
@@ -170,7 +190,7 @@ async function post({ env, agent, target, settings }: PostDeps, body: string): P
     const answer = await request(url, {
       dispatcher: agent,
       method: "POST",
-      signal: late.signal,
+      signal: gone === undefined ? late.signal : AbortSignal.any([late.signal, gone]),
       headers: {
         "content-type": "application/json",
         accept: "application/json",
@@ -183,6 +203,7 @@ async function post({ env, agent, target, settings }: PostDeps, body: string): P
     said = (await readAtMost(answer.body, MAX_ANSWER_BYTES)).toString("utf8");
   } catch (error) {
     const place = `Post ${JSON.stringify(url)}`;
+    if (gone?.aborted === true) throw new AskError(`${place}: context canceled`, "canceled", false);
     if (late.signal.aborted) throw new AskError(`${place}: context deadline exceeded`, "timeout", false);
     const { code: cause, message } = error as NodeJS.ErrnoException;
     const again = cause === "ECONNRESET" || cause === "UND_ERR_SOCKET";
