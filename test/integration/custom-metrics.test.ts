@@ -82,13 +82,13 @@ async function failure(name: string): Promise<{ reason: string | undefined; mess
   return { reason: found?.reason, message: found?.message };
 }
 
-async function registered(group: string, version: string): Promise<void> {
+async function registered(group: string, version: string, versionPriority = 100): Promise<void> {
   const { port, caBundle } = adapter;
   const spec = {
     group,
     version,
     groupPriorityMinimum: 100,
-    versionPriority: 100,
+    versionPriority,
     service: { namespace: "default", name: "adapter", port },
     caBundle,
   };
@@ -208,9 +208,8 @@ test("an adapter that answers with an error is told of as upstream's clients do"
   adapter.fail(undefined);
 });
 
-test("an adapter of v1beta1 serves as well", async () => {
-  await k.ok(["delete", "apiservice", "v1beta2.custom.metrics.k8s.io"]);
-  await registered("custom.metrics.k8s.io", "v1beta1");
+test("an adapter's v1beta1 is asked where its APIService has the higher priority", async () => {
+  await registered("custom.metrics.k8s.io", "v1beta1", 200);
   const [pod] = await running("older", 1);
   const path = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/default/pods/*/requests";
   adapter.answer(path, [{ describedObject: { name: pod }, timestamp: TIMESTAMP, value: "40" }]);

@@ -1,6 +1,7 @@
 // What autoscalers ask of the metrics APIs, and how they tell of what they do not get: paths and wording are upstream's.
 import { StatusError } from "@coxswain/apimachinery";
 import { expect, test } from "vitest";
+import { preferredFirst } from "../src/pod-autoscaler/api-versions.ts";
 import { createMetricsSource } from "../src/pod-autoscaler/metrics-source.ts";
 
 const CUSTOM = "/apis/custom.metrics.k8s.io/v1beta2";
@@ -10,8 +11,8 @@ const METRIC = { name: "depth", selector: "" };
 const timestamp = "2026-01-01T00:00:00Z";
 const value = (text: string) => ({ timestamp, value: text });
 
-/** A source on what `answers` has for a path; nobody serves the rest. */
-function sourceOf(answers: Readonly<Record<string, object | Error>>) {
+/** A source on what `answers` has for a path; nobody serves the rest. `versions`: of custom metrics, as discovery has them. */
+function sourceOf(answers: Readonly<Record<string, object | Error>>, versions: readonly string[] = ["v1beta2"]) {
   const read = async (path: string): Promise<unknown> => {
     const answer = answers[path] ?? NOT_SERVED;
     if (answer instanceof Error) throw answer;
@@ -19,7 +20,7 @@ function sourceOf(answers: Readonly<Record<string, object | Error>>) {
   };
   const resolve = ({ kind }: { kind: string }) =>
     kind === "Service" ? { ref: { group: "", version: "v1", resource: "services" }, namespaced: true } : undefined;
-  return createMetricsSource({ read }, { resolve });
+  return createMetricsSource({ read }, { resolve }, (group) => (group === "custom.metrics.k8s.io" ? versions : []));
 }
 
 const front = { apiVersion: "v1", kind: "Service", name: "front" };
@@ -48,26 +49,55 @@ test("a kind that nobody serves", async () => {
 });
 
 test.each([
-  ["no custom metrics API (custom.metrics.k8s.io) registered", NOT_SERVED, NOT_SERVED],
-  ["the server could not find the requested resource (get services.custom.metrics.k8s.io front)", NOT_SERVED, {}],
+  [["v1beta1", "v1beta2"], 1_000],
+  [["v1beta2", "v1beta1"], 2_000],
+  [["v1beta1"], 1_000],
+  [["v1", "v1beta1"], 1_000],
+])("the version that discovery prefers is asked for, of those that are known: %j", async (versions, amount) => {
+  const answers = Object.fromEntries(
+    [1, 2].map((at) => [
+      `/apis/custom.metrics.k8s.io/v1beta${at}/namespaces/shop/services/front/depth`,
+      [value(`${at}`)],
+    ]),
+  );
+  expect(await sourceOf(answers, versions).object(METRIC, "shop", front)).toBe(amount);
+});
+
+test.each([
+  [[], "no custom metrics API (custom.metrics.k8s.io) registered"],
+  [["v1", "v2alpha1"], "no known available metric versions found"],
+])("with the versions %j there is nobody to ask: %s", async (versions, message) => {
+  await expect(sourceOf({}, versions).object(METRIC, "shop", front)).rejects.toThrow(
+    `unable to fetch metrics from custom metrics API: ${message}`,
+  );
+});
+
+test("versions come by their priority, and newer ones first where it is the same", () => {
+  const registered = [
+    { version: "v1beta1", priority: 10 },
+    { version: "v1beta2", priority: 10 },
+    { version: "v1alpha1", priority: 200 },
+  ];
+  expect(preferredFirst(registered)).toEqual(["v1alpha1", "v1beta2", "v1beta1"]);
+});
+
+test.each([
+  ["the server could not find the requested resource (get services.custom.metrics.k8s.io front)", NOT_SERVED],
   [
     "the server could not find the requested resource (get services.custom.metrics.k8s.io front)",
     unavailable("the server answered 404: page"),
-    {},
   ],
   [
     "the server is currently unable to handle the request (get services.custom.metrics.k8s.io front)",
     unavailable("error trying to reach service: connect ECONNREFUSED 127.0.0.1:1"),
-    {},
   ],
   [
     'an error on the server ("broken") has prevented the request from succeeding (get services.custom.metrics.k8s.io front)',
     unavailable("the server answered 500: broken"),
-    {},
   ],
-  ["depth is not measured", new StatusError("NotFound", 404, "depth is not measured"), {}],
-])("fails with: %s", async (message, failure, group) => {
-  const source = sourceOf({ [`${CUSTOM}/namespaces/shop/services/front/depth`]: failure, [CUSTOM]: group });
+  ["depth is not measured", new StatusError("NotFound", 404, "depth is not measured")],
+])("fails with: %s", async (message, failure) => {
+  const source = sourceOf({ [`${CUSTOM}/namespaces/shop/services/front/depth`]: failure });
   await expect(source.object(METRIC, "shop", front)).rejects.toThrow(
     `unable to fetch metrics from custom metrics API: ${message}`,
   );

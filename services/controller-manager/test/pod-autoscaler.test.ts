@@ -1,5 +1,6 @@
 // The HorizontalPodAutoscaler controller on the in-memory cluster under virtual time, with metrics APIs that are given.
 import {
+  API_SERVICES,
   CUSTOM_RESOURCE_DEFINITIONS,
   DEPLOYMENTS,
   HORIZONTAL_POD_AUTOSCALERS,
@@ -227,6 +228,18 @@ test("pods, object, external and container metrics count, and the greatest decid
   uses("50m");
   const base = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/default";
   const timestamp = "2026-01-01T00:00:00Z";
+  const custom = {
+    group: "custom.metrics.k8s.io",
+    version: "v1beta1",
+    versionPriority: 100,
+    groupPriorityMinimum: 100,
+  };
+  fixture.cluster.seed(API_SERVICES, {
+    apiVersion: "apiregistration.k8s.io/v1",
+    kind: "APIService",
+    metadata: { name: "v1beta1.custom.metrics.k8s.io" },
+    spec: custom,
+  } as KubeObject);
   answers.set(`${base}/pods/*/requests`, () => ({
     items: fixture
       .pods()

@@ -22,6 +22,7 @@ import type { AggregatedReader } from "@coxswain/client";
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
 import { BY_NAMESPACE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { updateStatus } from "../writes/update-status.ts";
+import { createApiVersions } from "./api-versions.ts";
 import { createKindResolver, type KindResolver } from "./kind-resolver.ts";
 import { MetricFailure, proposeByMetric, type MetricProposal } from "./metric-proposal.ts";
 import { createMetricsSource, type MetricsSource } from "./metrics-source.ts";
@@ -68,7 +69,7 @@ export function createPodAutoscaler(
   options: PodAutoscalerOptions = {},
 ): ManagedController {
   const kinds = createKindResolver(context.informers);
-  const source = createMetricsSource(reader, kinds);
+  const source = createMetricsSource(reader, kinds, createApiVersions(context.informers));
   const autoscalers = context.informers.informer<HorizontalPodAutoscaler>(HORIZONTAL_POD_AUTOSCALERS);
   const settings = { ...DEFAULTS, ...options };
   const autoscaling = new PodAutoscaling(context, { kinds, source, settings, list: () => autoscalers.lister.list() });

@@ -2,15 +2,9 @@
 // whoever serves those. Amounts are in thousandths. Wording of errors is upstream's.
 // https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#support-for-metrics-apis
 import type { CrossVersionObjectReference } from "@coxswain/api";
-import {
-  isReason,
-  parseApiVersion,
-  parseGoDuration,
-  parseQuantity,
-  parseTime,
-  type ObjectMeta,
-} from "@coxswain/apimachinery";
+import { parseApiVersion, parseGoDuration, parseQuantity, parseTime, type ObjectMeta } from "@coxswain/apimachinery";
 import type { AggregatedReader } from "@coxswain/client";
+import type { ApiVersions } from "./api-versions.ts";
 import type { KindResolver } from "./kind-resolver.ts";
 import { MetricError, type PodMetric, type PodMetrics } from "./replica-calculator.ts";
 
@@ -42,14 +36,15 @@ interface MetricValue {
   readonly value: string;
 }
 
-const CUSTOM_VERSIONS = ["v1beta2", "v1beta1"] as const;
+/** Those that are understood here. */
+const CUSTOM_VERSIONS: readonly string[] = ["v1beta2", "v1beta1"];
+const CUSTOM_GROUP = "custom.metrics.k8s.io";
 const DEFAULT_WINDOW_MS = 60_000;
 const NOT_SERVED = "the server could not find the requested resource";
 const UNABLE = "the server is currently unable to handle the request";
 const UNREACHED = "error trying to reach service: ";
 /** As coxswain.api.v1.Aggregated tells of an answer that is no Status. */
 const NO_STATUS = /^the server answered (\d+): (.*)$/s;
-const CUSTOM = "/apis/custom.metrics.k8s.io";
 function withQuery(path: string, query: Readonly<Record<string, string>>): string {
   const given = Object.entries(query).filter(([, value]) => value !== "");
   const text = new URLSearchParams(given).toString();
@@ -67,35 +62,21 @@ function told(error: unknown, what: string): string {
   return `an error on the server (${said}) has prevented the request from succeeding (get ${what})`;
 }
 
-function isNotServed(error: unknown): boolean {
-  return isReason(error, "NotFound") && (error as Error).message === NOT_SERVED;
-}
-
-export function createMetricsSource(reader: AggregatedReader, kinds: KindResolver): MetricsSource {
+export function createMetricsSource(
+  reader: AggregatedReader,
+  kinds: KindResolver,
+  versions: ApiVersions,
+): MetricsSource {
   const listOf = async <T>(path: string): Promise<readonly T[]> =>
     ((await reader.read(path)) as { items?: readonly T[] }).items ?? [];
 
-  /** Of the first version that somebody serves. */
+  /** In the version that discovery prefers of those that are understood. */
   async function custom(path: string, query: Readonly<Record<string, string>>): Promise<readonly MetricValue[]> {
-    for (const version of CUSTOM_VERSIONS) {
-      try {
-        return await listOf<MetricValue>(withQuery(`${CUSTOM}/${version}/${path}`, query));
-      } catch (error) {
-        if (!isNotServed(error) || (await isServed(version))) throw error;
-      }
-    }
-    throw new MetricError("no custom metrics API (custom.metrics.k8s.io) registered");
-  }
-
-  /** Tells a metric that an adapter does not find from an adapter that is not there. */
-  async function isServed(version: string): Promise<boolean> {
-    try {
-      await reader.read(`${CUSTOM}/${version}`);
-      return true;
-    } catch (error) {
-      if (isNotServed(error)) return false;
-      throw error;
-    }
+    const registered = versions(CUSTOM_GROUP);
+    if (registered.length === 0) throw new MetricError(`no custom metrics API (${CUSTOM_GROUP}) registered`);
+    const version = registered.find((each) => CUSTOM_VERSIONS.includes(each));
+    if (version === undefined) throw new MetricError("no known available metric versions found");
+    return await listOf<MetricValue>(withQuery(`/apis/${CUSTOM_GROUP}/${version}/${path}`, query));
   }
 
   async function customValues(
