@@ -25,6 +25,7 @@ import { runLegacyTokenTracking } from "./auth/legacy-token-tracking.ts";
 import { createLegacyTokenUse } from "./auth/legacy-token-use.ts";
 import { ReloadMetrics } from "./auth/authorization-config/metrics.ts";
 import { runAuthorizationReload, type AuthorizationFile } from "./auth/authorization-config/reload.ts";
+import type { AuthorizerSettings } from "./auth/authorization-config/types.ts";
 import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
 import { createIssuers } from "./auth/authentication-config/issuers.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
@@ -73,8 +74,10 @@ export interface ApiServerComponentDeps {
   readonly anonymous: boolean;
   /** Of --authentication-config: issuers besides that of `oidc`, and who may call without credentials, over `anonymous`. */
   readonly authentication?: AuthenticationRules;
-  /** Of --authorization-config; Node and RBAC decide where unset. */
+  /** Of --authorization-config. */
   readonly authorization?: AuthorizationFile;
+  /** Of --authorization-mode; Node and RBAC decide where neither is set. */
+  readonly authorizers?: readonly AuthorizerSettings[];
   readonly serviceCidr?: string;
   readonly nodePortRange?: string;
   /** Parts of the control plane that ComponentStatus tells of besides etcd. */
@@ -176,6 +179,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
   });
   const oidc = createIssuers(deps);
   const { enabled: anonymous = deps.anonymous, paths: anonymousPaths } = deps.authentication?.anonymous ?? {};
+  const { authorizers = deps.authorizers } = deps.authorization ?? {};
   const security = createSecurity({
     env,
     keys,
@@ -184,7 +188,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     bootstrapTokens: deps.bootstrapTokens ?? true,
     logger,
     metrics,
-    ...(deps.authorization === undefined ? {} : { authorizers: deps.authorization.authorizers }),
+    ...(authorizers === undefined ? {} : { authorizers }),
     ...(oidc === undefined ? {} : { oidc }),
     legacyTokens: createLegacyTokenUse({ clock: env.clock, logger, client: () => server.loopback }),
   });

@@ -13,13 +13,14 @@ import { parseEncryptionConfiguration } from "./encryption/configuration.ts";
 import { parseAuthenticationConfiguration } from "./auth/authentication-config/configuration.ts";
 import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
 import { parseAuthorizationConfiguration } from "./auth/authorization-config/configuration.ts";
+import { addAuthorizationFlags, authorizersOf, type AuthorizationFlags } from "./auth/authorization-config/flags.ts";
 import type { AuthorizationFile } from "./auth/authorization-config/reload.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { parseFeatureGates } from "./features/feature-gates.ts";
 import { parseRuntimeConfig } from "./features/runtime-config.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
 
-interface Flags extends AuditFlags {
+interface Flags extends AuditFlags, AuthorizationFlags {
   readonly etcd: readonly string[];
   readonly etcdCaFile?: string;
   readonly etcdCertFile?: string;
@@ -41,7 +42,6 @@ interface Flags extends AuditFlags {
   readonly encryptionProviderConfig?: string;
   readonly enableBootstrapTokenAuth: string | boolean;
   readonly authenticationConfig?: string;
-  readonly authorizationConfig?: string;
   readonly oidcIssuerUrl?: string;
   readonly oidcClientId?: string;
   readonly oidcUsernameClaim: string;
@@ -145,10 +145,6 @@ function addFlags(command: Command): void {
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
     .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
     .option("--authentication-config <file>", "AuthenticationConfiguration: issuers of tokens, and anonymous callers")
-    .option(
-      "--authorization-config <file>",
-      "AuthorizationConfiguration: who decides, in which order (default: Node, RBAC)",
-    )
     .option("--oidc-issuer-url <url>", "an OpenID issuer whose tokens are taken; https only")
     .option("--oidc-client-id <id>", "the audience that its tokens must have")
     .option("--oidc-username-claim <claim>", "the claim that names the user", "sub")
@@ -163,6 +159,7 @@ function addFlags(command: Command): void {
     .option("--max-mutating-requests-inflight <count>", "see above", count, 200)
     .option("--component <name=host:port>", "a part that ComponentStatus tells of; repeatable", component, [])
     .option("--rest-fd <fd>", "inherited listening socket for the REST API, in place of --port", Number);
+  addAuthorizationFlags(command);
   addAuditFlags(command);
 }
 
@@ -209,6 +206,7 @@ void runComponent<Flags>({
         : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
     const oidc = oidcOptions(flags);
     const authentication = authenticationRules(flags);
+    const authorizers = authorizersOf(flags);
     const authorization = authorizationFile(flags.authorizationConfig);
     const auditor = makeAuditor(flags, env, logger);
     const component = createApiServerComponent({
@@ -228,6 +226,7 @@ void runComponent<Flags>({
       ...(oidc === undefined ? {} : { oidc }),
       ...(authentication === undefined ? {} : { authentication }),
       ...(authorization === undefined ? {} : { authorization }),
+      ...(authorizers === undefined ? {} : { authorizers }),
       ...(auditor === undefined ? {} : { auditor }),
       maxInFlight:
         String(flags.enablePriorityAndFairness) === "false"
