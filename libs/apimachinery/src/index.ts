@@ -6,6 +6,7 @@ export * from "./go-duration.ts";
 export * from "./go-regexp.ts";
 export * from "./recent-texts.ts";
 export * from "./json-decode.ts";
+export * from "./json-or-nothing.ts";
 export * from "./label-selector.ts";
 export * from "./lower-bound.ts";
 export * from "./names.ts";

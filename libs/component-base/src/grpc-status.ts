@@ -2,7 +2,7 @@
 // gRPC clients see the same error. Both directions live here.
 import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { AbortError, isAbort } from "@coxswain/env";
-import { StatusError, type Status, type StatusReason } from "@coxswain/apimachinery";
+import { isJsonObject, jsonOrNothing, StatusError, type Status, type StatusReason } from "@coxswain/apimachinery";
 
 export const STATUS_TRAILER = "coxswain-status-bin";
 
@@ -83,12 +83,8 @@ function isServiceError(error: unknown): error is ServiceError {
 }
 
 function decodeStatus(bytes: Buffer): StatusError | undefined {
-  try {
-    return StatusError.fromStatus(JSON.parse(bytes.toString("utf8")) as Partial<Status>);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const told = jsonOrNothing(bytes.toString("utf8"));
+  return isJsonObject(told) ? StatusError.fromStatus(told) : undefined;
 }
 
 /**

@@ -78,6 +78,7 @@ function answer(incoming: IncomingMessage, response: ServerResponse): void {
   if (!healthy) response.writeHead(500).end("broken");
   else if (searchParams.get("watch") === "true") response.writeHead(200).write('{"type":"ADDED","object":{}}\n');
   else if (pathname.endsWith("/flunders/teapot")) response.writeHead(418).end("tea");
+  else if (pathname.endsWith("/flunders/nothing")) response.writeHead(500).end("null");
   else if (pathname.endsWith("/echo")) void echo(incoming, response);
   else {
     const document = documentOf(pathname);
@@ -182,6 +183,10 @@ test("components read it over gRPC, with their own rights", async () => {
   await expect(admin.read(`${BASE}/namespaces/default/flunders/teapot`)).rejects.toMatchObject({
     reason: "ServiceUnavailable",
     message: "the server answered 418: tea",
+  });
+  await expect(admin.read(`${BASE}/namespaces/default/flunders/nothing`)).rejects.toMatchObject({
+    reason: "ServiceUnavailable",
+    message: "the server answered 500: null",
   });
   await expect(admin.read("/apis/apps/v1/deployments")).rejects.toMatchObject({ reason: "NotFound" });
   await expect(admin.read("/api/v1/pods")).rejects.toThrow("path: must begin with /apis/");

@@ -1,6 +1,7 @@
 // The way from client-side to server-side apply for kubectl: what its last-applied annotation says, the live object still
 // has, and others have come to own since, kubectl may take over without being asked to force.
 import { isJsonObject } from "../deep.ts";
+import { jsonOrNothing } from "../json-or-nothing.ts";
 import { changedFields, compareObjects } from "./compare.ts";
 import type { Conflict } from "./conflicts.ts";
 import { difference, EMPTY_SET, type FieldSet, isEmptySet, union } from "./field-set.ts";
@@ -33,19 +34,11 @@ export function conflictsBeyondLastApplied(
 
 function lastAppliedFields(live: Annotated, type: TypeSchema): FieldSet {
   const text = live.metadata?.annotations?.[LAST_APPLIED];
-  const config = text === undefined ? undefined : parse(text);
+  // Anybody may write the annotation: one that says nothing allows nothing.
+  const config = text === undefined ? undefined : jsonOrNothing(text);
   if (!isJsonObject(config) || config["apiVersion"] !== live.apiVersion) return EMPTY_SET;
   const comparison = compareObjects(config, withoutManaged(live), type);
   return difference(ownedFields(config, type), union(changedFields(comparison), comparison.removed));
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Anybody may write the annotation: one that says nothing allows nothing.
-    return undefined;
-  }
 }
 
 /** Keeps the annotation, where there is one, at what was applied, so that client-side apply can go on from there. In place. */

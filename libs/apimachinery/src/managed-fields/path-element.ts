@@ -1,5 +1,6 @@
 // The elements of field paths in their FieldsV1 form: f:<name>, k:<keys of a list item>, v:<value of a set's item>, i:<index>.
 // Guarantee: equal elements have equal text, so that text is all the algorithms compare.
+import { jsonOrNothing } from "../json-or-nothing.ts";
 import type { ListSchema } from "./type-schema.ts";
 
 const fieldElements = new Map<string, string>();
@@ -40,11 +41,11 @@ export function canonicalElement(text: string): string | undefined {
     case "i:":
       return /^-?\d+$/.test(body) ? `i:${Number(body)}` : undefined;
     case "v:": {
-      const value = parse(body);
+      const value = jsonOrNothing(body);
       return value === undefined ? undefined : `v:${JSON.stringify(value)}`;
     }
     case "k:": {
-      const keys = parse(body);
+      const keys = jsonOrNothing(body);
       if (typeof keys !== "object" || keys === null || Array.isArray(keys)) return undefined;
       const sorted = Object.entries(keys).toSorted(([a], [b]) => (a < b ? -1 : 1));
       const members = sorted.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
@@ -52,15 +53,6 @@ export function canonicalElement(text: string): string | undefined {
     }
     default:
       return undefined;
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // Not JSON means: no element. The caller refuses the whole set.
-    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 // coxswain.api.v1.Aggregated: requests about what another api-server serves, for components, who speak gRPC. Guarantees: the
 // caller needs the rights that the same request over REST needs; only what an APIService sends elsewhere is asked this way.
-import { newBadRequest, newServiceUnavailable, StatusError, type Status } from "@coxswain/apimachinery";
+import { isJsonObject, jsonOrNothing, newBadRequest, newServiceUnavailable, StatusError } from "@coxswain/apimachinery";
 import type { GrpcService, UserInfo } from "@coxswain/component-base";
 import { implementService } from "@coxswain/component-base/grpc-service";
 import type { AggregatedApis } from "../aggregation/aggregator.ts";
@@ -10,12 +10,8 @@ import { parseRequest, resourceNotFound } from "../rest/request-info.ts";
 
 /** The Status of an answer that is none of success. */
 function failure(code: number, body: Buffer): StatusError {
-  try {
-    const status = JSON.parse(body.toString("utf8")) as Status;
-    if (status.kind === "Status") return StatusError.fromStatus(status);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-  }
+  const status = jsonOrNothing(body.toString("utf8"));
+  if (isJsonObject(status) && status["kind"] === "Status") return StatusError.fromStatus(status);
   return newServiceUnavailable(`the server answered ${code}: ${body.toString("utf8").trim().slice(0, 300)}`);
 }
 

@@ -5,7 +5,7 @@ import { componentSchemas, type JsonSchema } from "@coxswain/api/schema/open-api
 import { openApiPath, openApiV2, openApiV3, openApiV3Index, type V3Document } from "@coxswain/api/schema/index";
 import { REFERRED_SCHEMAS } from "@coxswain/api/apiextensions-v1/open-api";
 import type { KindDefinition } from "@coxswain/api";
-import { isJsonObject } from "@coxswain/apimachinery";
+import { isJsonObject, jsonOrNothing } from "@coxswain/apimachinery";
 import type { RemoteVersion } from "../aggregation/aggregator.ts";
 import { servedKinds } from "../discovery/discovery-documents.ts";
 
@@ -63,11 +63,6 @@ export function createOpenApi(
 /** A document; none where what another api-server sent is none. */
 function parsed(body: Buffer | undefined): V3Document[] {
   if (body === undefined) return [];
-  try {
-    const document: unknown = JSON.parse(body.toString());
-    return isJsonObject(document) ? [document] : [];
-  } catch (error) {
-    if (error instanceof SyntaxError) return [];
-    throw error;
-  }
+  const document = jsonOrNothing(body.toString());
+  return isJsonObject(document) ? [document] : [];
 }

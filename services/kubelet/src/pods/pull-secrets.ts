@@ -2,6 +2,7 @@
 // https://kubernetes.io/docs/concepts/containers/images/#config-json
 import { createHash } from "node:crypto";
 import type { Secret } from "@coxswain/api";
+import { isJsonObject, jsonOrNothing } from "@coxswain/apimachinery";
 import type { RegistryAuth } from "../cri/contract.ts";
 import { parseImageName } from "../cri/image-name.ts";
 import type { PullSecret } from "../images/pull-records.ts";
@@ -55,13 +56,8 @@ function entriesOf({ type, data = {} }: Secret): [string, Entry][] {
 /** Undefined where it is missing or says nothing that can be read: the image is then pulled without it. */
 function parsed(base64: string | undefined): Readonly<Record<string, unknown>> | undefined {
   if (base64 === undefined) return undefined;
-  try {
-    const value: unknown = JSON.parse(Buffer.from(base64, "base64").toString("utf8"));
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const value = jsonOrNothing(Buffer.from(base64, "base64").toString("utf8"));
+  return isJsonObject(value) ? value : undefined;
 }
 
 function authOf({ username = "", password = "", auth }: Entry): RegistryAuth | undefined {

@@ -1,9 +1,8 @@
 // The behavior of an autoscaler as an annotation of its v1 form holds it. Upstream writes a type there that has no JSON names, so
 // the members begin with capitals and what is absent is null; it reads them in whatever case.
-import { isJsonObject } from "@coxswain/apimachinery";
+import { isJsonObject, jsonOrNothing } from "@coxswain/apimachinery";
 import { checkTypes, pruneUnknown } from "../../schema/walk.ts";
 import type { HorizontalPodAutoscalerBehavior, HPAScalingRules } from "../../types.gen.ts";
-import { parseJson } from "./flat-metrics.ts";
 
 const BEHAVIOR_TYPE = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerBehavior";
 const BEHAVIOR = ["scaleUp", "scaleDown"];
@@ -47,7 +46,7 @@ function members(value: unknown, names: readonly string[]): Record<string, unkno
 
 /** undefined where the text says nothing, or is of other types. */
 export function behaviorOf(text: string | undefined): HorizontalPodAutoscalerBehavior | undefined {
-  const behavior = members(parseJson(text), BEHAVIOR);
+  const behavior = members(jsonOrNothing(text ?? ""), BEHAVIOR);
   if (behavior === undefined || Object.keys(behavior).length === 0) return undefined;
   for (const [name, value] of Object.entries(behavior)) {
     const rules = members(value, RULES) ?? {};

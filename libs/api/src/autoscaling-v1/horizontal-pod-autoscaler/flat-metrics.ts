@@ -1,6 +1,6 @@
 // Metrics of an autoscaler as annotations of its v1 form hold them: what v2 says in nested parts stands side by side there, and
 // an amount that must be given is 0 where it is not. Guarantee: what comes out is of the v2 form's types, whatever went in.
-import { isJsonObject } from "@coxswain/apimachinery";
+import { isJsonObject, jsonOrNothing } from "@coxswain/apimachinery";
 import { checkTypes, pruneUnknown } from "../../schema/walk.ts";
 import type { MetricSpec, MetricStatus } from "../../types.gen.ts";
 
@@ -118,22 +118,12 @@ export function listOf(
   schemaName: string,
   make: (element: Json) => Json,
 ): Json[] | undefined {
-  const list = parseJson(text);
+  const list = jsonOrNothing(text ?? "");
   if (!Array.isArray(list) || !list.every(isJsonObject)) return undefined;
   const made = list.map((element) => make(element));
   if (made.some((element) => checkTypes(element, schemaName).length > 0)) return undefined;
   for (const element of made) pruneUnknown(element, schemaName);
   return made;
-}
-
-/** undefined where the text is no JSON: everybody may write an annotation, and one that says nothing means nothing. */
-export function parseJson(text: string | undefined): unknown {
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 const SPEC_TYPE = "io.k8s.api.autoscaling.v2.MetricSpec";

@@ -8,6 +8,7 @@ import {
   fieldTooLong,
   keyPath,
   validateConfigMapKey,
+  jsonOrNothing,
 } from "@coxswain/apimachinery";
 import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
@@ -30,14 +31,7 @@ function validateData(secret: Secret): FieldError[] {
   return errors;
 }
 
-function isJson(base64: string): boolean {
-  try {
-    JSON.parse(Buffer.from(base64, "base64").toString());
-    return true;
-  } catch {
-    return false;
-  }
-}
+const isJson = (base64: string): boolean => jsonOrNothing(Buffer.from(base64, "base64").toString()) !== undefined;
 
 function validateDockerConfig(secret: Secret, key: string): FieldError[] {
   const value = secret.data?.[key];

@@ -2,7 +2,7 @@
 // configuration says; what may be better in a moment is asked up to five times; where it cannot be asked, the failure policy
 // decides; it is asked only of what its match conditions name.
 // https://kubernetes.io/docs/reference/access-authn-authz/webhook/
-import { aggregateText, isJsonObject, RecentMap } from "@coxswain/apimachinery";
+import { aggregateText, isJsonObject, jsonOrNothing, RecentMap } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import { readAtMost } from "@coxswain/component-base/read-at-most";
 import { isAbort, type Env } from "@coxswain/env";
@@ -226,23 +226,14 @@ function refused(code: number, headers: Readonly<Record<string, unknown>>, said:
 }
 
 function statusMessage(said: string): string | undefined {
-  const parsed = parseJson(said);
+  const parsed = jsonOrNothing(said);
   const message = isJsonObject(parsed) && parsed["kind"] === "Status" ? parsed["message"] : undefined;
   return typeof message === "string" && message !== "" ? message : undefined;
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
 /** @throws AskError where it is no review of the version that was asked for */
 function readAnswer(said: string, version: WebhookSettings["reviewVersion"]): ReviewStatus {
-  const parsed = parseJson(said);
+  const parsed = jsonOrNothing(said);
   const [kind, apiVersion] = ["SubjectAccessReview", `authorization.k8s.io/${version}`];
   if (!isJsonObject(parsed)) throw new AskError("the webhook's answer is no JSON object", "error", false);
   const [gotKind, gotVersion] = [parsed["kind"] ?? kind, parsed["apiVersion"] ?? apiVersion];
