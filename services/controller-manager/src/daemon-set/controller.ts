@@ -9,7 +9,7 @@ import {
   type Node,
   type Pod,
 } from "@coxswain/api";
-import { deepEqual, labelSelectorAsSelector, objectKey } from "@coxswain/apimachinery";
+import { deepEqual, labelSelectorAsSelector, objectKey, RecentMap } from "@coxswain/apimachinery";
 import type { SharedInformer } from "@coxswain/client";
 import {
   createController,
@@ -37,6 +37,8 @@ import { nextAvailableMs, planDaemonSet, planDaemonSetStatus, type DaemonFacts }
 const WORKERS = 2;
 const FIRST_BACKOFF_MS = 1_000;
 const MAX_BACKOFF_MS = 15 * 60_000;
+/** Daemons of nodes that fail over and over: those that did last are remembered. */
+const MAX_BACKOFFS = 10_000;
 
 const about = (set: DaemonSet): DaemonSet => ({ ...set, apiVersion: "apps/v1", kind: "DaemonSet" });
 
@@ -125,7 +127,7 @@ class DaemonLogic {
   readonly #revisions: SharedInformer<ControllerRevision>;
   readonly #expectations: Expectations;
   /** By DaemonSet, revision and node: how long a pod that has ended is left there. */
-  readonly #backoff = new Map<string, Backoff>();
+  readonly #backoff = new RecentMap<string, Backoff>(MAX_BACKOFFS);
 
   constructor(
     context: ControllerContext,
