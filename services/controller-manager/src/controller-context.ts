@@ -71,7 +71,8 @@ export interface ManagedController {
 }
 
 const namespaceIndex = (object: KubeObject): string[] => [object.metadata?.namespace ?? ""];
-const controllerIndex = (object: KubeObject): string[] => {
+/** The uid of the controller, where there is one: the keys of BY_CONTROLLER. */
+export const controllerIndex = (object: KubeObject): string[] => {
   const owner = controllerOf(object);
   return owner === undefined ? [] : [owner.uid];
 };

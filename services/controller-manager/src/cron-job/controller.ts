@@ -3,7 +3,12 @@
 import { CRON_JOBS, JOBS, type CronJob, type Job, type ObjectReference } from "@coxswain/api";
 import { deepEqual, formatTime, isReason, objectKey } from "@coxswain/apimachinery";
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
-import { BY_CONTROLLER, type ControllerContext, type ManagedController } from "../controller-context.ts";
+import {
+  BY_CONTROLLER,
+  controllerIndex,
+  type ControllerContext,
+  type ManagedController,
+} from "../controller-context.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 import { jobFromTemplate, observeJobs, planCronJob, referenceTo, surplusJobs, type Report } from "./plan.ts";
@@ -15,10 +20,7 @@ export function createCronJobController(context: ControllerContext): ManagedCont
   const { client, env, informers, recorder } = context;
   const crons = informers.informer<CronJob>(CRON_JOBS);
   const jobs = informers.informer<Job>(JOBS);
-  jobs.addIndex(BY_CONTROLLER, (job) => {
-    const owner = controllerOf(job);
-    return owner === undefined ? [] : [owner.uid];
-  });
+  jobs.addIndex(BY_CONTROLLER, controllerIndex);
 
   async function reconcile(key: string): Promise<ReconcileResult | void> {
     const cron = crons.lister.get(key);

@@ -21,6 +21,7 @@ import {
 import {
   BY_CONTROLLER,
   BY_NAMESPACE,
+  controllerIndex,
   ORPHANS,
   type ControllerContext,
   type ManagedController,
@@ -46,10 +47,7 @@ export function createDaemonSetController(context: ControllerContext): ManagedCo
   const sets = context.informers.informer<DaemonSet>(DAEMON_SETS);
   const revisions = context.informers.informer<ControllerRevision>(CONTROLLER_REVISIONS);
   sets.addIndex(BY_NAMESPACE, (set) => [set.metadata?.namespace ?? ""]);
-  revisions.addIndex(BY_CONTROLLER, (revision) => {
-    const owner = controllerOf(revision);
-    return owner === undefined ? [] : [owner.uid];
-  });
+  revisions.addIndex(BY_CONTROLLER, controllerIndex);
   const expectations = createExpectations(context);
   const logic = new DaemonLogic(context, sets, revisions, expectations);
   const controller = createController(

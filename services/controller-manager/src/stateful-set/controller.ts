@@ -15,6 +15,7 @@ import { createController, type Controller, type ReconcileResult } from "@coxswa
 import {
   BY_CONTROLLER,
   BY_NAMESPACE,
+  controllerIndex,
   ORPHANS,
   type ControllerContext,
   type ManagedController,
@@ -45,10 +46,7 @@ export function createStatefulSetController(context: ControllerContext): Managed
   const sets = context.informers.informer<StatefulSet>(STATEFUL_SETS);
   const revisions = context.informers.informer<ControllerRevision>(CONTROLLER_REVISIONS);
   sets.addIndex(BY_NAMESPACE, (set) => [set.metadata?.namespace ?? ""]);
-  revisions.addIndex(BY_CONTROLLER, (revision) => {
-    const owner = controllerOf(revision);
-    return owner === undefined ? [] : [owner.uid];
-  });
+  revisions.addIndex(BY_CONTROLLER, controllerIndex);
   const logic = new StatefulLogic(context, sets, revisions);
   const controller = createController(
     { name: "statefulset-controller", workers: WORKERS, reconcile: (key) => logic.reconcile(key) },
