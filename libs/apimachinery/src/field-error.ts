@@ -83,11 +83,6 @@ export function fieldTooMany(field: string, actual: number, max: number): FieldE
   return { type: "FieldValueTooMany", field, detail: body(actual < 0 ? "Too many" : `Too many: ${actual}`, detail) };
 }
 
-export function fieldInternal(field: string, error: unknown): FieldError {
-  const text = error instanceof Error ? error.message : String(error);
-  return { type: "InternalError", field, detail: body("Internal error", text) };
-}
-
 /** `field: detail`, as users see it. */
 export function fieldErrorText(error: FieldError): string {
   return `${error.field}: ${error.detail}`;

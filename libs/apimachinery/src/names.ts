@@ -8,7 +8,6 @@ const UNDERSCORE = `${UNDERSCORE_LABEL}(\\.${UNDERSCORE_LABEL})*`;
 const LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const KEY_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const LABEL_VALUE = `(${KEY_NAME})?`;
-const ENV_NAME = "[-._a-zA-Z][-._a-zA-Z0-9]*";
 const CONFIG_KEY = "[-._a-zA-Z0-9]+";
 const HEADER_NAME = "[-A-Za-z0-9]+";
 const PERCENT = "[0-9]+%";
@@ -195,16 +194,6 @@ export function validateEnvVarName(value: string): string[] {
     errors.push("a valid environment variable name must consist only of printable ASCII characters other than '='");
   }
   return errors;
-}
-
-/** The older, narrower rule, still used for keys that become variables by envFrom with a prefix. */
-export function validateStrictEnvVarName(value: string): string[] {
-  const message =
-    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit";
-  const errors = whole(ENV_NAME).test(value)
-    ? []
-    : [regexMessage(message, ENV_NAME, "my.env-name", "MY_ENV.NAME", "MyEnvName1")];
-  return [...errors, ...dotErrors(value)];
 }
 
 export function validateHttpHeaderName(value: string): string[] {

@@ -52,9 +52,6 @@ export interface KubeObject {
   metadata?: ObjectMeta;
 }
 
-/** An object whose fields are not known at compile time. */
-export type Unstructured = KubeObject & Record<string, unknown>;
-
 /** A resource by group ("" is core), version and plural name. */
 export interface ResourceRef {
   readonly group: string;
@@ -89,9 +86,4 @@ export function groupResource(ref: { group: string; resource: string }): string 
 export function objectKey(object: KubeObject): string {
   const meta = object.metadata ?? {};
   return meta.namespace ? `${meta.namespace}/${meta.name ?? ""}` : (meta.name ?? "");
-}
-
-export function splitKey(key: string): { namespace: string; name: string } {
-  const slash = key.indexOf("/");
-  return slash < 0 ? { namespace: "", name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }

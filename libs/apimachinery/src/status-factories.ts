@@ -77,10 +77,6 @@ export function newUnauthorized(message = "Unauthorized"): StatusError {
   return new StatusError("Unauthorized", 401, message === "" ? "not authorized" : message);
 }
 
-export function newGone(message: string): StatusError {
-  return new StatusError("Gone", 410, message);
-}
-
 /** A resourceVersion or continue token is too old. */
 export function newExpired(message: string): StatusError {
   return new StatusError("Expired", 410, message);

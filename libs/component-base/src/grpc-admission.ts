@@ -20,13 +20,3 @@ export function admissionOf(call: object): Admission {
   if (admission === undefined) throw new Error("this call did not come through createGrpcServer");
   return admission;
 }
-
-/** What the peer proved or presented: a certificate only where it verified. */
-export function peerCredentials(call: object): Credentials {
-  return admissionOf(call).credentials;
-}
-
-/** The authenticated user of a call; undefined only on services that are open to all. */
-export function peerUser(call: object): UserInfo | undefined {
-  return admissionOf(call).user;
-}

@@ -1,11 +1,9 @@
 // Builders of valid objects for tests: what a test does not name gets a sensible value, so that a test says only what it is
 // about. Objects come without server-set metadata, ready for create.
 import type {
-  ConfigMap,
   Container,
   Deployment,
   EndpointSlice,
-  Lease,
   Namespace,
   Node,
   ObjectMeta,
@@ -218,17 +216,4 @@ export function makeEndpointSlice(input: EndpointSliceInput = {}): EndpointSlice
 
 export function makeNamespace(input: Named = {}): Namespace {
   return { apiVersion: "v1", kind: "Namespace", metadata: metaOf(input, TEST_NAMESPACE, false) };
-}
-
-export function makeConfigMap(input: Named & { readonly data?: Record<string, string> } = {}): ConfigMap {
-  return { apiVersion: "v1", kind: "ConfigMap", metadata: metaOf(input, "config"), data: input.data ?? {} };
-}
-
-export function makeLease(input: Named & { readonly spec?: Lease["spec"] } = {}): Lease {
-  return {
-    apiVersion: "coordination.k8s.io/v1",
-    kind: "Lease",
-    metadata: metaOf(input, "lease"),
-    spec: input.spec ?? {},
-  };
 }

@@ -1,5 +1,5 @@
 // The schemas of the API: what fields there are, of which types, and how they merge.
-import { model, modelType } from "./model.ts";
+import { modelType } from "./model.ts";
 import type { ModelType } from "./model.ts";
 
 export type { ModelField, ModelType } from "./model.ts";
@@ -13,9 +13,4 @@ export { checkTypes, converterComplaint, pruneUnknown, type TypeComplaint, walkU
 /** The type of that schema name, as in io.k8s.api.core.v1.Pod; throws where there is none. */
 export function schemaFor(name: string): ModelType {
   return modelType(name);
-}
-
-/** All schema names. */
-export function schemaNames(): string[] {
-  return [...model().keys()];
 }

@@ -8,8 +8,6 @@ import { encodePartialMetadata } from "./partial-metadata.ts";
 import { malformed, WireReader } from "./reader.ts";
 import { WireWriter } from "./writer.ts";
 
-export const PROTOBUF_MEDIA_TYPE = "application/vnd.kubernetes.protobuf";
-
 const MAGIC = Buffer.from("k8s\0", "latin1");
 
 let byKind: Map<string, ModelType> | undefined;

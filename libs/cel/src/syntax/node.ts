@@ -52,12 +52,6 @@ export interface MacroCall {
   readonly receiver: ASTNode;
 }
 
-/** What a macro makes of a call. */
-export interface Macro {
-  typeCheck(checker: Checker, macro: never, context: CheckContext): CheckedType;
-  evaluate(evaluator: Evaluator, macro: never, context: CheckContext): unknown;
-}
-
 interface Internals {
   readonly meta: { readonly alternate?: unknown; readonly macro?: unknown };
   clone(operation: object, args: unknown): ASTNode;

@@ -1,6 +1,6 @@
 // A Deployment's status and conditions, with upstream's reasons and messages. Pure.
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from "@coxswain/api";
-import { deepEqual, formatTime, parseTime } from "@coxswain/apimachinery";
+import { formatTime, parseTime } from "@coxswain/apimachinery";
 import { availableOf, replicasOf, rolloutLimits, sumOf, wantedReplicas } from "./limits.ts";
 
 const NO_DEADLINE = 2 ** 31 - 1;
@@ -196,8 +196,4 @@ export function pauseCondition(deployment: Deployment): NewCondition | undefined
     return { type: "Progressing", status: "Unknown", reason: "DeploymentResumed", message: "Deployment is resumed" };
   }
   return undefined;
-}
-
-export function sameStatus(a: DeploymentStatus | undefined, b: DeploymentStatus): boolean {
-  return deepEqual(a ?? {}, b);
 }

@@ -100,11 +100,6 @@ export function dataFrames(stream: number, data: Buffer, fin: boolean): Buffer[]
   return frames;
 }
 
-/** Opens a stream of ours; only clients do so here. */
-export function synStreamFrame(stream: number, block: Buffer, fin = false): Buffer {
-  return control(TYPE.synStream, fin ? FIN : 0, Buffer.concat([words(stream, 0), Buffer.alloc(2), block]));
-}
-
 export function synReplyFrame(stream: number, block: Buffer): Buffer {
   return control(TYPE.synReply, 0, Buffer.concat([words(stream), block]));
 }
