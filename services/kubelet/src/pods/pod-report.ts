@@ -16,8 +16,8 @@ import type { StatusSource, WriteOutcome } from "./status-writer.ts";
 
 /** That a deletion was seen is told with the end of the containers, where that comes as soon as this. */
 const DELETION_SEEN_MS = 500;
-/** That its containers are being made is told with their start, where that comes as soon as this. */
-const BEGUN_MS = 150;
+/** That its containers are being made is told with their start, where that comes as soon as this, be it after a short pull. */
+const BEGUN_MS = 500;
 
 type StatusPatch = ReturnType<typeof statusPatch>;
 
