@@ -93,7 +93,7 @@ class ReplicaSetLogic {
   }
 
   async #manage(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
-    const plan = planReplicas(rs, pods, this.#related(rs), this.#context.env.clock.now());
+    const plan = planReplicas(rs, pods, () => this.#related(rs), this.#context.env.clock.now());
     if (plan.create > 0) return this.#create(rs, plan.create, signal);
     if (plan.remove.length > 0) return this.#remove(rs, plan.remove, signal);
     return {};

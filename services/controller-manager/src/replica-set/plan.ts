@@ -13,16 +13,16 @@ export interface ReplicaPlan {
   readonly remove: Pod[];
 }
 
-/** `pods` are the active pods that the ReplicaSet owns, `related` those of its whole Deployment. */
+/** `pods` are the active pods that the ReplicaSet owns, `related` those of its whole Deployment: asked for where some go. */
 export function planReplicas(
   rs: ReplicaSet,
   pods: readonly Pod[],
-  related: readonly Pod[],
+  related: () => readonly Pod[],
   nowMs: number,
 ): ReplicaPlan {
   const surplus = pods.length - (rs.spec?.replicas ?? 1);
   if (surplus <= 0) return { create: Math.min(-surplus, BURST_REPLICAS), remove: [] };
-  return { create: 0, remove: choosePodsToDelete(pods, related, Math.min(surplus, BURST_REPLICAS), nowMs) };
+  return { create: 0, remove: choosePodsToDelete(pods, related(), Math.min(surplus, BURST_REPLICAS), nowMs) };
 }
 
 /** A pod from the template; it still lacks a name. */
