@@ -1,8 +1,9 @@
 // The api-server's core without any wire: storage, watch cache, registry, admission, allocation, change feed, composed around
 // one pipeline. Fronts (REST, gRPC) are put around it by main.ts; the simulator calls the pipeline directly.
-import { mutatingAdmissionPolicyBindingKind } from "@coxswain/api/admissionregistration-v1beta1/mutating-policies";
-import { mutatingAdmissionPolicyKind } from "@coxswain/api/admissionregistration-v1beta1/mutating-policies";
-import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
+import {
+  mutatingAdmissionPolicyBindingKind,
+  mutatingAdmissionPolicyKind,
+} from "@coxswain/api/admissionregistration-v1beta1/mutating-policies";
 import { allKinds } from "@coxswain/api/scheme";
 import type { ResourceClient } from "@coxswain/client";
 import type { BaseDeps, UserInfo } from "@coxswain/component-base";
@@ -111,8 +112,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { env, logger, storage, bus } = deps;
   const cache = new WatchCache({ ...deps, kinds: allKinds().filter((kind) => kind.stored && kind.form === undefined) });
   const call = deps.webhooks?.(cache);
-  const converter = (crd: CustomResourceDefinition) => converterOf({ random: env.random, call }, crd);
-  const kinds = new CustomKinds(cache, logger, converter, deps.served);
+  const kinds = new CustomKinds(cache, logger, (crd) => converterOf({ random: env.random, call }, crd), deps.served);
   const clusterIps = ipRange(deps.serviceCidr ?? "10.96.0.0/16");
   const nodePorts = portRange(deps.nodePortRange ?? "30000-32767");
   const inUse = createAllocationIndex(cache);
@@ -129,7 +129,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const base = { env, logger, storage, cache, registry, admission, authorizer, review, issueToken, components };
   const pipeline = createPipeline({ ...base, kinds });
   // The server keeps its own objects, be they served to others or not.
-  const own = createPipeline({ ...base, kinds: new CustomKinds(cache, logger, converter, () => true) });
+  const own = createPipeline({ ...base, kinds: kinds.whole });
   const loopback = createInProcessClient({ pipeline: own, env, user: LOOPBACK_USER });
   const localServices = { ...deps, source: cache, kinds, client: loopback };
   let publishing = false;

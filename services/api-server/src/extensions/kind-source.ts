@@ -1,4 +1,5 @@
-// All kinds that this process serves at the moment: the built-in ones that are not turned off, and those that definitions in the watch cache give.
+// All kinds that this process serves at the moment: the built-in ones that are not turned off, and those that definitions in the
+// watch cache give.
 // Guarantees: a kind is there as soon as the cache holds its established definition; kinds of one definition are made once
 // and stay the same objects until the definition changes.
 import type { ConvertObjects, KindDefinition } from "@coxswain/api";
@@ -31,6 +32,15 @@ interface Known {
 }
 
 export class CustomKinds implements KindSource {
+  /** The same, and the built-in kinds that are turned off: a server keeps its own objects, be they served to others or not. */
+  readonly whole: KindSource = {
+    kindFor: (ref) => kindFor(ref) ?? this.kindFor(ref),
+    kindForGvk: (gvk) => kindForGvk(gvk) ?? this.kindForGvk(gvk),
+    all: () => {
+      this.#refresh();
+      return this.#whole;
+    },
+  };
   readonly #served: Served;
   readonly #builtIn: readonly KindDefinition[];
   readonly #cache: WatchCache;
@@ -42,6 +52,7 @@ export class CustomKinds implements KindSource {
   #byResource = new Map<string, KindDefinition>();
   #byKind = new Map<string, KindDefinition>();
   #all: readonly KindDefinition[];
+  #whole: readonly KindDefinition[] = allKinds();
 
   constructor(
     cache: WatchCache,
@@ -113,6 +124,7 @@ export class CustomKinds implements KindSource {
     this.#byResource = new Map(custom.map((kind) => [resourceKey(kind), kind]));
     this.#byKind = new Map(custom.map((kind) => [kindKey(kind), kind]));
     this.#all = [...this.#builtIn, ...custom];
+    this.#whole = [...allKinds(), ...custom];
   }
 }
 
