@@ -123,6 +123,12 @@ test("JSON patch applies all or nothing", () => {
     ],
     [{ op: "add", path: "/a/b", value: 1 }, 'add operation does not apply: doc is missing path: "/a/b": missing value'],
     [{ op: "test", path: "/strategy/type", value: 1 }, "testing value /strategy/type failed: test failed"],
+    [{ op: "move", from: "", path: "/a" }, "move operation does not apply: doc is missing path: : missing value"],
+    [{ op: "copy", from: "", path: "/a" }, "copy operation does not apply: doc is missing path: : missing value"],
+    [
+      { op: "move", from: "/strategy", path: "/strategy/type" },
+      "move operation does not apply: doc is missing path: /strategy: missing value",
+    ],
     [{ op: "add", path: "/constructor/x", value: 1 }, "doc is missing path"],
     [{ op: "add", path: "/__proto__/x", value: 1 }, "doc is missing path"],
     [{ op: "add", path: "/finalizers/9", value: 1 }, "OUT_OF_BOUNDS"],

@@ -23,7 +23,9 @@ function applyOne(document: unknown, operation: Operation): unknown {
   if (op === "test") return testOne(document, path, operation.value);
   // Only own members are followed: the library would walk into Object.prototype.
   if (op === "move" || op === "copy") {
-    if (!resolves(document, operation.from, true)) throw notApplicable(missingText(op, operation.from));
+    // The whole document has no place that it could be taken from, as upstream sees it, and nothing goes into itself.
+    const within = operation.from === "" || (op === "move" && path.startsWith(`${operation.from}/`));
+    if (within || !resolves(document, operation.from, true)) throw notApplicable(missingText(op, operation.from));
   }
   if (!resolves(document, path, op === "remove" || op === "replace")) throw notApplicable(missingText(op, path));
   try {
