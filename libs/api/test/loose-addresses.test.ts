@@ -26,6 +26,8 @@ describe("an address", () => {
     ["FE80:0:0:0:0:0:0:0abc", "IPv6", "fe80::abc"],
     ["2001:db8::1", "IPv6", "2001:db8::1"],
     ["64:ff9b::1.2.3.4", "IPv6", "64:ff9b::102:304"],
+    ["::01.2.3.4", "IPv6", "::102:304"],
+    ["::0.0.0.0", "IPv6", "::"],
   ])("%s is of %s and written %s", (text, family, canonical) => {
     expect(looseIp(text)).toMatchObject({ family, canonical });
     expect(canonicalIp(text)).toBe(canonical);

@@ -81,11 +81,3 @@ function reverseAddress(name: string): string | undefined {
   if (digits.length !== 32 || !digits.every((digit) => /^[0-9a-f]$/.test(digit))) return undefined;
   return ipaddr.parse(digits.join("").replace(/(.{4})(?=.)/g, "$1:")).toString();
 }
-
-/** The name under which an address is looked up in reverse. */
-export function reverseName(address: string): string {
-  const parsed = ipaddr.parse(address);
-  if (parsed.kind() === "ipv4") return `${address.split(".").toReversed().join(".")}.in-addr.arpa`;
-  const digits = parsed.toByteArray().map((byte) => byte.toString(16).padStart(2, "0"));
-  return `${digits.join("").split("").toReversed().join(".")}.ip6.arpa`;
-}

@@ -7,9 +7,10 @@ import { silentLogger } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import type { Answer } from "dns-packet";
 import fc from "fast-check";
+import ipaddr from "ipaddr.js";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createDnsIndex, dashedAddress, type DnsIndex } from "../src/dns-index.ts";
-import { parseName, reverseName } from "../src/parse-name.ts";
+import { createDnsIndex, dashedAddress, type DnsIndex, plainAddress } from "../src/dns-index.ts";
+import { parseName } from "../src/parse-name.ts";
 import { planAnswer, type Planned } from "../src/plan-answer.ts";
 import { endpointSlice, services } from "./fixture-objects.ts";
 
@@ -183,6 +184,15 @@ test("whatever is asked: answers carry the asked name, and NXDOMAIN means nothin
   );
 });
 
+/** The name under which an address is looked up in reverse. */
+function reverseName(address: string): string {
+  const plain = plainAddress(address);
+  const parsed = ipaddr.parse(plain);
+  if (parsed.kind() === "ipv4") return `${plain.split(".").toReversed().join(".")}.in-addr.arpa`;
+  const digits = parsed.toByteArray().map((byte) => byte.toString(16).padStart(2, "0"));
+  return `${digits.join("").split("").toReversed().join(".")}.ip6.arpa`;
+}
+
 test("reverse names and dashed names read back as the address they came from", () => {
   fc.assert(
     fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (address) => {
@@ -191,5 +201,6 @@ test("reverse names and dashed names read back as the address they came from", (
       expect(reversed.kind).toBe("reverse");
       expect(dashed).toMatchObject({ kind: "pod", address: (reversed as { address: string }).address });
     }),
+    { examples: [["::0.0.0.0"], ["::1.2.3.4"], ["::ffff:1.2.3.4"]] },
   );
 });

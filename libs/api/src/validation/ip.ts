@@ -25,13 +25,21 @@ export interface LooseIp {
 
 const withoutZeros = (dotted: string): string => dotted.replace(/\d+/g, (octet) => octet.replace(/^0+(?=\d)/, ""));
 
+/** 1.2.3.4 as 102:304: ipaddr.js takes ::1.2.3.4 for ::ffff:1.2.3.4, which is another address. */
+function asGroups(dotted: string): string {
+  const [a = 0, b = 0, c = 0, d = 0] = dotted.split(".").map(Number);
+  return [a * 256 + b, c * 256 + d].map((group) => group.toString(16)).join(":");
+}
+
 /** Undefined where `text` is none. Octets may have leading zeros, which mean nothing: they are decimal. */
 export function looseIp(text: string | undefined): LooseIp | undefined {
   if (text === undefined) return undefined;
   const plain = isIPv4(text) ? text : withoutZeros(text);
   if (isIPv4(plain)) return { family: "IPv4", canonical: plain, mapped: false };
   const [, head = "", tail] = /^(.*:)(\d+(?:\.\d+){3})$/.exec(text) ?? [];
-  const wide = tail === undefined ? text : head + withoutZeros(tail);
+  const dotted = tail === undefined ? undefined : withoutZeros(tail);
+  if (dotted !== undefined && !isIPv4(dotted)) return undefined;
+  const wide = dotted === undefined ? text : head + asGroups(dotted);
   if (!isIPv6(wide) || wide.includes("%")) return undefined;
   const parsed = ipaddr.IPv6.parse(wide);
   if (!parsed.isIPv4MappedAddress()) return { family: "IPv6", canonical: parsed.toRFC5952String(), mapped: false };
