@@ -2,6 +2,7 @@
 import { allKinds } from "@coxswain/api";
 import { groupResource } from "@coxswain/apimachinery";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { MUTATING_POLICIES_ON } from "./support/mutating-policies.ts";
 import { kubectl, prepareKubectl, startTestServer } from "./support/test-server.ts";
 import type { TestServer } from "./support/test-server.ts";
 
@@ -63,7 +64,7 @@ let server: TestServer;
 beforeAll(async () => {
   await prepareKubectl();
   // Nobody is here to take the protection of claims away again.
-  server = await startTestServer(["StorageObjectInUseProtection"]);
+  server = await startTestServer(["StorageObjectInUseProtection"], MUTATING_POLICIES_ON);
 }, 120_000);
 afterAll(() => server.close());
 
