@@ -101,12 +101,12 @@ const lanes: readonly (readonly Suite[])[] = [
     { name: "unit", run: (say) => runVitest("unit", say) },
     { name: "sim", run: (say) => runSimulator(20, say) },
     { name: "integration", run: (say) => runVitest("integration", say) },
-    { name: "conformance", run: (say) => runVitest("conformance", say) },
-    { name: "clients", run: (say) => runVitest("clients", say) },
   ],
   [
     { name: "nodes", run: (say) => runNodes("nodes", say) },
     { name: "conformance-nodes", run: (say) => runNodes("conformance-nodes", say) },
+    { name: "conformance", run: (say) => runVitest("conformance", say) },
+    { name: "clients", run: (say) => runVitest("clients", say) },
   ],
   [{ name: "compose", run: runCompose }],
 ];
