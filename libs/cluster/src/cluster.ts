@@ -101,6 +101,13 @@ export async function startCluster(options: StartOptions = {}): Promise<Cluster>
   if ((await askControl(paths.socket, { op: "status" })) !== undefined) {
     throw new ClusterError(`cluster "${spec.name}" is running: \`coxswain down --name ${spec.name}\` ends it`);
   }
+  // Where packets to a node's pods go is set by its number, and a simulated one has taken whatever block was free.
+  if (spec.runtime === "containerd" && runtimeOf(paths) === "simulated" && existsSync(paths.etcd)) {
+    throw new ClusterError(
+      `the data of cluster "${spec.name}" are of simulated nodes, which containerd nodes cannot take over: ` +
+        `\`coxswain down --name ${spec.name} --purge\` removes them, or choose another --name`,
+    );
+  }
   mkdirSync(paths.logs, { recursive: true, mode: 0o700 });
   if (Buffer.byteLength(paths.socket) > 100)
     throw new ClusterError(`${paths.socket} is too long for a socket: choose a shorter COXSWAIN_HOME`);
