@@ -3,9 +3,9 @@ import { CRON_JOBS, JOBS, type CronJob, type CronJobSpec, type Job } from "@coxs
 import { parseSchedule } from "@coxswain/api/batch-v1/cron-job/schedule";
 import { formatTime } from "@coxswain/apimachinery";
 import { describe, expect, test } from "vitest";
-import { observeJobs, planCronJob, surplusJobs } from "../src/cron-job/plan.ts";
+import { jobFromTemplate, observeJobs, planCronJob, SCHEDULED_TIME, surplusJobs } from "../src/cron-job/plan.ts";
 import { nextTime, timesDue, wallClock } from "../src/cron-job/schedule-times.ts";
-import { makeFixture } from "./cluster-fixture.ts";
+import { makeFixture, type Fixture } from "./cluster-fixture.ts";
 
 const at = (text: string): number => Date.parse(text);
 const next = (schedule: string, after: string, zone?: string): string | undefined => {
@@ -161,17 +161,23 @@ describe("what a CronJob does", () => {
   });
 });
 
-test("in a cluster one Job is made for each minute, and its end is noted", async () => {
+/** A cluster in which the CronJob has just been made. */
+function startCluster(spec: Partial<CronJobSpec> = {}): Fixture {
   const fixture = makeFixture();
   fixture.seedNamespace();
   // The api-server would give each Job a selector of its own.
   const labels = { job: "tick" };
   const template = { metadata: { labels }, spec: { restartPolicy: "Never", containers: [{ name: "c", image: "i" }] } };
   const jobTemplate = { metadata: { labels: { app: "tick" } }, spec: { selector: { matchLabels: labels }, template } };
-  const { status: _status, ...fresh } = cronJob({ jobTemplate });
+  const { status: _status, ...fresh } = cronJob({ ...spec, jobTemplate });
   const created = { ...fresh, metadata: { ...fresh.metadata, creationTimestamp: formatTime(fixture.env.clock.now()) } };
   fixture.cluster.seed(CRON_JOBS, created);
   fixture.start();
+  return fixture;
+}
+
+test("in a cluster one Job is made for each minute, and its end is noted", async () => {
+  const fixture = startCluster();
   const jobs = (): Job[] => fixture.cluster.objects<Job>(JOBS);
   const cron = (): CronJob | undefined => fixture.cluster.objects<CronJob>(CRON_JOBS)[0];
   expect(await fixture.until(() => jobs().length === 2, 180_000)).toBe(true);
@@ -190,4 +196,35 @@ test("in a cluster one Job is made for each minute, and its end is noted", async
   );
   expect(await fixture.until(() => cron()?.status?.lastSuccessfulTime === now)).toBe(true);
   expect(cron()?.status?.active?.some(({ name }) => name === target.name)).toBe(false);
+});
+
+test.each(["jobs", "cronjobs"])(
+  "a cache of %s that is behind loses no Job and tells of none as lost",
+  async (resource) => {
+    const fixture = startCluster({ concurrencyPolicy: "Forbid" });
+    const cron = (): CronJob | undefined => fixture.cluster.objects<CronJob>(CRON_JOBS)[0];
+    await fixture.until(() => fixture.cluster.openWatches > 10);
+    const behind = [
+      fixture.cluster.inject({ verb: "watch", resource }),
+      fixture.cluster.inject({ verb: "list", resource }),
+    ];
+    fixture.cluster.breakWatches();
+    expect(await fixture.until(() => cron()?.status?.active?.length === 1, 90_000)).toBe(true);
+    await fixture.until(() => false, 20_000);
+    for (const fault of behind) fault.remove();
+    await fixture.until(() => false, 30_000);
+    expect([...fixture.events("UnexpectedJob"), ...fixture.events("MissingJob")]).toEqual([]);
+    expect(cron()?.status?.active).toHaveLength(1);
+  },
+);
+
+test("the annotation tells the time by the clock of the schedule's zone", () => {
+  const scheduled = (timeZone: string | undefined, ms: string): unknown =>
+    jobFromTemplate(cronJob(timeZone === undefined ? {} : { timeZone }), at(ms)).metadata?.annotations?.[
+      SCHEDULED_TIME
+    ];
+  expect(scheduled(undefined, "2026-01-01T00:01:00Z")).toBe("2026-01-01T00:01:00Z");
+  expect(scheduled("Europe/London", "2026-01-01T00:01:00Z")).toBe("2026-01-01T00:01:00Z");
+  expect(scheduled("Europe/Berlin", "2026-07-01T07:00:00Z")).toBe("2026-07-01T09:00:00+02:00");
+  expect(scheduled("America/St_Johns", "2026-01-01T00:01:00Z")).toBe("2025-12-31T20:31:00-03:30");
 });

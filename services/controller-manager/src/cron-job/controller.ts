@@ -1,8 +1,9 @@
 // The CronJob controller: makes Jobs when their time has come. Guarantees: a Job's name is of its time, so that however often it is
-// tried, one is made; what was made is in the status before the next is looked at.
+// tried, one is made; what was made is in the status before the next is looked at; where the caches of CronJobs and of Jobs do not
+// agree, one of them is behind, and the server is asked.
 import { CRON_JOBS, JOBS, type CronJob, type Job, type ObjectReference } from "@coxswain/api";
-import { deepEqual, formatTime, isReason, objectKey } from "@coxswain/apimachinery";
-import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
+import { deepEqual, formatTime, isReason, objectKey, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import { createController, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
 import {
   BY_CONTROLLER,
   controllerIndex,
@@ -11,7 +12,16 @@ import {
 } from "../controller-context.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
-import { jobFromTemplate, observeJobs, planCronJob, referenceTo, surplusJobs, type Report } from "./plan.ts";
+import {
+  jobFromTemplate,
+  missingJobs,
+  observeJobs,
+  planCronJob,
+  referenceTo,
+  surplusJobs,
+  unlistedJobs,
+  type Report,
+} from "./plan.ts";
 
 const WORKERS = 5;
 const about = (cron: CronJob): CronJob => ({ ...cron, apiVersion: "batch/v1", kind: "CronJob" });
@@ -23,10 +33,16 @@ export function createCronJobController(context: ControllerContext): ManagedCont
   jobs.addIndex(BY_CONTROLLER, controllerIndex);
 
   async function reconcile(key: string): Promise<ReconcileResult | void> {
-    const cron = crons.lister.get(key);
+    const cached = crons.lister.get(key);
+    if (cached === undefined) return undefined;
+    const owned = jobs.lister.byIndex(BY_CONTROLLER, cached.metadata?.uid ?? "");
+    const cron = unlistedJobs(cached, owned).length === 0 ? cached : await live<CronJob>(CRON_JOBS, cached.metadata);
     if (cron === undefined) return undefined;
-    const owned = jobs.lister.byIndex(BY_CONTROLLER, cron.metadata?.uid ?? "");
-    const { active, lastSuccessfulTime, reports } = observeJobs(cron, owned);
+    const found = await settleAll(missingJobs(cron, owned).map((one) => live<Job>(JOBS, one)));
+    const { active, lastSuccessfulTime, reports } = observeJobs(cron, [
+      ...owned,
+      ...found.filter((job) => job !== undefined),
+    ]);
     tell(cron, reports);
     for (const job of surplusJobs(cron, owned)) await remove(cron, job.metadata?.name ?? "");
     const plan = planCronJob(cron, active, env.clock.now());
@@ -51,6 +67,20 @@ export function createCronJobController(context: ControllerContext): ManagedCont
     if (running.length === 0) delete status.active;
     if (!deepEqual(status, cron.status ?? {})) await store({ ...cron, status });
     return plan.againInMs === undefined ? undefined : { requeueAfterMs: plan.againInMs };
+  }
+
+  /** As the server has it; undefined where it is gone, or where another took its name. */
+  async function live<T extends KubeObject>(
+    ref: ResourceRef,
+    { namespace, name = "", uid }: Pick<ObjectReference, "namespace" | "name" | "uid"> = {},
+  ): Promise<T | undefined> {
+    try {
+      const object = await client.get<T>(ref, { namespace, name });
+      return object.metadata?.uid === uid ? object : undefined;
+    } catch (error) {
+      if (isReason(error, "NotFound")) return undefined;
+      throw error;
+    }
   }
 
   function tell(cron: CronJob, reports: readonly Report[]): void {

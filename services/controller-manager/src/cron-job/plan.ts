@@ -2,10 +2,10 @@
 // messages are upstream's. https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
 import type { CronJob, Job, ObjectReference } from "@coxswain/api";
 import { parseSchedule, ScheduleError, type CronSchedule } from "@coxswain/api/batch-v1/cron-job/schedule";
-import { deepClone, formatTime, parseTime } from "@coxswain/apimachinery";
+import { deepClone, parseTime } from "@coxswain/apimachinery";
 import { conditionOf, isFinished } from "../job/plan.ts";
 import { controllerReference } from "../ownership/controller-ref.ts";
-import { nextTime, timesDue, wallClock } from "./schedule-times.ts";
+import { nextTime, timeInZone, timesDue, wallClock } from "./schedule-times.ts";
 
 export const SCHEDULED_TIME = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 const TOO_MANY = 100;
@@ -42,20 +42,31 @@ export function referenceTo(job: Job): ObjectReference {
   };
 }
 
+/** Jobs that run and that the status does not list. */
+export function unlistedJobs({ status }: CronJob, jobs: readonly Job[]): Job[] {
+  const listed = new Set((status?.active ?? []).map(({ uid }) => uid));
+  return jobs.filter(
+    (job) => !isFinished(job) && job.metadata?.deletionTimestamp === undefined && !listed.has(job.metadata?.uid),
+  );
+}
+
+/** Jobs that the status lists and that are not among `jobs`. */
+export function missingJobs({ status }: CronJob, jobs: readonly Job[]): ObjectReference[] {
+  const known = new Set(jobs.map(({ metadata }) => metadata?.uid));
+  return (status?.active ?? []).filter(({ uid }) => !known.has(uid));
+}
+
 /** What has become of the Jobs that the status lists, and of those that it does not. */
 export function observeJobs(cron: CronJob, jobs: readonly Job[]): Observed {
   const reports: Report[] = [];
   let lastSuccessfulTime = cron.status?.lastSuccessfulTime;
   let active = [...(cron.status?.active ?? [])];
-  for (const job of jobs) {
+  for (const job of unlistedJobs(cron, jobs)) {
+    const message = `Saw a job that the controller did not create or forgot: ${nameOf(job)}`;
+    reports.push(report("Warning", "UnexpectedJob", message));
+  }
+  for (const job of jobs.filter(isFinished)) {
     const listed = active.some(({ uid }) => uid === job.metadata?.uid);
-    if (!isFinished(job)) {
-      if (!listed && job.metadata?.deletionTimestamp === undefined) {
-        const message = `Saw a job that the controller did not create or forgot: ${nameOf(job)}`;
-        reports.push(report("Warning", "UnexpectedJob", message));
-      }
-      continue;
-    }
     const state = conditionOf(job, "Complete") === undefined ? "Failed" : "Complete";
     if (listed) {
       active = active.filter(({ uid }) => uid !== job.metadata?.uid);
@@ -65,11 +76,12 @@ export function observeJobs(cron: CronJob, jobs: readonly Job[]): Observed {
     const later = (parseTime(ended) ?? 0) > (parseTime(lastSuccessfulTime) ?? 0);
     if (state === "Complete" && ended !== undefined && later) lastSuccessfulTime = ended;
   }
-  const known = new Set(jobs.map(({ metadata }) => metadata?.uid));
-  for (const { name, uid } of active.filter((one) => !known.has(one.uid))) {
+  const missing = missingJobs(cron, jobs);
+  for (const { name, uid } of missing) {
     reports.push(report("Normal", "MissingJob", `Active job went missing: ${name ?? uid ?? ""}`));
   }
-  return { active: active.filter(({ uid }) => known.has(uid)), lastSuccessfulTime, reports };
+  const gone = new Set(missing.map(({ uid }) => uid));
+  return { active: active.filter(({ uid }) => !gone.has(uid)), lastSuccessfulTime, reports };
 }
 
 /** Ended Jobs beyond the limits, oldest first. */
@@ -167,7 +179,10 @@ export function jobFromTemplate(cron: CronJob, scheduledMs: number): Job {
       name: jobName(cron, scheduledMs),
       namespace: cron.metadata?.namespace,
       ...(template.metadata?.labels === undefined ? {} : { labels: template.metadata.labels }),
-      annotations: { ...template.metadata?.annotations, [SCHEDULED_TIME]: formatTime(scheduledMs) },
+      annotations: {
+        ...template.metadata?.annotations,
+        [SCHEDULED_TIME]: timeInZone(scheduledMs, cron.spec?.timeZone),
+      },
       ownerReferences: [controllerReference(cron, "batch/v1", "CronJob")],
     },
     ...(template.spec === undefined ? {} : { spec: template.spec }),

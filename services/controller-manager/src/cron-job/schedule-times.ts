@@ -51,6 +51,27 @@ export function wallClock(timeZone: string | undefined): (ms: number) => WallClo
   };
 }
 
+/** As RFC 3339 writes it with the zone's distance to UTC; UTC where unset. */
+export function timeInZone(ms: number, timeZone = "UTC"): string {
+  const format = new Intl.DateTimeFormat("en-US", {
+    timeZone,
+    hourCycle: "h23",
+    year: "numeric",
+    month: "2-digit",
+    day: "2-digit",
+    hour: "2-digit",
+    minute: "2-digit",
+    second: "2-digit",
+  });
+  const parts = Object.fromEntries(format.formatToParts(ms).map(({ type, value }) => [type, value]));
+  const wall = `${parts["year"]}-${parts["month"]}-${parts["day"]}T${parts["hour"]}:${parts["minute"]}:${parts["second"]}`;
+  const minutes = Math.round((Date.parse(`${wall}Z`) - ms) / MINUTE_MS);
+  if (minutes === 0) return `${wall}Z`;
+  const two = (n: number): string => String(n).padStart(2, "0");
+  const away = Math.abs(minutes);
+  return `${wall}${minutes < 0 ? "-" : "+"}${two(Math.floor(away / 60))}:${two(away % 60)}`;
+}
+
 type Fields = Exclude<CronSchedule, { everyMs: number }>;
 
 function dayFits({ days, weekdays, anyDay, anyWeekday }: Fields, { day, weekday }: WallClock): boolean {
