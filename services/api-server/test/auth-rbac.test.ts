@@ -4,7 +4,12 @@ import { describe, expect, test } from "vitest";
 import type { ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding } from "@coxswain/api";
 import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
-import { defaultClusterRoleBindings, defaultClusterRoles } from "../src/auth/bootstrap-policy.ts";
+import {
+  defaultClusterRoleBindings,
+  defaultClusterRoles,
+  defaultRoleBindings,
+  defaultRoles,
+} from "../src/auth/bootstrap-policy.ts";
 import { planReconcile } from "../src/auth/bootstrap-reconcile.ts";
 import { createEscalationCheck } from "../src/auth/escalation.ts";
 import { AuthorizerChain } from "../src/auth/authorizer-chain.ts";
@@ -230,6 +235,59 @@ describe("default policy", () => {
     expect(path(anonymous, "/apis")).toBe(false);
     expect(path(alice, "/apis/apps/v1")).toBe(true);
     expect(path(alice, "/metrics")).toBe(false);
+  });
+
+  test.each([
+    ["system:heapster", ["get"], "extensions", "deployments"],
+    ["system:kube-aggregator", ["list"], "", "endpoints"],
+    ["system:node-problem-detector", ["patch"], "", "nodes/status"],
+    ["system:persistent-volume-provisioner", ["create", "delete"], "", "persistentvolumes"],
+    ["system:aggregate-to-view", ["watch"], "extensions", "ingresses/status"],
+    ["system:aggregate-to-edit", ["deletecollection"], "extensions", "deployments/rollback"],
+    ["system:controller:legacy-service-account-token-cleaner", ["patch"], "", "secrets"],
+    ["system:controller:resourcequota-controller", ["update"], "", "resourcequotas/status"],
+    ["system:controller:route-controller", ["patch"], "", "nodes/status"],
+    ["system:controller:selinux-warning-controller", ["get"], "storage.k8s.io", "csidrivers"],
+    ["system:controller:service-controller", ["patch"], "", "services/status"],
+    [
+      "system:controller:validatingadmissionpolicy-status-controller",
+      ["update"],
+      "admissionregistration.k8s.io",
+      "validatingadmissionpolicies/status",
+    ],
+    [
+      "system:controller:volumeattributesclass-protection-controller",
+      ["update"],
+      "storage.k8s.io",
+      "volumeattributesclasses",
+    ],
+  ])("the role %s may %j %s %s", (name, verbs, group, resource) => {
+    const rules = defaultClusterRoles().find((one) => one.metadata?.name === name)?.rules ?? [];
+    expect(uncoveredRules(rules, [{ verbs, apiGroups: [group], resources: [resource] }])).toEqual([]);
+    const bound = defaultClusterRoleBindings().find((one) => one.metadata?.name === name);
+    const account = /^system:controller:(.*)$/.exec(name)?.[1];
+    expect(bound?.subjects).toEqual(
+      account === undefined ? undefined : [{ kind: "ServiceAccount", namespace: "kube-system", name: account }],
+    );
+  });
+
+  test.each([
+    ["kube-system", "system::leader-locking-kube-scheduler", ["system:kube-scheduler", "kube-scheduler"]],
+    [
+      "kube-system",
+      "system::leader-locking-kube-controller-manager",
+      ["system:kube-controller-manager", "kube-controller-manager", "leader-election-controller"],
+    ],
+    ["kube-public", "system:controller:bootstrap-signer", ["bootstrap-signer"]],
+    ["kube-system", "system:controller:bootstrap-signer", ["bootstrap-signer"]],
+    ["kube-system", "system:controller:cloud-provider", ["cloud-provider"]],
+    ["kube-system", "system:controller:token-cleaner", ["token-cleaner"]],
+  ])("in %s, the role %s is bound to %j", (namespace, name, subjects) => {
+    const here = (one: KubeObject): boolean => one.metadata?.namespace === namespace && one.metadata.name === name;
+    expect(defaultRoles().find(here)?.rules).not.toEqual([]);
+    const bound = defaultRoleBindings().find(here);
+    expect(bound?.roleRef).toEqual({ apiGroup: "rbac.authorization.k8s.io", kind: "Role", name });
+    expect(bound?.subjects?.map((subject) => subject.name)).toEqual(subjects);
   });
 
   test("reconciling adds what is missing and takes nothing away", () => {

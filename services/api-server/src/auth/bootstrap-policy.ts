@@ -40,6 +40,8 @@ const VIEW: readonly string[] = [
   `${READ} | policy | poddisruptionbudgets,poddisruptionbudgets/status`,
   `${READ} | networking.k8s.io | ingresses,ingresses/status,networkpolicies`,
   `${READ} | resource.k8s.io | resourceclaims,resourceclaims/status,resourceclaimtemplates`,
+  // The group is gone; upstream grants it still.
+  `${READ} | extensions | daemonsets,daemonsets/status,deployments,deployments/scale,deployments/status,ingresses,ingresses/status,networkpolicies,replicasets,replicasets/scale,replicasets/status,replicationcontrollers/scale`,
 ];
 
 const EDIT: readonly string[] = [
@@ -57,6 +59,7 @@ const EDIT: readonly string[] = [
   `${WRITE} | networking.k8s.io | ingresses,networkpolicies`,
   `${ALL} | coordination.k8s.io | leases`,
   `${WRITE} | resource.k8s.io | resourceclaims,resourceclaimtemplates`,
+  `${WRITE} | extensions | daemonsets,deployments,deployments/rollback,deployments/scale,ingresses,networkpolicies,replicasets,replicasets/scale,replicationcontrollers/scale`,
 ];
 
 const ADMIN: readonly string[] = [
@@ -104,6 +107,7 @@ const SCHEDULER: readonly string[] = [
   "patch,update | core | pods/status",
   "update | core | pods/finalizers",
   `${READ} | apps | replicasets,statefulsets`,
+  `${READ} | extensions | replicasets`,
   `${READ} | policy | poddisruptionbudgets`,
   ...REVIEWS,
   `${READ} | storage.k8s.io | csidrivers,csinodes,csistoragecapacities,volumeattachments`,
@@ -184,6 +188,17 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
     `${READ},patch,update | core | persistentvolumeclaims`,
   ],
   "system:kube-controller-manager": CONTROLLER_MANAGER,
+  // For add-ons that others install.
+  "system:heapster": [`${READ} | core | events,namespaces,nodes,pods`, `${READ} | extensions | deployments`],
+  "system:kube-aggregator": [`${READ} | core | endpoints,services`],
+  "system:node-problem-detector": ["get | core | nodes", "patch | core | nodes/status", EVENTS],
+  "system:persistent-volume-provisioner": [
+    `${READ},create,delete | core | persistentvolumes`,
+    `${READ},update | core | persistentvolumeclaims`,
+    `${READ} | storage.k8s.io | storageclasses`,
+    "watch | core | events",
+    EVENTS,
+  ],
   "system:kube-dns": ["list,watch | core | endpoints,services", "get,list,watch | discovery.k8s.io | endpointslices"],
   "system:kubelet-api-admin": [
     `${READ},proxy | core | nodes`,
@@ -216,15 +231,15 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
 /** Roles system:controller:NAME, each bound to its service account and to the controller-manager's own identity. */
 const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
   "deployment-controller": [
-    `${READ},update | apps | deployments`,
-    "update | apps | deployments/finalizers,deployments/status",
-    `${READ},create,delete,patch,update | apps | replicasets`,
+    `${READ},update | apps,extensions | deployments`,
+    "update | apps,extensions | deployments/finalizers,deployments/status",
+    `${READ},create,delete,patch,update | apps,extensions | replicasets`,
     `${READ},update | core | pods`,
     EVENTS,
   ],
   "replicaset-controller": [
-    `${READ},update | apps | replicasets`,
-    "update | apps | replicasets/finalizers,replicasets/status",
+    `${READ},update | apps,extensions | replicasets`,
+    "update | apps,extensions | replicasets/finalizers,replicasets/status",
     "create,delete,list,patch,watch | core | pods",
     EVENTS,
   ],
@@ -259,6 +274,7 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
   ],
   "disruption-controller": [
     `${READ} | apps | deployments,replicasets,statefulsets`,
+    `${READ} | extensions | deployments,replicasets`,
     `${READ} | core | replicationcontrollers`,
     `${READ} | policy | poddisruptionbudgets`,
     `${READ},patch | core | pods`,
@@ -287,8 +303,8 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     EVENTS,
   ],
   "daemon-set-controller": [
-    `${READ} | apps | daemonsets`,
-    "update | apps | daemonsets/finalizers,daemonsets/status",
+    `${READ} | apps,extensions | daemonsets`,
+    "update | apps,extensions | daemonsets/finalizers,daemonsets/status",
     "list,watch | core | nodes",
     "create,delete,list,patch,watch | core | pods",
     "create | core | pods/binding",
@@ -313,7 +329,7 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | storage.k8s.io | storageclasses`,
     "create,delete,get,update | core | endpoints,services",
     "get | core | secrets",
-    "get,list | core | nodes",
+    `${READ} | core | nodes`,
     "watch | core,events.k8s.io | events",
     EVENTS,
   ],
@@ -330,6 +346,7 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | core | persistentvolumeclaims`,
     "patch,update | core | persistentvolumeclaims/status",
     `${READ} | storage.k8s.io | storageclasses`,
+    "get | core | services",
     EVENTS,
   ],
   "ephemeral-volume-controller": [
@@ -374,10 +391,10 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ} | autoscaling | horizontalpodautoscalers`,
     "update | autoscaling | horizontalpodautoscalers/status",
     "get,update | * | */scale",
-    "list | core | pods",
-    "list | metrics.k8s.io | pods",
-    "get,list | custom.metrics.k8s.io | *",
-    "get,list | external.metrics.k8s.io | *",
+    "list,watch | core | pods",
+    "list,watch | metrics.k8s.io | pods",
+    `${READ} | custom.metrics.k8s.io | *`,
+    `${READ} | external.metrics.k8s.io | *`,
     EVENTS,
   ],
   "cronjob-controller": [
@@ -385,6 +402,37 @@ const CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
     `${READ},create,delete,patch,update | batch | jobs`,
     "update | batch | cronjobs/finalizers,cronjobs/status",
     "delete,list,watch | core | pods",
+    EVENTS,
+  ],
+};
+
+/** As CONTROLLERS, of controllers that are no part of the controller-manager here: bound to their service accounts alone. */
+const OTHER_CONTROLLERS: Readonly<Record<string, readonly string[]>> = {
+  "legacy-service-account-token-cleaner": [
+    "get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking",
+    "delete,patch | core | secrets",
+  ],
+  "resourcequota-controller": ["list,watch | * | *", "update | core | resourcequotas/status", EVENTS],
+  "route-controller": ["list,watch | core | nodes", "patch | core | nodes/status", EVENTS],
+  "selinux-warning-controller": [
+    `${READ} | core | persistentvolumeclaims,persistentvolumes,pods`,
+    `${READ} | storage.k8s.io | csidrivers`,
+    EVENTS,
+  ],
+  "service-controller": [
+    `${READ} | core | services`,
+    "patch,update | core | services/status",
+    "list,watch | core | nodes",
+    EVENTS,
+  ],
+  "validatingadmissionpolicy-status-controller": [
+    `${READ} | admissionregistration.k8s.io | validatingadmissionpolicies`,
+    "get,patch,update | admissionregistration.k8s.io | validatingadmissionpolicies/status",
+    EVENTS,
+  ],
+  "volumeattributesclass-protection-controller": [
+    `${READ} | core | persistentvolumeclaims,persistentvolumes`,
+    `${READ},update | storage.k8s.io | volumeattributesclasses`,
     EVENTS,
   ],
 };
@@ -456,46 +504,98 @@ function clusterRoleBinding(name: string, subjects: readonly RbacSubject[]): Clu
   };
 }
 
-const AUTOSCALER = "system:cluster-autoscaler";
 const EXTENSION_READER = "extension-apiserver-authentication-reader";
+const LOCKING = "create,get,list,update,watch | coordination.k8s.io | leasecandidates,leases";
 
-function inKubeSystem(name: string): Pick<Role, "apiVersion" | "metadata"> {
+/** A Role, and the RoleBinding of the same name that grants it unless `binding` names another. */
+interface Grant {
+  readonly namespace: string;
+  readonly role: string;
+  readonly binding?: string;
+  readonly rules: readonly string[];
+  readonly subjects: readonly RbacSubject[];
+}
+
+const GRANTS: readonly Grant[] = [
+  {
+    namespace: "kube-system",
+    role: EXTENSION_READER,
+    binding: `system::${EXTENSION_READER}`,
+    rules: [`${READ} | core | configmaps | extension-apiserver-authentication`],
+    subjects: ["kube-controller-manager", "kube-scheduler", "metrics-server"].map((name) => user(`system:${name}`)),
+  },
+  {
+    namespace: "kube-system",
+    role: "system:cluster-autoscaler",
+    rules: ["create | core | configmaps", "get,update | core | configmaps | cluster-autoscaler-status"],
+    subjects: [user("system:cluster-autoscaler")],
+  },
+  {
+    namespace: "kube-system",
+    role: "system::leader-locking-kube-controller-manager",
+    rules: [LOCKING],
+    subjects: [
+      user("system:kube-controller-manager"),
+      serviceAccount("kube-controller-manager"),
+      serviceAccount("leader-election-controller"),
+    ],
+  },
+  {
+    namespace: "kube-system",
+    role: "system::leader-locking-kube-scheduler",
+    rules: [LOCKING],
+    subjects: [user("system:kube-scheduler"), serviceAccount("kube-scheduler")],
+  },
+  {
+    namespace: "kube-public",
+    role: "system:controller:bootstrap-signer",
+    rules: [`${READ} | core | configmaps`, "update | core | configmaps | cluster-info", EVENTS],
+    subjects: [serviceAccount("bootstrap-signer")],
+  },
+  {
+    namespace: "kube-system",
+    role: "system:controller:bootstrap-signer",
+    rules: [`${READ} | core | secrets`],
+    subjects: [serviceAccount("bootstrap-signer")],
+  },
+  {
+    namespace: "kube-system",
+    role: "system:controller:cloud-provider",
+    rules: [`create,${READ} | core | configmaps`],
+    subjects: [serviceAccount("cloud-provider")],
+  },
+  {
+    namespace: "kube-system",
+    role: "system:controller:token-cleaner",
+    rules: [`delete,${READ} | core | secrets`, EVENTS],
+    subjects: [serviceAccount("token-cleaner")],
+  },
+];
+
+function namespaced(name: string, namespace: string): Pick<Role, "apiVersion" | "metadata"> {
   return {
     apiVersion: "rbac.authorization.k8s.io/v1",
-    metadata: { name, namespace: "kube-system", labels: { ...LABELS }, annotations: { ...ANNOTATIONS } },
+    metadata: { name, namespace, labels: { ...LABELS }, annotations: { ...ANNOTATIONS } },
   };
 }
 
 /** The Roles of a fresh cluster. */
 export function defaultRoles(): Role[] {
-  const resourceNames = ["extension-apiserver-authentication"];
-  const rules = [{ apiGroups: [""], resources: ["configmaps"], resourceNames, verbs: ["get", "list", "watch"] }];
-  return [
-    { ...inKubeSystem(EXTENSION_READER), kind: "Role", rules },
-    {
-      ...inKubeSystem(AUTOSCALER),
-      kind: "Role",
-      rules: ["create | core | configmaps", "get,update | core | configmaps | cluster-autoscaler-status"].map(ruleOf),
-    },
-  ];
+  return GRANTS.map(({ namespace, role, rules }) => ({
+    ...namespaced(role, namespace),
+    kind: "Role",
+    rules: rules.map(ruleOf),
+  }));
 }
 
 /** The RoleBindings of a fresh cluster. */
 export function defaultRoleBindings(): RoleBinding[] {
-  return [
-    {
-      ...inKubeSystem(`system::${EXTENSION_READER}`),
-      kind: "RoleBinding",
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: EXTENSION_READER },
-      subjects: ["kube-controller-manager", "kube-scheduler", "metrics-server"].map((name) => user(`system:${name}`)),
-    },
-    {
-      ...inKubeSystem(AUTOSCALER),
-      kind: "RoleBinding",
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: AUTOSCALER },
-      subjects: [user(AUTOSCALER)],
-    },
-  ];
+  return GRANTS.map(({ namespace, role, binding = role, subjects }) => ({
+    ...namespaced(binding, namespace),
+    kind: "RoleBinding",
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: role },
+    subjects: [...subjects],
+  }));
 }
 
 /** The ClusterRoles of a fresh cluster. */
@@ -512,7 +612,9 @@ export function defaultClusterRoles(): ClusterRole[] {
     aggregatedRole("admin", [...ADMIN, ...EDIT, ...VIEW], {}),
     aggregatedRole("edit", [...EDIT, ...VIEW], { [aggregateTo("admin")]: "true" }),
     aggregatedRole("view", VIEW, { [aggregateTo("edit")]: "true" }),
-    ...Object.entries(CONTROLLERS).map(([name, rules]) => clusterRole(`system:controller:${name}`, rules)),
+    ...Object.entries({ ...CONTROLLERS, ...OTHER_CONTROLLERS }).map(([name, rules]) =>
+      clusterRole(`system:controller:${name}`, rules),
+    ),
   ];
 }
 
@@ -523,6 +625,9 @@ export function defaultClusterRoleBindings(): ClusterRoleBinding[] {
     ...Object.entries(BINDINGS).map(([name, subjects]) => clusterRoleBinding(name, subjects)),
     ...Object.keys(CONTROLLERS).map((name) =>
       clusterRoleBinding(`system:controller:${name}`, [serviceAccount(name), manager]),
+    ),
+    ...Object.keys(OTHER_CONTROLLERS).map((name) =>
+      clusterRoleBinding(`system:controller:${name}`, [serviceAccount(name)]),
     ),
   ];
 }
