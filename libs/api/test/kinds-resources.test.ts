@@ -18,7 +18,7 @@ describe("a claim", () => {
   test.each<[string, object, string[]]>([
     ["a good one", {}, []],
     ["no access mode", { accessModes: [] }, ["spec.accessModes: Required value: at least 1 access mode is required"]],
-    ["no storage", { resources: {} }, ["spec.resources.requests[storage]: Required value"]],
+    ["no storage", { resources: {} }, ["spec.resources[storage]: Required value"]],
     [
       "once among others",
       { accessModes: ["ReadWriteOncePod", "ReadWriteOnce"] },
@@ -60,7 +60,11 @@ test.each<[string, object, string[]]>([
     { csi: { driver: "d", volumeHandle: "h" } },
     ["spec.csi: Forbidden: may not specify more than 1 volume type"],
   ],
-  ["no capacity", { capacity: {} }, ["spec.capacity: Required value"]],
+  [
+    "no capacity",
+    { capacity: {} },
+    ["spec.capacity: Required value", 'spec.capacity: Unsupported value: {}: supported values: "storage"'],
+  ],
   [
     "a local one anywhere",
     { hostPath: undefined, local: { path: "/x" } },

@@ -32,7 +32,7 @@ export function roundUpToMilli(list: ResourceList | undefined): void {
   }
 }
 
-const isNative = (name: string) => !name.includes("/") || name.split("/")[0]?.endsWith("kubernetes.io") === true;
+export const isNative = (name: string) => !name.includes("/") || name.split("/")[0]?.endsWith("kubernetes.io") === true;
 export const isHugePages = (name: string) => name.startsWith("hugepages-");
 /** cpu, memory and the like may be promised beyond what there is; devices and huge pages may not. */
 const mayOvercommit = (name: string) => isNative(name) && !isHugePages(name);

@@ -28,10 +28,16 @@ export function createErrors(name: string, object: KubeObject): string[] {
   return kindNamed(name).validateCreate(created(name, object)).map(fieldErrorText);
 }
 
-/** The errors of an update of a stored object by `change`. */
-export function updateErrors<T extends KubeObject>(name: string, good: T, change: (object: T) => void): string[] {
+/** The errors of an update of a stored object by `change`; `stored` says what became of it in between. */
+export function updateErrors<T extends KubeObject>(
+  name: string,
+  good: T,
+  change: (object: T) => void,
+  stored: (old: T) => void = () => {},
+): string[] {
   const kind = kindNamed(name);
   const old = created(name, good);
+  stored(old);
   const object = deepClone(old);
   change(object);
   kind.defaults(object);

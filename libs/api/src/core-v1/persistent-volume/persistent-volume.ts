@@ -1,10 +1,13 @@
 // PersistentVolume: a piece of storage, of one type, for one claim at a time.
 import type { FieldError } from "@coxswain/apimachinery";
 import {
+  childPath,
   fieldForbidden,
+  fieldInvalid,
   fieldNotSupported,
   fieldRequired,
   formatTime,
+  keyPath,
   validateDns1123Subdomain,
 } from "@coxswain/apimachinery";
 import { defineKind, plainStrategy } from "../../define-kind.ts";
@@ -12,66 +15,174 @@ import type { PrintContext } from "../../kind.ts";
 import { accessModes, age, AGE, column, NAME, nameOf, wide } from "../../printing.ts";
 import { modelType } from "../../schema/model.ts";
 import { sameValue } from "../../same-value.ts";
-import type { PersistentVolume } from "../../types.gen.ts";
-import { validateWith } from "../../validation/enums.ts";
+import type { PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity } from "../../types.gen.ts";
+import { validateOptionalEnum, validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { roundUpToMilli } from "../../validation/resources.ts";
+import { validateNoBacksteps } from "../pod-spec/env-sources.ts";
+import { validateNodeSelector } from "../pod-spec/scheduling.ts";
+import { portalTooLong, validateCsiVolume, validateStorageSource } from "../pod-spec/storage-sources.ts";
+import { validateHostPathType } from "../pod-spec/volumes.ts";
 import { validateAccessModes, validateStorage, validateVolumeMode } from "../persistent-volume-claim/validation.ts";
 
+const NEWER_LABELS: Readonly<Record<string, string>> = {
+  "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+  "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+  "beta.kubernetes.io/os": "kubernetes.io/os",
+  "beta.kubernetes.io/arch": "kubernetes.io/arch",
+  "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+};
 const RECLAIM_POLICIES = ["Delete", "Recycle", "Retain"];
 
 /** The fields of the spec that say what kind of storage it is. */
-function sourcesOf(volume: PersistentVolume): [string, unknown][] {
+function sourcesOf(spec: PersistentVolumeSpec): [string, unknown][] {
   const types = modelType("io.k8s.api.core.v1.PersistentVolumeSource").fields;
-  return Object.entries(volume.spec ?? {}).filter(([name, value]) => types.has(name) && value !== undefined);
+  return Object.entries(spec).filter(([name, value]) => types.has(name) && value !== undefined);
 }
 
-function validateSource(volume: PersistentVolume): FieldError[] {
-  const [first, ...more] = sourcesOf(volume);
-  if (first === undefined) return [fieldRequired("spec", "must specify a volume type")];
-  const errors = more.map(([name]) => fieldForbidden(`spec.${name}`, "may not specify more than 1 volume type"));
-  const { hostPath, local, csi, nodeAffinity, persistentVolumeReclaimPolicy } = volume.spec ?? {};
-  if (hostPath && !hostPath.path) errors.push(fieldRequired("spec.hostPath.path", ""));
-  if (local && !local.path) errors.push(fieldRequired("spec.local.path", ""));
-  if (local && !nodeAffinity) errors.push(fieldRequired("spec.nodeAffinity", "Local volume requires node affinity"));
-  if (csi && !csi.driver) errors.push(fieldRequired("spec.csi.driver", ""));
-  if (csi && !csi.volumeHandle) errors.push(fieldRequired("spec.csi.volumeHandle", ""));
-  if (hostPath?.path === "/" && persistentVolumeReclaimPolicy === "Recycle") {
-    errors.push(
-      fieldForbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"),
-    );
+function validateHostPath({ hostPath }: PersistentVolumeSpec, path: string): FieldError[] {
+  if (!hostPath) return [];
+  const at = childPath(path, "path");
+  return hostPath.path
+    ? [...validateNoBacksteps(hostPath.path, at), ...validateHostPathType(hostPath.type, childPath(path, "type"))]
+    : [fieldRequired(at, "")];
+}
+
+function validateLocal({ local, nodeAffinity }: PersistentVolumeSpec, path: string): FieldError[] {
+  if (!local) return [];
+  const at = childPath(path, "local", "path");
+  const errors = local.path ? validateNoBacksteps(local.path, at) : [fieldRequired(at, "")];
+  if (!nodeAffinity) errors.push(fieldRequired(childPath(path, "nodeAffinity"), "Local volume requires node affinity"));
+  return errors;
+}
+
+/** `name` is the volume's; an inline volume has none. */
+function validateSource(spec: PersistentVolumeSpec, name: string, path: string): FieldError[] {
+  const [first, ...more] = sourcesOf(spec);
+  if (first === undefined) return [fieldRequired(path, "must specify a volume type")];
+  const errors = more.map(([type]) =>
+    fieldForbidden(childPath(path, type === "cephfs" ? "cephFS" : type), "may not specify more than 1 volume type"),
+  );
+  const [type] = first;
+  if (type === "hostPath") errors.push(...validateHostPath(spec, childPath(path, "hostPath")));
+  if (type === "local") errors.push(...validateLocal(spec, path));
+  if (type === "csi" && spec.csi) errors.push(...validateCsiVolume(spec.csi, childPath(path, "csi")));
+  errors.push(...validateStorageSource(spec, type, true, path));
+  const portal = portalTooLong(spec, name);
+  if (portal !== undefined) {
+    errors.push(fieldInvalid(childPath(path, "iscsi", "targetportal"), spec.iscsi?.targetPortal, portal));
+  }
+  if (spec.hostPath?.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle") {
+    const at = childPath(path, "persistentVolumeReclaimPolicy");
+    errors.push(fieldForbidden(at, "may not be 'recycle' for a hostPath mount of '/'"));
   }
   return errors;
 }
 
+function validateAttributesClass({ volumeAttributesClassName: name, csi }: PersistentVolumeSpec, path: string) {
+  if (name === undefined) return [];
+  const at = childPath(path, "volumeAttributesClassName");
+  const errors = name
+    ? validateWith(validateDns1123Subdomain, name, at)
+    : [fieldRequired(at, "an empty string is disallowed")];
+  if (!csi)
+    errors.push(fieldRequired(childPath(path, "csi"), "has to be specified when using volumeAttributesClassName"));
+  return errors;
+}
+
+function validateNodeAffinity({ nodeAffinity }: PersistentVolumeSpec, path: string): FieldError[] {
+  if (!nodeAffinity) return [];
+  const at = childPath(path, "nodeAffinity", "required");
+  if (!nodeAffinity.required) return [fieldRequired(at, "must specify required node constraints")];
+  return validateNodeSelector(nodeAffinity.required, at);
+}
+
+function validateCapacity(given: Record<string, string> | undefined, path: string): FieldError[] {
+  const capacity = given ?? {};
+  const errors = Object.keys(capacity).length === 0 ? [fieldRequired(path, "")] : [];
+  if (capacity["storage"] === undefined || Object.keys(capacity).length > 1) {
+    errors.push(fieldNotSupported(path, given ?? null, ["storage"]));
+  }
+  return [
+    ...errors,
+    ...Object.entries(capacity).flatMap(([name, value]) => validateStorage(value, keyPath(path, name))),
+  ];
+}
+
 function validate(volume: PersistentVolume): FieldError[] {
   const spec = volume.spec ?? {};
-  const capacity = spec.capacity ?? {};
-  const errors = validateAccessModes(spec.accessModes, "spec.accessModes");
-  if (Object.keys(capacity).length === 0) errors.push(fieldRequired("spec.capacity", ""));
-  else if (capacity["storage"] === undefined || Object.keys(capacity).length > 1) {
-    errors.push(fieldNotSupported("spec.capacity", capacity, ["storage"]));
-  }
-  if (capacity["storage"] !== undefined) errors.push(...validateStorage(capacity["storage"], "spec.capacity[storage]"));
   const policy = spec.persistentVolumeReclaimPolicy ?? "";
-  if (!RECLAIM_POLICIES.includes(policy)) {
-    errors.push(fieldNotSupported("spec.persistentVolumeReclaimPolicy", policy, RECLAIM_POLICIES));
+  return [
+    ...validateAccessModes(spec.accessModes, "spec.accessModes", ""),
+    ...validateCapacity(spec.capacity, "spec.capacity"),
+    ...validateOptionalEnum(policy, RECLAIM_POLICIES, "spec.persistentVolumeReclaimPolicy"),
+    ...validateNodeAffinity(spec, "spec"),
+    ...validateSource(spec, volume.metadata?.name ?? "", "spec"),
+    ...(spec.storageClassName
+      ? validateWith(validateDns1123Subdomain, spec.storageClassName, "spec.storageClassName")
+      : []),
+    ...validateVolumeMode(spec.volumeMode, "spec.volumeMode"),
+    ...validateAttributesClass(spec, "spec"),
+  ];
+}
+
+/** A volume that stands in a VolumeAttachment itself: of a driver, and bound to nothing. */
+export function validateInlineVolume(spec: PersistentVolumeSpec, path: string): FieldError[] {
+  const inline = "in the context of inline volumes";
+  const given = (["claimRef", "capacity", "nodeAffinity", "storageClassName"] as const).filter((name) => spec[name]);
+  const errors = given.map((name) => fieldForbidden(childPath(path, name), `may not be specified ${inline}`));
+  if (!spec.csi) errors.push(fieldRequired(childPath(path, "csi"), `has to be specified ${inline}`));
+  const policy = spec.persistentVolumeReclaimPolicy;
+  if (policy && policy !== "Retain") {
+    errors.push(fieldForbidden(childPath(path, "persistentVolumeReclaimPolicy"), `may only be Retain ${inline}`));
   }
-  if (spec.storageClassName) {
-    errors.push(...validateWith(validateDns1123Subdomain, spec.storageClassName, "spec.storageClassName"));
+  if (spec.volumeMode !== undefined && spec.volumeMode !== "Filesystem") {
+    const detail = `may not specify volumeMode other than Filesystem ${inline}`;
+    errors.push(fieldForbidden(childPath(path, "volumeMode"), detail));
   }
-  return [...errors, ...validateSource(volume), ...validateVolumeMode(spec.volumeMode, "spec.volumeMode")];
+  return [
+    ...errors,
+    ...validateAccessModes(spec.accessModes, childPath(path, "accessModes"), ""),
+    ...validateSource(spec, "", path),
+  ];
+}
+
+/** A secret for growing a volume may come later. */
+function fixedSource(volume: PersistentVolume, old: PersistentVolume): unknown {
+  const sources = Object.fromEntries(sourcesOf(volume.spec ?? {}));
+  const { csi } = volume.spec ?? {};
+  const before = old.spec?.csi;
+  if (!csi?.controllerExpandSecretRef || !before || before.controllerExpandSecretRef) return sources;
+  return { ...sources, csi: { ...csi, controllerExpandSecretRef: undefined } };
+}
+
+/** `affinity` with the keys that `old` has, where they are the newer names of the same. */
+function withNewLabels(affinity: VolumeNodeAffinity | undefined, old: VolumeNodeAffinity | undefined): unknown {
+  const terms = affinity?.required?.nodeSelectorTerms?.map((term, place) => ({
+    ...term,
+    matchExpressions: term.matchExpressions?.map((expression, index) => {
+      const before = old?.required?.nodeSelectorTerms?.[place]?.matchExpressions?.[index]?.key ?? "";
+      return NEWER_LABELS[before] === expression.key ? { ...expression, key: before } : expression;
+    }),
+  }));
+  return affinity && { ...affinity, required: { ...affinity.required, nodeSelectorTerms: terms } };
 }
 
 function validateUpdate(volume: PersistentVolume, old: PersistentVolume): FieldError[] {
   const errors = validate(volume);
-  if (!sameValue(Object.fromEntries(sourcesOf(volume)), Object.fromEntries(sourcesOf(old)))) {
+  if (!sameValue(fixedSource(volume, old), Object.fromEntries(sourcesOf(old.spec ?? {})))) {
     const path = "spec.persistentvolumesource";
     errors.push(fieldForbidden(path, "spec.persistentvolumesource is immutable after creation"));
   }
-  errors.push(...validateImmutableField(volume.spec?.volumeMode, old.spec?.volumeMode, "spec.volumeMode"));
-  if (old.spec?.nodeAffinity) {
-    errors.push(...validateImmutableField(volume.spec?.nodeAffinity, old.spec.nodeAffinity, "spec.nodeAffinity"));
+  errors.push(...validateImmutableField(volume.spec?.volumeMode, old.spec?.volumeMode, "volumeMode"));
+  const affinity = withNewLabels(volume.spec?.nodeAffinity, old.spec?.nodeAffinity);
+  if (old.spec?.nodeAffinity && !sameValue(affinity, old.spec.nodeAffinity)) {
+    const detail = "field is immutable, except for updating from beta label to GA";
+    errors.push(fieldInvalid("nodeAffinity", volume.spec?.nodeAffinity ?? null, detail));
+  }
+  if (old.spec?.volumeAttributesClassName !== undefined && volume.spec?.volumeAttributesClassName === undefined) {
+    const detail = "update from non-nil value to nil is forbidden";
+    errors.push(fieldForbidden("spec.volumeAttributesClassName", detail));
   }
   return errors;
 }

@@ -22,17 +22,19 @@ import type {
   EnvVar,
   EphemeralContainer,
   PodSpec,
+  Volume,
+  VolumeDevice,
   VolumeMount,
 } from "../../types.gen.ts";
 import { validateEnum, validateRequiredWith, validateWith } from "../../validation/enums.ts";
 import { validatePort } from "../../validation/numbers.ts";
 import { validateResourceRequirements } from "../../validation/resources.ts";
 import { validateClaimUses } from "./device-claims.ts";
-import { validateValueFrom } from "./env-sources.ts";
+import { validateNoBacksteps, validateRelativePath, validateValueFrom } from "./env-sources.ts";
 import { validateLifecycle, validateProbe } from "./probes.ts";
 import { validateInitRestartPolicy, validateRestartPolicy } from "./restart-policies.ts";
 import { validateContainerSecurity } from "./security.ts";
-import { PULL_POLICIES, validateRelativePath } from "./volumes.ts";
+import { PULL_POLICIES } from "./volumes.ts";
 
 type AnyContainer = Container | EphemeralContainer;
 
@@ -100,7 +102,7 @@ function validateRecursiveReadOnly({ recursiveReadOnly: how, ...mount }: VolumeM
   return errors;
 }
 
-function validateMounts(container: AnyContainer, volumes: ReadonlySet<string>, path: string): FieldError[] {
+function validateMounts(container: AnyContainer, volumes: ReadonlyMap<string, Volume>, path: string): FieldError[] {
   const mounts = container.volumeMounts ?? [];
   return mounts.flatMap((mount, index) => {
     const at = indexPath(path, index);
@@ -111,7 +113,15 @@ function validateMounts(container: AnyContainer, volumes: ReadonlySet<string>, p
     if (mounts.slice(0, index).some((other) => other.mountPath === mount.mountPath)) {
       errors.push(fieldInvalid(childPath(at, "mountPath"), mount.mountPath, "must be unique"));
     }
-    // Upstream reports these three without the index.
+    const devices = container.volumeDevices ?? [];
+    if (devices.some(({ name }) => name === mount.name)) {
+      errors.push(fieldInvalid(childPath(at, "name"), mount.name, "must not already exist in volumeDevices"));
+    }
+    if (devices.some(({ devicePath }) => devicePath === mount.mountPath)) {
+      const detail = "must not already exist as a path in volumeDevices";
+      errors.push(fieldInvalid(childPath(at, "mountPath"), mount.mountPath, detail));
+    }
+    // Upstream reports these four without the index.
     if (mount.subPath) errors.push(...validateRelativePath(mount.subPath, childPath(path, "subPath")));
     if (mount.subPathExpr) {
       if (mount.subPath) {
@@ -123,8 +133,61 @@ function validateMounts(container: AnyContainer, volumes: ReadonlySet<string>, p
     return [
       ...errors,
       ...validatePropagation(mount, container, childPath(path, "mountPropagation")),
-      ...validateRecursiveReadOnly(mount, childPath(at, "recursiveReadOnly")),
+      ...validateRecursiveReadOnly(mount, childPath(path, "recursiveReadOnly")),
     ];
+  });
+}
+
+function validateDevice(device: VolumeDevice, volumes: ReadonlyMap<string, Volume>, path: string): FieldError[] {
+  const { name, devicePath } = device;
+  const at = childPath(path, "name");
+  const volume = volumes.get(name);
+  const errors = name ? [] : [fieldRequired(at, "")];
+  if (volume === undefined) errors.push(fieldNotFound(at, name));
+  else if (!volume.persistentVolumeClaim && !volume.ephemeral) {
+    const detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+    errors.push(fieldInvalid(at, name, detail));
+  }
+  const target = childPath(path, "devicePath");
+  if (!devicePath) errors.push(fieldRequired(target, ""));
+  else if (validateNoBacksteps(devicePath, target).length > 0) {
+    errors.push(fieldInvalid(target, devicePath, "can not contain backsteps ('..')"));
+  }
+  return errors;
+}
+
+/** Block devices: of claims, each once, and apart from what is mounted. */
+function validateDevices(container: AnyContainer, volumes: ReadonlyMap<string, Volume>, path: string): FieldError[] {
+  const { volumeDevices: devices = [], volumeMounts: mounts = [] } = container;
+  return devices.flatMap((device, index) => {
+    const at = indexPath(path, index);
+    const before = devices.slice(0, index);
+    const errors = validateDevice(device, volumes, at);
+    const [name, target] = [childPath(at, "name"), childPath(at, "devicePath")];
+    const refuse = (field: string, value: string, is: boolean, detail: string): void => {
+      if (is) errors.push(fieldInvalid(field, value, detail));
+    };
+    refuse(
+      name,
+      device.name,
+      before.some((other) => other.name === device.name),
+      "must be unique",
+    );
+    refuse(
+      target,
+      device.devicePath,
+      before.some((other) => other.devicePath === device.devicePath),
+      "must be unique",
+    );
+    refuse(
+      name,
+      device.name,
+      mounts.some((mount) => mount.name === device.name),
+      "must not already exist in volumeMounts",
+    );
+    const mounted = mounts.some((mount) => mount.mountPath === device.devicePath);
+    refuse(target, device.devicePath, mounted, "must not already exist as a path in volumeMounts");
+    return errors;
   });
 }
 
@@ -152,7 +215,7 @@ function validateResizePolicy(
 function validateCommon(
   container: AnyContainer,
   spec: PodSpec,
-  volumes: ReadonlySet<string>,
+  volumes: ReadonlyMap<string, Volume>,
   path: string,
 ): FieldError[] {
   const ports = container.ports ?? [];
@@ -165,6 +228,7 @@ function validateCommon(
     ...validateEnv(container.env ?? [], at("env")),
     ...validateEnvFrom(container.envFrom ?? [], at("envFrom")),
     ...validateMounts(container, volumes, at("volumeMounts")),
+    ...validateDevices(container, volumes, at("volumeDevices")),
     ...validateEnum(container.imagePullPolicy, PULL_POLICIES, at("imagePullPolicy")),
     ...validateResourceRequirements(container.resources, at("resources")),
     ...validateClaimUses(container, spec, childPath(at("resources"), "claims")),
@@ -200,7 +264,7 @@ function validateHostPorts(containers: readonly Container[], path: string): Fiel
 }
 
 /** The regular containers, at least one, which stand under `path`. */
-export function validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, path: string): FieldError[] {
+export function validateContainers(spec: PodSpec, volumes: ReadonlyMap<string, Volume>, path: string): FieldError[] {
   const containers = spec.containers ?? [];
   if (containers.length === 0) return [fieldRequired(path, "")];
   const errors = containers.flatMap((container, index) => {
@@ -216,7 +280,11 @@ export function validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, 
 }
 
 /** Init containers run to their end, save those with restartPolicy Always, which live as long as the pod. */
-export function validateInitContainers(spec: PodSpec, volumes: ReadonlySet<string>, path: string): FieldError[] {
+export function validateInitContainers(
+  spec: PodSpec,
+  volumes: ReadonlyMap<string, Volume>,
+  path: string,
+): FieldError[] {
   const names = new Set((spec.containers ?? []).map((container) => container.name));
   return (spec.initContainers ?? []).flatMap((container, index) => {
     const at = indexPath(path, index);
@@ -244,7 +312,11 @@ const NOT_EPHEMERAL = [
 ] as const;
 
 /** Ephemeral containers look into a running pod: no ports, probes, hooks or resources. */
-export function validateEphemeralContainers(spec: PodSpec, volumes: ReadonlySet<string>, path: string): FieldError[] {
+export function validateEphemeralContainers(
+  spec: PodSpec,
+  volumes: ReadonlyMap<string, Volume>,
+  path: string,
+): FieldError[] {
   const others = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map((container) => container.name);
   const names = new Set(others);
   return (spec.ephemeralContainers ?? []).flatMap((container, index) => {

@@ -54,6 +54,12 @@ export function validateNoBacksteps(target: string, path: string): FieldError[] 
   return target.split("/").includes("..") ? [fieldInvalid(path, target, "must not contain '..'")] : [];
 }
 
+/** A path inside a volume: relative, and not out of it. */
+export function validateRelativePath(target: string, path: string): FieldError[] {
+  const errors = target.startsWith("/") ? [fieldInvalid(path, target, "must be a relative path")] : [];
+  return [...errors, ...validateNoBacksteps(target, path)];
+}
+
 /** A field of the pod; labels and annotations by key in brackets. */
 export function validateFieldRef(ref: ObjectFieldSelector, fields: readonly string[], path: string): FieldError[] {
   if (!ref.apiVersion) return [fieldRequired(childPath(path, "apiVersion"), "")];

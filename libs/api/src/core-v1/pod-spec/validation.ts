@@ -189,9 +189,9 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
   const volumes = validateVolumes(spec.volumes, ofPod, at("volumes"));
   return [
     ...volumes.errors,
-    ...validateContainers(spec, volumes.names, at("containers")),
-    ...validateInitContainers(spec, volumes.names, at("initContainers")),
-    ...validateEphemeralContainers(spec, volumes.names, at("ephemeralContainers")),
+    ...validateContainers(spec, volumes.named, at("containers")),
+    ...validateInitContainers(spec, volumes.named, at("initContainers")),
+    ...validateEphemeralContainers(spec, volumes.named, at("ephemeralContainers")),
     ...validatePodResources(spec, path),
     ...validateDeviceClaims(spec, at("resourceClaims")),
     ...validateHostNetwork(spec, path),

@@ -1,6 +1,7 @@
 // VolumeAttachment: the wish that a volume be attached to a node, and whether it is.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldInvalid, fieldRequired, validateDns1123Subdomain } from "@coxswain/apimachinery";
+import { fieldForbidden, fieldRequired, validateDns1123Subdomain } from "@coxswain/apimachinery";
+import { validateInlineVolume } from "../../core-v1/persistent-volume/persistent-volume.ts";
 import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { VolumeAttachment } from "../../types.gen.ts";
@@ -13,11 +14,12 @@ function validate({ spec }: VolumeAttachment): FieldError[] {
   if (source.inlineVolumeSpec === undefined && source.persistentVolumeName === undefined) {
     errors.push(fieldRequired("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
   } else if (source.inlineVolumeSpec !== undefined && source.persistentVolumeName !== undefined) {
-    errors.push(
-      fieldInvalid("spec.source", source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
-    );
+    const detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+    errors.push(fieldForbidden("spec.source", detail));
   } else if (source.persistentVolumeName === "") {
     errors.push(fieldRequired("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName"));
+  } else if (source.inlineVolumeSpec !== undefined) {
+    errors.push(...validateInlineVolume(source.inlineVolumeSpec, "spec.source.inlineVolumeSpec"));
   }
   return [...errors, ...validateRequiredWith(validateDns1123Subdomain, spec?.nodeName, "spec.nodeName")];
 }
