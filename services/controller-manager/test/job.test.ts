@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { formatIndexSet, parseIndexSet } from "../src/job/indexes.ts";
 import { isBehind, isTracked, TRACKING_FINALIZER } from "../src/job/job-pods.ts";
-import { planJob, planJobStatus } from "../src/job/plan.ts";
+import { planJobStatus } from "../src/job/plan-status.ts";
+import { planJob } from "../src/job/plan.ts";
 import { controllerOf } from "../src/ownership/controller-ref.ts";
 import { expiresInMs } from "../src/job/ttl.ts";
 import { makeFixture, type Fixture } from "./cluster-fixture.ts";
@@ -130,11 +131,48 @@ describe("how many pods", () => {
     expect(planJob(job(), [failed({ endedMs: NOW - 10_000 })], NOW).create).toHaveLength(1);
   });
 
+  test("failures that do not count delay the next pod too", () => {
+    const rules = { podFailurePolicy: { rules: [{ action: "Ignore", onExitCodes: { operator: "In", values: [1] } }] } };
+    const lately = failed({ endedMs: NOW - 1_000 });
+    expect(planJob(job(rules), [lately], NOW)).toMatchObject({ create: [], againInMs: 9_000 });
+    const perIndex = { ...rules, completionMode: "Indexed", backoffLimitPerIndex: 1 };
+    const last = failed({ index: 0, endedMs: NOW - 1_000 });
+    expect(planJob(job(perIndex), [last], NOW)).toMatchObject({ create: [], againInMs: 9_000 });
+    expect(planJob(job(perIndex), [last], NOW + 9_000).create).toEqual([{ index: 0, failures: 0, ignored: 1 }]);
+  });
+
+  test("a pod that was taken away while it ran delays the next one from then on", () => {
+    const ready = { type: "Ready", status: "True", lastTransitionTime: formatTime(NOW - 3_600_000) };
+    const gone = pod({ deleting: true });
+    const away = {
+      ...gone,
+      metadata: { ...gone.metadata, deletionTimestamp: formatTime(NOW + 29_000), deletionGracePeriodSeconds: 30 },
+      status: { ...gone.status, conditions: [ready] },
+    };
+    expect(planJob(job(), [away], NOW)).toMatchObject({ create: [], againInMs: 9_000 });
+  });
+
   test("indexes that nobody works on are taken up, lowest first", () => {
     const spec = { parallelism: 3, completions: 5 };
     expect(indexesOf(spec, [])).toEqual([0, 1, 2]);
     expect(indexesOf(spec, [succeeded({ index: 0 }), pod({ index: 2 })])).toEqual([1, 3]);
     expect(indexesOf(spec, [], { completedIndexes: "0-3", succeeded: 4 })).toEqual([4]);
+  });
+});
+
+describe("an Indexed Job with pods that it has no use for", () => {
+  const removed = (spec: Partial<JobSpec>, all: readonly Pod[]): unknown[] =>
+    planJob(job({ completionMode: "Indexed", ...spec }), all, NOW).remove.map((one) => all.indexOf(one));
+
+  test("that was made smaller takes the indexes beyond away, not those that it still needs", () => {
+    const all = [0, 1, 2, 3].map((index) => pod({ index, ...(index > 1 ? {} : { phase: "Pending" }) }));
+    expect(removed({ completions: 2, parallelism: 2 }, all)).toEqual([2, 3]);
+    expect(removed({ completions: 2, parallelism: 1 }, all)).toHaveLength(3);
+  });
+
+  test("keeps one of each index", () => {
+    const all = [pod({ index: 0 }), pod({ index: 0, phase: "Pending" }), pod({ index: 1 }), pod({})];
+    expect(removed({ completions: 5, parallelism: 5 }, all)).toEqual([3, 1]);
   });
 });
 
@@ -210,11 +248,11 @@ describe("how it ends", () => {
     const spent = failed({ index: 0, failuresBefore: 1 });
     expect(outcome(spec, [failed({ index: 0, failuresBefore: 0 })])).toBeUndefined();
     expect(outcome({ ...spec, maxFailedIndexes: 0 }, [spent])?.[1]).toBe("MaxFailedIndexesExceeded");
-    expect(outcome(spec, [spent, succeeded({ index: 1 })])).toEqual([
-      "FailureTarget",
-      "FailedIndexes",
-      "Job has failed indexes",
-    ]);
+    const failedIndexes = ["FailureTarget", "FailedIndexes", "Job has failed indexes"];
+    expect(outcome(spec, [spent, succeeded({ index: 1 })])).toEqual(failedIndexes);
+    // Also where a rule for success would be met.
+    const rules = { successPolicy: { rules: [{ succeededCount: 1 }] } };
+    expect(outcome({ ...spec, ...rules }, [spent, succeeded({ index: 1 })])).toEqual(failedIndexes);
   });
 });
 
@@ -306,6 +344,34 @@ describe("in a cluster", () => {
     expect(await fixture.until(() => fixture.events("Completed").length > 0)).toBe(true);
     expect(fixture.events("Completed")).toHaveLength(1);
     expect(fixture.events("SuccessfulCreate")).toHaveLength(5);
+  });
+
+  test("an index whose pods are deleted fails as often as it may, and no more", async () => {
+    const limits = { completionMode: "Indexed", backoffLimitPerIndex: 1, backoffLimit: 2 ** 31 - 1 };
+    const { fixture, now, has } = start(limits, () => undefined);
+    fixture.cluster.onChange(({ type, object }) => {
+      if (type !== "ADDED" || object.kind !== "Pod") return;
+      const { namespace, name = "" } = object.metadata ?? {};
+      fixture.admin.delete(PODS, { namespace, name }, { gracePeriodSeconds: 0 }).catch(() => undefined);
+    });
+    expect(await fixture.until(has("Failed"), 120_000)).toBe(true);
+    expect(now()?.status).toMatchObject({ failed: 2, failedIndexes: "0" });
+    expect(now()?.status?.conditions?.at(-1)?.reason).toBe("FailedIndexes");
+    expect(await fixture.until(() => fixture.pods().length === 0)).toBe(true);
+  });
+
+  test("a Job that counted more successes than it asked for says so", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    const { metadata } = fixture.cluster.seed(JOBS, { ...job(), status: {} });
+    const owner = { apiVersion: "batch/v1", kind: "Job", name: "work", uid: metadata?.uid ?? "", controller: true };
+    const labels = { "batch.kubernetes.io/controller-uid": "job-uid" };
+    for (const { status, ...one } of many(2, succeeded)) {
+      const { uid: _uid, ...more } = one.metadata ?? {};
+      fixture.cluster.seed(PODS, { ...one, metadata: { ...more, labels, ownerReferences: [owner] }, status });
+    }
+    fixture.start();
+    expect(await fixture.until(() => fixture.events("TooManySucceededPods").length === 1)).toBe(true);
   });
 
   test("a Job that always fails stops at its limit", async () => {

@@ -31,8 +31,9 @@ import {
 import { executeClaim } from "../ownership/claim.ts";
 import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
 import { createPods, removePods, type OwnedPodsDeps } from "../writes/owned-pods.ts";
-import { hasFailed, hasSucceeded, isBehind, isTracked, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
-import { isFinished, planJob, planJobStatus, type JobPlan, type NewPod } from "./plan.ts";
+import { hasFailed, hasSucceeded, isBehind, isTracked, isValid, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
+import { planJobStatus } from "./plan-status.ts";
+import { isFinished, planJob, type JobPlan, type NewPod } from "./plan.ts";
 import { podFromJob } from "./pod-from-job.ts";
 
 const WORKERS = 5;
@@ -187,11 +188,12 @@ class JobLogic {
   }
 
   /** Pods that the stored status has taken note of, and those that do not count. */
-  #accounted(job: Job, pods: readonly Pod[], { ignored }: JobPlan): Pod[] {
+  #accounted(job: Job, pods: readonly Pod[], { ignored, delayed }: JobPlan): Pod[] {
     const lists = job.status?.uncountedTerminatedPods;
     const noted = new Set([...(lists?.succeeded ?? []), ...(lists?.failed ?? [])]);
     const ended = (pod: Pod): boolean => hasSucceeded(pod) || hasFailed(job, pod);
-    return pods.filter((pod) => isTracked(pod) && ended(pod) && (noted.has(uidOf(pod)) || ignored.has(uidOf(pod))));
+    const settled = (pod: Pod): boolean => noted.has(uidOf(pod)) || ignored.has(uidOf(pod)) || !isValid(job, pod);
+    return pods.filter((pod) => isTracked(pod) && ended(pod) && settled(pod) && !delayed.has(uidOf(pod)));
   }
 
   #claim(job: Job): Promise<Pod[]> {
@@ -271,8 +273,13 @@ class JobLogic {
     for (const { type, status, reason = "", message = "" } of after.status?.conditions ?? []) {
       const known = before.status?.conditions?.find((one) => one.type === type);
       if (known?.status === status) continue;
-      if (type === "Complete") recorder.event(about(after), "Normal", "Completed", "Job completed");
-      else if (type === "Failed") recorder.event(about(after), "Warning", reason, message);
+      if (type === "Complete") {
+        if ((after.status?.succeeded ?? 0) > (after.spec?.completions ?? Number.POSITIVE_INFINITY)) {
+          const text = "Too many succeeded pods running after completion count reached";
+          recorder.event(about(after), "Warning", "TooManySucceededPods", text);
+        }
+        recorder.event(about(after), "Normal", "Completed", "Job completed");
+      } else if (type === "Failed") recorder.event(about(after), "Warning", reason, message);
       else if (type === "Suspended" && status === "True") {
         recorder.event(about(after), "Normal", "Suspended", "Job suspended");
       } else if (type === "Suspended") recorder.event(about(after), "Normal", "Resumed", "Job resumed");

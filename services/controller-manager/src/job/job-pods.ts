@@ -83,22 +83,40 @@ export function isBehind(job: Job, pods: readonly Pod[]): boolean {
 }
 
 /** A pod of an Indexed Job needs an index below the completions. */
-function isValid(job: Job, pod: Pod): boolean {
+export function isValid(job: Job, pod: Pod): boolean {
   if (!isIndexed(job)) return true;
   const index = indexOf(pod);
   return index !== undefined && index < (job.spec?.completions ?? 0);
 }
 
+/** When the last of the containers that matter ended; undefined while one of them runs. */
+function lastFinishedMs({ spec, status }: Pod): number | undefined {
+  const sidecars = new Set(
+    (spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always").map(({ name }) => name),
+  );
+  const alongside = (status?.initContainerStatuses ?? []).filter(({ name }) => sidecars.has(name));
+  const times = [...(status?.containerStatuses ?? []), ...alongside].map(({ state }) =>
+    parseTime(state?.terminated?.finishedAt),
+  );
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 || known.length < times.length ? undefined : Math.max(...known);
+}
+
 /** When the pod ended, as far as it is known; ms since the epoch. */
 export function endedAtMs(pod: Pod): number | undefined {
-  const times = (pod.status?.containerStatuses ?? []).map(({ state }) => parseTime(state?.terminated?.finishedAt));
-  const known = times.filter((time) => time !== undefined);
-  if (known.length > 0) return Math.max(...known);
-  const ready = pod.status?.conditions?.find(({ type }) => type === "Ready");
-  return parseTime(ready?.lastTransitionTime) ?? parseTime(pod.metadata?.deletionTimestamp);
+  const finished = lastFinishedMs(pod);
+  if (finished !== undefined) return finished;
+  const ready = pod.status?.conditions?.find(({ type, status }) => type === "Ready" && status === "False");
+  const unready = parseTime(ready?.lastTransitionTime);
+  if (unready !== undefined) return unready;
+  const { deletionTimestamp, deletionGracePeriodSeconds = 0, creationTimestamp } = pod.metadata ?? {};
+  const gone = parseTime(deletionTimestamp);
+  return gone === undefined ? parseTime(creationTimestamp) : gone - deletionGracePeriodSeconds * 1000;
 }
 
 const count = (pod: Pod, key: string): number => Number(pod.metadata?.annotations?.[key] ?? 0) || 0;
 /** How often the pod's index had failed before it. */
 export const failuresBefore = (pod: Pod): number => count(pod, INDEX_FAILURES);
 export const ignoredBefore = (pod: Pod): number => count(pod, INDEX_IGNORED);
+/** Those that do not count are among them. */
+export const allFailuresBefore = (pod: Pod): number => failuresBefore(pod) + ignoredBefore(pod);

@@ -1,17 +1,17 @@
-// What a Job needs: whether it has succeeded or failed, which pods to make or to take away, and its status. Pure. Reasons and
-// messages are upstream's. https://kubernetes.io/docs/concepts/workloads/controllers/job/
-import type { Job, JobCondition, JobStatus, Pod } from "@coxswain/api";
-import { formatTime, parseTime } from "@coxswain/apimachinery";
+// What a Job needs: whether it has succeeded or failed, and which pods to make or to take away. Pure. Reasons and messages are
+// upstream's. https://kubernetes.io/docs/concepts/workloads/controllers/job/
+import type { Job, JobCondition, Pod } from "@coxswain/api";
+import { parseTime } from "@coxswain/apimachinery";
 import { choosePodsToDelete } from "../pods/deletion-order.ts";
 import { judgeFailure, type Verdict } from "./failure-policy.ts";
-import { formatIndexSet, parseIndexSet } from "./indexes.ts";
+import { parseIndexSet } from "./indexes.ts";
 import * as pods from "./job-pods.ts";
 import type { JobPods } from "./job-pods.ts";
 
 const FIRST_BACKOFF_MS = 10_000;
 const MAX_BACKOFF_MS = 10 * 60_000;
 /** Pods that are made or taken away in one go. */
-const BURST = 500;
+export const BURST = 500;
 
 export interface NewPod {
   readonly index: number | undefined;
@@ -35,6 +35,8 @@ export interface JobPlan {
   readonly againInMs: number | undefined;
   /** Pods whose failure does not count. */
   readonly ignored: ReadonlySet<string>;
+  /** Failed pods that tell their index's successor how often the index has failed: held and not counted until it is there. */
+  readonly delayed: ReadonlySet<string>;
   readonly completedIndexes: ReadonlySet<number>;
   readonly failedIndexes: ReadonlySet<number>;
 }
@@ -87,9 +89,10 @@ function countedFailures({ sorted, verdicts }: Facts): number {
   return sorted.failed - ignored;
 }
 
-function restarts({ job, sorted }: Facts): number {
+function restarts({ job, all }: Facts): number {
   if (job.spec?.template?.spec?.restartPolicy !== "OnFailure") return 0;
-  return sorted.active
+  return all
+    .filter(({ status }) => status?.phase === "Running" || status?.phase === "Pending")
     .flatMap(({ status }) => [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])])
     .reduce((sum, { restartCount }) => sum + restartCount, 0);
 }
@@ -102,7 +105,7 @@ function deadlineLeftMs({ job, nowMs }: Facts): number | undefined {
 }
 
 function failureOf(facts: Facts): Outcome | undefined {
-  const { job, sorted, verdicts, failedIndexes } = facts;
+  const { job, sorted, verdicts, completed, failedIndexes } = facts;
   const fail = (reason: string, message: string): Outcome => ({ type: "FailureTarget", reason, message });
   const fatal = sorted.newFailed.map((pod) => verdicts.get(pod)).find((verdict) => verdict?.action === "FailJob");
   if (fatal !== undefined) return fail("PodFailurePolicy", fatal.message ?? "");
@@ -120,6 +123,9 @@ function failureOf(facts: Facts): Outcome | undefined {
   if (most !== undefined && failedIndexes.size > most) {
     return fail("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes");
   }
+  if (failedIndexes.size > 0 && failedIndexes.size + completed.size >= (job.spec?.completions ?? 0)) {
+    return fail("FailedIndexes", "Job has failed indexes");
+  }
   return undefined;
 }
 
@@ -132,7 +138,7 @@ function successPolicyMatch({ job, completed }: Facts): number {
 }
 
 function successOf(facts: Facts): Outcome | undefined {
-  const { job, sorted, completed, failedIndexes } = facts;
+  const { job, sorted, completed } = facts;
   const succeed = (reason: string, message: string): Outcome => ({ type: "SuccessCriteriaMet", reason, message });
   const rule = pods.isIndexed(job) ? successPolicyMatch(facts) : -1;
   if (rule >= 0) return succeed("SuccessPolicy", `Matched rules at index ${rule}`);
@@ -142,9 +148,7 @@ function successOf(facts: Facts): Outcome | undefined {
     return sorted.succeeded > 0 && sorted.active.length === 0 ? reached : undefined;
   }
   if (!pods.isIndexed(job)) return sorted.succeeded >= completions && sorted.active.length === 0 ? reached : undefined;
-  if (completed.size >= completions) return reached;
-  if (completed.size + failedIndexes.size < completions) return undefined;
-  return { type: "FailureTarget", reason: "FailedIndexes", message: "Job has failed indexes" };
+  return completed.size >= completions ? reached : undefined;
 }
 
 /** A decision that was written down stands. */
@@ -164,8 +168,8 @@ function backoffMs(failed: readonly Pod[], failures: number, nowMs: number): num
   return Math.max(0, last + delay - nowMs);
 }
 
-/** Failures since the last success, of the pods that are still there. */
-function failuresInARow({ all, job, verdicts }: Facts): readonly Pod[] {
+/** Failures since the last success, of the pods that are still there; those that do not count delay the next pod like others. */
+function failuresInARow({ all, job }: Facts): readonly Pod[] {
   const lastSuccess = Math.max(
     ...all.filter(pods.hasSucceeded).map((pod) => pods.endedAtMs(pod) ?? 0),
     Number.NEGATIVE_INFINITY,
@@ -175,7 +179,6 @@ function failuresInARow({ all, job, verdicts }: Facts): readonly Pod[] {
       pods.hasFailed(job, pod) &&
       // One that was taken away on purpose was let go before.
       (pod.status?.phase === "Failed" || pods.isTracked(pod)) &&
-      verdicts.get(pod)?.action !== "Ignore" &&
       (pods.endedAtMs(pod) ?? Number.POSITIVE_INFINITY) >= lastSuccess,
   );
 }
@@ -197,22 +200,39 @@ function freeIndexes({ job, all, completed, failedIndexes }: Facts, count: numbe
   return free;
 }
 
+/** Of an index's failed pods the one that knows of the most failures. */
+function lastFailed({ all, job }: Facts, index: number): Pod | undefined {
+  const ended = (pod: Pod): number => pods.endedAtMs(pod) ?? 0;
+  return all
+    .filter((pod) => pods.indexOf(pod) === index && pods.hasFailed(job, pod))
+    .toSorted((a, b) => pods.allFailuresBefore(b) - pods.allFailuresBefore(a) || ended(b) - ended(a))[0];
+}
+
 /** With a limit for each index, each waits for itself. */
 function perIndex(facts: Facts, free: readonly number[]): Wanted {
-  const { all, job, verdicts, nowMs } = facts;
+  const { verdicts, nowMs } = facts;
   const create: NewPod[] = [];
   const waits: number[] = [];
   for (const index of free) {
-    const failed = all.filter((pod) => pods.indexOf(pod) === index && pods.hasFailed(job, pod));
-    const last = failed.toSorted((a, b) => pods.failuresBefore(b) - pods.failuresBefore(a))[0];
+    const last = lastFailed(facts, index);
     const ignores = last !== undefined && verdicts.get(last)?.action === "Ignore";
     const failures = last === undefined ? 0 : pods.failuresBefore(last) + (ignores ? 0 : 1);
     const ignored = last === undefined ? 0 : pods.ignoredBefore(last) + (ignores ? 1 : 0);
-    const waitMs = backoffMs(failed, failures, nowMs);
+    const waitMs = last === undefined ? 0 : backoffMs([last], failures + ignored, nowMs);
     if (waitMs > 0) waits.push(waitMs);
     else create.push({ index, failures, ignored });
   }
   return { create, againInMs: waits.length === 0 ? undefined : Math.min(...waits) };
+}
+
+/** The last failed pods of indexes that wait for another one. */
+function delayedPods(facts: Facts): Set<string> {
+  const { job, sorted, completed, failedIndexes } = facts;
+  if (job.spec?.backoffLimitPerIndex === undefined) return new Set();
+  const settled = new Set([...completed, ...failedIndexes, ...sorted.active.map((pod) => pods.indexOf(pod))]);
+  const waiting = new Set(sorted.newFailed.map((pod) => pods.indexOf(pod)!).filter((index) => !settled.has(index)));
+  const last = [...waiting].map((index) => lastFailed(facts, index));
+  return new Set(last.filter((pod) => pod !== undefined).map(pods.uidOf));
 }
 
 function missing(facts: Facts, howMany: number): Wanted {
@@ -228,23 +248,40 @@ function missing(facts: Facts, howMany: number): Wanted {
 function wantedActive({ job, sorted, completed }: Facts): number {
   const parallelism = job.spec?.parallelism ?? 1;
   const { completions } = job.spec ?? {};
-  // Where one success is enough, no pod is added after it.
-  if (completions === undefined)
-    return sorted.succeeded > 0 ? Math.min(sorted.active.length, parallelism) : parallelism;
+  // Where one success is enough, no pod is added after it, and none taken away.
+  if (completions === undefined) return sorted.succeeded > 0 ? sorted.active.length : parallelism;
   const done = pods.isIndexed(job) ? completed.size : sorted.succeeded;
   return Math.max(0, Math.min(parallelism, completions - done));
 }
 
+/** Pods that an Indexed Job has no use for: without a proper index, or beside another one of the same index. */
+function useless({ job, sorted, nowMs }: Facts): Pod[] {
+  if (!pods.isIndexed(job)) return [];
+  const found = sorted.active.filter((pod) => !pods.isValid(job, pod));
+  for (const group of Map.groupBy(sorted.active, (pod) => pods.indexOf(pod)).values()) {
+    if (pods.isValid(job, group[0]!)) found.push(...choosePodsToDelete(group, group, group.length - 1, nowMs));
+  }
+  return found;
+}
+
+/** Those that are of no use first, and as many others as are too many. */
+function surplusPods(facts: Facts, surplus: number): Pod[] {
+  const { active } = facts.sorted;
+  const remove = useless(facts);
+  const rest = active.filter((pod) => !remove.includes(pod));
+  const more = Math.max(0, surplus - remove.length);
+  if (more > 0) remove.push(...choosePodsToDelete(rest, active, more, facts.nowMs));
+  return remove.slice(0, BURST);
+}
+
 function managed(facts: Facts): Pick<JobPlan, "create" | "remove" | "againInMs"> {
-  const { job, sorted, nowMs } = facts;
+  const { job, sorted } = facts;
   const { active, terminating } = sorted;
   const nothing = { create: [], againInMs: undefined };
   if (job.spec?.suspend === true) return { ...nothing, remove: active };
   const wanted = wantedActive(facts);
-  const surplus = active.length - wanted;
-  if (surplus > 0) {
-    return { ...nothing, remove: choosePodsToDelete(active, active, Math.min(surplus, BURST), nowMs) };
-  }
+  const remove = surplusPods(facts, active.length - wanted);
+  if (remove.length > 0) return { ...nothing, remove };
   const busy = active.length + (pods.replacesOnlyFailed(job) ? terminating : 0);
   const lacking = Math.min(wanted - busy, BURST);
   if (lacking <= 0) return { ...nothing, remove: [] };
@@ -257,113 +294,10 @@ export function planJob(job: Job, all: readonly Pod[], nowMs: number): JobPlan {
   const { sorted, verdicts, completed, failedIndexes } = facts;
   const ignored = new Set(sorted.newFailed.filter((pod) => verdicts.get(pod)?.action === "Ignore").map(pods.uidOf));
   const outcome = outcomeOf(facts);
-  const common = { outcome, ignored, completedIndexes: completed, failedIndexes };
+  const delayed = outcome === undefined ? delayedPods(facts) : new Set<string>();
+  const common = { outcome, ignored, delayed, completedIndexes: completed, failedIndexes };
   if (outcome !== undefined) return { ...common, create: [], remove: sorted.active, againInMs: undefined };
   const { create, remove, againInMs } = managed(facts);
   const waits = [againInMs, deadlineLeftMs(facts)].filter((ms) => ms !== undefined);
   return { ...common, create, remove, againInMs: waits.length === 0 ? undefined : Math.min(...waits) };
-}
-
-function withCondition(
-  list: readonly JobCondition[],
-  next: Pick<JobCondition, "type" | "status" | "reason" | "message">,
-  nowMs: number,
-): JobCondition[] {
-  const now = formatTime(nowMs);
-  const known = list.find(({ type }) => type === next.type);
-  if (known?.status === next.status && known.reason === next.reason) return [...list];
-  const made = { ...next, lastProbeTime: now, lastTransitionTime: now };
-  return known === undefined ? [...list, made] : list.map((one) => (one === known ? made : one));
-}
-
-function suspension(job: Job, list: readonly JobCondition[], nowMs: number): JobCondition[] {
-  const known = list.find(({ type }) => type === "Suspended");
-  if (job.spec?.suspend === true) {
-    return withCondition(
-      list,
-      { type: "Suspended", status: "True", reason: "JobSuspended", message: "Job suspended" },
-      nowMs,
-    );
-  }
-  if (known?.status !== "True") return [...list];
-  return withCondition(
-    list,
-    { type: "Suspended", status: "False", reason: "JobResumed", message: "Job resumed" },
-    nowMs,
-  );
-}
-
-/** What has just been counted, and what is being counted now. */
-export interface Accounting {
-  readonly succeeded: number;
-  readonly failed: number;
-  readonly uncounted: { readonly succeeded: readonly string[]; readonly failed: readonly string[] };
-}
-
-/**
- * Moves pods on: from new to the lists, and from the lists to the numbers once they are no longer held. A pod is never in two
- * places, so that none is counted twice or lost.
- */
-export function account(job: Job, all: readonly Pod[], { ignored }: Pick<JobPlan, "ignored">): Accounting {
-  const sorted = pods.sortPods(job, all);
-  const held = new Set(all.filter(pods.isTracked).map(pods.uidOf));
-  const { succeeded, failed } = sorted.uncounted;
-  const kept = (list: ReadonlySet<string>): string[] => [...list].filter((uid) => held.has(uid));
-  const moved = (list: ReadonlySet<string>): number => [...list].filter((uid) => !held.has(uid)).length;
-  const counted = sorted.newFailed.map(pods.uidOf).filter((uid) => !ignored.has(uid));
-  return {
-    succeeded: (job.status?.succeeded ?? 0) + moved(succeeded),
-    failed: (job.status?.failed ?? 0) + moved(failed),
-    uncounted: {
-      succeeded: [...kept(succeeded), ...sorted.newSucceeded.map(pods.uidOf)].slice(0, BURST),
-      failed: [...kept(failed), ...counted].slice(0, BURST),
-    },
-  };
-}
-
-/** The status for what was planned. `active` counts pods after the plan's changes. */
-export function planJobStatus(
-  job: Job,
-  all: readonly Pod[],
-  plan: JobPlan,
-  changes: { readonly created: number; readonly removed: number },
-  nowMs: number,
-): JobStatus {
-  const sorted = pods.sortPods(job, all);
-  const { succeeded, failed, uncounted } = account(job, all, plan);
-  const active = sorted.active.length + changes.created - changes.removed;
-  const terminating = sorted.terminating + changes.removed;
-  const empty = uncounted.succeeded.length === 0 && uncounted.failed.length === 0;
-  let conditions = suspension(job, job.status?.conditions ?? [], nowMs);
-  if (plan.outcome !== undefined) conditions = withCondition(conditions, { status: "True", ...plan.outcome }, nowMs);
-  const done =
-    plan.outcome !== undefined && active === 0 && terminating === 0 && empty && sorted.newFailed.length === 0;
-  const success = plan.outcome?.type === "SuccessCriteriaMet";
-  if (done) {
-    const { reason, message } = plan.outcome;
-    conditions = withCondition(
-      conditions,
-      { type: success ? "Complete" : "Failed", status: "True", reason, message },
-      nowMs,
-    );
-  }
-  const suspended = job.spec?.suspend === true;
-  const startTime = suspended ? undefined : (job.status?.startTime ?? formatTime(nowMs));
-  const positive = (name: string, value: number): object => (value === 0 ? {} : { [name]: value });
-  return {
-    ...(conditions.length === 0 ? {} : { conditions }),
-    ...(startTime === undefined ? {} : { startTime }),
-    ...(done && success ? { completionTime: formatTime(nowMs) } : {}),
-    ...positive("active", active),
-    ...positive("succeeded", pods.isIndexed(job) ? plan.completedIndexes.size : succeeded),
-    ...positive("failed", failed),
-    ready: done ? 0 : sorted.ready,
-    terminating: done ? 0 : terminating,
-    uncountedTerminatedPods: {
-      ...(uncounted.succeeded.length === 0 ? {} : { succeeded: [...uncounted.succeeded] }),
-      ...(uncounted.failed.length === 0 ? {} : { failed: [...uncounted.failed] }),
-    },
-    ...(plan.completedIndexes.size === 0 ? {} : { completedIndexes: formatIndexSet(plan.completedIndexes) }),
-    ...(job.spec?.backoffLimitPerIndex === undefined ? {} : { failedIndexes: formatIndexSet(plan.failedIndexes) }),
-  };
 }
