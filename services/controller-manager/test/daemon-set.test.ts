@@ -162,6 +162,28 @@ describe("how an update rolls", () => {
     });
   });
 
+  const surging = { updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } } };
+
+  test("with a surge an old pod that is not ready goes as soon as a new one is there, and nobody waits for one that leaves", () => {
+    const [broken, starting] = [pod("a", "before", { ready: false }), pod("a", "now", { ready: false })];
+    expect(
+      planDaemonSet(daemonSet(surging), { nodes: [node("a")], pods: [broken, starting], hash: "now", nowMs: NOW }),
+    ).toMatchObject({ create: [], remove: [broken] });
+    const leaving = pod("a", "now", { deleting: true });
+    expect(plan(daemonSet(surging), [node("a")], [leaving])).toEqual({ create: ["a"], remove: [] });
+  });
+
+  test("pods that may only stay are replaced too, by none", () => {
+    const tainted = node("t", [{ key: "own", effect: "NoSchedule" }]);
+    expect(plan(daemonSet(), [node("a"), tainted], [pod("a"), ...old("t")])).toEqual({ create: [], remove: ["t"] });
+    // With a surge it serves until its successors elsewhere do.
+    expect(plan(daemonSet(surging), [node("a"), tainted], old("a", "t"))).toEqual({ create: ["a"], remove: ["t"] });
+    const starting = pod("a", "now", { ready: false });
+    expect(plan(daemonSet(surging), [node("a"), tainted], [starting, ...old("t")])).toEqual({ create: [], remove: [] });
+    const broken = pod("t", "before", { ready: false });
+    expect(plan(daemonSet(surging), [node("a"), tainted], [starting, broken])).toEqual({ create: [], remove: ["t"] });
+  });
+
   test("on deletion only, nothing is replaced", () => {
     expect(plan(daemonSet({ updateStrategy: { type: "OnDelete" } }), nodes, old("a", "b", "c", "d")).remove).toEqual(
       [],

@@ -1,6 +1,7 @@
 // StatefulSets: in which order pods come, go and are replaced, and a whole one in a cluster with claims.
 import {
   PERSISTENT_VOLUME_CLAIMS,
+  PODS,
   STATEFUL_SETS,
   type PersistentVolumeClaim,
   type Pod,
@@ -93,6 +94,16 @@ describe("in order", () => {
     expect(plan(one, [pod(0, { ready: false }), pod(1)]).remove).toEqual([]);
   });
 
+  test("none goes while another is not available yet", () => {
+    const shrunk = statefulSet({ replicas: 1, minReadySeconds: 599 });
+    const lately = pod(1);
+    lately.status!.conditions![0]!.lastTransitionTime = "2026-01-01T00:09:00Z";
+    expect(plan(shrunk, [pod(0), lately, pod(2)]).remove).toEqual(["db-2"]);
+    const last = pod(2);
+    last.status!.conditions![0]!.lastTransitionTime = "2026-01-01T00:09:00Z";
+    expect(plan(shrunk, [pod(0), lately, last]).remove).toEqual([]);
+  });
+
   test("an ended pod is made anew", () => {
     expect(plan(statefulSet(), [pod(0, { phase: "Failed", ready: false })])).toEqual({ create: [], remove: ["db-0"] });
   });
@@ -138,6 +149,20 @@ describe("updates", () => {
       updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: 0, maxUnavailable: 2 } },
     });
     expect(plan(two, all, "old").remove).toEqual(["db-2", "db-1"]);
+  });
+
+  test("in parallel no more are missing than may be, and one that does not serve is replaced first", () => {
+    const parallel = (maxUnavailable: number) =>
+      statefulSet({
+        podManagementPolicy: "Parallel",
+        updateStrategy: { type: "RollingUpdate", rollingUpdate: { partition: 0, maxUnavailable } },
+      });
+    const away = { ...old, ready: false };
+    expect(plan(parallel(1), [pod(0, { ready: false }), pod(1, old), pod(2, old)], "old").remove).toEqual([]);
+    expect(plan(parallel(1), [pod(0, away), pod(1, old), pod(2, old)], "old").remove).toEqual(["db-0"]);
+    expect(plan(parallel(2), [pod(0, away), pod(1, old), pod(2, old)], "old").remove).toEqual(["db-2", "db-0"]);
+    expect(plan(parallel(1), [pod(0, away), pod(1, away), pod(2, away)], "old").remove).toEqual(["db-2"]);
+    expect(plan(parallel(1), [pod(1, old), pod(2, old)], "old")).toEqual({ create: [0], remove: [] });
   });
 
   test("on deletion only, nothing is replaced", () => {
@@ -228,4 +253,22 @@ test("in a cluster pods come with names and claims, scale and update in order", 
   await change({ replicas: 1 });
   expect(await fixture.until(() => names().join() === "db-0")).toBe(true);
   expect(fixture.cluster.objects<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS)).toHaveLength(3);
+});
+
+test("of a set that is being deleted the pods that are left are counted", async () => {
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  runPods(fixture);
+  fixture.cluster.seed(STATEFUL_SETS, statefulSet());
+  fixture.start();
+  const set = (): StatefulSet | undefined => fixture.cluster.objects<StatefulSet>(STATEFUL_SETS)[0];
+  expect(await fixture.until(() => set()?.status?.readyReplicas === 3)).toBe(true);
+  const target = { namespace: "default", name: "db" };
+  const kept = { metadata: { finalizers: ["example.com/kept"] } };
+  await fixture.settle(fixture.admin.patch(STATEFUL_SETS, target, "application/merge-patch+json", kept));
+  await fixture.settle(fixture.admin.delete(STATEFUL_SETS, target));
+  for (const { metadata } of fixture.pods())
+    await fixture.settle(fixture.admin.delete(PODS, { ...target, name: metadata?.name ?? "" }));
+  expect(await fixture.until(() => fixture.pods().length === 0 && set()?.status?.replicas === 0)).toBe(true);
+  expect(set()?.status?.readyReplicas).toBeUndefined();
 });

@@ -153,14 +153,13 @@ class DaemonLogic {
     const facts: DaemonFacts = { nodes: caches.nodes.lister.list(), pods, hash, nowMs: env.clock.now() };
     let waitMs: number | undefined;
     let problem: Error | undefined;
-    if (this.#expectations.satisfied(uid)) ({ waitMs, problem } = await this.#manage(set, facts, signal));
-    await updateStatus(client, DAEMON_SETS, set, (now) => ({
-      ...now,
-      status: planDaemonSetStatus(
-        { ...now, metadata: { ...now.metadata, generation: set.metadata?.generation } },
-        facts,
-      ),
-    }));
+    const satisfied = this.#expectations.satisfied(uid);
+    if (satisfied) ({ waitMs, problem } = await this.#manage(set, facts, signal));
+    await updateStatus(client, DAEMON_SETS, set, (now) => {
+      // A generation of which nothing was done yet has not been observed.
+      const generation = satisfied ? set.metadata?.generation : now.status?.observedGeneration;
+      return { ...now, status: planDaemonSetStatus({ ...now, metadata: { ...now.metadata, generation } }, facts) };
+    });
     await this.#forgetRevisions(set, history, pods, hash);
     if (problem !== undefined) throw problem;
     const waits = [nextAvailableMs(set, facts), this.#expectations.expiresInMs(uid) || undefined, waitMs];

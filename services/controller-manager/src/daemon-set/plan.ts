@@ -80,8 +80,8 @@ function planPlaces(set: DaemonSet, facts: DaemonFacts, places: readonly OnNode[
       ended.push(...over);
       const running = staying.filter((pod) => !hasEnded(pod));
       remove.push(...over, ...surplus(running, facts.hash, maxSurge));
-      // A pod that is on its way out still holds the place.
-      if (shouldRun && pods.length === 0) create.push(name);
+      // A pod that is on its way out still holds the place, unless two may be there.
+      if (shouldRun && (maxSurge > 0 ? staying : pods).length === 0) create.push(name);
     }
   }
   remove.push(...placeless(facts));
@@ -100,14 +100,16 @@ function isAvailable(set: DaemonSet, pod: Pod, nowMs: number): boolean {
 
 interface Versions {
   readonly name: string;
+  readonly shouldRun: boolean;
   readonly now: Pod | undefined;
   readonly before: Pod | undefined;
 }
 
-function versions({ name, pods }: OnNode, hash: string): Versions {
+function versions({ name, shouldRun, pods }: OnNode, hash: string): Versions {
   const staying = pods.filter((pod) => !isLeaving(pod) && !hasEnded(pod));
   return {
     name,
+    shouldRun,
     now: staying.find((pod) => isUpdated(pod, hash)),
     before: staying.find((pod) => !isUpdated(pod, hash)),
   };
@@ -120,7 +122,8 @@ function replaceInPlace(set: DaemonSet, facts: DaemonFacts, all: readonly Versio
   let unavailable = 0;
   for (const { now, before } of all) {
     const pod = now ?? before;
-    if (pod === undefined) unavailable++;
+    // Where there are two, one is taken away anyway.
+    if (pod === undefined || (now !== undefined && before !== undefined)) unavailable++;
     else if (isAvailable(set, pod, facts.nowMs)) {
       if (now === undefined) candidates.push(pod);
     } else {
@@ -131,22 +134,32 @@ function replaceInPlace(set: DaemonSet, facts: DaemonFacts, all: readonly Versio
   return [...broken, ...candidates.slice(0, Math.max(0, maxUnavailable - unavailable))];
 }
 
-/** Puts new pods beside old ones, and takes an old one away when its successor is available. */
+/**
+ * Puts new pods beside old ones, and takes an old one away when its successor is available, or when it is of no use itself. An old
+ * one that serves where none would be made now goes when enough others serve.
+ */
 function replaceBeside(
   set: DaemonSet,
   facts: DaemonFacts,
   all: readonly Versions[],
   maxSurge: number,
 ): Pick<DaemonPlan, "create" | "remove"> {
-  const at = { remove: [] as Pod[], urgent: [] as string[], waiting: [] as string[], surge: 0 };
-  for (const { name, now, before } of all) {
+  const [remove, spare]: [Pod[], Pod[]] = [[], []];
+  const [urgent, waiting]: [string[], string[]] = [[], []];
+  let [surge, available] = [0, 0];
+  const serves = (pod: Pod | undefined): boolean => pod !== undefined && isAvailable(set, pod, facts.nowMs);
+  for (const { name, shouldRun, now, before } of all) {
+    if (serves(before ?? now)) available++;
     if (before === undefined) continue;
-    if (now === undefined) (isAvailable(set, before, facts.nowMs) ? at.waiting : at.urgent).push(name);
-    else if (isAvailable(set, now, facts.nowMs)) at.remove.push(before);
-    else at.surge++;
+    if (now !== undefined) {
+      if (serves(now) || !isPodReady(before)) remove.push(before);
+      else surge++;
+    } else if (shouldRun) (serves(before) ? waiting : urgent).push(name);
+    else (serves(before) ? spare : remove).push(before);
   }
-  const free = Math.max(0, maxSurge - at.surge);
-  return { create: [...at.urgent, ...at.waiting.slice(0, free)], remove: at.remove };
+  const desired = all.filter(({ shouldRun }) => shouldRun).length;
+  remove.push(...spare.slice(0, Math.max(0, available - desired)));
+  return { create: [...urgent, ...waiting.slice(0, Math.max(0, maxSurge - surge))], remove };
 }
 
 export function planDaemonSet(set: DaemonSet, facts: DaemonFacts): DaemonPlan {
@@ -157,7 +170,9 @@ export function planDaemonSet(set: DaemonSet, facts: DaemonFacts): DaemonPlan {
   const kept = planPlaces(set, facts, places, surge);
   let update: Pick<DaemonPlan, "create" | "remove"> = { create: [], remove: [] };
   if (isRolling(set)) {
-    const all = desired.map((place) => versions(place, facts.hash));
+    // Also pods that may only stay are replaced, though none comes after them.
+    const rolled = places.filter(({ shouldRun, mayStay, pods }) => shouldRun || (mayStay && pods.length > 0));
+    const all = rolled.map((place) => versions(place, facts.hash));
     update =
       surge === 0
         ? { create: [], remove: replaceInPlace(set, facts, all, maxUnavailable) }

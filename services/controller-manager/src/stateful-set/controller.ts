@@ -96,9 +96,10 @@ class StatefulLogic {
   }
 
   async reconcile(key: string): Promise<ReconcileResult | void> {
-    const { client, env } = this.#context;
+    const { env } = this.#context;
     const set = this.#sets.lister.get(key);
-    if (set === undefined || set.metadata?.deletionTimestamp !== undefined) return undefined;
+    if (set === undefined) return undefined;
+    if (set.metadata?.deletionTimestamp !== undefined) return await this.#countDown(set);
     const history = this.#revisions.lister.byIndex(BY_CONTROLLER, set.metadata?.uid ?? "");
     const update = await this.#update(set, history);
     // The collision count is in the status now: the cache's next change leads back here.
@@ -116,17 +117,27 @@ class StatefulLogic {
     } catch (error) {
       problem = error;
     }
-    await updateStatus(client, STATEFUL_SETS, set, (now) => ({
-      ...now,
-      status: planStatefulSetStatus(
-        { ...now, metadata: { ...now.metadata, generation: set.metadata?.generation } },
-        facts,
-      ),
-    }));
+    await this.#storeStatus(set, facts);
     if (problem !== undefined) throw problem;
     await this.#forgetRevisions(set, history, facts);
     const waitMs = nextAvailableMs(set, facts);
     return waitMs === undefined ? undefined : { requeueAfterMs: waitMs + 1 };
+  }
+
+  /** Of one that is being deleted the pods that are left are counted, and nothing else is done. */
+  async #countDown(set: StatefulSet): Promise<undefined> {
+    const { caches, env } = this.#context;
+    const { currentRevision = "", updateRevision = "" } = set.status ?? {};
+    const pods = caches.pods.lister.byIndex(BY_CONTROLLER, set.metadata?.uid ?? "");
+    await this.#storeStatus(set, { pods, currentRevision, updateRevision, nowMs: env.clock.now() });
+  }
+
+  async #storeStatus(set: StatefulSet, facts: StatefulFacts): Promise<void> {
+    const { generation } = set.metadata ?? {};
+    await updateStatus(this.#context.client, STATEFUL_SETS, set, (now) => ({
+      ...now,
+      status: planStatefulSetStatus({ ...now, metadata: { ...now.metadata, generation } }, facts),
+    }));
   }
 
   /** The revision of the template; undefined where its name is taken by another. */

@@ -123,32 +123,45 @@ class Planner {
   /** Pods beyond the replicas, the last first. */
   shrink(): boolean {
     const { condemned, replicas } = this.#places;
-    const unhealthy = [...replicas, ...condemned.toReversed()].find((pod) => pod !== undefined && !isHealthy(pod));
+    const isWell = (pod: Pod): boolean => isAvailable(this.#set, pod, this.#facts.nowMs);
+    const unwell = [...replicas, ...condemned.toReversed()].find((pod) => pod !== undefined && !isWell(pod));
     for (const pod of condemned) {
       if (isLeaving(pod)) {
         if (!isParallel(this.#set)) return false;
         continue;
       }
       // Another one that is not well has to be seen to first; this one may be the trouble itself.
-      if (!isParallel(this.#set) && !isHealthy(pod) && pod !== unhealthy) return false;
+      if (!isParallel(this.#set) && !isWell(pod) && pod !== unwell) return false;
       this.remove.push({ pod, ended: undefined });
       if (!isParallel(this.#set)) return false;
     }
     return condemned.length === 0;
   }
 
-  /** Replaces pods of older revisions, the last first, down to the partition. */
+  /**
+   * Replaces pods of older revisions, the last first, down to the partition. Those that serve go only while fewer than may be missing
+   * do not; that one does not serve itself keeps nobody from replacing it.
+   */
   update(): void {
     const rolling = this.#set.spec?.updateStrategy?.rollingUpdate;
     const { replicas } = this.#places;
-    let budget = Math.max(1, scaled(rolling?.maxUnavailable ?? 1, replicas.length, Math.floor));
-    for (let place = replicas.length - 1; place >= (rolling?.partition ?? 0) && budget > 0; place--) {
-      const pod = replicas[place];
-      if (pod === undefined) budget--;
-      else if (revisionOf(pod) !== this.#facts.updateRevision && !isLeaving(pod)) {
-        this.remove.push({ pod, ended: undefined });
-        budget--;
-      } else if (!isAvailable(this.#set, pod, this.#facts.nowMs)) budget--;
+    const most = Math.max(1, scaled(rolling?.maxUnavailable ?? 1, replicas.length, Math.floor));
+    const isWell = (pod: Pod | undefined): boolean =>
+      pod !== undefined && isAvailable(this.#set, pod, this.#facts.nowMs);
+    const isOld = (pod: Pod | undefined): pod is Pod =>
+      pod !== undefined && revisionOf(pod) !== this.#facts.updateRevision && !isLeaving(pod);
+    const old = replicas
+      .slice(rolling?.partition ?? 0)
+      .filter(isOld)
+      .toReversed();
+    let missing = replicas.filter((pod) => !isWell(pod)).length;
+    let budget = most - (missing - old.filter((pod) => !isWell(pod)).length);
+    for (const pod of old) {
+      if (budget <= 0) return;
+      if (isWell(pod) && missing >= most) continue;
+      if (isWell(pod)) missing++;
+      budget--;
+      this.remove.push({ pod, ended: undefined });
     }
   }
 }
