@@ -133,9 +133,9 @@ export function quantityOf(amount: number | bigint, format: QuantityFormat = "De
   return new Quantity(BigInt(amount) * NANO, format);
 }
 
-/** A quantity of `millis` thousandths, in the decimal family: CPU. */
-export function quantityOfMillis(millis: number | bigint): Quantity {
-  return new Quantity(BigInt(millis) * 1_000_000n, "DecimalSI");
+/** A quantity of `millis` thousandths; CPU is of the decimal family, memory of the binary one. */
+export function quantityOfMillis(millis: number | bigint, format: QuantityFormat = "DecimalSI"): Quantity {
+  return new Quantity(BigInt(millis) * 1_000_000n, format);
 }
 
 /** CPU in thousandths of a core, rounded up, quickly for the usual "250m" and "2". Throws QuantityError. */

@@ -179,6 +179,27 @@ describe("endpoint slices", () => {
   });
 });
 
+test("slices of a family that the Service has no more, and of an earlier Service, go", async () => {
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  const made = fixture.cluster.seed<Service>(SERVICES, { ...service, metadata: { name: "web", namespace: "default" } });
+  const labels = {
+    "kubernetes.io/service-name": "web",
+    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+  };
+  const seed = (name: string, addressType: string, uid: string): void => {
+    const owner = { apiVersion: "v1", kind: "Service", name: "web", uid, controller: true };
+    const metadata = { name, namespace: "default", labels, ownerReferences: [owner] };
+    fixture.cluster.seed<EndpointSlice>(ENDPOINT_SLICES, { metadata, addressType, endpoints: [], ports: [] });
+  };
+  seed("six", "IPv6", made.metadata?.uid ?? "");
+  seed("earlier", "IPv4", "earlier");
+  fixture.start();
+  const names = () =>
+    fixture.cluster.objects<EndpointSlice>(ENDPOINT_SLICES).map(({ metadata }) => metadata?.name ?? "");
+  expect(await fixture.until(() => names().length === 1 && names()[0]!.startsWith("web-"))).toBe(true);
+});
+
 describe("endpoints", () => {
   const inZone = (name: string, zone?: string): Node => {
     const labels = zone === undefined ? {} : { labels: { "topology.kubernetes.io/zone": zone } };
@@ -211,6 +232,14 @@ describe("endpoints", () => {
     ["PreferSameNode", "n2", { forNodes: [{ name: "n2" }] }],
   ])("of a Service with trafficDistribution %s on %s are meant for %j", (distribution, node, expected) => {
     expect(hints(distribution, podOn(node))).toEqual(expected);
+  });
+  test("that serve none of the ports are listed without any", () => {
+    const named: Service = {
+      ...service,
+      spec: { ...service.spec, ports: [{ name: "http", port: 80, targetPort: "no" }] },
+    };
+    const { groups } = planEndpoints(named, [podOn("n1")], "IPv4", (name) => nodes.get(name));
+    expect([...groups.values()].map(({ ports, endpoints }) => [ports, endpoints.length])).toEqual([[[], 1]]);
   });
   test("that are not ready are meant for nobody", () => {
     expect(hints("PreferSameNode", podOn("n1", false))).toBeUndefined();

@@ -293,6 +293,48 @@ test("pods, object, external and container metrics count, and the greatest decid
   ]);
 });
 
+test("memory is told in binary units, and a container that has no metric by its name", async () => {
+  const { fixture, uses, hpa, create, answers } = await setup();
+  uses("50m");
+  const metrics: MetricSpec[] = [
+    { type: "Resource", resource: { name: "memory", target: { type: "AverageValue", averageValue: "1Mi" } } },
+  ];
+  await create(autoscaler("web", { metrics }));
+  const current = (): unknown => hpa()?.status?.currentMetrics?.[0]?.resource?.current.averageValue;
+  expect(await fixture.until(() => current() !== undefined)).toBe(true);
+  expect(current()).toBe("1Mi");
+  answers.clear();
+  const target = { type: "AverageValue", averageValue: "40m" };
+  const spec = {
+    metrics: [{ type: "ContainerResource", containerResource: { name: "cpu", container: "side", target } }],
+  };
+  await fixture.settle(
+    fixture.admin.patch(HORIZONTAL_POD_AUTOSCALERS, { namespace: "default", name: "web" }, MERGE, { spec }),
+  );
+  await hears(
+    fixture,
+    "FailedComputeMetricsReplicas",
+    `invalid metrics (1 invalid out of 1), first error is: failed to get side container metric value: failed to get cpu usage: unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: ${NOT_SERVED} (get pods.metrics.k8s.io)`,
+  );
+});
+
+test("replicas are written though somebody else writes the target at the same time", async () => {
+  const { fixture, uses, create, running } = await setup();
+  uses("100m");
+  const error = new StatusError("Conflict", 409, "the object has been modified");
+  const fault = fixture.cluster.inject({
+    verb: "update",
+    resource: "deployments",
+    subresource: "scale",
+    error,
+    times: 3,
+  });
+  await create(autoscaler("web"));
+  expect(await fixture.until(running(4))).toBe(true);
+  expect(fault.fired).toBe(3);
+  expect(fixture.events("FailedRescale")).toEqual([]);
+});
+
 test("a behavior slows the way up", async () => {
   const { fixture, uses, hpa, create } = await setup();
   uses("500m");

@@ -11,6 +11,7 @@ import {
   type ControllerContext,
   type ManagedController,
 } from "../controller-context.ts";
+import { controllerOf } from "../ownership/controller-ref.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 import { planEndpoints, type AddressType, type EndpointPlan } from "./endpoints.ts";
@@ -59,10 +60,14 @@ export function createEndpointSliceController(
       return { ...slice, metadata: { ...metadata, ...(annotations === undefined ? {} : { annotations }) } };
     };
     let incomplete = false;
+    const types: readonly string[] = addressTypes(service);
+    const others = present.filter((slice) => !types.includes(slice.addressType) || controllerOf(slice)?.uid !== uid);
+    // Of a family that the Service has no more, or of an earlier Service of the name.
+    if (others.length > 0) await execute(service, { create: [], update: [], remove: others }, signal);
     for (const type of addressTypes(service)) {
       const wanted = planEndpoints(service, pods, type, (name) => caches.nodes.lister.get(name));
       incomplete ||= wanted.incomplete;
-      const same = present.filter((slice) => slice.addressType === type);
+      const same = present.filter((slice) => slice.addressType === type && !others.includes(slice));
       const groups = withHints(service, type, wanted.groups, same);
       const { create, update: change, remove } = planSlices(service, type, groups, same, maxEndpoints);
       await execute(service, { create: create.map(stamped), update: change.map(stamped), remove }, signal);

@@ -119,9 +119,8 @@ export function planEndpoints(
       incomplete = true;
       continue;
     }
+    // A pod that serves none of the ports is listed, too: its address is asked for by name.
     const ports = portsOf(service, pod);
-    // A pod that serves none of the ports has no place, except in a Service that has no ports at all.
-    if (ports.length === 0 && (service.spec?.ports ?? []).length > 0) continue;
     const key = portsKey(ports);
     let group = groups.get(key);
     if (group === undefined) groups.set(key, (group = { ports, endpoints: [] }));

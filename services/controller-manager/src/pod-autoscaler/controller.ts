@@ -1,6 +1,6 @@
 // The HorizontalPodAutoscaler controller: sets the replicas of anything with a scale subresource by its metrics, every 15 seconds.
-// Guarantees: replicas are written with the version of the scale that was judged; what could not be judged changes nothing, and
-// the autoscaler says why; a leader that begins anew remembers nothing and so is slower to scale down, never faster.
+// Guarantees: replicas are written with the version of the scale that was judged, or with the newest where somebody else has written
+// the target meanwhile, as its rollout does; what could not be judged changes nothing, and the autoscaler says why; a leader that begins anew remembers nothing and so is slower to scale down, never faster.
 // https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
 import {
   HORIZONTAL_POD_AUTOSCALERS,
@@ -11,6 +11,7 @@ import {
 } from "@coxswain/api";
 import {
   deepEqual,
+  isReason,
   objectKey,
   parseApiVersion,
   parseLabelSelector,
@@ -52,6 +53,8 @@ const DEFAULTS: Required<PodAutoscalerOptions> = {
   initialReadinessMs: 30_000,
 };
 const WORKERS = 5;
+const WRITE_ATTEMPTS = 5;
+const CONFLICT_PAUSE_MS = 10;
 
 /** Ends a look at an autoscaler; conditions and events say why. */
 class CannotScale extends Error {
@@ -212,9 +215,8 @@ class PodAutoscaling {
   }
 
   async #rescale({ ref, scale }: Target, { replicas, reason }: plan.Rescale, findings: Findings): Promise<void> {
-    const wanted = { ...scale, spec: { ...scale.spec, replicas } };
     try {
-      await this.#context.client.update<Scale>(ref, wanted, { subresource: "scale" });
+      await this.#write(ref, scale, replicas);
     } catch (error) {
       const { message } = error as Error;
       findings.warn("FailedRescale", `New size: ${replicas}; reason: ${reason}; error: ${message}`);
@@ -225,6 +227,23 @@ class PodAutoscaling {
     const told = `the HPA controller was able to update the target scale to ${replicas}`;
     findings.set("AbleToScale", true, "SucceededRescale", told);
     findings.say("SuccessfulRescale", `New size: ${replicas}; reason: ${reason}`);
+  }
+
+  /** Again with the newest version while others are quicker, a few times. */
+  async #write(ref: ResourceRef, scale: Scale, replicas: number): Promise<void> {
+    const { client, env } = this.#context;
+    const { namespace, name = "" } = scale.metadata ?? {};
+    let now = scale;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await client.update<Scale>(ref, { ...now, spec: { ...now.spec, replicas } }, { subresource: "scale" });
+        return;
+      } catch (error) {
+        if (!isReason(error, "Conflict") || attempt === WRITE_ATTEMPTS) throw error;
+      }
+      await env.timers.sleep(CONFLICT_PAUSE_MS * (1 + env.random.float()));
+      now = await client.get<Scale>(ref, { namespace, name }, { subresource: "scale" });
+    }
   }
 
   async #metrics(

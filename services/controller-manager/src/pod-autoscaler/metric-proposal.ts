@@ -51,6 +51,9 @@ export class MetricFailure extends Error {
 }
 
 const amount = (millis: number): string => quantityOfMillis(millis).toString();
+/** Memory is told as the metrics API tells it. */
+const amountOf = (resource: string, millis: number): string =>
+  quantityOfMillis(millis, resource === "memory" ? "BinarySI" : "DecimalSI").toString();
 const millis = (text: string): number => parseQuantity(text).milliValue();
 
 /** A selector as Go prints one. */
@@ -101,7 +104,7 @@ async function byResource(
     const { replicas, usage } = await explained(`failed to get ${resource} usage`, async () =>
       averageReplicas(specReplicas, usageTarget, await metrics(), facts),
     );
-    return { replicas, name: `${resource} resource`, current: { averageValue: amount(usage) } };
+    return { replicas, name: `${resource} resource`, current: { averageValue: amountOf(resource, usage) } };
   }
   const { averageUtilization } = target;
   if (averageUtilization === undefined) {
@@ -117,7 +120,7 @@ async function byResource(
   return {
     replicas,
     name: `${resource} ${kind} utilization (percentage of request)`,
-    current: { averageUtilization: utilization, averageValue: amount(average) },
+    current: { averageUtilization: utilization, averageValue: amountOf(resource, average) },
   };
 }
 
@@ -203,7 +206,7 @@ function wayOf(spec: MetricSpec): Way {
     const { name, container, target } = containerResource;
     return {
       reason: "FailedGetContainerResourceMetric",
-      words: `failed to get ${name} container metric value`,
+      words: `failed to get ${container} container metric value`,
       async compute(context) {
         const { current, ...rest } = await byResource({ resource: name, container, target }, context);
         return { ...rest, status: { type: "ContainerResource", containerResource: { name, container, current } } };
