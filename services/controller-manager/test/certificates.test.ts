@@ -131,7 +131,7 @@ describe("requests go", () => {
     ["undecided, after a day", {}, created + 24 * HOUR_MS],
     ["denied, after an hour", { conditions: [condition("Denied")] }, created + 60_000 + HOUR_MS],
     ["failed, after an hour", { conditions: [condition("Approved"), condition("Failed")] }, created + 60_000 + HOUR_MS],
-    ["approved and not issued, never", { conditions: [condition("Approved")] }, undefined],
+    ["approved and not issued, after a day", { conditions: [condition("Approved")] }, created + 60_000 + 24 * HOUR_MS],
     [
       "issued, after an hour",
       { conditions: [condition("Approved")], certificate: "bm9uZQ==" },

@@ -129,6 +129,35 @@ test("a Deployment's budget follows its pods and its replicas", async () => {
   expect(await fixture.until(allows(2, 6))).toBe(true);
 });
 
+test("a budget of replicas says that it cannot count pods that nobody controls; one of pods counts them", async () => {
+  const fixture = makeFixture();
+  fixture.seedNamespace();
+  const selector = { matchLabels: { app: "lone" } };
+  const made = (name: string, spec: NonNullable<PodDisruptionBudget["spec"]>): void =>
+    void fixture.cluster.seed(POD_DISRUPTION_BUDGETS, {
+      ...budget({ selector, ...spec }),
+      metadata: { name, namespace: "default", generation: 1 },
+    });
+  made("share", { maxUnavailable: "50%" });
+  made("number", { minAvailable: 1 });
+  const labels = { app: "lone" };
+  const spec = { containers: [{ name: "c", image: "i" }] };
+  fixture.cluster.seed(PODS, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "p", namespace: "default", labels },
+    spec,
+  });
+  fixture.start();
+  expect(await fixture.until(() => fixture.events("UnmanagedPods").length > 0)).toBe(true);
+  await fixture.env.advance(5_000);
+  const events = fixture.events("UnmanagedPods");
+  expect(events.map(({ involvedObject, type }) => [involvedObject.name, type])).toEqual([["share", "Warning"]]);
+  expect(events[0]?.message).toBe(
+    'Pods selected by this PodDisruptionBudget (selector: &LabelSelector{MatchLabels:map[string]string{app: lone,},MatchExpressions:[]LabelSelectorRequirement{},}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.',
+  );
+});
+
 test("a custom resource's budget follows the scale of the resource; without one it allows nothing and says why", async () => {
   const fixture = makeFixture();
   fixture.seedNamespace();

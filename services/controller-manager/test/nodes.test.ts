@@ -160,6 +160,29 @@ describe("node lifecycle", () => {
     expect(isFullyDisrupted(zones)).toBe(false);
     expect(isFullyDisrupted(healthOf([labelled("c", "y", false)]))).toBe(true);
     expect(isFullyDisrupted(new Map())).toBe(false);
+    const excluded = labelled("d", "x", false);
+    excluded.metadata!.labels!["node.kubernetes.io/exclude-disruption"] = "";
+    expect([...healthOf([labelled("a", "x", true), excluded]).values()]).toEqual([{ ready: 1, notReady: 0 }]);
+  });
+
+  test("of a node whose kubelet says that it is not ready, the kubelet says what its pods are", async () => {
+    const fixture = makeFixture();
+    fixture.seedNamespace();
+    for (const name of ["n1", "n2"]) {
+      heartbeat(fixture, name, () => false);
+      fixture.cluster.seed(NODES, readyNode(name, fixture.env.clock.now()));
+    }
+    fixture.cluster.seed(PODS, pod("p", "n1", { tolerations: [{ operator: "Exists" }] }));
+    fixture.start();
+    await fixture.env.advance(10_000);
+    const status = { conditions: [{ type: "Ready", status: "False", reason: "KubeletNotReady" }] };
+    const type = "application/strategic-merge-patch+json";
+    await fixture.settle(fixture.admin.patch(NODES, { name: "n1" }, type, { status }, { subresource: "status" }));
+    const taints = () => fixture.cluster.objects<Node>(NODES).flatMap((one) => one.spec?.taints ?? []);
+    expect(await fixture.until(() => taints().length === 2)).toBe(true);
+    await fixture.env.advance(30_000);
+    expect(fixture.pods()[0]?.status?.conditions?.find((one) => one.type === "Ready")?.status).toBe("True");
+    expect(fixture.events("NodeNotReady")).toEqual([]);
   });
 
   test("one zone's nodes are given up beside another's", async () => {

@@ -3,7 +3,7 @@ import type { HorizontalPodAutoscalerBehavior, Pod } from "@coxswain/api";
 import { formatTime } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { printSelector } from "../src/pod-autoscaler/metric-proposal.ts";
+import { printSelector } from "../src/pods/print-selector.ts";
 import * as calculator from "../src/pod-autoscaler/replica-calculator.ts";
 import type { CalculatorFacts, PodMetrics } from "../src/pod-autoscaler/replica-calculator.ts";
 import { afterScaling, limitReplicas, NO_HISTORY, type LimitInput } from "../src/pod-autoscaler/scaling-limits.ts";

@@ -154,7 +154,7 @@ function certificateEndMs(certificate: string | undefined): number | undefined {
 
 /**
  * When the request may go, ms since the epoch: an hour after it was approved and issued, denied or has failed, a day after
- * its creation where nobody decided, and as soon as its certificate has run out. Undefined while there is no such time.
+ * its creation where nobody decided, or after the approval of what nobody issued, and as soon as its certificate has run out. Undefined while there is no such time.
  */
 export function disposableAtMs(request: CertificateSigningRequest): number | undefined {
   const { conditions = [], certificate } = request.status ?? {};
@@ -165,6 +165,7 @@ export function disposableAtMs(request: CertificateSigningRequest): number | und
   };
   for (const { type, lastUpdateTime } of conditions) {
     if (type === "Denied" || type === "Failed" || (type === "Approved" && certificate)) after(lastUpdateTime, HOUR_MS);
+    else if (type === "Approved") after(lastUpdateTime, 24 * HOUR_MS);
   }
   if (conditions.length === 0) after(request.metadata?.creationTimestamp, 24 * HOUR_MS);
   const endMs = conditionOf(request, "Approved") === undefined ? undefined : certificateEndMs(certificate);

@@ -15,12 +15,25 @@ import { createKindLookup } from "../custom-resources/custom-resources.ts";
 import { BY_NAMESPACE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { isPodReady } from "../pods/pod-state.ts";
+import { printSelector } from "../pods/print-selector.ts";
 import { planBudget, type BudgetFacts } from "./plan.ts";
 
 type Expected = BudgetFacts["expectedScale"];
 
 /** What of a pod counts for a budget. */
 const counts = (pod: Pod): unknown => [pod.metadata?.deletionTimestamp !== undefined, isPodReady(pod)];
+
+/** True for a budget that is about the replicas that there should be, not about the pods that there are. */
+function countsReplicas({ spec }: PodDisruptionBudget): boolean {
+  return spec?.maxUnavailable !== undefined || typeof spec?.minAvailable === "string";
+}
+
+function unmanagedMessage({ spec }: PodDisruptionBudget): string {
+  const found = `Pods selected by this PodDisruptionBudget (selector: ${printSelector(spec?.selector)}) were found to be unmanaged.`;
+  const result =
+    "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior.";
+  return `${found} ${result} To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`;
+}
 
 export function createDisruptionController(context: ControllerContext): ManagedController {
   const { caches, client, env, informers, recorder } = context;
@@ -38,6 +51,8 @@ export function createDisruptionController(context: ControllerContext): ManagedC
     if (typeof facts.expectedScale !== "number") {
       const message = `Failed to calculate the number of expected pods: ${facts.expectedScale.failure}`;
       recorder.event(about, "Warning", "CalculateExpectedPodCountFailed", message);
+    } else if (countsReplicas(budget) && pods.some((pod) => controllerOf(pod) === undefined)) {
+      recorder.event(about, "Warning", "UnmanagedPods", unmanagedMessage(budget));
     }
     const { status, recheckInMs, notDeleted } = planBudget(budget, facts);
     for (const name of notDeleted) {
@@ -67,8 +82,8 @@ export function createDisruptionController(context: ControllerContext): ManagedC
   }
 
   /** Asked only where the budget is about replicas and not about a number of pods. */
-  async function expectedScale({ spec }: PodDisruptionBudget, pods: readonly Pod[]): Promise<Expected> {
-    if (spec?.maxUnavailable === undefined && typeof spec?.minAvailable !== "string") return pods.length;
+  async function expectedScale(budget: PodDisruptionBudget, pods: readonly Pod[]): Promise<Expected> {
+    if (!countsReplicas(budget)) return pods.length;
     const owners = new Map<string, OwnerReference>();
     for (const pod of pods) {
       const owner = controllerOf(pod);

@@ -148,7 +148,8 @@ class NodeLifecycle {
     const graceMs = nodeCondition(node, "Ready") === undefined ? nodeStartupGracePeriodMs : nodeMonitorGracePeriodMs;
     const leftMs = silentInMs(this.#heardMs.get(name) ?? nowMs, graceMs, nowMs);
     const current = leftMs === 0 ? await this.#silence(node) : node;
-    if (!isNodeReady(current) && nodeCondition(current, "Ready") !== undefined) await this.#markPods(name);
+    // Of a node that is there its kubelet says what its pods are.
+    if (nodeCondition(current, "Ready")?.status === "Unknown") await this.#markPods(name);
     await this.#taint(current);
     return { requeueAfterMs: Math.min(nodeMonitorPeriodMs, leftMs === 0 ? nodeMonitorPeriodMs : leftMs + 1) };
   }

@@ -5,6 +5,7 @@ import { formatTime, parseTime } from "@coxswain/apimachinery";
 
 export const NOT_READY = "node.kubernetes.io/not-ready";
 export const UNREACHABLE = "node.kubernetes.io/unreachable";
+const EXCLUDED = "node.kubernetes.io/exclude-disruption";
 const UNSCHEDULABLE = "node.kubernetes.io/unschedulable";
 
 /** Taints that follow from a condition's status; they keep new pods away. */
@@ -74,9 +75,11 @@ export function zoneOf(node: Node): string {
   return region === "" && zone === "" ? "" : `${region}:\0:${zone}`;
 }
 
+/** Nodes that an administrator excludes say nothing of their zone. */
 export function healthOf(nodes: readonly Node[]): Map<string, ZoneHealth> {
   const zones = new Map<string, { ready: number; notReady: number }>();
   for (const node of nodes) {
+    if (node.metadata?.labels?.[EXCLUDED] !== undefined) continue;
     const zone = zoneOf(node);
     let health = zones.get(zone);
     if (health === undefined) zones.set(zone, (health = { ready: 0, notReady: 0 }));

@@ -2,7 +2,6 @@
 // status says of it. Guarantee: a metric that cannot be had ends in a MetricFailure with upstream's reason and wording.
 import type {
   ExternalMetricSource,
-  LabelSelector,
   MetricIdentifier,
   MetricSpec,
   MetricStatus,
@@ -11,6 +10,7 @@ import type {
   PodsMetricSource,
 } from "@coxswain/api";
 import { labelSelectorAsSelector, parseQuantity, quantityOfMillis } from "@coxswain/apimachinery";
+import { printSelector } from "../pods/print-selector.ts";
 import type { MetricName, MetricsSource } from "./metrics-source.ts";
 import {
   averageReplicas,
@@ -55,19 +55,6 @@ const amount = (millis: number): string => quantityOfMillis(millis).toString();
 const amountOf = (resource: string, millis: number): string =>
   quantityOfMillis(millis, resource === "memory" ? "BinarySI" : "DecimalSI").toString();
 const millis = (text: string): number => parseQuantity(text).milliValue();
-
-/** A selector as Go prints one. */
-export function printSelector(selector: LabelSelector | undefined): string {
-  if (selector === undefined) return "nil";
-  const labels = Object.entries(selector.matchLabels ?? {})
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, value]) => `${key}: ${value},`);
-  const expressions = (selector.matchExpressions ?? []).map(
-    ({ key, operator, values = [] }) =>
-      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],},`,
-  );
-  return `&LabelSelector{MatchLabels:map[string]string{${labels.join("")}},MatchExpressions:[]LabelSelectorRequirement{${expressions.join("")}},}`;
-}
 
 function metricName({ name, selector }: MetricIdentifier): MetricName {
   return { name, selector: selector === undefined ? "" : labelSelectorAsSelector(selector).toString() };
