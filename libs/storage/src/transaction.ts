@@ -92,6 +92,18 @@ export class GroupPlan<T extends { readonly transaction: Transaction; readonly b
   }
 }
 
+/** Fewer share one group: another costs etcd and its client more than they gain. */
+const LEAST_MEMBERS = 32;
+
+/**
+ * How many of `waiting` the next group takes, where `underWay` are in groups that etcd works on and so many groups may be there at
+ * once: each has a part of all. Where all were in one, etcd would stand still while its client works, and the client while etcd does,
+ * and those whose writes follow each other stay together for ever.
+ */
+export function groupSize(waiting: number, underWay: number, groups: number): number {
+  return Math.max(LEAST_MEMBERS, Math.ceil((waiting + underWay) / groups));
+}
+
 /**
  * Takes the next group off the front of `queue`. A transaction that cannot join waits, and so does every later one that
  * touches a key of one that waits, or a key in `writing`: writes of a key keep the order in which they came.

@@ -3,7 +3,7 @@
 import { makeResourceVersion } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
 import type { CommitResult, Condition, StoredValue, Transaction } from "../contract.ts";
-import { checkTransaction, MAX_MUTATIONS, takeGroup } from "../transaction.ts";
+import { checkTransaction, groupSize, MAX_MUTATIONS, takeGroup } from "../transaction.ts";
 import { type Connection, unreachable } from "./connection.ts";
 import { decodeStored, type Keyspace } from "./encoding.ts";
 import { encodeGroup, GROUP_TXN, type Held, type Placed, type TxnAnswer } from "./group-message.ts";
@@ -57,6 +57,8 @@ export class Committer {
   /** Keys that groups under way write: whoever touches one waits. */
   readonly #writing = new Set<string>();
   #inFlight = 0;
+  /** Members of the groups under way. */
+  #membersInFlight = 0;
   #scheduled = false;
   #closed = false;
 
@@ -92,7 +94,8 @@ export class Committer {
     this.#env.timers.defer(() => {
       this.#scheduled = false;
       while (this.#inFlight < this.#maxInFlight) {
-        const group = takeGroup(this.#queue, this.#writing, this.#maxMembers);
+        const size = groupSize(this.#queue.length, this.#membersInFlight, this.#maxInFlight);
+        const group = takeGroup(this.#queue, this.#writing, Math.min(size, this.#maxMembers));
         if (group.length === 0) return;
         void this.#sendGroup(group);
       }
@@ -103,8 +106,10 @@ export class Committer {
     const keys = group.flatMap(({ transaction }) => transaction.mutations.map(({ key }) => key));
     for (const key of keys) this.#writing.add(key);
     this.#inFlight++;
+    this.#membersInFlight += group.length;
     await this.#send(group);
     this.#inFlight--;
+    this.#membersInFlight -= group.length;
     for (const key of keys) this.#writing.delete(key);
     this.#schedule();
   }
