@@ -199,6 +199,8 @@ export interface ClusterPaths {
   readonly socket: string;
   readonly pki: string;
   readonly etcd: string;
+  /** Where etcd is met without encryption, as only who may enter this folder can: "etcd:0", since etcd names sockets as addresses. */
+  readonly etcdSocket: string;
   readonly logs: string;
   readonly kubeconfig: string;
   readonly natsConfig: string;
@@ -221,6 +223,7 @@ export function clusterPaths(name: string, home: string = homeDir()): ClusterPat
     socket: at("supervisor.sock"),
     pki: at("pki"),
     etcd: at("etcd"),
+    etcdSocket: at("etcd:0"),
     logs: at("logs"),
     kubeconfig: at("kubeconfig"),
     natsConfig: at("nats.conf"),

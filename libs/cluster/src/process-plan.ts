@@ -80,11 +80,18 @@ function pullerCommand({ binaries, paths }: Pick<PlanInput, "binaries" | "paths"
   return { command: binaries.node, args: ["--enable-source-maps", bundle, `--cache-dir=${cache}`] };
 }
 
+/** The program, started in its socket's folder: etcd makes it there, and does not start where one that was killed has left it. */
+function withSocket(socket: string, { command, args }: Program): Program {
+  const script = 'cd "$1" && rm -f "$2" && shift 2 && exec "$@"';
+  const where = [path.dirname(socket), path.basename(socket)];
+  return { command: "/bin/sh", args: ["-c", script, "with-socket", ...where, command, ...args] };
+}
+
 function commandLine(slot: Slot, input: FlagInput & Pick<PlanInput, "binaries">): Program {
   const { binaries, paths } = input;
   if (slot.component === "etcd") {
     if (binaries.etcd === undefined) throw new Error("the program etcd was not looked for");
-    return { command: binaries.etcd, args: etcdFlags(slot, input) };
+    return withSocket(paths.etcdSocket, { command: binaries.etcd, args: etcdFlags(slot, input) });
   }
   if (slot.component === "nats") {
     return { command: binaries.natsServer, args: ["-c", paths.natsConfig], env: NATS_MEMORY };

@@ -29,6 +29,11 @@ export interface NodeFacts extends NodeShare {
 }
 
 export interface Site {
+  /**
+   * Whether processes may meet at sockets in the cluster's folder. Not where each has a network of its own: what goes between them
+   * is then to be seen there, and to be cut.
+   */
+  readonly sockets: boolean;
   /** Where the process listens, and where others find it. */
   endpoint(slot: Slot): Endpoint;
   /** The program, started where it belongs. */
@@ -56,6 +61,7 @@ export function loopbackSite(ports: ReadonlyMap<string, ProcessPorts>): Site {
     throw new Error(`${node} is simulated: it runs no program of its own`);
   };
   return {
+    sockets: true,
     endpoint: ({ component, instance }) => {
       const given = ports.get(slotKey(component, instance));
       if (given === undefined) throw new Error(`no ports for ${component}/${instance}`);
@@ -72,6 +78,7 @@ export function loopbackSite(ports: ReadonlyMap<string, ProcessPorts>): Site {
 /** Every process has its member's address on the fabric, and the well-known ports. */
 export function fabricSite(platform: Platform, share: NodeShare): Site {
   return {
+    sockets: false,
     endpoint: (slot) => ({ address: platform.address(memberOf(slot)), ports: slot.wanted }),
     place: (slot, { command, args, env }) => {
       const entry = platform.enter(memberOf(slot));

@@ -98,6 +98,20 @@ describe("planProcesses", () => {
     expect(() => clusterSpec(wish)).toThrow(message);
   });
 
+  test("an api-server meets etcd at a socket in the cluster's folder, and by TLS where each has a network of its own", () => {
+    const flags = (sockets: boolean) => {
+      const processes = plan({ nodes: 0 }, (ports) => ({ ...loopbackSite(ports), sockets }));
+      const args = (component: string, prefix: string): string[] =>
+        processes.find((one) => one.component === component)!.args.filter((arg) => arg.startsWith(prefix));
+      return [...args("etcd", "--listen-client-urls="), ...args("api-server", "--etcd=")];
+    };
+    expect(flags(true)).toEqual([
+      "--listen-client-urls=https://127.0.0.1:20000,unix://etcd:0",
+      "--etcd=unix:/x/default/etcd:0",
+    ]);
+    expect(flags(false)).toEqual(["--listen-client-urls=https://127.0.0.1:20000", "--etcd=127.0.0.1:20000"]);
+  });
+
   test("a cluster in memory has no etcd, and its api-server is told so", () => {
     const processes = plan({ nodes: 1, storage: "memory" });
     expect(processes.map(({ component }) => component)).not.toContain("etcd");

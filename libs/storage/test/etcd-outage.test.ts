@@ -10,12 +10,12 @@ import { eventually, follow, mustCommit } from "../src/testing/storage-suite.ts"
 const env = createRealEnv();
 const put = (key: string) => ({ mutations: [{ op: "put" as const, key, value: Buffer.from(key) }] });
 
-describe("etcd outages", () => {
+describe.each(["endpoint", "socket"] as const)("etcd outages, etcd met by its %s", (way) => {
   let etcd: TestEtcd;
   let storage: Storage;
   beforeAll(async () => {
     etcd = await startEtcd();
-    const options = { env, logger: silentLogger, endpoints: [etcd.endpoint], prefix: "/x" };
+    const options = { env, logger: silentLogger, endpoints: [etcd[way]], prefix: "/x" };
     storage = createEtcdStorage({ ...options, deadlineMs: 1_000 });
     await mustCommit(storage, put("/first"));
   });

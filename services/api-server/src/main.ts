@@ -126,7 +126,12 @@ function component(text: string, before: readonly ComponentAddress[]): readonly 
 function addFlags(command: Command): void {
   const list = (text: string, before: readonly string[]): readonly string[] => [...before, ...text.split(",")];
   command
-    .option("--etcd <host:port>", "address of an etcd member; http:// means plain text; repeatable", list, [])
+    .option(
+      "--etcd <host:port>",
+      "address of an etcd member, or unix:/path; http:// and unix: mean plain text; repeatable",
+      list,
+      [],
+    )
     .option("--etcd-ca-file <file>", "CA of etcd (default: --ca-file)")
     .option("--etcd-cert-file <file>", "certificate for etcd (default: --cert-file)")
     .option("--etcd-key-file <file>", "its key (default: --key-file)")
@@ -174,7 +179,7 @@ void runComponent<Flags>({
     const { env, logger, metrics, flags, clientTls, servingTls } = deps;
     const id = `${hostname()}_${flags.instance}_${env.random.uuid()}`;
     const endpoints = flags.etcd.length === 0 ? ["127.0.0.1:2379"] : flags.etcd;
-    const plain = endpoints.some((endpoint) => endpoint.startsWith("http://"));
+    const plain = endpoints.some((endpoint) => /^(http:\/\/|unix:)/.test(endpoint));
     const pem = (file: string | undefined, fallback: string | Buffer): Buffer =>
       file === undefined ? Buffer.from(fallback) : readFileSync(file);
     const tls = {

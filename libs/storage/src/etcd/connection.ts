@@ -32,7 +32,7 @@ export interface EtcdTls {
 
 export interface ConnectionOptions {
   readonly env: Env;
-  /** "127.0.0.1:2379", with or without a scheme. */
+  /** "127.0.0.1:2379", with or without a scheme, or "unix:/path" of a socket. */
   readonly endpoints: readonly string[];
   readonly tls?: EtcdTls;
   /** A call's time from the request to the answer, connecting included. */

@@ -21,9 +21,9 @@ const RESIGN_MS = 500;
 export interface EtcdStorageOptions {
   readonly env: Env;
   readonly logger: Logger;
-  /** "http://127.0.0.1:2379", or without the scheme. */
+  /** "http://127.0.0.1:2379", or without the scheme, or "unix:/path" of a socket. */
   readonly endpoints: readonly string[];
-  /** PEM. Absent: plain text, for loopback only. */
+  /** PEM. Absent: plain text, for loopback and sockets only. */
   readonly tls?: EtcdTls;
   /** In front of every key. */
   readonly prefix?: string;

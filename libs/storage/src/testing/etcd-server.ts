@@ -9,6 +9,8 @@ import { createRealEnv } from "@coxswain/env";
 export interface TestEtcd {
   /** As in "http://127.0.0.1:12345". */
   readonly endpoint: string;
+  /** The same etcd's socket, as in "unix:/tmp/x/etcd:0". */
+  readonly socket: string;
   /** Undefined while it is killed. */
   readonly pid: number | undefined;
   /** SIGKILL; the data stays. */
@@ -22,6 +24,9 @@ export interface TestEtcd {
   /** Ends it and removes its data. */
   stop(): Promise<void>;
 }
+
+/** etcd names a socket as an address. */
+const SOCKET = "etcd:0";
 
 /** A loopback port that was free a moment ago. */
 export async function freePort(): Promise<number> {
@@ -58,13 +63,19 @@ export async function startEtcd(options: { binary?: string } = {}): Promise<Test
   const help = spawnSync(binary, ["--help"], { encoding: "utf8" });
   if (help.error !== undefined) throw help.error;
   const noFsync = `${help.stdout}${help.stderr}`.includes("--unsafe-no-fsync") ? ["--unsafe-no-fsync"] : [];
-  const flags = ["--name=test", `--data-dir=${folder}`, `--listen-client-urls=${endpoint}`, "--log-level=error"];
+  const flags = [
+    "--name=test",
+    `--data-dir=${folder}`,
+    `--listen-client-urls=${endpoint},unix://${SOCKET}`,
+    "--log-level=error",
+  ];
   flags.push(`--advertise-client-urls=${endpoint}`, `--listen-peer-urls=${peer}`, "--logger=zap", ...noFsync);
   flags.push(`--initial-advertise-peer-urls=${peer}`, `--initial-cluster=test=${peer}`);
   let child: ChildProcess | undefined;
   const start = async (): Promise<void> => {
     let output = "";
-    const started = spawn(binary, flags, { stdio: ["ignore", "pipe", "pipe"] });
+    await rm(join(folder, SOCKET), { force: true });
+    const started = spawn(binary, flags, { stdio: ["ignore", "pipe", "pipe"], cwd: folder });
     child = started;
     for (const stream of [started.stdout, started.stderr]) {
       stream.on("data", (chunk: Buffer) => (output = (output + chunk.toString()).slice(-4000)));
@@ -80,6 +91,7 @@ export async function startEtcd(options: { binary?: string } = {}): Promise<Test
   await start();
   return {
     endpoint,
+    socket: `unix:${join(folder, SOCKET)}`,
     get pid() {
       return child?.pid;
     },
