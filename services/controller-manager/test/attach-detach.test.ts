@@ -8,6 +8,7 @@ import {
   type Node,
   type PersistentVolume,
   type PersistentVolumeClaim,
+  type Pod,
   type VolumeAttachment,
 } from "@coxswain/api";
 import { attachmentName } from "@coxswain/api/core-v1/persistent-volume/attachable";
@@ -16,6 +17,7 @@ import {
   FORCED_DETACH_MS,
   planAttachments,
   uniqueName,
+  whyHeld,
   type AttachFacts,
   type Use,
 } from "../src/attach-detach/plan.ts";
@@ -232,4 +234,26 @@ test("a node that is deleted keeps for six minutes what it had in use", async ()
   await fixture.env.advance(FORCED_DETACH_MS - 30_000);
   expect(attachments()).toHaveLength(1);
   expect(await fixture.until(() => attachments().length === 0, 60_000)).toBe(true);
+});
+
+test("who else uses a volume that waits is told, but not across namespaces", async () => {
+  const other = (namespace: string, name: string): Pod => ({ metadata: { namespace, name } });
+  const mine = other("default", "mine");
+  expect(whyHeld(mine, [])).toBe("Volume is already exclusively attached to one node and can't be attached to another");
+  expect(whyHeld(mine, [other("x", "p")])).toBe("Volume is already used by 1 pod(s) in different namespaces");
+  expect(whyHeld(mine, [other("x", "p"), other("default", "b"), other("default", "a")])).toBe(
+    "Volume is already used by pod(s) a, b and 1 pod(s) in different namespaces",
+  );
+  const { fixture } = await attachedPod();
+  fixture.cluster.seed(NODES, readyNode("b", fixture.env.clock.now()));
+  fixture.cluster.seed(PODS, {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "q", namespace: "default" },
+    spec: { nodeName: "b", containers: [], volumes: [{ name: "d", persistentVolumeClaim: { claimName: "c" } }] },
+  });
+  expect(await fixture.until(() => fixture.events("FailedAttachVolume").length > 0)).toBe(true);
+  expect(
+    fixture.events("FailedAttachVolume").map(({ involvedObject, message }) => [involvedObject.name, message]),
+  ).toEqual([["q", 'Multi-Attach error for volume "v" Volume is already used by pod(s) p']]);
 });

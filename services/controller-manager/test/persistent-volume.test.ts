@@ -380,6 +380,24 @@ describe("what becomes of a volume", () => {
     ],
     ["both sides agree", volume("v", bound), mine, { do: "phase", phase: "Bound" }],
     ["the claim does not say so yet", volume("v", bound), claim("c"), { do: "askClaim" }],
+    [
+      "the claim wants a disk",
+      volume("v", { ...bound, volumeMode: "Filesystem" }),
+      claim("c", { volumeMode: "Block" }),
+      {
+        do: "mismatch",
+        ofVolume: {
+          reason: "VolumeMismatch",
+          message:
+            'Cannot bind PersistentVolume to requested PersistentVolumeClaim "c" due to incompatible volumeMode.',
+        },
+        ofClaim: {
+          reason: "VolumeMismatch",
+          message:
+            'Cannot bind PersistentVolume "v" to requested PersistentVolumeClaim due to incompatible volumeMode.',
+        },
+      },
+    ],
     ["the claim has another", volume("v", bound), claim("c", { volumeName: "w" }), { do: "unbind" }],
     [
       "the claim has another, and it was made for it",

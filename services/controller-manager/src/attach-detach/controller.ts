@@ -22,7 +22,7 @@ import { createController, settleAll, type ReconcileResult } from "@coxswain/con
 import { BY_CLAIM, BY_NODE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { isNodeReady } from "../node-lifecycle/plan.ts";
 import { isPodTerminal } from "../pods/pod-state.ts";
-import { FORCED_DETACH_MS, planAttachments, uniqueName, type AttachPlan, type Use } from "./plan.ts";
+import { FORCED_DETACH_MS, planAttachments, uniqueName, whyHeld, type AttachPlan, type Use } from "./plan.ts";
 
 /** How often a volume that another node holds is asked for again. */
 const HELD_RETRY_MS = 10_000;
@@ -113,7 +113,7 @@ class AttachDetach {
     const facts = { node, nowMs, unwantedSinceMs: this.#unwantedSinceMs, uses: this.#usesOn(name), attachments };
     const plan = planAttachments(name, lastInUse === undefined ? facts : { ...facts, lastInUse });
     this.#await(name, plan.mounted, nowMs);
-    this.#tell(plan);
+    this.#tell(name, plan);
     await settleAll([
       ...plan.create.map((one) => this.#ignoring("AlreadyExists", client.create(VOLUME_ATTACHMENTS, one))),
       ...plan.remove.map(({ metadata }) =>
@@ -172,7 +172,7 @@ class AttachDetach {
     });
   }
 
-  #tell({ held, attached, failed }: AttachPlan): void {
+  #tell(node: string, { held, attached, failed }: AttachPlan): void {
     const name = ({ volume }: Use): string => JSON.stringify(volume.metadata?.name ?? "");
     for (const use of attached) {
       this.#event(use, "Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume ${name(use)} `);
@@ -182,9 +182,22 @@ class AttachDetach {
       this.#event(use, "Warning", "FailedAttachVolume", text);
     }
     for (const use of held) {
-      const why = "Volume is already exclusively attached to one node and can't be attached to another";
-      this.#event(use, "Warning", "FailedAttachVolume", `Multi-Attach error for volume ${name(use)} ${why}`);
+      const others = this.#usersElsewhere(node, use);
+      for (const pod of use.pods) {
+        const text = `Multi-Attach error for volume ${name(use)} ${whyHeld(pod, others)}`;
+        this.#event({ ...use, pods: [pod] }, "Warning", "FailedAttachVolume", text);
+      }
     }
+  }
+
+  /** Pods of other nodes that use the volume. */
+  #usersElsewhere(node: string, { volume }: Use): Pod[] {
+    const { namespace = "", name = "" } = volume.spec?.claimRef ?? {};
+    const pods = this.#context.caches.pods.lister.byIndex(BY_CLAIM, `${namespace}/${name}`);
+    return pods.filter((pod) => {
+      const on = pod.spec?.nodeName ?? "";
+      return on !== "" && on !== node && !isPodTerminal(pod);
+    });
   }
 
   #event({ pods }: Use, type: "Normal" | "Warning", reason: string, message: string): void {

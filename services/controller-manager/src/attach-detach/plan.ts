@@ -139,3 +139,14 @@ function isHeldElsewhere(volume: PersistentVolume, node: string, all: readonly V
   if (volume.spec?.accessModes?.some((mode) => SHARED.includes(mode)) === true) return false;
   return all.some(({ spec }) => spec.nodeName !== node && spec.source.persistentVolumeName === volume.metadata?.name);
 }
+
+/** Why the pod's volume waits: the pods of other nodes that use it, by name where they are of the pod's namespace. */
+export function whyHeld(pod: Pod, others: readonly Pod[]): string {
+  if (others.length === 0) return "Volume is already exclusively attached to one node and can't be attached to another";
+  const near = others.filter(({ metadata }) => metadata?.namespace === pod.metadata?.namespace);
+  const names = near.map(({ metadata }) => metadata?.name ?? "").toSorted();
+  const far = others.length - near.length;
+  const elsewhere = far === 0 ? "" : `${far} pod(s) in different namespaces`;
+  const here = names.length === 0 ? "" : `pod(s) ${names.join(", ")}`;
+  return `Volume is already used by ${[here, elsewhere].filter((text) => text !== "").join(" and ")}`;
+}

@@ -169,7 +169,8 @@ class Binder {
   async #syncVolume(name: string): Promise<ReconcileResult | void> {
     const volume = this.#volumes.get(name);
     if (volume === undefined) return undefined;
-    const plan = planVolume(volume, await this.#claimOf(volume));
+    const claim = await this.#claimOf(volume);
+    const plan = planVolume(volume, claim);
     switch (plan.do) {
       case "phase":
         await this.#write.setPhase(volume, plan.phase);
@@ -177,9 +178,13 @@ class Binder {
       case "unbind":
         return this.#write.unbind(volume);
       case "askClaim": {
-        const { namespace = "", name: claim = "" } = volume.spec?.claimRef ?? {};
-        return this.askFor(`${namespace}/${claim}`);
+        const { namespace = "", name: claimName = "" } = volume.spec?.claimRef ?? {};
+        return this.askFor(`${namespace}/${claimName}`);
       }
+      case "mismatch":
+        this.#tellOf(volume, plan.ofVolume);
+        if (claim !== undefined) this.#tell(claim, plan.ofClaim);
+        return { requeueAfterMs: LOOK_AGAIN_MS };
       case "release":
         return this.#release(volume, plan.reclaim);
     }
@@ -208,8 +213,11 @@ class Binder {
     if (reclaim.do === "leave" || phase === "Failed") return;
     const { event } = reclaim;
     await this.#write.setPhase(released, "Failed", event.message);
-    const about = { ...volume, apiVersion: "v1", kind: "PersistentVolume" };
-    this.#context.recorder.event(about, event.type, event.reason, event.message);
+    this.#tellOf(volume, event);
+  }
+
+  #tellOf(volume: PersistentVolume, { type, reason, message }: PlannedEvent): void {
+    this.#context.recorder.event({ ...volume, apiVersion: "v1", kind: "PersistentVolume" }, type, reason, message);
   }
 
   #tell(claim: PersistentVolumeClaim, { type, reason, message }: PlannedEvent): void {

@@ -10,6 +10,8 @@ export type VolumePlan =
   | { readonly do: "release"; readonly reclaim: ReclaimPlan }
   /** The claim has another volume: this one is free again, or waits for its claim where its author reserved it. */
   | { readonly do: "unbind" }
+  /** Bound on this side only, and never on the other: one is a disk, the other a file system. */
+  | { readonly do: "mismatch"; readonly ofVolume: PlannedEvent; readonly ofClaim: PlannedEvent }
   /** Bound on this side only: the claim's turn. */
   | { readonly do: "askClaim" };
 
@@ -24,13 +26,24 @@ export function planVolume(volume: PersistentVolume, claim: PersistentVolumeClai
   if (claim === undefined || claim.metadata?.uid !== reference.uid)
     return { do: "release", reclaim: planReclaim(volume) };
   const has = claim.spec?.volumeName ?? "";
-  if (has === "") return { do: "askClaim" };
+  if (has === "") return planUnanswered(volume, claim);
   if (has === volume.metadata?.name) return { do: "phase", phase: "Bound" };
   const madeForIt = annotationOf(volume, PROVISIONED_BY) !== undefined;
   if (madeForIt && volume.spec?.persistentVolumeReclaimPolicy === "Delete") {
     return { do: "release", reclaim: planReclaim(volume) };
   }
   return { do: "unbind" };
+}
+
+function planUnanswered(volume: PersistentVolume, claim: PersistentVolumeClaim): VolumePlan {
+  const modeOf = ({ spec }: { spec?: { volumeMode?: string } }): string => spec?.volumeMode ?? "Filesystem";
+  if (modeOf(volume) === modeOf(claim)) return { do: "askClaim" };
+  const mismatch = (message: string): PlannedEvent => ({ type: "Warning", reason: "VolumeMismatch", message });
+  const quoted = (name: string | undefined): string => JSON.stringify(name ?? "");
+  const why = "due to incompatible volumeMode.";
+  const ofVolume = `Cannot bind PersistentVolume to requested PersistentVolumeClaim ${quoted(claim.metadata?.name)} ${why}`;
+  const ofClaim = `Cannot bind PersistentVolume ${quoted(volume.metadata?.name)} to requested PersistentVolumeClaim ${why}`;
+  return { do: "mismatch", ofVolume: mismatch(ofVolume), ofClaim: mismatch(ofClaim) };
 }
 
 function planReclaim(volume: PersistentVolume): ReclaimPlan {
