@@ -195,7 +195,8 @@ test("a claim for one pod is for one pod at a time", async () => {
   await apply(claim("alone", { accessModes: ["ReadWriteOncePod"] }), pod("first", "alone"));
   await k.ok(["wait", "--for=condition=Ready", "pod/first", "--timeout=60s"]);
   await apply(pod("second", "alone"));
-  const text = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
+  const text =
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod";
   await eventually(
     () => k.get<Pod>(["pod", "second"]),
     ({ status }) => status?.conditions?.some(({ message }) => message?.includes(text)) === true,

@@ -363,6 +363,8 @@ describe("mistakes", () => {
   const at = "profiles[0].pluginConfig[0].args";
   test.each([
     [config("NodeName", "{}"), `${at}: Forbidden: plugin NodeName takes no arguments`],
+    [config("VolumeBinding", "{ bindTimeoutSeconds: -1 }"), `${at}.bindTimeoutSeconds: Invalid value: -1`],
+    [config("VolumeBinding", "{ shape: [] }"), `${at}.shape: Invalid value`],
     [config("Nobody", "{}"), 'profiles[0].pluginConfig: Not found: "Nobody"'],
     [
       config("NodeResourcesFit", "{ ignoredResourceGroups: [a/b] }"),

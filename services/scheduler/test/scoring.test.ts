@@ -186,6 +186,14 @@ describe("ImageLocality", () => {
     expect(scores(imageLocality, snapshotOf(nodes), wanted)).toEqual(expected);
   });
 
+  test("images of volumes count for nothing", () => {
+    const wanted = pod("p", {
+      containers: [{ name: "c", image: "web:1" }],
+      volumes: [{ name: "v", image: { reference: "data:1" } }],
+    });
+    expect(scores(imageLocality, snapshotOf([having("a", { "data:1": 4000 }), having("b", {})]), wanted)).toBe(0);
+  });
+
   test("follows what nodes pull and drop", () => {
     const snapshot = snapshotOf([having("a", { "web:1": 4000 }), having("b", {})]);
     snapshot.upsertNode(having("b", { "web:1": 4000 }));

@@ -21,6 +21,8 @@ import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { VirtualEnv } from "@coxswain/env";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { makeProfiles } from "../src/config/make-profiles.ts";
+import { parseSchedulerConfiguration } from "../src/config/scheduler-configuration.ts";
 import { planNodeVolumes } from "../src/plugins/plan-volumes.ts";
 import { podClaims } from "../src/plugins/pod-claims.ts";
 import { ClusterSnapshot } from "../src/snapshot/cluster-snapshot.ts";
@@ -284,7 +286,8 @@ describe("where a pod's claims let it be", () => {
   test("a claim for one pod is for one pod", () => {
     const claims = [claim("c", { volume: "v", modes: ["ReadWriteOncePod"] })];
     const storage = { claims, volumes: [volume("v")] };
-    const taken = "2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.";
+    const taken =
+      "2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod.";
     expect(decide(pod("p", uses("c")), storage)).toMatch(/^-> /);
     expect(decide(pod("p", uses("c")), { ...storage, placed: [pod("q", { on: "a", ...uses("c") })] })).toBe(taken);
   });
@@ -352,13 +355,15 @@ test("what is planned for a node is there, is reachable, and is given once", () 
 });
 
 describe("the whole scheduler", () => {
-  function setup() {
+  function setup(configuration = "") {
     const env = new VirtualEnv({ seed: 7 });
     const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
     for (const one of ["a", "b"]) cluster.seed(NODES, { apiVersion: "v1", kind: "Node", ...node(one) });
     for (const one of [LAZY, STATIC])
       cluster.seed(STORAGE_CLASSES, { apiVersion: "storage.k8s.io/v1", kind: "StorageClass", ...one });
-    const start = () => schedulerOn(env, cluster).run(new AbortController().signal);
+    const kind = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+    const profiles = makeProfiles(parseSchedulerConfiguration(kind + configuration));
+    const start = () => schedulerOn(env, cluster, { options: { profiles } }).run(new AbortController().signal);
     const real = cluster.client();
     const admin = {
       update: (ref: ResourceRef, one: PersistentVolumeClaim) => answerOf(env, real.update(ref, one)),
@@ -459,13 +464,21 @@ describe("the whole scheduler", () => {
     expect(await until(() => nodeOf("p") === selected())).toBe(true);
   });
 
-  test("a volume that is never made ends the wait", async () => {
-    const { cluster, start, until, seedPod, events } = setup();
+  test.each([
+    ["after ten minutes", "", 590_000],
+    [
+      "after what is configured",
+      "profiles: [{ pluginConfig: [{ name: VolumeBinding, args: { bindTimeoutSeconds: 30 } }] }]",
+      25_000,
+    ],
+  ])("a volume that is never made ends the wait %s", async (_when, configuration, notBeforeMs) => {
+    const { cluster, start, until, seedPod, events } = setup(configuration);
     cluster.seed(PERSISTENT_VOLUME_CLAIMS, claim("c"));
     seedPod("p", uses("c"));
     void start();
     const failed =
       'FailedScheduling: running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded';
-    expect(await until(() => events().includes(failed), 700_000)).toBe(true);
+    expect(await until(() => events().includes(failed), notBeforeMs)).toBe(false);
+    expect(await until(() => events().includes(failed), 20_000)).toBe(true);
   });
 });

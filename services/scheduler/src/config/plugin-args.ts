@@ -11,6 +11,7 @@ import { createNodeResourcesFit } from "../plugins/node-resources-fit.ts";
 import type { PodTopologySpreadArgs } from "../plugins/pod-topology-spread-constraints.ts";
 import { createPodTopologySpread } from "../plugins/pod-topology-spread.ts";
 import type { ResourceWeight, ScoringStrategy } from "../plugins/resource-scores.ts";
+import { createVolumeBinding } from "../plugins/volume-binding.ts";
 import { within, type ConfigReader } from "./config-reader.ts";
 
 type Make = (reader: ConfigReader, args: unknown, path: string) => Plugin;
@@ -135,6 +136,16 @@ const preemption: Make = (reader, args, path) => {
   });
 };
 
+const volumes: Make = (reader, args, path) => {
+  const fields = reader.object(args, path, [...TYPE, "bindTimeoutSeconds", "shape"]);
+  const timeout = reader.integer(fields["bindTimeoutSeconds"], childPath(path, "bindTimeoutSeconds"), (value) =>
+    value >= 0 ? undefined : "invalid BindTimeoutSeconds, should not be a negative value",
+  );
+  const gated = "unexpected field `shape`, remove it or turn on the feature gate StorageCapacityScoring";
+  if (fields["shape"] !== undefined) reader.errors.push(fieldInvalid(childPath(path, "shape"), fields["shape"], gated));
+  return createVolumeBinding(timeout === undefined ? {} : { bindTimeoutSeconds: timeout });
+};
+
 /** By the plugin's name; a plugin that is not here takes no arguments. */
 export const ARGUMENTS: ReadonlyMap<string, Make> = new Map([
   ["NodeResourcesFit", resourcesFit],
@@ -143,4 +154,5 @@ export const ARGUMENTS: ReadonlyMap<string, Make> = new Map([
   ["PodTopologySpread", topologySpread],
   ["InterPodAffinity", interPodAffinity],
   ["DefaultPreemption", preemption],
+  ["VolumeBinding", volumes],
 ]);

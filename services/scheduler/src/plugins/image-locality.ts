@@ -16,9 +16,8 @@ export function normalizedImageName(name: string): string {
 }
 
 function imagesOf({ spec }: Pod): string[] {
-  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].map((one) => one.image);
-  const volumes = (spec?.volumes ?? []).map((volume) => volume.image?.reference);
-  return [...containers, ...volumes].flatMap((image) => (image ? [normalizedImageName(image)] : []));
+  const containers = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])];
+  return containers.flatMap(({ image }) => (image ? [normalizedImageName(image)] : []));
 }
 
 function scaled({ size, nodes }: ImageState, all: number): number {

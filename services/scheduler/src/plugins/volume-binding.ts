@@ -10,8 +10,10 @@ import { bindingState, planNodeVolumes, type NodeVolumes } from "./plan-volumes.
 import { CLAIM_EVENTS, hasClaims, podClaims, type PodClaims } from "./pod-claims.ts";
 
 const NAME = "VolumeBinding";
-/** Upstream's bindTimeoutSeconds. */
-const BIND_TIMEOUT_MS = 600_000;
+export interface VolumeBindingArgs {
+  /** How long a pod waits for the volumes of its claims; 600 where unset. */
+  readonly bindTimeoutSeconds?: number;
+}
 
 interface VolumeState {
   readonly claims: PodClaims;
@@ -58,10 +60,15 @@ async function write(plan: NodeVolumes, node: string, all: ClusterVolumes): Prom
   }
 }
 
-async function bindAll(cycle: CycleState, node: string, plan: NodeVolumes, signal: AbortSignal): Promise<void> {
+async function bindAll(
+  cycle: CycleState,
+  node: string,
+  plan: NodeVolumes,
+  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+): Promise<void> {
   const { volumes, nodes } = cycle.snapshot;
   await write(plan, node, volumes);
-  const deadline = volumes.writer.deadline(BIND_TIMEOUT_MS, signal);
+  const deadline = volumes.writer.deadline(timeoutMs, signal);
   for (;;) {
     const object = nodes[cycle.snapshot.rowOf(node)];
     if (object === undefined) throw new Error(`node ${JSON.stringify(node)} not found`);
@@ -77,59 +84,64 @@ async function bindAll(cycle: CycleState, node: string, plan: NodeVolumes, signa
   }
 }
 
-export const volumeBinding: Plugin = {
-  name: NAME,
-  ignoresPods: true,
-  preFilter(cycle): PreFilterOutcome {
-    const { pod } = cycle.info;
-    if (!hasClaims(pod)) return { kind: "skip" };
-    const claims = podClaims(pod, cycle.snapshot.volumes);
-    if (typeof claims === "string") return { kind: "reject", rejection: unresolvable(claims) };
-    if (claims.immediate.length > 0) {
-      return { kind: "reject", rejection: unresolvable("pod has unbound immediate PersistentVolumeClaims") };
-    }
-    const state: VolumeState = { claims, byNode: new Map() };
-    cycle.state.set(NAME, state);
-    return { kind: "success" };
-  },
-  filter(cycle, column, from, to) {
-    const { snapshot } = cycle;
-    const { claims, byNode } = stateOf(cycle)!;
-    for (let row = from; row < to; row++) {
-      if (!column.open(row)) continue;
-      const plan = planNodeVolumes(claims, snapshot.nodes[row]!, snapshot.volumes);
-      if (plan.reasons.length > 0) column.reject(row, unresolvable(...plan.reasons));
-      else byNode.set(snapshot.names[row]!, plan);
-    }
-  },
-  reserve(cycle, node) {
-    const plan = planOf(cycle, node);
-    if (hasWork(plan)) assume(plan, node, cycle.snapshot.volumes);
-    return undefined;
-  },
-  unreserve(cycle, node) {
-    const plan = planOf(cycle, node);
-    if (hasWork(plan)) restore(plan, cycle.snapshot.volumes);
-  },
-  preBindPreFlight: (cycle, node) => (hasWork(planOf(cycle, node)) ? undefined : "skip"),
-  async preBind(cycle, node, signal) {
-    const plan = planOf(cycle, node);
-    if (!hasWork(plan)) return undefined;
-    try {
-      await bindAll(cycle, node, plan, signal);
+export function createVolumeBinding(args: VolumeBindingArgs = {}): Plugin {
+  const timeoutMs = (args.bindTimeoutSeconds ?? 600) * 1000;
+  return {
+    name: NAME,
+    ignoresPods: true,
+    preFilter(cycle): PreFilterOutcome {
+      const { pod } = cycle.info;
+      if (!hasClaims(pod)) return { kind: "skip" };
+      const claims = podClaims(pod, cycle.snapshot.volumes);
+      if (typeof claims === "string") return { kind: "reject", rejection: unresolvable(claims) };
+      if (claims.immediate.length > 0) {
+        return { kind: "reject", rejection: unresolvable("pod has unbound immediate PersistentVolumeClaims") };
+      }
+      const state: VolumeState = { claims, byNode: new Map() };
+      cycle.state.set(NAME, state);
+      return { kind: "success" };
+    },
+    filter(cycle, column, from, to) {
+      const { snapshot } = cycle;
+      const { claims, byNode } = stateOf(cycle)!;
+      for (let row = from; row < to; row++) {
+        if (!column.open(row)) continue;
+        const plan = planNodeVolumes(claims, snapshot.nodes[row]!, snapshot.volumes);
+        if (plan.reasons.length > 0) column.reject(row, unresolvable(...plan.reasons));
+        else byNode.set(snapshot.names[row]!, plan);
+      }
+    },
+    reserve(cycle, node) {
+      const plan = planOf(cycle, node);
+      if (hasWork(plan)) assume(plan, node, cycle.snapshot.volumes);
       return undefined;
-    } catch (error) {
-      if (isAbort(error)) throw error;
-      const why = error instanceof Error ? error.message : String(error);
-      return { code: "Error", reasons: [`binding volumes: ${why}`] };
-    }
-  },
-  events: () => [
-    ...CLAIM_EVENTS,
-    { resource: "StorageClass", actions: ["Add", "Update"] },
-    { resource: "Node", actions: ["Add", "UpdateNodeLabel", "UpdateNodeTaint"] },
-    { resource: "CSINode", actions: ["Add", "Update"] },
-    { resource: "CSIDriver", actions: ["Update"] },
-    { resource: "CSIStorageCapacity", actions: ["Add", "Update"] },
-  ],
-};
+    },
+    unreserve(cycle, node) {
+      const plan = planOf(cycle, node);
+      if (hasWork(plan)) restore(plan, cycle.snapshot.volumes);
+    },
+    preBindPreFlight: (cycle, node) => (hasWork(planOf(cycle, node)) ? undefined : "skip"),
+    async preBind(cycle, node, signal) {
+      const plan = planOf(cycle, node);
+      if (!hasWork(plan)) return undefined;
+      try {
+        await bindAll(cycle, node, plan, { timeoutMs, signal });
+        return undefined;
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        const why = error instanceof Error ? error.message : String(error);
+        return { code: "Error", reasons: [`binding volumes: ${why}`] };
+      }
+    },
+    events: () => [
+      ...CLAIM_EVENTS,
+      { resource: "StorageClass", actions: ["Add", "Update"] },
+      { resource: "Node", actions: ["Add", "UpdateNodeLabel", "UpdateNodeTaint"] },
+      { resource: "CSINode", actions: ["Add", "Update"] },
+      { resource: "CSIDriver", actions: ["Update"] },
+      { resource: "CSIStorageCapacity", actions: ["Add", "Update"] },
+    ],
+  };
+}
+
+export const volumeBinding = createVolumeBinding();

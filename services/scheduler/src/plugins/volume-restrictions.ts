@@ -10,7 +10,9 @@ const NAME = "VolumeRestrictions";
 const DISK_CONFLICT: Rejection = { code: "Unschedulable", reasons: ["node(s) had no available disk"] };
 const CLAIM_IN_USE: Rejection = {
   code: "Unschedulable",
-  reasons: ["node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"],
+  reasons: [
+    "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod",
+  ],
 };
 
 interface RestrictionState {
