@@ -216,7 +216,13 @@ const PODS: [string, Pod, string[]][] = [
   [
     "users of its own beside namespaces of the node",
     pod(
-      { hostUsers: false, hostNetwork: true, hostPID: true, hostIPC: true },
+      {
+        hostUsers: false,
+        hostNetwork: true,
+        hostPID: true,
+        hostIPC: true,
+        volumes: [{ name: "v", persistentVolumeClaim: { claimName: "c" } }],
+      },
       { volumeDevices: [{ name: "v", devicePath: "/d" }] },
     ),
     [

@@ -147,6 +147,7 @@ afterAll(async () => {
 
 function uses(node: string): object {
   return {
+    serviceAccountName: "default",
     imagePullSecrets: [{ name: `pull-${node}` }],
     resourceClaims: [{ name: "gpu", resourceClaimName: `gpu-${node}` }],
     volumes: [

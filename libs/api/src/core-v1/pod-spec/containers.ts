@@ -289,6 +289,8 @@ export function validateInitContainers(
   return (spec.initContainers ?? []).flatMap((container, index) => {
     const at = indexPath(path, index);
     const errors = [...validateCommon(container, spec, volumes, at), ...validateInitRestartPolicy(container, at)];
+    // They run one by one; upstream counts them as if each were the first.
+    errors.push(...validateHostPorts([container], path));
     if (names.has(container.name)) errors.push(fieldDuplicate(childPath(at, "name"), container.name));
     names.add(container.name);
     if (container.restartPolicy === "Always") {

@@ -8,8 +8,11 @@ import {
   indexPath,
   validateUserOrGroupId,
 } from "@coxswain/apimachinery";
-import type { PodSecurityContext, SeccompProfile, SecurityContext } from "../../types.gen.ts";
+import type { PodSecurityContext, PodSpec, SeccompProfile, SecurityContext } from "../../types.gen.ts";
 import { validateEnum, validateOptionalEnum } from "../../validation/enums.ts";
+import { validateAppArmor } from "./app-armor.ts";
+import { validateRelativePath } from "./env-sources.ts";
+import { validateWindowsOptions } from "./os-security.ts";
 
 function validateId(id: number | undefined, path: string): FieldError[] {
   return id === undefined ? [] : validateUserOrGroupId(id).map((message) => fieldInvalid(path, id, message));
@@ -18,12 +21,18 @@ function validateId(id: number | undefined, path: string): FieldError[] {
 function validateSeccomp(profile: SeccompProfile | undefined, path: string): FieldError[] {
   if (!profile) return [];
   const at = childPath(path, "localhostProfile");
-  const errors = validateEnum(profile.type, ["Localhost", "RuntimeDefault", "Unconfined"], childPath(path, "type"));
-  if (profile.type === "Localhost" && !profile.localhostProfile) {
-    errors.push(fieldRequired(at, "must be set when seccomp type is Localhost"));
-  }
-  if (profile.type !== "Localhost" && profile.localhostProfile) {
-    errors.push(fieldInvalid(at, profile.localhostProfile, "can only be set when seccomp type is Localhost"));
+  const type = childPath(path, "type");
+  const errors = profile.type
+    ? validateEnum(profile.type, ["Localhost", "RuntimeDefault", "Unconfined"], type)
+    : [fieldRequired(type, "type is required when seccompProfile is set")];
+  if (profile.type === "Localhost") {
+    errors.push(
+      ...(profile.localhostProfile === undefined
+        ? [fieldRequired(at, "must be set when seccomp type is Localhost")]
+        : validateRelativePath(profile.localhostProfile, at)),
+    );
+  } else if (profile.localhostProfile !== undefined) {
+    errors.push(fieldInvalid(at, profile, "can only be set when seccomp type is Localhost"));
   }
   return errors;
 }
@@ -57,20 +66,42 @@ export function validateContainerSecurity(
         fieldInvalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"),
       );
     }
-    if (context.capabilities?.add?.some((name) => name === "CAP_SYS_ADMIN" || name === "SYS_ADMIN")) {
+    if (context.capabilities?.add?.includes("CAP_SYS_ADMIN")) {
       const detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
       errors.push(fieldInvalid(path, context, detail));
     }
   }
-  return errors;
+  return [
+    ...errors,
+    ...validateWindowsOptions(context.windowsOptions, childPath(path, "windowsOptions")),
+    ...validateAppArmor(context.appArmorProfile, childPath(path, "appArmorProfile")),
+  ];
 }
 
 const SYSCTL = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 const SYSCTL_NAME = new RegExp(`^${SYSCTL}$`);
 const SYSCTL_MAX_LENGTH = 253;
+const IPC_SYSCTLS = new Set([
+  "kernel.sem",
+  "kernel.shmall",
+  "kernel.shmmax",
+  "kernel.shmmni",
+  "kernel.shm_rmid_forced",
+  "kernel.shm",
+  "kernel.msgmax",
+  "kernel.msgmnb",
+  "kernel.msgmni",
+  "kernel.msg",
+]);
+
+type HostNamespaces = Pick<PodSpec, "hostIPC" | "hostNetwork" | "hostPID" | "shareProcessNamespace">;
 
 /** Only the form of the names: which of them a node takes, its kubelet decides. */
-function validateSysctls(sysctls: NonNullable<PodSecurityContext["sysctls"]>, path: string): FieldError[] {
+function validateSysctls(
+  sysctls: NonNullable<PodSecurityContext["sysctls"]>,
+  { hostNetwork, hostIPC }: HostNamespaces,
+  path: string,
+): FieldError[] {
   const seen = new Set<string>();
   return sysctls.flatMap(({ name }, index) => {
     const at = childPath(indexPath(path, index), "name");
@@ -83,12 +114,28 @@ function validateSysctls(sysctls: NonNullable<PodSecurityContext["sysctls"]>, pa
     const key = name.replaceAll("/", ".");
     if (seen.has(key)) return [fieldDuplicate(at, name)];
     seen.add(key);
-    return [];
+    if (hostNetwork && key.startsWith("net.")) {
+      return [fieldInvalid(at, name, "may not be specified when 'hostNetwork' is true")];
+    }
+    const ofIpc = IPC_SYSCTLS.has(key) || key.startsWith("fs.mqueue.");
+    return hostIPC && ofIpc ? [fieldInvalid(at, name, "may not be specified when 'hostIPC' is true")] : [];
   });
 }
 
-export function validatePodSecurity(context: PodSecurityContext | undefined, path: string): FieldError[] {
-  if (!context) return [];
+/** Upstream reports it as of the security context, where it once was. */
+function validateProcessNamespace({ hostPID, shareProcessNamespace }: HostNamespaces, path: string): FieldError[] {
+  if (!hostPID || !shareProcessNamespace) return [];
+  const detail = "ShareProcessNamespace and HostPID cannot both be enabled";
+  return [fieldInvalid(childPath(path, "shareProcessNamespace"), true, detail)];
+}
+
+export function validatePodSecurity(
+  context: PodSecurityContext | undefined,
+  host: HostNamespaces,
+  path: string,
+): FieldError[] {
+  const shared = validateProcessNamespace(host, path);
+  if (!context) return shared;
   const errors = [
     ...validateId(context.fsGroup, childPath(path, "fsGroup")),
     ...validateId(context.runAsUser, childPath(path, "runAsUser")),
@@ -96,8 +143,11 @@ export function validatePodSecurity(context: PodSecurityContext | undefined, pat
     ...(context.supplementalGroups ?? []).flatMap((id, index) =>
       validateId(id, indexPath(childPath(path, "supplementalGroups"), index)),
     ),
+    ...shared,
+    ...validateSysctls(context.sysctls ?? [], host, childPath(path, "sysctls")),
     ...validateSeccomp(context.seccompProfile, childPath(path, "seccompProfile")),
-    ...validateSysctls(context.sysctls ?? [], childPath(path, "sysctls")),
+    ...validateWindowsOptions(context.windowsOptions, childPath(path, "windowsOptions")),
+    ...validateAppArmor(context.appArmorProfile, childPath(path, "appArmorProfile")),
   ];
   if (context.fsGroupChangePolicy !== undefined) {
     const at = childPath(path, "fsGroupChangePolicy");

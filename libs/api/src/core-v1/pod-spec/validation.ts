@@ -14,13 +14,15 @@ import {
   validateDns1123SubdomainWithUnderscore,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
-import type { Container, EphemeralContainer, PodDNSConfig, PodSpec, PodTemplateSpec } from "../../types.gen.ts";
+import type { PodDNSConfig, PodSpec, PodTemplateSpec } from "../../types.gen.ts";
 import { validateEnum, validateOptionalEnum, validateWith } from "../../validation/enums.ts";
 import { validateIp } from "../../validation/ip.ts";
 import { validateAnnotations, validateLabels } from "../../validation/labels.ts";
 import { validateResourceList } from "../../validation/resources.ts";
 import { validateContainers, validateEphemeralContainers, validateInitContainers } from "./containers.ts";
 import { validateDeviceClaims } from "./device-claims.ts";
+import { eachContainer } from "./each-container.ts";
+import { validateHostProcess, validateOs } from "./os-security.ts";
 import { validatePodResources } from "./pod-resources.ts";
 import { validateAffinity, validateTolerations, validateTopologySpread } from "./scheduling.ts";
 import { validatePodSecurity } from "./security.ts";
@@ -167,15 +169,17 @@ function validateEnvFiles(spec: PodSpec, path: string): FieldError[] {
   return errors;
 }
 
-function eachContainer(
-  spec: PodSpec,
-  path: string,
-  look: (container: Container | EphemeralContainer, path: string) => void,
-): void {
-  for (const list of ["initContainers", "containers", "ephemeralContainers"] as const) {
-    const at = childPath(path, list);
-    for (const [index, container] of (spec[list] ?? []).entries()) look(container, indexPath(at, index));
-  }
+/** A pod of no service account has nobody whose token it could be given. */
+function validateTokens({ serviceAccountName, volumes = [] }: PodSpec, path: string): FieldError[] {
+  if (serviceAccountName) return [];
+  return volumes.flatMap(({ projected }, index) =>
+    (projected?.sources ?? []).flatMap(({ serviceAccountToken }, place) => {
+      if (serviceAccountToken === undefined) return [];
+      const at = childPath(indexPath(childPath(path, "volumes"), index), "projected", indexPath("sources", place));
+      const detail = "must not be specified when serviceAccountName is not set";
+      return [fieldForbidden(childPath(at, "serviceAccountToken"), detail)];
+    }),
+  );
 }
 
 function validateDeadline(seconds: number | undefined, path: string): FieldError[] {
@@ -198,11 +202,12 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
     ...validateEnum(spec.restartPolicy, RESTART_POLICIES, at("restartPolicy")),
     ...validateEnum(spec.dnsPolicy, DNS_POLICIES, at("dnsPolicy")),
     ...validateLabels(spec.nodeSelector, at("nodeSelector")),
-    ...validatePodSecurity(spec.securityContext, at("securityContext")),
+    ...validatePodSecurity(spec.securityContext, spec, at("securityContext")),
     ...validateAffinity(spec.affinity, at("affinity")),
     ...validateDnsConfig(spec.dnsConfig, spec.dnsPolicy, at("dnsConfig")),
     ...validateLists(spec, path),
     ...validateTopologySpread(spec.topologySpreadConstraints, at("topologySpreadConstraints")),
+    ...validateHostProcess(spec, path),
     ...validateHostUsers(spec, path),
     ...validateHostnameOverride(spec, path),
     ...validateNames(spec, path),
@@ -210,8 +215,9 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
     ...validateTolerations(spec.tolerations, at("tolerations")),
     ...validateOptionalEnum(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], at("preemptionPolicy")),
     ...validateResourceList(spec.overhead, at("overhead")),
-    ...validateOptionalEnum(spec.os?.name, ["linux", "windows"], childPath(path, "os", "name")),
+    ...validateOs(spec, path),
     ...validateEnvFiles(spec, path),
+    ...(ofPod ? validateTokens(spec, path) : []),
   ];
 }
 

@@ -7,9 +7,9 @@ import { sameValue } from "../../same-value.ts";
 import type { Container, Pod, PodSpec, ResourceRequirements } from "../../types.gen.ts";
 import { validatePodSpec } from "../pod-spec/validation.ts";
 import { qosClass } from "./qos.ts";
+import { MIRROR_ANNOTATION } from "./annotations.ts";
 
 const NO_SPEC: PodSpec = { containers: [] };
-const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
 const RESIZABLE = ["cpu", "memory"] as const;
 const ONLY = "only cpu and memory resources are mutable";
 const LISTS = ["containers", "initContainers"] as const;

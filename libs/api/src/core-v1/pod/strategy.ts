@@ -4,6 +4,7 @@ import { metaOf, setGeneration } from "../../define-kind.ts";
 import type { GracefulDeletion, Strategy } from "../../kind.ts";
 import { sameValue } from "../../same-value.ts";
 import type { LabelSelector, Pod, PodAffinityTerm, PodCondition } from "../../types.gen.ts";
+import { syncAppArmor } from "../pod-spec/app-armor.ts";
 import { withoutDisabledFields } from "../pod-spec/disabled-fields.ts";
 import { podWarnings } from "../pod-spec/warnings.ts";
 import { qosClass } from "./qos.ts";
@@ -45,6 +46,7 @@ const GATED: PodCondition = {
 
 function prepareForCreate(pod: Pod): void {
   if (pod.spec) pod.spec = withoutDisabledFields(pod.spec);
+  syncAppArmor(pod);
   metaOf(pod).generation = 1;
   pod.status = { phase: "Pending", qosClass: pod.spec ? qosClass(pod.spec) : "BestEffort" };
   if ((pod.spec?.schedulingGates?.length ?? 0) > 0) pod.status.conditions = [{ ...GATED }];
