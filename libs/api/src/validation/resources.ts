@@ -36,6 +36,21 @@ export const isNative = (name: string) => !name.includes("/") || name.split("/")
 export const isHugePages = (name: string) => name.startsWith("hugepages-");
 /** cpu, memory and the like may be promised beyond what there is; devices and huge pages may not. */
 const mayOvercommit = (name: string) => isNative(name) && !isHugePages(name);
+const NANOS_IN_ONE = 1_000_000_000n;
+
+/** What upstream says of amounts of bytes that are not whole, of those of `list` that are named. */
+export function fractionWarnings(list: ResourceList | undefined, names: readonly string[], path: string): string[] {
+  if (list === undefined) return [];
+  return names.flatMap((name) => {
+    const value = list[name];
+    // Bytes are as good as always written with a suffix, or with digits alone.
+    if (value === undefined || /^\d+([KMGTPE]i?)?$/.test(value) || !isQuantity(value)) return [];
+    const quantity = parseQuantity(value);
+    if (quantity.nanos % NANOS_IN_ONE === 0n) return [];
+    return [`${keyPath(path, name)}: fractional byte value "${quantity.toString()}" is invalid, must be an integer`];
+  });
+}
+
 const isWhole = (name: string) => !isNative(name);
 
 function validateName(name: string, path: string): FieldError[] {

@@ -90,7 +90,7 @@ export const daemonSetKind = defineKind<DaemonSet>({
         setTemplateGeneration(set, templateGeneration(old) + (changed ? 1 : 0));
         setGeneration(set, old, !sameValue(set.spec, old.spec));
       },
-      warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
+      warnings: (set, old) => podTemplateWarnings(set, old, set.spec?.template),
     }),
   ),
   columns: [

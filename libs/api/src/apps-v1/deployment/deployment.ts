@@ -7,7 +7,7 @@ import { age, AGE, column, containerCells, CONTAINERS, formatSelector, NAME, nam
 import { sameValue } from "../../same-value.ts";
 import type { Deployment } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
-import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { podNameWarnings, podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateDeployment, validateDeploymentStatus, validateDeploymentUpdate } from "./validation.ts";
 
@@ -79,7 +79,10 @@ export const deploymentKind = defineKind<Deployment>({
           generation: old.metadata?.generation,
         };
       },
-      warnings: (deployment, old) => podTemplateWarnings(deployment.spec?.template, old?.spec?.template),
+      warnings: (deployment, old) => [
+        ...podNameWarnings(deployment, old),
+        ...podTemplateWarnings(deployment, old, deployment.spec?.template),
+      ],
     }),
   ),
   columns: [

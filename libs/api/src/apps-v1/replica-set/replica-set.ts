@@ -5,7 +5,7 @@ import type { PrintContext } from "../../kind.ts";
 import { age, AGE, column, containerCells, CONTAINERS, formatSelector, NAME, nameOf, wide } from "../../printing.ts";
 import type { ReplicaSet } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
-import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { podNameWarnings, podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateReplicaSet, validateReplicaSetStatus, validateReplicaSetUpdate } from "./validation.ts";
 
@@ -51,7 +51,7 @@ export const replicaSetKind = defineKind<ReplicaSet>({
   strategy: droppingDisabledFields(
     (set) => set.spec?.template,
     specStrategy<ReplicaSet>(() => ({ replicas: 0 }), {
-      warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
+      warnings: (set, old) => [...podNameWarnings(set, old), ...podTemplateWarnings(set, old, set.spec?.template)],
     }),
   ),
   columns: [

@@ -5,6 +5,7 @@ import { age, AGE, column, containerCells, CONTAINERS, formatSelector, NAME, nam
 import type { StatefulSet } from "../../types.gen.ts";
 import { setClaimDefaults } from "../../core-v1/persistent-volume-claim/defaults.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
+import { claimSpecWarnings } from "../../core-v1/persistent-volume-claim/warnings.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { validateStatefulSet, validateStatefulSetStatus, validateStatefulSetUpdate } from "./validation.ts";
@@ -30,6 +31,22 @@ function setDefaults({ spec }: StatefulSet): void {
     claim.kind = "PersistentVolumeClaim";
     setClaimDefaults(claim);
   }
+}
+
+function warnings(set: StatefulSet, old: StatefulSet | undefined): string[] {
+  const { template, volumeClaimTemplates = [], revisionHistoryLimit = 0 } = set.spec ?? {};
+  const found = podTemplateWarnings(set, old, template);
+  for (const [index, claim] of volumeClaimTemplates.entries()) {
+    // Upstream's own path, once there is an old set.
+    const path = `spec.volumeClaimTemplates[${index}]${old === undefined ? "" : ".Spec"}`;
+    found.push(...claimSpecWarnings(claim.spec, path));
+  }
+  if (revisionHistoryLimit < 0) {
+    found.push(
+      "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended",
+    );
+  }
+  return found;
 }
 
 export const statefulSetKind = defineKind<StatefulSet>({
@@ -58,7 +75,7 @@ export const statefulSetKind = defineKind<StatefulSet>({
   strategy: droppingDisabledFields(
     (set) => set.spec?.template,
     specStrategy<StatefulSet>(() => ({ replicas: 0, availableReplicas: 0 }), {
-      warnings: (set, old) => podTemplateWarnings(set.spec?.template, old?.spec?.template),
+      warnings,
     }),
   ),
   columns: [NAME, column("Ready", "How many of the desired pods are ready."), AGE, ...CONTAINERS],

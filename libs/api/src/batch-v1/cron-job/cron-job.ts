@@ -23,6 +23,8 @@ import { setJobTemplateDefaults } from "../job/defaults.ts";
 import { validateJobTemplate } from "../job/validation.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
 import { parseSchedule, ScheduleError } from "./schedule.ts";
+import { podNameWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import { jobSpecWarnings } from "../job/job.ts";
 
 /** Room for the suffix that the jobs' names get. */
 const MAX_NAME = 52;
@@ -96,6 +98,20 @@ function validateCreate(cronJob: CronJob): FieldError[] {
   ];
 }
 
+function warnings(cronJob: CronJob, old: CronJob | undefined): string[] {
+  const found = [
+    ...podNameWarnings(cronJob, old),
+    ...jobSpecWarnings(cronJob, old, cronJob.spec?.jobTemplate?.spec, "spec.jobTemplate.spec"),
+  ];
+  if (old && cronJob.spec?.schedule?.includes("TZ")) {
+    // Upstream's own path.
+    found.push(
+      "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details",
+    );
+  }
+  return found;
+}
+
 function row(cronJob: CronJob, context: PrintContext): unknown[] {
   const { spec, status } = cronJob;
   return [
@@ -126,7 +142,7 @@ export const cronJobKind = defineKind<CronJob>({
   validateUpdate: validate,
   strategy: droppingDisabledFields(
     (job) => job.spec?.jobTemplate?.spec?.template,
-    specStrategy<CronJob>(() => ({})),
+    specStrategy<CronJob>(() => ({}), { warnings }),
   ),
   columns: [
     NAME,

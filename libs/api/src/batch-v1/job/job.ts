@@ -1,10 +1,11 @@
 // Job: runs pods until enough of them have succeeded. Deleting one leaves its pods, unless asked otherwise.
-import { humanDuration, parseTime, validateDns1123Label } from "@coxswain/apimachinery";
+import type { KubeObject } from "@coxswain/apimachinery";
+import { humanDuration, parseTime } from "@coxswain/apimachinery";
 import { defineKind, metaOf, specStrategy } from "../../define-kind.ts";
 import type { PrintContext } from "../../kind.ts";
 import { age, AGE, column, containerCells, CONTAINERS, formatSelector, NAME, nameOf, wide } from "../../printing.ts";
-import type { Job } from "../../types.gen.ts";
-import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
+import type { Job, JobSpec } from "../../types.gen.ts";
+import { podNameWarnings, podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { setJobDefaults } from "./defaults.ts";
 import { generateSelector } from "./selector.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
@@ -33,12 +34,25 @@ function duration({ status }: Job, context: PrintContext): string {
   return humanDuration((parseTime(status?.completionTime) ?? context.nowMs) - start);
 }
 
-function nameWarnings(job: Job): string[] {
-  const messages = job.metadata?.name ? validateDns1123Label(job.metadata.name) : [];
-  if (messages.length === 0) return [];
-  return [
-    `metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [${messages.join(" ")}]`,
-  ];
+const MANY = { completions: 100_000, parallelism: 10_000 };
+
+/** Of the spec of a Job, or of those that a CronJob makes, at `path`. */
+export function jobSpecWarnings(
+  object: KubeObject,
+  old: KubeObject | undefined,
+  spec: JobSpec | undefined,
+  path: string,
+): string[] {
+  if (old && object.metadata?.generation === old.metadata?.generation) return [];
+  const { completionMode, completions = 0, parallelism = 0 } = spec ?? {};
+  const many = completions > MANY.completions && parallelism > MANY.parallelism;
+  const found =
+    completionMode === "Indexed" && many
+      ? [
+          `${path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail`,
+        ]
+      : [];
+  return [...found, ...podTemplateWarnings(object, old, spec?.template, `${path}.template`)];
 }
 
 export const jobKind = defineKind<Job>({
@@ -63,10 +77,7 @@ export const jobKind = defineKind<Job>({
         generateSelector(job);
       },
       defaultPropagation: "Orphan",
-      warnings: (job, old) => [
-        ...(old ? [] : nameWarnings(job)),
-        ...podTemplateWarnings(job.spec?.template, old?.spec?.template),
-      ],
+      warnings: (job, old) => [...podNameWarnings(job, old), ...jobSpecWarnings(job, old, job.spec, "spec")],
     }),
   ),
   columns: [

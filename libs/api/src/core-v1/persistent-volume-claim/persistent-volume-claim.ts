@@ -4,6 +4,7 @@ import type { PrintContext } from "../../kind.ts";
 import { accessModes, age, AGE, column, NAME, nameOf, wide } from "../../printing.ts";
 import type { PersistentVolumeClaim } from "../../types.gen.ts";
 import { roundUpToMilli } from "../../validation/resources.ts";
+import { claimWarnings } from "./warnings.ts";
 import { setClaimDefaults } from "./defaults.ts";
 import { validateClaim, validateClaimStatus, validateClaimUpdate } from "./validation.ts";
 
@@ -69,6 +70,7 @@ export const persistentVolumeClaimKind = defineKind<PersistentVolumeClaim>({
   validateUpdate: validateClaimUpdate,
   validateStatusUpdate: validateClaimStatus,
   strategy: plainStrategy({
+    warnings: claimWarnings,
     prepareForCreate(claim) {
       claim.status = { phase: "Pending" };
       dropDataSources(claim);

@@ -19,19 +19,16 @@ import type { PersistentVolume, PersistentVolumeSpec, VolumeNodeAffinity } from 
 import { validateOptionalEnum, validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { roundUpToMilli } from "../../validation/resources.ts";
+import { NEWER_LABELS, nodeTermWarnings } from "../node-labels.ts";
+import { OLD_CLASS } from "../persistent-volume-claim/warnings.ts";
+import { oldTypeWarnings } from "../pod-spec/volume-warnings.ts";
 import { validateNoBacksteps } from "../pod-spec/env-sources.ts";
 import { validateNodeSelector } from "../pod-spec/scheduling.ts";
 import { portalTooLong, validateCsiVolume, validateStorageSource } from "../pod-spec/storage-sources.ts";
 import { validateHostPathType } from "../pod-spec/volumes.ts";
+import { BETA_STORAGE_CLASS } from "./binding.ts";
 import { validateAccessModes, validateStorage, validateVolumeMode } from "../persistent-volume-claim/validation.ts";
 
-const NEWER_LABELS: Readonly<Record<string, string>> = {
-  "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
-  "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
-  "beta.kubernetes.io/os": "kubernetes.io/os",
-  "beta.kubernetes.io/arch": "kubernetes.io/arch",
-  "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
-};
 const RECLAIM_POLICIES = ["Delete", "Recycle", "Retain"];
 
 /** The fields of the spec that say what kind of storage it is. */
@@ -187,6 +184,30 @@ function validateUpdate(volume: PersistentVolume, old: PersistentVolume): FieldE
   return errors;
 }
 
+const OLD_OPTIONS = "volume.beta.kubernetes.io/mount-options";
+
+function warnings({ metadata, spec = {} }: PersistentVolume): string[] {
+  const annotations = metadata?.annotations ?? {};
+  const found = annotations[BETA_STORAGE_CLASS] === undefined ? [] : [OLD_CLASS];
+  if (annotations[OLD_OPTIONS] !== undefined) {
+    const message = 'deprecated since v1.31; use "mountOptions" attribute instead';
+    found.push(`metadata.annotations[${OLD_OPTIONS}]: ${message}`);
+  }
+  if (spec.persistentVolumeReclaimPolicy === "Recycle") {
+    found.push(
+      "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.",
+    );
+  }
+  const terms = spec.nodeAffinity?.required?.nodeSelectorTerms ?? [];
+  return [
+    ...found,
+    ...terms.flatMap((term, index) =>
+      nodeTermWarnings(term, false, `spec.nodeAffinity.required.nodeSelectorTerms[${index}]`),
+    ),
+    ...oldTypeWarnings(spec, "spec", ["flocker", "quobyte"]),
+  ];
+}
+
 function row(volume: PersistentVolume, context: PrintContext): unknown[] {
   const { spec, status } = volume;
   return [
@@ -226,6 +247,7 @@ export const persistentVolumeKind = defineKind<PersistentVolume>({
   validateCreate: validate,
   validateUpdate,
   strategy: plainStrategy({
+    warnings,
     prepareForCreate(volume, { nowMs }) {
       volume.status = { phase: "Pending", lastPhaseTransitionTime: formatTime(nowMs) };
     },

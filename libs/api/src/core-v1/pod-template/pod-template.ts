@@ -7,6 +7,7 @@ import type { PodTemplate } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../pod-spec/defaults.ts";
 import { droppingDisabledFields } from "../pod-spec/disabled-fields.ts";
 import { validatePodTemplate } from "../pod-spec/validation.ts";
+import { podTemplateWarnings } from "../pod-spec/warnings.ts";
 
 const validate = ({ template }: PodTemplate) =>
   template ? validatePodTemplate(template, "template") : [fieldRequired("template", "")];
@@ -25,6 +26,7 @@ export const podTemplateKind = defineKind<PodTemplate>({
   strategy: droppingDisabledFields(
     (object) => object.template,
     plainStrategy({
+      warnings: (object, old) => podTemplateWarnings(object, old, object.template, "template"),
       prepareForCreate(object) {
         metaOf(object).generation = 1;
       },

@@ -10,7 +10,7 @@ import { validateReplicaCounts } from "../../apps-v1/pod-template.ts";
 import { setPodTemplateDefaults } from "../pod-spec/defaults.ts";
 import { validatePodTemplate } from "../pod-spec/validation.ts";
 import { droppingDisabledFields } from "../pod-spec/disabled-fields.ts";
-import { podTemplateWarnings } from "../pod-spec/warnings.ts";
+import { podNameWarnings, podTemplateWarnings } from "../pod-spec/warnings.ts";
 
 function setDefaults(controller: ReplicationController): void {
   const { spec } = controller;
@@ -85,7 +85,10 @@ export const replicationControllerKind = defineKind<ReplicationController>({
     (controller) => controller.spec?.template,
     specStrategy<ReplicationController>(() => ({ replicas: 0 }), {
       defaultPropagation: "Orphan",
-      warnings: (controller, old) => podTemplateWarnings(controller.spec?.template, old?.spec?.template),
+      warnings: (controller, old) => [
+        ...podNameWarnings(controller, old),
+        ...podTemplateWarnings(controller, old, controller.spec?.template),
+      ],
     }),
   ),
   columns: [

@@ -6,7 +6,9 @@ import {
   fieldNotSupported,
   fieldRequired,
   indexPath,
+  isQuantity,
   keyPath,
+  parseQuantity,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
 import { defineKind, plainStrategy } from "../../define-kind.ts";
@@ -136,6 +138,18 @@ function usage(quota: ResourceQuota, wanted: (name: string) => boolean): string 
     .join(", ");
 }
 
+/** Limits below the requests that they are limits of. */
+function limitWarnings(hard: Record<string, string>): string[] {
+  return ["cpu", "memory", "storage", "ephemeral-storage"].flatMap((name) => {
+    const bare = name === "cpu" || name === "memory";
+    const asking = hard[`requests.${name}`] === undefined && bare ? name : `requests.${name}`;
+    const [request, limit] = [hard[asking], hard[`limits.${name}`]];
+    if (request === undefined || limit === undefined || !isQuantity(request) || !isQuantity(limit)) return [];
+    if (parseQuantity(request).compare(parseQuantity(limit)) <= 0) return [];
+    return [`ResourceQuota ${asking} (${request}) should be less than limits.${name} (${limit})`];
+  });
+}
+
 export const resourceQuotaKind = defineKind<ResourceQuota>({
   group: "",
   version: "v1",
@@ -159,6 +173,7 @@ export const resourceQuotaKind = defineKind<ResourceQuota>({
     ...validateList(status?.used, "status.used"),
   ],
   strategy: plainStrategy({
+    warnings: (quota, old) => (old ? [] : limitWarnings(quota.spec?.hard ?? {})),
     prepareForCreate(quota) {
       quota.status = {};
     },
