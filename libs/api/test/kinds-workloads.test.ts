@@ -178,7 +178,12 @@ const claims = (mount = "data"): StatefulSet => ({
       metadata: { labels: { app: "a" } },
       spec: { containers: [{ name: "c", image: "i", volumeMounts: [{ name: mount, mountPath: "/d" }] }] },
     },
-    volumeClaimTemplates: [{ metadata: { name: "data" }, spec: { accessModes: ["ReadWriteOnce"] } }],
+    volumeClaimTemplates: [
+      {
+        metadata: { name: "data" },
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+      },
+    ],
   },
 });
 

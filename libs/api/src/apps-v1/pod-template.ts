@@ -57,13 +57,14 @@ export function validateSelectorAndTemplate(
 export function validateReplicaCounts(
   status: Partial<Record<string, unknown>>,
   names: readonly string[],
+  ready = "readyReplicas",
 ): FieldError[] {
   const count = (name: string) => Number(status[name] ?? 0);
   const errors = names
     .filter((name) => count(name) > count("replicas"))
     .map((name) => fieldInvalid(`status.${name}`, count(name), "cannot be greater than status.replicas"));
   if (count("availableReplicas") > count("readyReplicas")) {
-    const detail = "cannot be greater than readyReplicas";
+    const detail = `cannot be greater than ${ready}`;
     errors.push(fieldInvalid("status.availableReplicas", count("availableReplicas"), detail));
   }
   return errors;

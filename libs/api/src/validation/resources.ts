@@ -35,7 +35,7 @@ export function roundUpToMilli(list: ResourceList | undefined): void {
 export const isNative = (name: string) => !name.includes("/") || name.split("/")[0]?.endsWith("kubernetes.io") === true;
 export const isHugePages = (name: string) => name.startsWith("hugepages-");
 /** cpu, memory and the like may be promised beyond what there is; devices and huge pages may not. */
-const mayOvercommit = (name: string) => isNative(name) && !isHugePages(name);
+export const mayOvercommit = (name: string) => isNative(name) && !isHugePages(name);
 const NANOS_IN_ONE = 1_000_000_000n;
 
 /** What upstream says of amounts of bytes that are not whole, of those of `list` that are named. */
@@ -51,9 +51,25 @@ export function fractionWarnings(list: ResourceList | undefined, names: readonly
   });
 }
 
-const isWhole = (name: string) => !isNative(name);
+const COUNTED = new Set([
+  "pods",
+  "resourcequotas",
+  "services",
+  "replicationcontrollers",
+  "secrets",
+  "configmaps",
+  "persistentvolumeclaims",
+  "services.nodeports",
+  "services.loadbalancers",
+]);
+const isWhole = (name: string) => !isNative(name) || COUNTED.has(name);
+/** Names without a domain that mean something somewhere. */
+export const isStandardResource = (name: string): boolean =>
+  STANDARD.has(name) || isHugePages(name) || COUNTED.has(name) || ALL_STANDARD.test(name);
+const ALL_STANDARD = /^(storage|(requests|limits)\.(cpu|memory|storage|ephemeral-storage))$/;
 
-function validateName(name: string, path: string): FieldError[] {
+/** What a container may ask for. */
+export function validateContainerResource(name: string, path: string): FieldError[] {
   const errors = validateQualifiedName(name).map((message) => fieldInvalid(path, name, message));
   if (errors.length > 0 || name.includes("/")) return errors;
   if (STANDARD.has(name) || isHugePages(name)) return [];
@@ -81,7 +97,7 @@ export function validateQuantityValue(name: string, value: string, path: string)
 export function validateResourceList(
   list: ResourceList | undefined,
   path: string,
-  checkName: CheckName = validateName,
+  checkName: CheckName = validateContainerResource,
 ): FieldError[] {
   return Object.entries(list ?? {}).flatMap(([name, value]) => [
     ...checkName(name, keyPath(path, name)),

@@ -27,11 +27,11 @@ export function validateSelectorMatches(
   return [fieldInvalid(childPath(path, "metadata", "labels"), labels, "`selector` does not match template `labels`")];
 }
 
-/** Errors of a spec with selector and template whose pods run for good; `empty` tells what is wrong with an empty selector. */
+/** Errors of a spec with selector and template whose pods run for good; `kind` is the owner's. */
 export function validateLastingWorkload(
   spec: { selector?: LabelSelector; template?: PodTemplateSpec },
   path: string,
-  empty: string,
+  kind: "DaemonSet" | "StatefulSet",
   checkTemplate: (template: PodTemplateSpec, path: string) => FieldError[] = validatePodTemplate,
 ): FieldError[] {
   const { selector, template } = spec;
@@ -40,22 +40,26 @@ export function validateLastingWorkload(
   if (selector === undefined) errors.push(fieldRequired(childPath(path, "selector"), ""));
   else {
     errors.push(...validateLabelSelector(selector, childPath(path, "selector")));
-    if (isEmptySelector(selector)) errors.push(fieldInvalid(childPath(path, "selector"), selector, empty));
+    if (isEmptySelector(selector))
+      errors.push(
+        fieldInvalid(childPath(path, "selector"), selector, `empty selector is invalid for ${kind.toLowerCase()}`),
+      );
     else errors.push(...validateSelectorMatches(selector, template, at));
   }
   if (template === undefined) return [...errors, fieldRequired(at, "")];
   errors.push(...checkTemplate(template, at));
-  return [...errors, ...validateRunsForGood(template, at)];
+  return [...errors, ...validateRunsForGood(template, kind, at)];
 }
 
-function validateRunsForGood(template: PodTemplateSpec, path: string): FieldError[] {
+export function validateRunsForGood(template: PodTemplateSpec, kind: string, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const policy = template.spec?.restartPolicy ?? "";
   if (policy !== "Always") {
     errors.push(fieldNotSupported(childPath(path, "spec", "restartPolicy"), policy, ["Always"]));
   }
   if (template.spec?.activeDeadlineSeconds !== undefined) {
-    errors.push(fieldForbidden(childPath(path, "spec", "activeDeadlineSeconds"), "must not be specified"));
+    const detail = `activeDeadlineSeconds in ${kind} is not Supported`;
+    errors.push(fieldForbidden(childPath(path, "spec", "activeDeadlineSeconds"), detail));
   }
   return errors;
 }

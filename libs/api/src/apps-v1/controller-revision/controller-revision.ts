@@ -8,8 +8,15 @@ import { validateImmutableField } from "../../validation/immutable.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";
 
 function validate(revision: ControllerRevision): FieldError[] {
-  const errors = revision.data === undefined ? [fieldRequired("data", "data is mandatory")] : [];
-  return [...errors, ...validateNonNegative(revision.revision, "revision")];
+  return validateNonNegative(revision.revision, "revision");
+}
+
+function validateNew(revision: ControllerRevision): FieldError[] {
+  const data: unknown = revision.data;
+  const errors = validate(revision);
+  if (data === undefined || data === null) return [...errors, fieldRequired("data", "data is mandatory")];
+  if (typeof data === "object" && !Array.isArray(data)) return errors;
+  return [...errors, fieldRequired("data", "data must be a valid JSON object")];
 }
 
 function controllerOf(revision: ControllerRevision): string {
@@ -27,7 +34,7 @@ export const controllerRevisionKind = defineKind<ControllerRevision>({
   resource: "controllerrevisions",
   namespaced: true,
   schemaName: "io.k8s.api.apps.v1.ControllerRevision",
-  validateCreate: validate,
+  validateCreate: validateNew,
   validateUpdate: (revision, old) => [
     ...validate(revision),
     ...validateImmutableField(revision.data, old.data, "data"),

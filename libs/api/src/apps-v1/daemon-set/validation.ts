@@ -34,7 +34,7 @@ export function validateDaemonSet(set: DaemonSet): FieldError[] {
   const { spec } = set;
   if (!spec) return [fieldRequired("spec.selector", ""), fieldRequired("spec.template", "")];
   return [
-    ...validateLastingWorkload(spec, "spec", "empty selector is invalid for daemonset"),
+    ...validateLastingWorkload(spec, "spec", "DaemonSet"),
     ...validateNonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
     ...validateUpdateStrategy(spec.updateStrategy ?? {}),
     ...validateNonNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),

@@ -8,7 +8,7 @@ import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
 import { claimSpecWarnings } from "../../core-v1/persistent-volume-claim/warnings.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
-import { validateStatefulSet, validateStatefulSetStatus, validateStatefulSetUpdate } from "./validation.ts";
+import { validateNewStatefulSet, validateStatefulSetStatus, validateStatefulSetUpdate } from "./validation.ts";
 
 function setDefaults({ spec }: StatefulSet): void {
   if (!spec) return;
@@ -69,7 +69,7 @@ export const statefulSetKind = defineKind<StatefulSet>({
     selector: (set) => formatSelector(set.spec?.selector, ""),
   },
   defaults: setDefaults,
-  validateCreate: validateStatefulSet,
+  validateCreate: validateNewStatefulSet,
   validateUpdate: validateStatefulSetUpdate,
   validateStatusUpdate: validateStatefulSetStatus,
   strategy: droppingDisabledFields(

@@ -1,9 +1,18 @@
 // What a StatefulSet must be, and the few fields of it that may change.
 import type { FieldError } from "@coxswain/apimachinery";
-import { childPath, fieldForbidden, fieldInvalid, fieldNotSupported, fieldRequired } from "@coxswain/apimachinery";
+import {
+  childPath,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  fieldRequired,
+  validateDns1123Label,
+} from "@coxswain/apimachinery";
+import { validateClaimSpec } from "../../core-v1/persistent-volume-claim/validation.ts";
 import { validatePodTemplate } from "../../core-v1/pod-spec/validation.ts";
 import { sameValue } from "../../same-value.ts";
 import type { PodTemplateSpec, StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy } from "../../types.gen.ts";
+import { validateWith } from "../../validation/enums.ts";
 import { countOrPercentNumber, validateCountOrPercent, validateNonNegative } from "../../validation/numbers.ts";
 import { validateLastingWorkload } from "../../validation/workload-template.ts";
 import { validateReplicaCounts } from "../pod-template.ts";
@@ -59,14 +68,17 @@ function withClaimVolumes(spec: StatefulSetSpec): (template: PodTemplateSpec, pa
   const claims = (spec.volumeClaimTemplates ?? []).map((claim) => claim.metadata?.name ?? "");
   return (template, path) => {
     if (!template.spec) return validatePodTemplate(template, path);
-    const present = template.spec.volumes ?? [];
-    const missing = claims.filter((name) => !present.some((volume) => volume.name === name));
-    const volumes = [...present, ...missing.map((name) => ({ name, emptyDir: {} }))];
-    return validatePodTemplate({ ...template, spec: { ...template.spec, volumes } }, path);
+    const volumes = [
+      ...claims.map((name) => ({ name, persistentVolumeClaim: { claimName: name } })),
+      ...(template.spec.volumes ?? []).filter(({ name }) => !claims.includes(name)),
+    ];
+    // The controller gives pods host names of its own.
+    const spec = { ...template.spec, volumes, hostname: undefined, subdomain: undefined };
+    return validatePodTemplate({ ...template, spec }, path);
   };
 }
 
-export function validateStatefulSet(set: StatefulSet): FieldError[] {
+function validateStatefulSet(set: StatefulSet): FieldError[] {
   const { spec } = set;
   if (!spec) return [fieldRequired("spec.selector", ""), fieldRequired("spec.template", "")];
   const errors: FieldError[] = [];
@@ -82,9 +94,20 @@ export function validateStatefulSet(set: StatefulSet): FieldError[] {
     ...validateRetention(spec),
     ...validateNonNegative(spec.replicas, "spec.replicas"),
     ...validateNonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
-    ...validateNonNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
     ...validateNonNegative(spec.ordinals?.start, "spec.ordinals.start"),
-    ...validateLastingWorkload(spec, "spec", "empty selector is invalid for statefulset", withClaimVolumes(spec)),
+    ...validateLastingWorkload(spec, "spec", "StatefulSet", withClaimVolumes(spec)),
+  ];
+}
+
+/** What cannot change later is looked at only once. */
+export function validateNewStatefulSet(set: StatefulSet): FieldError[] {
+  const { volumeClaimTemplates = [], serviceName } = set.spec ?? {};
+  return [
+    ...validateStatefulSet(set),
+    ...volumeClaimTemplates.flatMap((claim, index) =>
+      validateClaimSpec(claim.spec ?? {}, `spec.volumeClaimTemplates[${index}].spec`),
+    ),
+    ...(serviceName ? validateWith(validateDns1123Label, serviceName, "spec.serviceName") : []),
   ];
 }
 
@@ -113,7 +136,7 @@ export function validateStatefulSetStatus(set: StatefulSet, old: StatefulSet): F
   const status = set.status ?? { replicas: 0 };
   const errors = COUNTS.flatMap((name) => validateNonNegative(status[name], childPath("status", name)));
   const bounded = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
-  errors.push(...validateReplicaCounts({ ...status }, bounded));
+  errors.push(...validateReplicaCounts({ ...status }, bounded, "status.readyReplicas"));
   const collisions = status.collisionCount ?? 0;
   if (collisions < (old.status?.collisionCount ?? 0)) {
     errors.push(fieldInvalid("status.collisionCount", collisions, "cannot be decremented"));

@@ -6,7 +6,6 @@ import {
   fieldForbidden,
   fieldInvalid,
   indexPath,
-  keyPath,
   validateLabelValue,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
@@ -39,7 +38,7 @@ function validateTaints(taints: readonly Taint[]): FieldError[] {
 function validateResources(node: Node): FieldError[] {
   return (["capacity", "allocatable"] as const).flatMap((list) =>
     Object.entries(node.status?.[list] ?? {}).flatMap(([name, value]) =>
-      validateQuantityValue(name, value, keyPath(childPath("status", list), name)),
+      validateQuantityValue(name, value, childPath("status", list, name)),
     ),
   );
 }
@@ -70,6 +69,9 @@ export function validateNodeUpdate(node: Node, old: Node): FieldError[] {
   if (before.providerID && node.spec?.providerID !== before.providerID) {
     const detail = 'node updates may not change providerID except from "" to valid';
     errors.push(fieldForbidden("spec.providerID", detail));
+  }
+  if ((node.spec?.externalID ?? "") !== (before.externalID ?? "")) {
+    errors.push(fieldForbidden("spec.externalID", "may not be updated"));
   }
   return errors;
 }

@@ -221,13 +221,21 @@ export function validatePodSpec(spec: PodSpec, path: string, ofPod = true): Fiel
   ];
 }
 
+function validateNoEphemeral({ ephemeralContainers = [] }: PodSpec, path: string): FieldError[] {
+  if (ephemeralContainers.length === 0) return [];
+  return [fieldForbidden(childPath(path, "ephemeralContainers"), "ephemeral containers not allowed in pod template")];
+}
+
 /** Errors of a template under `path`: its labels and annotations, and its spec. */
 export function validatePodTemplate(template: PodTemplateSpec, path: string): FieldError[] {
   return [
     ...validateLabels(template.metadata?.labels, childPath(path, "labels")),
     ...validateAnnotations(template.metadata?.annotations, childPath(path, "annotations")),
     ...(template.spec
-      ? validatePodSpec(template.spec, childPath(path, "spec"), false)
+      ? [
+          ...validatePodSpec(template.spec, childPath(path, "spec"), false),
+          ...validateNoEphemeral(template.spec, childPath(path, "spec")),
+        ]
       : [fieldRequired(childPath(path, "spec", "containers"), "")]),
   ];
 }

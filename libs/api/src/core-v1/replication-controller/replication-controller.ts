@@ -1,11 +1,12 @@
 // ReplicationController: the ReplicaSet of old, with a selector of plain labels.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldInvalid, fieldNotSupported, fieldRequired } from "@coxswain/apimachinery";
+import { fieldInvalid, fieldRequired } from "@coxswain/apimachinery";
 import { defineKind, metaOf, specStrategy, subresource } from "../../define-kind.ts";
 import { SCALE } from "../../groups.ts";
 import { age, AGE, column, containerCells, CONTAINERS, formatLabels, NAME, nameOf, wide } from "../../printing.ts";
 import type { ReplicationController } from "../../types.gen.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";
+import { validateRunsForGood } from "../../validation/workload-template.ts";
 import { validateReplicaCounts } from "../../apps-v1/pod-template.ts";
 import { setPodTemplateDefaults } from "../pod-spec/defaults.ts";
 import { validatePodTemplate } from "../pod-spec/validation.ts";
@@ -38,9 +39,7 @@ function validate({ spec }: ReplicationController): FieldError[] {
     errors.push(fieldInvalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
   }
   errors.push(...validatePodTemplate(template, "spec.template"));
-  const policy = template.spec?.restartPolicy ?? "";
-  if (policy !== "Always") errors.push(fieldNotSupported("spec.template.spec.restartPolicy", policy, ["Always"]));
-  return errors;
+  return [...errors, ...validateRunsForGood(template, "ReplicationController", "spec.template")];
 }
 
 const COUNTS = [

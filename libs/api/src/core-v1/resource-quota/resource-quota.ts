@@ -3,9 +3,7 @@ import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
   fieldInvalid,
-  fieldNotSupported,
   fieldRequired,
-  indexPath,
   isQuantity,
   keyPath,
   parseQuantity,
@@ -103,23 +101,42 @@ function validateScopes(spec: ResourceQuotaSpec): FieldError[] {
   if (EXCLUSIVE.some(([a, b]) => scopes.includes(a) && scopes.includes(b))) {
     errors.push(fieldInvalid("spec.scopes", scopes, "conflicting scopes"));
   }
-  for (const [index, { scopeName, operator, values = [] }] of (spec.scopeSelector?.matchExpressions ?? []).entries()) {
-    const path = indexPath("spec.scopeSelector.matchExpressions", index);
-    if (!SCOPES.includes(scopeName)) errors.push(fieldNotSupported(childPath(path, "scopeName"), scopeName, SCOPES));
-    for (const _ of misfits(scopeName, spec))
-      errors.push(fieldInvalid("spec.scopeSelector.matchExpressions", spec.scopeSelector, MISFIT));
+  return [...errors, ...validateSelector(spec)];
+}
+
+const EXISTING = ["Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "CrossNamespacePodAffinity"];
+
+/** Upstream reports all of these without the index. */
+function validateSelector(spec: ResourceQuotaSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const path = "spec.scopeSelector.matchExpressions";
+  const expressions = spec.scopeSelector?.matchExpressions ?? [];
+  for (const { scopeName, operator, values = [] } of expressions) {
+    if (!SCOPES.includes(scopeName)) {
+      errors.push(fieldInvalid(childPath(path, "scopeName"), scopeName, "unsupported scope"));
+    }
+    for (const _ of misfits(scopeName, spec)) errors.push(fieldInvalid(path, spec.scopeSelector, MISFIT));
+    if (EXISTING.includes(scopeName) && operator !== "Exists") {
+      const detail =
+        "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+      errors.push(fieldInvalid(childPath(path, "operator"), operator, detail));
+    }
     const needsValues = operator === "In" || operator === "NotIn";
     if (needsValues && values.length === 0) {
       const detail = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
       errors.push(fieldRequired(childPath(path, "values"), detail));
     }
     if ((operator === "Exists" || operator === "DoesNotExist") && values.length > 0) {
-      const detail = "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector";
+      const detail = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
       errors.push(fieldInvalid(childPath(path, "values"), values, detail));
     }
     if (!needsValues && operator !== "Exists" && operator !== "DoesNotExist") {
       errors.push(fieldInvalid(childPath(path, "operator"), operator, "not a valid selector operator"));
     }
+  }
+  const named = expressions.map(({ scopeName }) => scopeName);
+  if (EXCLUSIVE.some(([a, b]) => named.includes(a) && named.includes(b))) {
+    errors.push(fieldInvalid(path, spec.scopes ?? null, "conflicting scopes"));
   }
   return errors;
 }

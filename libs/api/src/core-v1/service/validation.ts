@@ -9,6 +9,7 @@ import {
   fieldNotSupported,
   fieldRequired,
   indexPath,
+  keyPath,
   validateDns1035Label,
   validateDns1123Label,
   validateDns1123Subdomain,
@@ -26,6 +27,8 @@ const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 const POLICIES = ["Cluster", "Local"];
 const DISTRIBUTIONS = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+const FAMILIES = ["IPv4", "IPv6"];
+const FAMILY_POLICIES = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 const MAX_AFFINITY_SECONDS = 86_400;
 
 /** A service name is a DNS label that starts with a letter. */
@@ -94,35 +97,47 @@ function validateType(spec: ServiceSpec): FieldError[] {
   return [...errors, ...validateEnum(spec.type, TYPES, "spec.type")];
 }
 
+function validateFamilies({ ipFamilies = [], ipFamilyPolicy }: ServiceSpec): FieldError[] {
+  const errors = ipFamilies.flatMap((family, index) => {
+    const at = indexPath("spec.ipFamilies", index);
+    const unknown = validateOptionalEnum(family, FAMILIES, at);
+    return ipFamilies.indexOf(family) < index ? [...unknown, fieldDuplicate(at, family)] : unknown;
+  });
+  return [...errors, ...validateOptionalEnum(ipFamilyPolicy, FAMILY_POLICIES, "spec.ipFamilyPolicy")];
+}
+
 function validateClusterIps(spec: ServiceSpec): FieldError[] {
+  if (spec.type === "ExternalName") return [];
   const at = "spec.clusterIPs";
   const ips = spec.clusterIPs ?? [];
   const errors: FieldError[] = [];
-  if (ips.length > 0 && spec.clusterIP !== ips[0]) {
+  if (spec.clusterIP && ips.length > 0 && spec.clusterIP !== ips[0]) {
     errors.push(fieldInvalid(at, ips, "first value must match `clusterIP`"));
   }
   if (spec.clusterIP && ips.length === 0) errors.push(fieldRequired(at, ""));
-  if (ips.includes("None") && ips.length > 1) {
-    errors.push(fieldInvalid(indexPath(at, 0), "None", "'None' must be the first and only value"));
-    return errors;
+  if (!spec.clusterIP && ips.length > 0) {
+    errors.push(fieldInvalid(at, ips, "must be empty when `clusterIP` is not specified"));
   }
-  for (const [index, ip] of ips.entries()) if (ip !== "None") errors.push(...validateIp(ip, indexPath(at, index)));
+  errors.push(...validateFamilies(spec));
+  const wrong = ips.flatMap((ip, index) => {
+    if (index > 0 || ip !== "None") return validateIp(ip, indexPath(at, index));
+    return ips.length > 1 ? [fieldInvalid(at, ips, "'None' must be the first and only value")] : [];
+  });
+  errors.push(...wrong);
   if (ips.length > 2) errors.push(fieldInvalid(at, ips, "may only hold up to 2 values"));
-  else if (ips.length === 2 && looseIp(ips[0] ?? "")?.family === looseIp(ips[1] ?? "")?.family) {
+  if (wrong.length > 0) return errors;
+  if (ips.length === 2 && looseIp(ips[0] ?? "")?.family === looseIp(ips[1] ?? "")?.family) {
     errors.push(fieldInvalid(at, ips, "may specify no more than one IP for each IP family"));
   }
   const families = spec.ipFamilies ?? [];
   for (const [index, family] of families.entries()) {
-    const here = indexPath("spec.ipFamilies", index);
-    if (family !== "IPv4" && family !== "IPv6") {
-      errors.push(fieldInvalid(here, family, "must be 'IPv4' or 'IPv6'"));
-    } else if (ips[index] && ips[index] !== "None" && looseIp(ips[index])?.family !== family) {
+    if (!FAMILIES.includes(family)) continue;
+    if (ips[index] && ips[index] !== "None" && looseIp(ips[index])?.family !== family) {
       const detail = `expected an ${family} value as indicated by \`ipFamilies[${index}]\``;
       errors.push(fieldInvalid(indexPath(at, index), ips[index], detail));
     }
   }
-  const familyPolicies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
-  return [...errors, ...validateOptionalEnum(spec.ipFamilyPolicy, familyPolicies, "spec.ipFamilyPolicy")];
+  return errors;
 }
 
 function validateAffinity(spec: ServiceSpec): FieldError[] {
@@ -161,6 +176,30 @@ function validateTraffic(service: Service, spec: ServiceSpec): FieldError[] {
   return errors;
 }
 
+const SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
+/** The annotation that the field took the place of. */
+function validateAnnotatedRanges({ metadata, spec = {} }: Service, old: Service | undefined): FieldError[] {
+  const text = metadata?.annotations?.[SOURCE_RANGES];
+  if (text === undefined || (spec.loadBalancerSourceRanges?.length ?? 0) > 0) return [];
+  const at = keyPath("metadata.annotations", SOURCE_RANGES);
+  const errors =
+    spec.type === "LoadBalancer" ? [] : [fieldForbidden(at, "may only be used when `type` is 'LoadBalancer'")];
+  if (old?.metadata?.annotations?.[SOURCE_RANGES] === text || text.trim() === "") return errors;
+  return [...errors, ...text.split(",").flatMap((range) => validateCidr(range.trim(), at))];
+}
+
+const [OLD_HINTS, TOPOLOGY_MODE] = ["topology-aware-hints", "topology-mode"].map(
+  (name) => `service.kubernetes.io/${name}`,
+);
+
+function validateTopology({ metadata }: Service): FieldError[] {
+  const [hints, mode] = [OLD_HINTS, TOPOLOGY_MODE].map((key) => metadata?.annotations?.[key ?? ""]);
+  if (hints === undefined || mode === undefined || hints === mode) return [];
+  const detail = `must match annotations[${OLD_HINTS}] when both are specified`;
+  return [fieldInvalid(keyPath("metadata.annotations", TOPOLOGY_MODE ?? ""), mode, detail)];
+}
+
 function validateBalancer(spec: ServiceSpec): FieldError[] {
   const errors: FieldError[] = [];
   const ranges = spec.loadBalancerSourceRanges ?? [];
@@ -177,7 +216,7 @@ function validateBalancer(spec: ServiceSpec): FieldError[] {
   return errors;
 }
 
-export function validateService(service: Service): FieldError[] {
+export function validateService(service: Service, old?: Service): FieldError[] {
   const spec = service.spec ?? {};
   const external = (spec.externalIPs ?? []).flatMap((ip, index) => {
     const at = indexPath("spec.externalIPs", index);
@@ -185,6 +224,7 @@ export function validateService(service: Service): FieldError[] {
     return errors.length > 0 ? errors : validateEndpointIp(ip, at);
   });
   return [
+    ...validateTopology(service),
     ...validateType(spec),
     ...(spec.ports ?? []).flatMap((port, index) => validateServicePort(port, index, spec)),
     ...validateLabels(spec.selector, "spec.selector"),
@@ -193,6 +233,7 @@ export function validateService(service: Service): FieldError[] {
     ...external,
     ...validatePortSet(spec),
     ...validateBalancer(spec),
+    ...validateAnnotatedRanges(service, old),
     ...validateTraffic(service, spec),
   ];
 }
@@ -211,6 +252,25 @@ function validateIpChange(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
     );
 }
 
+/** Families may be added to those of a Service that has addresses of its own; the first stays. */
+function validateFamiliesChange(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
+  if (spec.type === "ExternalName" || old.type === "ExternalName" || isHeadless(spec) || isHeadless(old)) return [];
+  const [after, before] = [spec.ipFamilies ?? [], old.ipFamilies ?? []];
+  const at = "spec.ipFamilies[0]";
+  if (after.length === before.length) {
+    return before.flatMap((family, index) =>
+      family === after[index] ? [] : [fieldInvalid(at, after, "may not change once set")],
+    );
+  }
+  const first = after.length > 0 && before.length > 0 && after[0] !== before[0];
+  const errors = first ? [fieldInvalid(at, spec.clusterIPs ?? null, "may not change once set")] : [];
+  if (after.length === 1 && before.length > 1 && spec.ipFamilyPolicy !== "SingleStack") {
+    const detail = "must be set to 'SingleStack' when releasing the secondary ipFamily";
+    errors.push(fieldInvalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, detail));
+  }
+  return errors;
+}
+
 export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
   const spec = service.spec ?? {};
   const before = old.spec ?? {};
@@ -223,13 +283,13 @@ export function validateServiceUpdate(service: Service, old: Service): FieldErro
   if (port && needsHealthCheckNodePort(before) && needsHealthCheckNodePort(spec) && port !== spec.healthCheckNodePort) {
     errors.push(fieldForbidden("spec.healthCheckNodePort", "field is immutable"));
   }
-  return [...errors, ...validateService(service)];
+  return [...errors, ...validateFamiliesChange(spec, before), ...validateService(service, old)];
 }
 
 export function validateServiceStatus(service: Service): FieldError[] {
   const ingress = service.status?.loadBalancer?.ingress ?? [];
   if (service.spec?.type !== "LoadBalancer" && ingress.length > 0) {
-    const detail = "may only be used when `spec.type` is LoadBalancer";
+    const detail = "may only be used when `spec.type` is 'LoadBalancer'";
     return [fieldForbidden("status.loadBalancer.ingress", detail)];
   }
   return ingress.flatMap((item, index) => {
@@ -237,10 +297,16 @@ export function validateServiceStatus(service: Service): FieldError[] {
     const errors = item.ip ? validateIp(item.ip, childPath(at, "ip")) : [];
     if (item.ip && !item.ipMode)
       errors.push(fieldRequired(childPath(at, "ipMode"), "must be specified when `ip` is set"));
-    if (item.ipMode && item.ipMode !== "VIP" && item.ipMode !== "Proxy") {
+    if (item.ipMode && !item.ip) {
+      errors.push(fieldForbidden(childPath(at, "ipMode"), "may not be specified when `ip` is not set"));
+    } else if (item.ipMode && item.ipMode !== "VIP" && item.ipMode !== "Proxy") {
       errors.push(fieldNotSupported(childPath(at, "ipMode"), item.ipMode, ["Proxy", "VIP"]));
     }
     if (item.hostname) errors.push(...validateWith(validateDns1123Subdomain, item.hostname, childPath(at, "hostname")));
+    if (looseIp(item.hostname) !== undefined) {
+      const detail = "must be a DNS name, not an IP address";
+      errors.push(fieldInvalid(childPath(at, "hostname"), item.hostname, detail));
+    }
     return errors;
   });
 }
