@@ -51,7 +51,7 @@ describe("webhooks", () => {
       "plain http",
       { clientConfig: { url: "http://a.example" } },
       [
-        `webhooks[0].clientConfig.url: Invalid value: "http://a.example": 'https' is the only allowed URL scheme; desired format: https://host[/path]`,
+        `webhooks[0].clientConfig.url: Invalid value: "http": 'https' is the only allowed URL scheme; desired format: https://host[/path]`,
       ],
     ],
     ["no path", { clientConfig: { service: { namespace: "n", name: "s", path: "" } } }, []],
@@ -65,6 +65,51 @@ describe("webhooks", () => {
       { timeoutSeconds: 31 },
       ["webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds"],
     ],
+    [
+      "a URL of much more than a host",
+      { clientConfig: { url: "https://u:p@a.example/x?q=1#f" } },
+      [
+        'webhooks[0].clientConfig.url: Invalid value: "u:p": user information is not permitted in the URL',
+        'webhooks[0].clientConfig.url: Invalid value: "f": fragments are not permitted in the URL',
+        'webhooks[0].clientConfig.url: Invalid value: "q=1": query parameters are not permitted in the URL',
+      ],
+    ],
+    [
+      "a URL of no host",
+      { clientConfig: { url: "https:///x" } },
+      ['webhooks[0].clientConfig.url: Invalid value: "": host must be specified; desired format: https://host[/path]'],
+    ],
+    [
+      "a service with a path of empty segments, and no port",
+      { clientConfig: { service: { namespace: "n", name: "s", path: "/a//B", port: 70_000 } } },
+      [
+        "webhooks[0].clientConfig.service.port: Invalid value: 70000: port is not valid: must be between 1 and 65535, inclusive",
+        'webhooks[0].clientConfig.service.path: Invalid value: "/a//B": segment[1] may not be empty',
+        expect.stringContaining(
+          'webhooks[0].clientConfig.service.path: Invalid value: "/a//B": segment[2]: a lowercase',
+        ),
+      ],
+    ],
+    [
+      "versions twice, and no version",
+      { admissionReviewVersions: ["v1", "v1", "V2"] },
+      [
+        'webhooks[0].admissionReviewVersions[1]: Invalid value: "v1": duplicate version',
+        expect.stringContaining('webhooks[0].admissionReviewVersions[2]: Invalid value: "V2": a DNS-1035 label must'),
+      ],
+    ],
+    ...(
+      [
+        [["*/*", "pods"], "", `["*/*","pods"]: if '*/*' is present, must not specify other resources`],
+        [["*", "pods"], "", `["*","pods"]: if '*' is present, must not specify other resources without subresources`],
+        [["pods/*", "pods/log"], "[1]", `"pods/log": if 'pods/*' is present, must not specify pods/log`],
+        [["*/scale", "pods/scale"], "[1]", `"pods/scale": if '*/scale' is present, must not specify pods/scale`],
+      ] as const
+    ).map(([resources, at, error]): [string, object, string[]] => [
+      `resources ${resources.join(" ")}`,
+      { rules: [{ operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources }] },
+      [`webhooks[0].rules[0].resources${at}: Invalid value: ${error}`],
+    ]),
   ])("%s", (_, parts, errors) => expect(createErrors(WEBHOOKS, webhook(parts))).toEqual(errors));
 });
 

@@ -26,6 +26,7 @@ import { createMutatingWebhooks, createValidatingWebhooks, type CallWebhook } fr
 import { createMutatingPolicies } from "./admission/policies/mutating.ts";
 import { runPolicyStatus } from "./admission/policies/policy-status.ts";
 import { createValidatingPolicies } from "./admission/policies/validating.ts";
+import { createPolicyPermissions } from "./admission/policy-permissions.ts";
 import { createPodTopologyLabels } from "./admission/pod-topology-labels.ts";
 import { createPodSecurity } from "./admission/pod-security/pod-security.ts";
 import { createPriority } from "./admission/priority.ts";
@@ -243,6 +244,7 @@ function plugins(
     certificateSubjectRestriction,
     createDefaultIngressClass(cache),
     createPodTopologyLabels(cache),
+    createPolicyPermissions(policies),
     ...(actsByMutatingPolicies(deps) ? [createMutatingPolicies(policies)] : []),
     ...(webhooks === undefined ? [] : [createMutatingWebhooks(webhooks)]),
     createValidatingPolicies(policies),

@@ -416,7 +416,7 @@ test.each<[object, string]>([
   ],
   [
     { validations: [{ expression: "true" }], variables: [{ name: "in", expression: "1" }] },
-    'spec.variables[0].name: Invalid value: "in": name is not a valid CEL identifier',
+    'spec.variables[0].name: Invalid value: "in": must be a valid CEL identifier',
   ],
   [
     { validations: [{ expression: "true" }], matchConditions: [{ name: "a", expression: "'x'" }] },
@@ -427,7 +427,7 @@ test.each<[object, string]>([
     'spec.auditAnnotations[0].valueExpression: Invalid value: "1": must evaluate to one of [string null_type] but got int',
   ],
   [{ auditAnnotations: [{ key: "not a key", valueExpression: "'x'" }] }, "spec.auditAnnotations[0].key: Invalid value"],
-  [{ validations: [{ expression: "true", message: "a\nb" }] }, "message must not contain line breaks"],
+  [{ validations: [{ expression: "true", message: "a\nb" }] }, "must not contain line breaks"],
   [{ validations: [{ expression: "Object{}.x == 1" }] }, "undeclared reference to 'Object'"],
   [
     { paramKind: { apiVersion: "a/b/c", kind: "X" }, validations: [{ expression: "true" }] },

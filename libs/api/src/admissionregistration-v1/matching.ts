@@ -82,8 +82,39 @@ export function validateRule(rule: Partial<RuleWithOperations>, path: string): F
     ...errors,
     ...validateNames(rule.apiGroups, childPath(path, "apiGroups"), "API groups"),
     ...validateNames(rule.apiVersions, childPath(path, "apiVersions"), "API versions"),
-    ...((rule.resources ?? []).length === 0 ? [fieldRequired(childPath(path, "resources"), "")] : []),
+    ...validateResources(rule.resources ?? [], childPath(path, "resources")),
   ];
+}
+
+/** Resources and their subresources, none of which another stands for already. */
+function validateResources(resources: readonly string[], path: string): FieldError[] {
+  if (resources.length === 0) return [fieldRequired(path, "")];
+  const errors: FieldError[] = [];
+  // Those of x/* and of */x.
+  const [owners, parts] = [new Set<string>(), new Set<string>()];
+  for (const [index, resource] of resources.entries()) {
+    const at = indexPath(path, index);
+    if (resource === "") errors.push(fieldRequired(at, ""));
+    const slash = resource.indexOf("/");
+    if (slash < 0) continue;
+    const [owner, part] = [resource.slice(0, slash), resource.slice(slash + 1)];
+    const covered = [...(owners.has(owner) ? [`${owner}/*`] : []), ...(parts.has(part) ? [`*/${part}`] : [])];
+    for (const other of covered) {
+      errors.push(fieldInvalid(at, resource, `if '${other}' is present, must not specify ${resource}`));
+    }
+    if (part === "*") owners.add(owner);
+    if (owner === "*") parts.add(part);
+  }
+  if (resources.length > 1 && resources.includes("*/*")) {
+    errors.push(fieldInvalid(path, resources, "if '*/*' is present, must not specify other resources"));
+  }
+  // Upstream goes by the last one that names no subresource.
+  const last = resources.findLast((resource) => resource !== "" && !resource.includes("/"));
+  if (resources.includes("*") && last !== "*") {
+    const detail = "if '*' is present, must not specify other resources without subresources";
+    errors.push(fieldInvalid(path, resources, detail));
+  }
+  return errors;
 }
 
 /** `issue` says what is wrong with an expression. */

@@ -101,7 +101,7 @@ function validateVariables(variables: readonly Variable[], issues: readonly (str
     const errors: FieldError[] = [];
     if (!name?.trim()) errors.push(fieldRequired(at, "name is not specified"));
     else if (!IDENTIFIER.test(name) || RESERVED.test(name)) {
-      errors.push(fieldInvalid(at, name, "name is not a valid CEL identifier"));
+      errors.push(fieldInvalid(at, name, "must be a valid CEL identifier"));
     }
     if (name && variables.slice(0, index).some((other) => other.name === name)) errors.push(fieldDuplicate(at, name));
     const issue = issues[index];
@@ -176,9 +176,9 @@ function validateValidation(validation: Validation, path: string, expressions: P
     errors.push(...expressionErrors(at("messageExpression"), messageExpression, issue));
   }
   if (message && message.trim() === "") {
-    errors.push(fieldInvalid(at("message"), message, "message must be non-empty if specified"));
+    errors.push(fieldInvalid(at("message"), message, "must be non-empty if specified"));
   } else if (message && /[\n\r]/.test(message.trim())) {
-    errors.push(fieldInvalid(at("message"), message, "message must not contain line breaks"));
+    errors.push(fieldInvalid(at("message"), message, "must not contain line breaks"));
   }
   if (reason !== undefined && !REASONS.includes(reason)) {
     errors.push(fieldNotSupported(at("reason"), reason, REASONS));

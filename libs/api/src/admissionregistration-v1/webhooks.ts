@@ -7,10 +7,11 @@ import {
   fieldNotSupported,
   fieldRequired,
   indexPath,
+  rangeMessage,
+  validateDns1035Label,
   validateDns1123Subdomain,
 } from "@coxswain/apimachinery";
 import type { MutatingWebhook, ValidatingWebhook, WebhookClientConfig } from "../types.gen.ts";
-import { validatePort } from "../validation/numbers.ts";
 import {
   FAILURE_POLICIES,
   setMatchingDefaults,
@@ -33,31 +34,61 @@ export function setWebhookDefaults(webhook: Webhook): void {
   if (service) service.port ??= 443;
 }
 
+const FORM = "; desired format: https://host[/path]";
+
+function validateUrl(url: string, path: string): FieldError[] {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  const [, scheme, host = ""] = /^([a-z][a-z0-9+.-]*):(?:\/\/([^/?#]*))?/i.exec(url) ?? [];
+  const errors: FieldError[] = [];
+  const refuse = (value: string, detail: string): void => {
+    errors.push(fieldInvalid(path, value, detail));
+  };
+  // What has no scheme is a path to Go, not wrong by itself.
+  if (parsed === undefined && scheme !== undefined && host !== "") {
+    return [fieldRequired(path, `url must be a valid URL: parse ${JSON.stringify(url)}${FORM}`)];
+  }
+  if (scheme?.toLowerCase() !== "https") refuse(scheme ?? "", `'https' is the only allowed URL scheme${FORM}`);
+  if (host.slice(host.lastIndexOf("@") + 1) === "") refuse("", `host must be specified${FORM}`);
+  if (host.includes("@")) refuse(host.slice(0, host.lastIndexOf("@")), "user information is not permitted in the URL");
+  const [before = "", fragment = ""] = url.split("#", 2);
+  if (fragment !== "") refuse(fragment, "fragments are not permitted in the URL");
+  const query = before.includes("?") ? before.slice(before.indexOf("?") + 1) : "";
+  if (query !== "") refuse(query, "query parameters are not permitted in the URL");
+  return errors;
+}
+
+function validateServicePath(target: string, path: string): FieldError[] {
+  if (target === "/" || target === "") return [];
+  const wrong = (detail: string): FieldError => fieldInvalid(path, target, detail);
+  if (target === "//") return [wrong("segment[0] may not be empty")];
+  const errors = target.startsWith("/") ? [] : [wrong("must start with a '/'")];
+  const segments = target.slice(1).replace(/\/$/, "").split("/");
+  return [
+    ...errors,
+    ...segments.flatMap((segment, index) =>
+      segment === ""
+        ? [wrong(`segment[${index}] may not be empty`)]
+        : validateDns1123Subdomain(segment).map((message) => wrong(`segment[${index}]: ${message}`)),
+    ),
+  ];
+}
+
 export function validateClientConfig(config: WebhookClientConfig | undefined, path: string): FieldError[] {
   const { url, service } = config ?? {};
   if ((url === undefined) === (service === undefined)) {
     return [fieldRequired(path, "exactly one of url or service is required")];
   }
-  if (url !== undefined) {
-    const at = childPath(path, "url");
-    const wrong = (detail: string) => [fieldInvalid(at, url, detail)];
-    if (!URL.canParse(url)) return [fieldRequired(at, "url must be a valid URL")];
-    const parsed = new URL(url);
-    if (parsed.protocol !== "https:")
-      return wrong(`'https' is the only allowed URL scheme; desired format: https://host[/path]`);
-    if (parsed.username !== "" || parsed.password !== "") return wrong("user information is not permitted in the URL");
-    if (parsed.search !== "" || parsed.hash !== "")
-      return wrong("fragments and query parameters are not permitted in the URL");
-    return [];
-  }
+  if (url !== undefined) return validateUrl(url, childPath(path, "url"));
   const at = childPath(path, "service");
   const errors: FieldError[] = [];
-  if (!service?.name) errors.push(fieldRequired(childPath(at, "name"), "service name is required"));
-  if (!service?.namespace) errors.push(fieldRequired(childPath(at, "namespace"), "service namespace is required"));
-  if (service?.path && !service.path.startsWith("/")) {
-    errors.push(fieldInvalid(childPath(at, "path"), service.path, "must start with a '/'"));
+  if (!service?.name) errors.push(fieldRequired(childPath(at, "name"), ""));
+  if (!service?.namespace) errors.push(fieldRequired(childPath(at, "namespace"), ""));
+  const port = service?.port ?? 0;
+  if (port < 1 || port > 65_535) {
+    const detail = `port is not valid: ${rangeMessage(1, 65_535)}`;
+    errors.push(fieldInvalid(childPath(at, "port"), port, detail));
   }
-  return [...errors, ...validatePort(service?.port, childPath(at, "port"))];
+  return [...errors, ...validateServicePath(service?.path ?? "", childPath(at, "path"))];
 }
 
 function validateName(name: string, path: string): FieldError[] {
@@ -71,9 +102,13 @@ function validateName(name: string, path: string): FieldError[] {
 
 function validateVersions(versions: readonly string[] | undefined, path: string): FieldError[] {
   if (!versions?.length) return [fieldRequired(path, "must specify one of v1, v1beta1")];
-  return versions.some((version) => version === "v1" || version === "v1beta1")
-    ? []
-    : [fieldInvalid(path, versions, "must include at least one of v1, v1beta1")];
+  const errors = versions.flatMap((version, index) => {
+    const at = indexPath(path, index);
+    if (versions.indexOf(version) < index) return [fieldInvalid(at, version, "duplicate version")];
+    return validateDns1035Label(version).map((message) => fieldInvalid(at, version, message));
+  });
+  const known = versions.some((version) => version === "v1" || version === "v1beta1");
+  return known ? errors : [...errors, fieldInvalid(path, versions, "must include at least one of v1, v1beta1")];
 }
 
 function validateWebhook(webhook: Webhook, path: string): FieldError[] {

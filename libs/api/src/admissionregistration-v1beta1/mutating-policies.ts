@@ -1,6 +1,6 @@
 // MutatingAdmissionPolicy and its binding: changes in CEL to requests, and where they are made.
 import type { FieldError } from "@coxswain/apimachinery";
-import { childPath, fieldForbidden, fieldNotSupported, fieldRequired, indexPath } from "@coxswain/apimachinery";
+import { childPath, fieldInvalid, fieldNotSupported, fieldRequired, indexPath } from "@coxswain/apimachinery";
 import {
   BINDING_COLUMNS,
   paramKindText,
@@ -30,8 +30,10 @@ function validateMutation(mutation: Mutation, path: string, expressions: PolicyE
       ? (["jsonPatch", "applyConfiguration"] as const)
       : (["applyConfiguration", "jsonPatch"] as const);
   const errors: FieldError[] = [];
-  if (mutation[other])
-    errors.push(fieldForbidden(childPath(path, other), `must not be specified when patchType is ${type}`));
+  if (mutation[other]) {
+    const detail = `must not be specified when patchType is ${type}`;
+    errors.push(fieldInvalid(childPath(path, other), `{${other}}`, detail));
+  }
   if (!mutation[own]) errors.push(fieldRequired(childPath(path, own), `must be specified when patchType is ${type}`));
   else if (!mutation[own].expression?.trim())
     errors.push(fieldRequired(childPath(path, own, "expression"), "expression is not specified"));
