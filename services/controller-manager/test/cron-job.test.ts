@@ -104,6 +104,17 @@ describe("what a CronJob does", () => {
     expect(plan("2026-01-01T00:01:10Z", {}, [name]).start).toBeUndefined();
   });
 
+  test("a fixed interval goes on from the time before, however often it is looked at", () => {
+    const every = { schedule: "@every 90s" };
+    expect(plan("2026-01-01T00:01:40Z", every)).toMatchObject({ start: undefined, again: 20_100 });
+    const seen = { lastScheduleTime: "2026-01-01T00:02:00Z" };
+    expect(plan("2026-01-01T00:03:00Z", every, [], seen)).toMatchObject({ start: undefined, again: 30_100 });
+    expect(plan("2026-01-01T00:03:40Z", every, [], seen)).toMatchObject({
+      start: "2026-01-01T00:03:30.000Z",
+      again: 80_100,
+    });
+  });
+
   test("while another runs: Allow, Forbid, Replace", () => {
     const now = "2026-01-01T00:01:00Z";
     expect(plan(now, { concurrencyPolicy: "Allow" }, ["a"])).toMatchObject({

@@ -127,6 +127,12 @@ function readSchedule({ spec }: CronJob): { schedule: CronSchedule; clock: Clock
   }
 }
 
+/** The first time after now. What comes at fixed intervals goes on from the time before, whenever it is looked at. */
+function nextFire(schedule: CronSchedule, lastMs: number, nowMs: number, clock: Clock): number | undefined {
+  if (!("everyMs" in schedule)) return nextTime(schedule, nowMs, clock);
+  return nextTime(schedule, timesDue(schedule, lastMs, nowMs, clock).dueMs ?? lastMs, clock);
+}
+
 /** `active` are the Jobs that run. */
 export function planCronJob(cron: CronJob, active: readonly ObjectReference[], nowMs: number): CronPlan {
   const nothing = { startMs: undefined, replace: false, reports: [], againInMs: undefined };
@@ -138,7 +144,7 @@ export function planCronJob(cron: CronJob, active: readonly ObjectReference[], n
   const lastMs = parseTime(cron.status?.lastScheduleTime) ?? parseTime(cron.metadata?.creationTimestamp) ?? nowMs;
   const sinceMs = Math.max(lastMs, nowMs - deadlineMs);
   const { dueMs, missed } = timesDue(schedule, sinceMs, nowMs, clock);
-  const nextMs = nextTime(schedule, nowMs, clock);
+  const nextMs = nextFire(schedule, lastMs, nowMs, clock);
   // A day that no month has, as in 31 February: upstream finds the year 1 twice.
   if (nextMs === undefined) {
     const message = `invalid schedule: ${cron.spec?.schedule ?? ""} : time difference between two schedules is less than 1 second`;
