@@ -1,10 +1,12 @@
 // ResourceQuota: what counts, what is refused, that it is exact under concurrency and across api-servers, and its status.
 import type { Pod, PodCondition, ResourceQuota, ScopedResourceSelectorRequirement } from "@coxswain/api";
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
+import { CUSTOM_RESOURCE_DEFINITIONS, kindForGvk, NAMESPACES, PODS, RESOURCE_QUOTAS, SERVICES } from "@coxswain/api";
 import type { CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createQuotaGuard } from "../src/quota/quota-guard.ts";
 import { quotaCounts, usageOf } from "../src/quota/usage.ts";
+import type { WatchCache } from "../src/watch-cache/watch-cache.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
 let first: TestServer;
@@ -86,6 +88,27 @@ test("exactly as many as there is room for, through two api-servers at once", as
   for (const each of refused) expect(String(each.reason)).toContain("exceeded quota: q");
   const { items } = await first.client.list(CONFIG_MAPS, { namespace: "crowd" });
   expect(items).toHaveLength(17);
+});
+
+test("what begins lets nothing through before it knows of all quotas", async () => {
+  const known: ResourceQuota = { metadata: { name: "q", namespace: "n" }, spec: { hard: { configmaps: "0" } } };
+  let caughtUp = false;
+  const cache = {
+    throughRv: 1n,
+    unready: () => (caughtUp ? undefined : "the watch cache is catching up"),
+    caughtUp: () => Promise.resolve(void (caughtUp = true)),
+    consistent: () => Promise.resolve(),
+    list: (ref: ResourceRef) => (caughtUp && ref.resource === "resourcequotas" ? [{ object: known }] : []),
+  };
+  const guard = createQuotaGuard(cache as unknown as WatchCache, { now: () => 0 });
+  const kind = kindForGvk({ group: "", version: "v1", kind: "ConfigMap" })!;
+  const context = { kind, namespace: "n", name: "a", subresource: "" };
+  const input = { context, next: configMap("n", "a"), old: undefined, state: new Map() } as unknown as Parameters<
+    NonNullable<typeof guard.turn>
+  >[0];
+  expect(guard.turn?.(input)).toBe("n");
+  await guard.ready?.(input);
+  expect(() => guard.contribute(input)).toThrow("exceeded quota: q");
 });
 
 test("an update that needs more is counted too", async () => {

@@ -21,22 +21,34 @@ export function createQuotaGuard(cache: WatchCache, clock: Pick<Clock, "now">): 
   const quotasOf = (namespace: string): ResourceQuota[] =>
     cache.list(RESOURCE_QUOTAS, namespace).map(({ object }) => object as ResourceQuota);
 
-  function growing({ context, next, old }: ContributionInput): { quotas: ResourceQuota[]; growth: Usage } | undefined {
-    const { kind, namespace, subresource } = context;
-    if (!kind.namespaced || next === undefined || subresource === "status") return undefined;
-    const quotas = quotasOf(namespace).filter((quota) => quotaCounts(quota, kind, next));
-    if (quotas.length === 0) return undefined;
+  const isCounted = ({ context: { kind, subresource }, next }: ContributionInput): boolean =>
+    kind.namespaced && next !== undefined && subresource !== "status";
+
+  function growthOf({ context: { kind }, next, old }: ContributionInput): Usage {
     const nowMs = clock.now();
-    const growth = difference(usageOf(kind, next, nowMs), old === undefined ? new Map() : usageOf(kind, old, nowMs));
+    return difference(usageOf(kind, next!, nowMs), old === undefined ? new Map() : usageOf(kind, old, nowMs));
+  }
+
+  function growing(input: ContributionInput): { quotas: ResourceQuota[]; growth: Usage } | undefined {
+    if (!isCounted(input)) return undefined;
+    const { kind, namespace } = input.context;
+    const quotas = quotasOf(namespace).filter((quota) => quotaCounts(quota, kind, input.next!));
+    if (quotas.length === 0) return undefined;
+    const growth = growthOf(input);
     return growth.size === 0 ? undefined : { quotas, growth };
   }
 
   return {
     /** Writes that count on the same room would only refuse each other. */
-    turn: (input) => (growing(input) === undefined ? undefined : input.context.namespace),
+    turn(input) {
+      const counts =
+        cache.unready() === undefined ? growing(input) !== undefined : isCounted(input) && growthOf(input).size > 0;
+      return counts ? input.context.namespace : undefined;
+    },
     /** A count is good only where the cache has seen the fence that the write is conditioned on. */
     async ready(input) {
       const { namespace } = input.context;
+      if (cache.unready() !== undefined) await cache.caughtUp();
       const refused = input.state.delete(STATE);
       if (refused || cache.throughRv < (fences.get(namespace) ?? 0n)) await cache.consistent();
     },
