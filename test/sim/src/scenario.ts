@@ -9,6 +9,7 @@ import { planFaults, type Fault } from "./fault-plan.ts";
 import { unconverged, type Wanted } from "./convergence.ts";
 import { WatchWitness } from "./watch-witness.ts";
 import { planWorkloads, Workloads, type WorkloadShape } from "./workloads.ts";
+import { ChoreWork, planChores, type ChoreShape } from "./chore-work.ts";
 import { DeviceWork, planDevices, type DeviceShape } from "./device-work.ts";
 import { planRules, RuleWork, type RuleShape } from "./rule-work.ts";
 import { World } from "./world.ts";
@@ -37,6 +38,7 @@ export interface Scenario {
   readonly workloads: WorkloadShape;
   readonly rules: RuleShape;
   readonly devices: DeviceShape;
+  readonly chores: ChoreShape;
   readonly faults: readonly Fault[];
 }
 
@@ -84,6 +86,7 @@ export function planScenario(seed: number): Scenario {
     // Drawn from a sequence of its own: what runs beside the application does not move its story.
     rules: planRules(createSeededRandom(Math.imul(seed, 0xc2b2ae35) ^ 0x165667b1), TROUBLE_MS),
     devices: planDevices(createSeededRandom(Math.imul(seed, 0x27d4eb2f) ^ 0x85ebca6b), TROUBLE_MS),
+    chores: planChores(createSeededRandom(Math.imul(seed, 0x165667b1) ^ 0x9e3779b1), TROUBLE_MS),
     workloads: planWorkloads(createSeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), TROUBLE_MS),
     faults: planFaults({
       random,
@@ -123,6 +126,7 @@ class Story {
   readonly #workloads: Workloads;
   readonly #rules: RuleWork;
   readonly #devices: DeviceWork;
+  readonly #chores: ChoreWork;
   #wanted: Wanted;
   /** User's work that has not ended. */
   #busy = 0;
@@ -136,6 +140,7 @@ class Story {
     this.#workloads = new Workloads(world, this.#driver, scenario.workloads);
     this.#rules = new RuleWork(world, this.#driver, scenario.rules);
     this.#devices = new DeviceWork(world, this.#driver, scenario.devices);
+    this.#chores = new ChoreWork(world, this.#driver, scenario.chores);
     const watcher = world.admin("watcher", "api-server-2");
     this.#witnesses = [PODS, DEPLOYMENTS].map((ref) => new WatchWitness(watcher.process.env, watcher.client, ref));
     const { name, replicas } = scenario.app;
@@ -156,6 +161,7 @@ class Story {
     this.#work("deploy", () => this.#deploy());
     this.#work("rules", () => this.#rules.run());
     this.#work("devices", () => this.#devices.run());
+    this.#work("chores", () => this.#chores.run());
     this.#work("workloads", () => this.#workloads.run());
     this.#work("write", () => this.#writeConfigMaps(startMs + TROUBLE_MS));
     const lastMs = Math.max(TROUBLE_MS, ...this.#scenario.faults.map((fault) => fault.atMs + fault.forMs));
@@ -241,6 +247,7 @@ class Story {
               ...this.#workloads.unconverged(),
               ...this.#rules.unconverged(),
               ...this.#devices.unconverged(),
+              ...this.#chores.unconverged(),
             ];
       const silent = this.#witnesses.map((witness) => witness.difference()).filter((one) => one !== undefined);
       calm = left.length + silent.length === 0 ? calm + 1 : 0;

@@ -320,6 +320,17 @@ describe("owners", () => {
     store.remove("configmaps", "alone", collector);
     expect(store.broken).toEqual(["orphans-are-kept"]);
   });
+
+  test("what a namespace takes along is not collected", () => {
+    const store = new Store();
+    store.put("", "configmaps", map("alone"));
+    store.put("", "namespaces", {
+      metadata: { name: "default", uid: "ns" },
+      status: { phase: "Terminating" },
+    } as Loose);
+    store.remove("configmaps", "alone", collector);
+    expect(store.broken).toEqual([]);
+  });
 });
 
 describe("endpoints", () => {
