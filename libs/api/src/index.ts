@@ -17,5 +17,6 @@ export { prepareEphemeralContainersUpdate } from "./core-v1/pod/strategy.ts";
 export { validateEphemeralContainersUpdate } from "./core-v1/pod/validation.ts";
 export { externallyAccessible } from "./core-v1/service/defaults.ts";
 export { needsClusterIp, needsHealthCheckNodePort, needsNodePort } from "./core-v1/service/type-change.ts";
+export { EVERYBODY, EVERYTHING, MANDATORY_LEVELS, MANDATORY_SCHEMAS } from "./flowcontrol-v1/mandatory.ts";
 export { cidrFamily, ipFamily } from "./validation/ip.ts";
 export type * from "./types.gen.ts";

@@ -218,3 +218,130 @@ test("a claim of devices names a class, and stays", () => {
   const changed = updateErrors(name, claim({ deviceClassName: "a" }), (object) => (object.spec.devices.requests = []));
   expect(changed).toEqual(['spec: Invalid value: {"devices":{"requests":[]}}: field is immutable']);
 });
+
+describe("flow control", () => {
+  const rule = { subjects: [{ kind: "Group", group: { name: "g" } }], resourceRules: [] as object[] };
+  const schema = (spec: object, name = "s") => ({
+    metadata: { name },
+    spec: { priorityLevelConfiguration: { name: "l" }, matchingPrecedence: 10, rules: [], ...spec },
+  });
+  const resources = { verbs: ["get"], apiGroups: [""], resources: ["pods"], namespaces: ["*"] };
+  const urls = { verbs: ["get"], nonResourceURLs: ["/healthz"] };
+  const R = "spec.rules[0]";
+  test.each<[string, object, string[]]>([
+    ["a good one", { rules: [{ ...rule, resourceRules: [resources], nonResourceRules: [urls] }] }, []],
+    [
+      "a low precedence",
+      { matchingPrecedence: -1 },
+      ["spec.matchingPrecedence: Invalid value: -1: must be a positive value"],
+    ],
+    [
+      "a high precedence",
+      { matchingPrecedence: 10_001 },
+      ["spec.matchingPrecedence: Invalid value: 10001: must not be greater than 10000"],
+    ],
+    [
+      "a service account of no namespace",
+      {
+        rules: [{ subjects: [{ kind: "ServiceAccount", serviceAccount: { name: "*" } }], resourceRules: [resources] }],
+      },
+      [`${R}.subjects[0].serviceAccount.namespace: Required value: must specify namespace for service account`],
+    ],
+    [
+      "a group that is a user",
+      { rules: [{ subjects: [{ kind: "Group", user: { name: "u" } }], resourceRules: [resources] }] },
+      [
+        `${R}.subjects[0].group: Required value: group is required when subject kind is 'Group'`,
+        `${R}.subjects[0].user: Forbidden: user is forbidden when subject kind is not 'User'`,
+      ],
+    ],
+    [
+      "others beside all",
+      {
+        rules: [
+          {
+            ...rule,
+            resourceRules: [
+              { verbs: ["*", "get"], apiGroups: ["*", "a"], resources: ["*", "b"], namespaces: ["*", "c"] },
+            ],
+            nonResourceRules: [{ verbs: ["get"], nonResourceURLs: ["*", "/a"] }],
+          },
+        ],
+      },
+      [
+        `${R}.resourceRules[0].verbs: Invalid value: ["*","get"]: if '*' is present, must not specify other verbs`,
+        `${R}.resourceRules[0].apiGroups: Invalid value: ["*","a"]: if '*' is present, must not specify other api groups`,
+        `${R}.resourceRules[0].resources: Invalid value: ["*","b"]: if '*' is present, must not specify other resources`,
+        `${R}.resourceRules[0].namespaces: Invalid value: ["*","c"]: if '*' is present, must not specify other namespaces`,
+        `${R}.nonResourceRules[0].nonResourceURLs: Invalid value: ["*","/a"]: if '*' is present, must not specify other non-resource URLs`,
+      ],
+    ],
+    [
+      "paths that are none",
+      {
+        rules: [{ ...rule, nonResourceRules: [{ ...urls, nonResourceURLs: ["", "a", "/a b", "//", "/a*", "/a/*"] }] }],
+      },
+      [
+        `${R}.nonResourceRules[0].nonResourceURLs[0]: Invalid value: "": must not be empty`,
+        `${R}.nonResourceRules[0].nonResourceURLs[1]: Invalid value: "a": must start with slash`,
+        `${R}.nonResourceRules[0].nonResourceURLs[2]: Invalid value: "/a b": must not contain white-space`,
+        `${R}.nonResourceRules[0].nonResourceURLs[3]: Invalid value: "//": must not contain double slash`,
+        `${R}.nonResourceRules[0].nonResourceURLs[4]: Invalid value: "/a*": wildcard can only do suffix matching`,
+      ],
+    ],
+  ])("a schema: %s", (_, spec, errors) => {
+    expect(createErrors("flowschemas.flowcontrol.apiserver.k8s.io", schema(spec))).toEqual(errors);
+  });
+
+  const LEVELS = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io";
+  const level = (spec: object, name = "l") => ({ metadata: { name }, spec });
+  const queuing = (parts: object) => ({
+    type: "Limited",
+    limited: {
+      limitResponse: { type: "Queue", queuing: parts },
+      borrowingLimitPercent: -1,
+      nominalConcurrencyShares: -1,
+    },
+  });
+  const Q = "spec.limited.limitResponse.queuing";
+  test.each<[string, object, string[]]>([
+    [
+      "amounts below nothing",
+      queuing({ queues: -1, handSize: -1, queueLengthLimit: -1 }),
+      [
+        "spec.limited.nominalConcurrencyShares: Invalid value: -1: must be a non-negative integer",
+        "spec.limited.borrowingLimitPercent: Invalid value: -1: if specified, must be a non-negative integer",
+        `${Q}.queueLengthLimit: Invalid value: -1: must be positive`,
+        `${Q}.queues: Invalid value: -1: must be positive`,
+        `${Q}.handSize: Invalid value: -1: must be positive`,
+      ],
+    ],
+    [
+      "hands that nobody can deal",
+      { type: "Limited", limited: { limitResponse: { type: "Queue", queuing: { queues: 1024, handSize: 7 } } } },
+      [
+        `${Q}.handSize: Invalid value: 7: required entropy bits of deckSize 1024 and handSize 7 should not be greater than 60`,
+      ],
+    ],
+    [
+      "an exempt level of another name",
+      { type: "Exempt", exempt: { lendablePercent: 101 } },
+      [
+        "spec.type: Invalid value: \"Exempt\": must be 'Exempt' if and only if `name` is 'exempt'",
+        "spec.exempt.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive",
+      ],
+    ],
+  ])("a level: %s", (_, spec, errors) => expect(createErrors(LEVELS, level(spec))).toEqual(errors));
+
+  test("what is mandatory stays as it is, but for the shares of the exempt level", () => {
+    expect(createErrors(LEVELS, level({ type: "Exempt", exempt: { nominalConcurrencyShares: 5 } }, "exempt"))).toEqual(
+      [],
+    );
+    expect(
+      createErrors(LEVELS, level({ type: "Limited", limited: { limitResponse: { type: "Reject" } } }, "catch-all")),
+    ).toEqual([expect.stringMatching(/^spec: Invalid value: .*: spec of 'catch-all' must equal the fixed value$/)]);
+    expect(createErrors("flowschemas.flowcontrol.apiserver.k8s.io", schema({}, "catch-all"))).toEqual([
+      expect.stringMatching(/^spec: Invalid value: .*: spec of 'catch-all' must equal the fixed value$/),
+    ]);
+  });
+});

@@ -1,4 +1,5 @@
 // Priority and fairness: the laws of the queues, the arithmetic of limits, which flow a request is of, and a server that is full.
+import { MANDATORY_LEVELS, MANDATORY_SCHEMAS } from "@coxswain/api";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FlowSchema, PriorityLevelConfiguration } from "@coxswain/api";
@@ -151,7 +152,7 @@ test("a hand has different queues, is the same each time, and rarely another flo
 });
 
 describe("limits", () => {
-  const levels = [...defaults.MANDATORY_LEVELS, ...defaults.SUGGESTED_PRIORITY_LEVELS];
+  const levels = [...MANDATORY_LEVELS, ...defaults.SUGGESTED_PRIORITY_LEVELS];
 
   test("are shares of the server's seats", () => {
     const limits = planNominalLimits(levels, 600);
@@ -253,13 +254,13 @@ test.each([
   [user("jane"), { verb: "list", resource: "pods" }, "global-default", "jane"],
 ] as const)("%o doing %o is of %s", (who, what, expected, flow) => {
   const attributes: AuthorizationAttributes = { ...nothing, user: who, ...what };
-  const schemas = inOrder([...defaults.SUGGESTED_SCHEMAS, ...defaults.MANDATORY_SCHEMAS]);
+  const schemas = inOrder([...defaults.SUGGESTED_SCHEMAS, ...MANDATORY_SCHEMAS]);
   const found = schemas.find((schema) => schemaMatches(schema, attributes))!;
   expect([found.metadata?.name, distinguisherOf(found, attributes)]).toEqual([expected, flow]);
 });
 
 test("objects are made, brought up to date or left alone, and tell whether their level is there", () => {
-  const [exempt] = defaults.MANDATORY_SCHEMAS;
+  const [exempt] = MANDATORY_SCHEMAS;
   const [probes] = defaults.SUGGESTED_SCHEMAS;
   const changed = (object: FlowSchema, annotation: string): FlowSchema => ({
     ...object,

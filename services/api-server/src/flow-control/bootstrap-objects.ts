@@ -1,6 +1,7 @@
-// The FlowSchemas and PriorityLevelConfigurations that every cluster has: the mandatory ones, which are always as they stand
-// here, and the suggested ones, which an administrator may change.
+// The FlowSchemas and PriorityLevelConfigurations that every cluster has besides the mandatory ones, and that an administrator may
+// change.
 // https://kubernetes.io/docs/concepts/cluster-administration/flow-control/#defaults
+import { EVERYBODY, EVERYTHING } from "@coxswain/api";
 import type { FlowSchema, FlowSubject, PriorityLevelConfiguration, ResourcePolicyRule } from "@coxswain/api";
 import { NODE_PACKS_GROUP, NODES_GROUP } from "@coxswain/component-base/identity/node-identity";
 
@@ -39,14 +40,6 @@ function queued([
   return level(name, { type: "Limited", limited });
 }
 
-export const MANDATORY_LEVELS: readonly PriorityLevelConfiguration[] = [
-  level("exempt", { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } }),
-  level("catch-all", {
-    type: "Limited",
-    limited: { nominalConcurrencyShares: 5, lendablePercent: 0, limitResponse: { type: "Reject" } },
-  }),
-];
-
 export const SUGGESTED_PRIORITY_LEVELS: readonly PriorityLevelConfiguration[] = SUGGESTED_LEVELS.map(queued);
 
 const groups = (...names: string[]): FlowSubject[] => names.map((name) => ({ kind: "Group", group: { name } }));
@@ -54,23 +47,10 @@ const users = (...names: string[]): FlowSubject[] => names.map((name) => ({ kind
 const accounts = (...names: string[]): FlowSubject[] =>
   names.map((name) => ({ kind: "ServiceAccount", serviceAccount: { namespace: "kube-system", name } }));
 
-const EVERYBODY = groups("system:unauthenticated", "system:authenticated");
 /** Kubelets, and the packs of simulated ones. */
 const NODES = groups(NODES_GROUP, NODE_PACKS_GROUP);
 const MANAGER = "system:kube-controller-manager";
 const SCHEDULER = "system:kube-scheduler";
-const EVERY_RESOURCE: ResourcePolicyRule = {
-  verbs: ALL,
-  apiGroups: ALL,
-  resources: ALL,
-  namespaces: ALL,
-  clusterScope: true,
-};
-const EVERYTHING = {
-  resourceRules: [EVERY_RESOURCE],
-  nonResourceRules: [{ verbs: ALL, nonResourceURLs: ALL }],
-};
-
 function writes(group: string, ...resources: string[]): ResourcePolicyRule {
   return { verbs: ["get", "create", "update"], apiGroups: [group], resources, namespaces: ALL };
 }
@@ -97,14 +77,9 @@ function schema(
   };
 }
 
-export const MANDATORY_SCHEMAS: readonly FlowSchema[] = [
-  schema("exempt", "exempt", 1, undefined, { subjects: groups("system:masters"), ...EVERYTHING }),
-  schema("catch-all", "catch-all", 10_000, "ByUser", { subjects: EVERYBODY, ...EVERYTHING }),
-];
-
 export const SUGGESTED_SCHEMAS: readonly FlowSchema[] = [
   schema("probes", "exempt", 2, undefined, {
-    subjects: EVERYBODY,
+    subjects: [...EVERYBODY],
     nonResourceRules: [{ verbs: ["get"], nonResourceURLs: ["/healthz", "/readyz", "/livez"] }],
   }),
   schema("system-leader-election", "leader-election", 100, "ByUser", {
@@ -137,5 +112,5 @@ export const SUGGESTED_SCHEMAS: readonly FlowSchema[] = [
     subjects: groups("system:serviceaccounts"),
     ...EVERYTHING,
   }),
-  schema("global-default", "global-default", 9900, "ByUser", { subjects: EVERYBODY, ...EVERYTHING }),
+  schema("global-default", "global-default", 9900, "ByUser", { subjects: [...EVERYBODY], ...EVERYTHING }),
 ];

@@ -3,17 +3,13 @@
 // goes; a change of the configuration counts for the next request; a request that nobody contends with never waits for a turn
 // of the loop.
 // https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
+import { MANDATORY_LEVELS, MANDATORY_SCHEMAS } from "@coxswain/api";
 import type { FlowSchema, PriorityLevelConfiguration } from "@coxswain/api";
 import type { Metrics } from "@coxswain/component-base";
 import { AbortError, type Env } from "@coxswain/env";
 import type { AuthorizationAttributes } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
-import {
-  MANDATORY_LEVELS,
-  MANDATORY_SCHEMAS,
-  SUGGESTED_PRIORITY_LEVELS,
-  SUGGESTED_SCHEMAS,
-} from "./bootstrap-objects.ts";
+import { SUGGESTED_PRIORITY_LEVELS, SUGGESTED_SCHEMAS } from "./bootstrap-objects.ts";
 import { distinguisherOf, inOrder, schemaMatches } from "./classify.ts";
 import type { FlowRequest } from "./flow-request.ts";
 import { FLOW_SCHEMAS, PRIORITY_LEVELS } from "./resources.ts";

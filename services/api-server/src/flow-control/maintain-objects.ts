@@ -1,19 +1,14 @@
 // Keeps the objects of flow control: makes those that every cluster has, and tells in each FlowSchema's status whether its level
 // is there. Guarantees: mandatory objects are as they must be; suggested ones are made where they are missing, brought up to date
 // while they say so, and otherwise their administrator's; several api-servers may do it one after the other.
+import { MANDATORY_LEVELS, MANDATORY_SCHEMAS } from "@coxswain/api";
 import type { FlowSchema, PriorityLevelConfiguration } from "@coxswain/api";
 import { deepEqual, formatTime, isReason, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { isAbort, type Env } from "@coxswain/env";
 import type { ObjectSource } from "../pipeline/extension.ts";
-import {
-  AUTO_UPDATE,
-  MANDATORY_LEVELS,
-  MANDATORY_SCHEMAS,
-  SUGGESTED_PRIORITY_LEVELS,
-  SUGGESTED_SCHEMAS,
-} from "./bootstrap-objects.ts";
+import { AUTO_UPDATE, SUGGESTED_PRIORITY_LEVELS, SUGGESTED_SCHEMAS } from "./bootstrap-objects.ts";
 import { FLOW_SCHEMAS, PRIORITY_LEVELS } from "./resources.ts";
 
 const AGAIN_MS = 60_000;
