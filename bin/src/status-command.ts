@@ -31,6 +31,8 @@ export function addStatus(program: Command): void {
       if (options.output === "json")
         console.log(JSON.stringify({ ...cluster.info, phase: (await cluster.status()).phase, processes }));
       else printStatuses(processes);
+      // A process that is frozen, or hangs, has accepted a connection and never answers; nothing else would end that.
+      process.exit();
     });
 }
 

@@ -1,9 +1,11 @@
 // A cluster's life from the outside: up, two side by side, down, a killed supervisor; nothing stays behind.
+import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { startCluster, stopCluster, type Cluster } from "@coxswain/cluster";
+import { repositoryRoot, startCluster, stopCluster, type Cluster } from "@coxswain/cluster";
 import { eventually } from "./cluster-fixture.ts";
 
 /** Command lines that name the folder: every process of a cluster does. */
@@ -69,6 +71,21 @@ test("down cleans up after a supervisor that was killed", async () => {
     expect(processesOf(home).length).toBeGreaterThan(0);
     expect(await stopCluster("default", { home, purge: true })).toBe(true);
     expect(processesOf(home)).toEqual([]);
+  } finally {
+    await stopCluster("default", { home, purge: true });
+    rmSync(home, { recursive: true, force: true });
+  }
+});
+
+test("status tells of a process that is frozen, and ends", async () => {
+  const home = mkdtempSync(path.join(tmpdir(), "cox-"));
+  try {
+    const cluster = await startCluster({ home, freePorts: true, nodes: 0, runtime: "simulated" });
+    await cluster.chaos.freeze("scheduler");
+    const program = path.join(repositoryRoot(), "bin", "coxswain");
+    const { stdout } = await promisify(execFile)(program, ["status"], { env: { ...process.env, COXSWAIN_HOME: home } });
+    expect(stdout).toMatch(/^scheduler\/0 +frozen .* frozen on purpose$/m);
+    expect(stdout).toMatch(/^api-server\/0 +ready .* storageConnected=true/m);
   } finally {
     await stopCluster("default", { home, purge: true });
     rmSync(home, { recursive: true, force: true });
