@@ -8,6 +8,19 @@ import type {
 } from "../src/index.ts";
 import { cells, created, createErrors, kindNamed, updateErrors } from "./support/kind-cases.ts";
 
+/** Somebody signed it themselves. */
+const CERTIFICATE = Buffer.from(`-----BEGIN CERTIFICATE-----
+MIIBbTCCAROgAwIBAgIUFrFi0KD0ZoGGiyQrZJdRPJuFWdwwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBYTAeFw0yNjExMzAxOTAwMDVaFw0zNjExMjcxOTAwMDVaMAwx
+CjAIBgNVBAMMAWEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAT1sAtOuASAMAC2
+B/HBZJ90m5yErMeuHGnRpLIGVGoI6o75lYMIN+4VlEgoiyD3HJ2W+mAOuSouQJnV
+/HAYy56Ho1MwUTAdBgNVHQ4EFgQUqnqYnVjzYIXFn9W8Irar5XmuL2AwHwYDVR0j
+BBgwFoAUqnqYnVjzYIXFn9W8Irar5XmuL2AwDwYDVR0TAQH/BAUwAwEB/zAKBggq
+hkjOPQQDAgNIADBFAiEAtUFFmAnPsq163YNOHimDAZJ/mvDwUcPCKRus/uGT+o8C
+IHHxrfM5HItGbfqR98+j80tG84mmzJpRGVgOMfK2MoO+
+-----END CERTIFICATE-----
+`).toString("base64");
+
 const WEBHOOKS = "validatingwebhookconfigurations.admissionregistration.k8s.io";
 const webhook = (parts: object = {}) => ({
   metadata: { name: "w" },
@@ -200,7 +213,7 @@ describe("a request for a certificate", () => {
     approval?.prepare(approved, old);
     expect(approved.status).toEqual({ conditions: [{ type: "Approved", status: "True" }] });
     const signed = deepClone(approved);
-    signed.status = { certificate: "eA==" };
+    signed.status = { certificate: CERTIFICATE };
     kind.strategy.prepareForStatusUpdate?.(signed, approved, { nowMs: 0 });
     expect(kind.validateStatusUpdate?.(signed, approved)).toEqual([]);
     expect(cells(NAME, signed, 0)).toMatchObject({ SignerName: "example.com/mine", Condition: "Approved,Issued" });

@@ -237,3 +237,72 @@ test.each([
   const revision = { metadata: { name: "r" }, revision: 1, data } as KubeObject;
   expect(createErrors("controllerrevisions.apps", revision)).toEqual([error]);
 });
+
+test("an Ingress may name its class twice, where both names are one", () => {
+  const ingress = (name: string) => ({
+    metadata: { name: "i", annotations: { "kubernetes.io/ingress.class": name } },
+    spec: { ingressClassName: "nginx", defaultBackend: { service: { name: "web", port: { number: 80 } } } },
+  });
+  expect(createErrors("ingresses.networking.k8s.io", ingress("nginx"))).toEqual([]);
+  expect(createErrors("ingresses.networking.k8s.io", ingress("other"))).toEqual([
+    'annotations.kubernetes.io/ingress.class: Invalid value: "other": must match `ingressClassName` when both are specified',
+  ]);
+});
+
+test("a class of attributes stays as it is", () => {
+  const good = { metadata: { name: "gold" }, driverName: "a.b", parameters: { iops: "1" } };
+  expect(
+    updateErrors("volumeattributesclasses.storage.k8s.io", good, (next) => {
+      next.driverName = "c.d";
+      next.parameters = { iops: "2" };
+    }),
+  ).toEqual([
+    "driverName: Forbidden: updates to driverName are forbidden.",
+    "parameters: Forbidden: updates to parameters are forbidden.",
+  ]);
+});
+
+test.each([
+  [{}, "target.averageValue: Required value: must set either a target value for metric or a per-pod target"],
+  [
+    { value: "1", averageValue: "1" },
+    "target.value: Forbidden: may not set both a target value for metric and a per-pod target",
+  ],
+])("an external metric with the target %j", (target, error) => {
+  const external = { metric: { name: "queue" }, target: { type: "Value", ...target } };
+  const scaler = {
+    metadata: { name: "h" },
+    spec: {
+      scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+      maxReplicas: 2,
+      metrics: [{ type: "External", external }],
+    },
+  };
+  expect(createErrors("horizontalpodautoscalers.autoscaling/v2", scaler)).toContain(
+    `spec.metrics[0].external.${error}`,
+  );
+});
+
+test("an indexed Job can name its pods", () => {
+  const name = "j".repeat(62);
+  const spec = {
+    completionMode: "Indexed",
+    completions: 2,
+    template: { spec: { containers: [{ name: "c", image: "i" }], restartPolicy: "Never" } },
+  };
+  expect(createErrors("jobs.batch", { metadata: { name, uid: "u" }, spec } as KubeObject)).toEqual([
+    `metadata.name: Invalid value: "${name}": will not able to create pod with invalid DNS label: ${name}-1`,
+  ]);
+});
+
+test.each([
+  ["nothing", "must contain at least one CERTIFICATE PEM block"],
+  ["-----BEGIN KEY-----\nAA==\n-----END KEY-----\n", 'only CERTIFICATE PEM blocks are allowed, found "KEY"'],
+  ["-----BEGIN CERTIFICATE-----\na: b\n\nAA==\n-----END CERTIFICATE-----\n", "no PEM block headers are permitted"],
+  ["-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "x509: malformed certificate"],
+])("a certificate of %j", (text, issue) => {
+  const old = { metadata: { name: "c" }, spec: {}, status: {} } as KubeObject;
+  const request = { ...old, status: { certificate: Buffer.from(text).toString("base64") } } as KubeObject;
+  const errors = kindNamed("certificatesigningrequests.certificates.k8s.io").validateStatusUpdate?.(request, old) ?? [];
+  expect(errors.map(fieldErrorText)).toEqual([`status.certificate: Invalid value: "<certificate data>": ${issue}`]);
+});

@@ -1,6 +1,6 @@
 // Pruning, defaulting and values of structural schemas: laws that hold for whatever object and schema, and no schema or
 // object that makes them fail.
-import { deepClone, deepEqual } from "@coxswain/apimachinery";
+import { deepClone, deepEqual, type KubeObject } from "@coxswain/apimachinery";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { validateVersionSchema } from "../src/apiextensions-v1/custom-resource-definition/version-schema.ts";
@@ -142,4 +142,25 @@ test("paths of columns find what is there", () => {
   expect(at("..type")).toEqual(["Ready"]);
   expect(at(".none.at.all")).toEqual([]);
   expect(compileJsonPath(".spec[")).toBeUndefined();
+});
+
+test("custom resources warn of finalizers that others may use, too", () => {
+  const [kind] = customKinds({
+    metadata: { name: "things.example.com" },
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural: "things", kind: "Thing" },
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } }],
+    },
+    status: { conditions: [{ type: "Established", status: "True" }] },
+  });
+  const thing = (...finalizers: string[]): KubeObject => ({ metadata: { name: "t", finalizers } });
+  const advice = "to avoid accidental conflicts with other finalizer writers";
+  const warnings = kind?.strategy.warnings?.(thing("mine", "orphan", "a.example.com", "a.example.com/x"), undefined);
+  expect(warnings).toEqual([
+    `metadata.finalizers: "a.example.com": prefer a domain-qualified finalizer name including a path (/) ${advice}`,
+    `metadata.finalizers: "mine": prefer a domain-qualified finalizer name ${advice}`,
+  ]);
+  expect(kind?.strategy.warnings?.(thing("mine"), thing("mine"))).toEqual([]);
 });

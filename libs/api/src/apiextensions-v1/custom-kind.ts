@@ -8,6 +8,7 @@ import {
   isJsonObject,
   type FieldError,
   type KubeObject,
+  validateQualifiedName,
 } from "@coxswain/apimachinery";
 import type { CelType } from "@coxswain/cel";
 import { structuralType, type TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
@@ -148,8 +149,25 @@ function contentOf({ metadata: _metadata, ...content }: CustomObject, status: bo
   return rest;
 }
 
+const STANDARD_FINALIZERS = new Set(["orphan", "foregroundDeletion", "kubernetes"]);
+
+/** Names of finalizers that others may use, too. */
+function finalizerWarnings({ metadata }: CustomObject, old: CustomObject | undefined): string[] {
+  const before = old?.metadata?.finalizers ?? [];
+  const added = (metadata?.finalizers ?? []).filter((name) => !before.includes(name));
+  return [...new Set(added)].toSorted().flatMap((name) => {
+    const at = `metadata.finalizers: ${JSON.stringify(name)}`;
+    const warnings = validateQualifiedName(name).map((message) => `${at}: ${message}`);
+    if (name.includes("/") || STANDARD_FINALIZERS.has(name)) return warnings;
+    const path = name.includes(".") ? " including a path (/)" : "";
+    const purpose = "to avoid accidental conflicts with other finalizer writers";
+    return [...warnings, `${at}: prefer a domain-qualified finalizer name${path} ${purpose}`];
+  });
+}
+
 function customStrategy(status: boolean): Strategy<CustomObject> {
   return {
+    warnings: finalizerWarnings,
     prepareForCreate(object) {
       if (status) delete object["status"];
       metaOf(object).generation = 1;

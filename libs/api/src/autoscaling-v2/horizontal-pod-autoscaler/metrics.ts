@@ -85,7 +85,12 @@ function validateSource(source: Source, name: SourceName, path: string): FieldEr
     if (averageValue === undefined)
       errors.push(fieldRequired(childPath(target, "averageValue"), "must specify a positive target averageValue"));
   } else if (value === undefined && averageValue === undefined) {
-    errors.push(fieldRequired(childPath(target, "averageValue"), "must set either a target value or averageValue"));
+    const external = "must set either a target value for metric or a per-pod target";
+    const detail = name === "external" ? external : "must set either a target value or averageValue";
+    errors.push(fieldRequired(childPath(target, "averageValue"), detail));
+  } else if (name === "external" && value !== undefined && averageValue !== undefined) {
+    const detail = "may not set both a target value for metric and a per-pod target";
+    errors.push(fieldForbidden(childPath(target, "value"), detail));
   }
   return errors;
 }

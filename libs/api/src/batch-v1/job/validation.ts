@@ -7,6 +7,7 @@ import {
   fieldNotSupported,
   fieldRequired,
   fieldTooLong,
+  validateDns1123Label,
   validateDns1123Subdomain,
   validateLabelSelector,
 } from "@coxswain/apimachinery";
@@ -121,10 +122,20 @@ function validateWork(spec: JobSpec, path: string): FieldError[] {
   ];
 }
 
+/** The pods of an indexed Job are named, and are hosts, after it and their index. */
+function validatePodNames({ metadata, spec }: Job): FieldError[] {
+  const { completionMode, completions = 0 } = spec ?? {};
+  if (completionMode !== "Indexed" || completions <= 0) return [];
+  const name = metadata?.name ?? "";
+  const longest = `${name}-${completions - 1}`;
+  if (validateDns1123Label(longest).length === 0) return [];
+  return [fieldInvalid("metadata.name", name, `will not able to create pod with invalid DNS label: ${longest}`)];
+}
+
 export function validateJob(job: Job): FieldError[] {
   const { spec } = job;
   if (!spec) return [fieldRequired("spec.selector", ""), fieldRequired("spec.template", "")];
-  const errors = [...validateGeneratedSelector(job), ...validateWork(spec, "spec")];
+  const errors = [...validateGeneratedSelector(job), ...validateWork(spec, "spec"), ...validatePodNames(job)];
   if (!spec.selector) return [...errors, fieldRequired("spec.selector", "")];
   return [
     ...errors,

@@ -1,4 +1,5 @@
 // What a request for a certificate must be, and what may be said about it.
+import { X509Certificate } from "node:crypto";
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   fieldDuplicate,
@@ -119,14 +120,40 @@ export function validateSigningApproval(
   return errors;
 }
 
+/** What is wrong with a chain of certificates; undefined of none, or of a good one. */
+function certificateIssue(data: string): string | undefined {
+  const text = Buffer.from(data, "base64").toString("latin1");
+  const blocks = [...text.matchAll(/-----BEGIN ([^-\n]+)-----\r?\n([\s\S]*?)-----END \1-----/g)];
+  if (blocks.length === 0) return "must contain at least one CERTIFICATE PEM block";
+  for (const [, type = "", body = ""] of blocks) {
+    if (type !== "CERTIFICATE") return `only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(type)}`;
+    if (body.includes(":")) return "no PEM block headers are permitted";
+    if (!isCertificate(body)) return "x509: malformed certificate";
+  }
+  return undefined;
+}
+
+function isCertificate(base64: string): boolean {
+  try {
+    return new X509Certificate(Buffer.from(base64, "base64")).raw.length > 0;
+  } catch (error) {
+    // What is no certificate is an error of OpenSSL's decoder.
+    if (error instanceof Error) return false;
+    throw error;
+  }
+}
+
 export function validateSigningStatus(
   request: CertificateSigningRequest,
   old: CertificateSigningRequest,
 ): FieldError[] {
   const errors = validateSigningApproval(request, old);
   const before = old.status?.certificate;
+  const after = request.status?.certificate ?? "";
+  const issue = after === "" || after === before ? undefined : certificateIssue(after);
+  if (issue !== undefined) errors.push(fieldInvalid("status.certificate", "<certificate data>", issue));
   if (before && !sameValue(request.status?.certificate, before)) {
-    errors.push(fieldForbidden("status.certificate", "updates may not modify a set certificate"));
+    errors.push(fieldForbidden("status.certificate", "updates may not modify existing certificate content"));
   }
   return errors;
 }

@@ -6,7 +6,6 @@ import {
   fieldNotSupported,
   fieldRequired,
   indexPath,
-  keyPath,
   validateDns1035Label,
   validateDns1123Subdomain,
   validatePortName,
@@ -121,10 +120,12 @@ export function validateIngress({ spec = {} }: Ingress): FieldError[] {
 
 export function validateIngressCreate(ingress: Ingress): FieldError[] {
   const annotated = ingress.metadata?.annotations?.[CLASS_ANNOTATION];
-  const path = keyPath("metadata.annotations", CLASS_ANNOTATION);
-  const both = annotated !== undefined && ingress.spec?.ingressClassName !== undefined;
+  // Upstream's own path.
+  const path = childPath("annotations", CLASS_ANNOTATION);
+  const named = ingress.spec?.ingressClassName;
+  const differ = annotated !== undefined && named !== undefined && annotated !== named;
   return [
-    ...(both ? [fieldInvalid(path, annotated, "can not be set when the class field is also set")] : []),
+    ...(differ ? [fieldInvalid(path, annotated, "must match `ingressClassName` when both are specified")] : []),
     ...validateIngress(ingress),
   ];
 }

@@ -20,7 +20,7 @@ function validate({ spec }: ServiceCIDR): FieldError[] {
       fieldInvalid(
         "spec.cidrs",
         cidrs,
-        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96",
+        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
       ),
     );
   }

@@ -1,10 +1,10 @@
 // VolumeAttributesClass: attributes of volumes that may change while they are in use. It never changes itself.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldRequired } from "@coxswain/apimachinery";
+import { fieldForbidden, fieldRequired } from "@coxswain/apimachinery";
 import { defineKind } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { VolumeAttributesClass } from "../../types.gen.ts";
-import { validateImmutableField } from "../../validation/immutable.ts";
+import { sameValue } from "../../same-value.ts";
 import { validateParameters } from "../storage-class/storage-class.ts";
 
 function validate(attributes: VolumeAttributesClass): FieldError[] {
@@ -27,8 +27,10 @@ export const volumeAttributesClassKind = defineKind<VolumeAttributesClass>({
   returnDeletedObject: true,
   validateCreate: validate,
   validateUpdate: (attributes, old) => [
-    ...validateImmutableField(attributes.driverName, old.driverName, "driverName"),
-    ...validateImmutableField(attributes.parameters, old.parameters, "parameters"),
+    ...(["driverName", "parameters"] as const).flatMap((name) =>
+      sameValue(attributes[name], old[name]) ? [] : [fieldForbidden(name, `updates to ${name} are forbidden.`)],
+    ),
+    ...validate(attributes),
   ],
   columns: [NAME, column("DriverName", "The driver that knows the attributes."), AGE],
   row: (attributes, context) => [nameOf(attributes), attributes.driverName ?? "", age(attributes, context)],
