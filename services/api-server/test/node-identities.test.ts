@@ -307,6 +307,59 @@ describe.each(IDENTITIES)("%s", (what, user) => {
     await expect(ask("sim-9", "vault")).rejects.toThrow("bound to a pod scheduled on a different node");
   });
 
+  test("gives its Nodes the labels of kubelets, and no others of Kubernetes' own", async () => {
+    const client = as(user);
+    const patch = (labels: Record<string, string | null>, more: object = {}) =>
+      client.patch(NODES, { name: "sim-1" }, MERGE, { metadata: { labels, ...more } });
+    await patch({ "node.kubernetes.io/instance-type": "small", "example.com/rack": "a" });
+    const restricted = { "node-restriction.kubernetes.io/fips": "true", "node-role.kubernetes.io/control-plane": "" };
+    await expect(patch(restricted)).rejects.toThrow(
+      "is not allowed to modify labels: node-restriction.kubernetes.io/fips, node-role.kubernetes.io/control-plane",
+    );
+    const node = { apiVersion: "v1", kind: "Node", metadata: { name: "sim-1x", labels: restricted } };
+    const admission = createNodeRestriction(server.api.source);
+    const creates = { operation: "CREATE", kind: { group: "", resource: "nodes" }, name: "sim-1", request: { user } };
+    expect(() => admission.validate?.({ ...creates, object: node } as never)).toThrow(
+      "is not allowed to set the following labels: node-restriction.kubernetes.io/fips",
+    );
+    const ownerReferences = [{ apiVersion: "v1", kind: "Node", name: "sim-9", uid: "u" }];
+    await expect(patch({}, { ownerReferences })).rejects.toThrow("is not allowed to modify ownerReferences");
+  });
+
+  test("makes mirror pods that belong to their Node and name nothing", async () => {
+    const uid = server.api.source.get(NODES, "", "sim-1")?.object.metadata?.uid;
+    const owner = { apiVersion: "v1", kind: "Node", name: "sim-1", uid, controller: true };
+    const admission = createNodeRestriction(server.api.source);
+    const make = (owners: object[], spec: object = {}) => {
+      const annotations = { "kubernetes.io/config.mirror": "x" };
+      const metadata = { name: "static-sim-1", annotations, ownerReferences: owners };
+      const object = { metadata, spec: { nodeName: "sim-1", containers: [], ...spec } };
+      const attributes = { operation: "CREATE", kind: { group: "", resource: "pods" }, name: "static-sim-1", object };
+      return admission.validate?.({ ...attributes, subresource: "", request: { user } } as never);
+    };
+    void make([owner]);
+    const refused: [object[], object, string][] = [
+      [[], {}, "can only create pods with an owner reference set to itself"],
+      [[owner, owner], {}, "can only create pods with a single owner reference set to itself"],
+      [[{ ...owner, name: "sim-9" }], {}, "can only create pods with an owner reference set to itself"],
+      [[{ ...owner, controller: false }], {}, "can only create pods with a controller owner reference set to itself"],
+      [[{ ...owner, blockOwnerDeletion: true }], {}, "must not set blockOwnerDeletion on an owner reference"],
+      [[{ ...owner, uid: "other" }], {}, `node sim-1 UID mismatch: expected other got ${uid}`],
+      [[owner], { serviceAccountName: "default" }, "can not create pods that reference serviceaccounts"],
+      [
+        [owner],
+        { volumes: [{ name: "v", secret: { secretName: "s" } }] },
+        "can not create pods that reference secrets",
+      ],
+    ];
+    for (const [owners, spec, message] of refused) expect(() => make(owners, spec), message).toThrow(message);
+    const relabel = { metadata: { labels: { by: "it" } } };
+    const target = { namespace: "default", name: "pod-sim-1" };
+    await expect(as(user).patch(PODS, target, MERGE, relabel, { subresource: "status" })).rejects.toThrow(
+      "cannot update labels through pod status",
+    );
+  });
+
   test("changes its own Node and Lease only", async () => {
     const client = as(user);
     const label = { metadata: { labels: { by: "it" } } };

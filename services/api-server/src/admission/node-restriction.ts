@@ -14,6 +14,7 @@ import {
   type TokenRequest,
   type Volume,
 } from "@coxswain/api";
+import { podReferences } from "@coxswain/api/core-v1/pod/references";
 import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
@@ -33,7 +34,7 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
       if (node === undefined) return undefined;
       const { group, resource } = attributes.kind;
       if (group === "" && resource === "nodes") checkNode(attributes, node);
-      if (group === "" && resource === "pods") checkPod(attributes, node);
+      if (group === "" && resource === "pods") checkPod(attributes, node, source);
       if (group === "" && resource === "persistentvolumes") checkVolume(attributes, node);
       if (group === "resource.k8s.io" && resource === "resourceslices") checkSlice(attributes, node);
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
@@ -56,17 +57,88 @@ function checkNode(attributes: AdmissionAttributes, node: NodeIdentity): void {
   if (!node.covers(of)) refuse(attributes, `node ${quoted(node.name)} is not allowed to modify node ${quoted(of)}`);
   if (operation === "DELETE")
     refuse(attributes, `node ${quoted(node.name)} is not allowed to delete node ${quoted(of)}`);
+  if (operation === "CREATE") {
+    const set = forbiddenLabels(object?.metadata?.labels, undefined);
+    if (set.length === 0) return;
+    refuse(attributes, `node ${quoted(node.name)} is not allowed to set the following labels: ${set.join(", ")}`);
+  }
   if (operation !== "UPDATE") return;
+  const changed = forbiddenLabels(object?.metadata?.labels, old?.metadata?.labels);
+  if (changed.length > 0) refuse(attributes, `is not allowed to modify labels: ${changed.join(", ")}`);
+  if (!deepEqual(ownersOf(old), ownersOf(object))) {
+    refuse(attributes, `node ${quoted(node.name)} is not allowed to modify ownerReferences`);
+  }
   if (JSON.stringify(taintsOf(old)) !== JSON.stringify(taintsOf(object))) {
     refuse(attributes, `node ${quoted(node.name)} is not allowed to modify taints`);
   }
 }
 
+/** Labels of Kubernetes' own that a kubelet may give its Node; of the two domains, all. */
+const KUBELET_LABELS = new Set([
+  "kubernetes.io/hostname",
+  "topology.kubernetes.io/zone",
+  "topology.kubernetes.io/region",
+  "failure-domain.beta.kubernetes.io/zone",
+  "failure-domain.beta.kubernetes.io/region",
+  "node.kubernetes.io/instance-type",
+  "beta.kubernetes.io/instance-type",
+  "kubernetes.io/os",
+  "kubernetes.io/arch",
+  "beta.kubernetes.io/os",
+  "beta.kubernetes.io/arch",
+]);
+const KUBELET_DOMAINS = /(^|\.)(kubelet|node)\.kubernetes\.io$/;
+const KUBERNETES = /(^|\.)(kubernetes|k8s)\.io$/;
+
+/** Those that differ and by which a node that was taken over would draw pods to itself. */
+function forbiddenLabels(after: Labels = {}, before: Labels = {}): string[] {
+  const keys = new Set([...Object.keys(after), ...Object.keys(before)]);
+  return [...keys]
+    .filter((key) => {
+      const domain = key.includes("/") ? key.slice(0, key.indexOf("/")) : "";
+      if (after[key] === before[key] || !KUBERNETES.test(domain)) return false;
+      return !KUBELET_LABELS.has(key) && !KUBELET_DOMAINS.test(domain);
+    })
+    .toSorted();
+}
+
+type Labels = Readonly<Record<string, string>>;
+
+const ownersOf = (object: KubeObject | undefined): readonly unknown[] => object?.metadata?.ownerReferences ?? [];
+
 function taintsOf(node: Node | undefined): unknown {
   return node?.spec?.taints ?? [];
 }
 
-function checkPod(attributes: AdmissionAttributes, node: NodeIdentity): void {
+/** A mirror pod belongs to its Node alone, and names nothing that its kubelet could read by it. */
+function checkMirror(
+  attributes: AdmissionAttributes,
+  pod: Pod | undefined,
+  node: NodeIdentity,
+  source: ObjectSource,
+): void {
+  const name = quoted(node.name);
+  const [owner, ...others] = pod?.metadata?.ownerReferences ?? [];
+  const refuseOwner = (what: string): never => refuse(attributes, `node ${name} can only create pods with ${what}`);
+  if (others.length > 0) refuseOwner("a single owner reference set to itself");
+  const own = boundNode(pod);
+  if (owner?.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== own) {
+    return refuseOwner("an owner reference set to itself");
+  }
+  if (owner.controller !== true) refuseOwner("a controller owner reference set to itself");
+  if (owner.blockOwnerDeletion === true) {
+    refuse(attributes, `node ${name} must not set blockOwnerDeletion on an owner reference`);
+  }
+  const uid = source.get({ group: "", resource: "nodes" }, "", own)?.object.metadata?.uid ?? "";
+  if (owner.uid !== uid) refuse(attributes, `node ${own} UID mismatch: expected ${owner.uid} got ${uid}`);
+  const { [MIRROR]: _, ...annotations } = pod?.metadata?.annotations ?? {};
+  const references = podReferences({ ...pod, metadata: { ...pod?.metadata, annotations } });
+  const named = Object.entries(references).find(([, names]) => names.size > 0)?.[0];
+  const resource = pod?.spec?.serviceAccountName ? "serviceaccounts" : named;
+  if (resource !== undefined) refuse(attributes, `node ${name} can not create pods that reference ${resource}`);
+}
+
+function checkPod(attributes: AdmissionAttributes, node: NodeIdentity, source: ObjectSource): void {
   const { operation, object, old, subresource } = attributes;
   if (operation === "CREATE") {
     if (subresource === "eviction") return;
@@ -79,6 +151,7 @@ function checkPod(attributes: AdmissionAttributes, node: NodeIdentity): void {
     if (!node.covers(boundNode(object))) {
       refuse(attributes, `node ${quoted(node.name)} can only create pods with spec.nodeName set to itself`);
     }
+    checkMirror(attributes, object, node, source);
     return;
   }
   if (!node.covers(boundNode(old))) {
@@ -87,6 +160,9 @@ function checkPod(attributes: AdmissionAttributes, node: NodeIdentity): void {
   }
   if (operation === "UPDATE" && subresource !== "status") {
     refuse(attributes, `node ${quoted(node.name)} can only update pod status`);
+  }
+  if (operation === "UPDATE" && !deepEqual(old?.metadata?.labels ?? {}, object?.metadata?.labels ?? {})) {
+    refuse(attributes, `node ${quoted(node.name)} cannot update labels through pod status`);
   }
   if (operation === "UPDATE" && !deepEqual(claimNames(old), claimNames(object))) {
     refuse(attributes, `node ${quoted(node.name)} cannot update resource claim statues`);
