@@ -358,3 +358,31 @@ describe("requests that cannot be", () => {
     expect(await client.get(DEPLOYMENTS, target)).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 5 } });
   });
 });
+
+test("owners that are named twice are taken out, with a warning", async () => {
+  const owner = { apiVersion: "v1", kind: "ConfigMap", name: "o", uid: "u1" };
+  const other = { ...owner, name: "p" };
+  const metadata = { name: "owned", ownerReferences: [owner, other, { ...owner }] };
+  const made = await raw({ ref: CONFIG_MAPS, verb: "create", body: configMap("owned", { metadata }) });
+  const told = (result: ApiResult) =>
+    result.type === "object"
+      ? { owners: result.object.object.metadata?.ownerReferences, warnings: result.warnings }
+      : {};
+  const tail =
+    "API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: u1";
+  expect(told(made)).toEqual({
+    owners: [owner, other],
+    warnings: [`.metadata.ownerReferences contains duplicate entries; ${tail}`],
+  });
+  const patched = await raw({
+    ref: CONFIG_MAPS,
+    verb: "patch",
+    name: "owned",
+    body: { metadata: { ownerReferences: [owner, owner] } },
+    contentType: "application/merge-patch+json",
+  });
+  expect(told(patched)).toEqual({
+    owners: [owner],
+    warnings: [`.metadata.ownerReferences contains duplicate entries after mutating admission happens; ${tail}`],
+  });
+});

@@ -1,6 +1,7 @@
 // The metadata rules that hold for every kind: what the system fills in, what a writer cannot change.
 import { storedKindOf } from "@coxswain/api/scheme";
 import {
+  deepEqual,
   formatTime,
   newBadRequest,
   newConflict,
@@ -8,6 +9,7 @@ import {
   StatusError,
   type KubeObject,
   type ObjectMeta,
+  type OwnerReference,
 } from "@coxswain/apimachinery";
 import type { Env } from "@coxswain/env";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
@@ -30,10 +32,27 @@ export function requireNamespace(context: WriteContext, meta: ObjectMeta): void 
   }
 }
 
+/** Takes out owners that are named twice in the same words, and says so. */
+function dropRepeatedOwners({ request, warnings }: WriteContext, meta: ObjectMeta): void {
+  const owners = meta.ownerReferences;
+  if (owners === undefined || owners.length < 2) return;
+  const isRepeated = (owner: OwnerReference, index: number): boolean =>
+    owners.slice(0, index).some((other) => deepEqual(other, owner));
+  const repeated = owners.filter(isRepeated);
+  if (repeated.length === 0) return;
+  meta.ownerReferences = owners.filter((owner, index) => !isRepeated(owner, index));
+  // Upstream looks at what is patched only once admission is through.
+  const when = request.verb === "patch" ? " after mutating admission happens" : "";
+  const uids = repeated.map(({ uid }) => uid).join(", ");
+  const warning = `.metadata.ownerReferences contains duplicate entries${when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${uids}`;
+  if (!warnings.includes(warning)) warnings.push(warning);
+}
+
 /** Fills in what a new object gets from the system; a name from generateName where none was given. */
 export function fillForCreate(env: Env, context: WriteContext, object: KubeObject): void {
   const meta = (object.metadata ??= {});
   requireNamespace(context, meta);
+  dropRepeatedOwners(context, meta);
   if (!meta.resourceVersion) delete meta.resourceVersion;
   delete meta.deletionTimestamp;
   delete meta.deletionGracePeriodSeconds;
@@ -61,6 +80,7 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
   const meta = (object.metadata ??= {});
   const before = old.object.metadata!;
   checkIdentity(context, meta);
+  dropRepeatedOwners(context, meta);
   if (meta.uid && meta.uid !== before.uid) {
     throw newConflict(
       storedKindOf(kind),
