@@ -21,6 +21,7 @@ import { Extenders } from "./extenders/extenders.ts";
 import { pickCandidate } from "./plugins/preemption-candidates.ts";
 import { Preemptor, type Preemption } from "./preemptor.ts";
 import type { PodInfo } from "./pod-info.ts";
+import { SchedulerMetrics, type AttemptResult } from "./scheduler-metrics.ts";
 import { schedulerService } from "./scheduler-service.ts";
 import { ClusterSnapshot } from "./snapshot/cluster-snapshot.ts";
 import {
@@ -141,14 +142,15 @@ function stringValues(counts: Readonly<Record<string, number>>): Record<string, 
   return Object.fromEntries(Object.entries(counts).map(([name, count]) => [`queue.${name}`, String(count)]));
 }
 
+const resultOf = ({ code }: Rejection): AttemptResult => (code === "Error" ? "error" : "unschedulable");
+
 class SchedulingLoop {
   readonly #parts: SchedulerParts;
   readonly #binder;
   readonly #fenced: ResourceClient;
   readonly #preemptor: Preemptor;
   readonly #inFlight = new Set<Promise<void>>();
-  readonly #attempts;
-  readonly #pending;
+  readonly #metrics;
   #wake: (() => void) | undefined;
   #woken = false;
   #batches = 0;
@@ -164,10 +166,7 @@ class SchedulingLoop {
     parts.snapshot.devices.connect(createClaimWriter(this.#fenced, env.timers, logger));
     const { snapshot, waiting } = parts;
     this.#preemptor = new Preemptor({ env, client: this.#fenced, recorder, logger, snapshot, waiting });
-    this.#attempts = metrics.counter("scheduler_schedule_attempts_total", "Attempts to schedule pods, by result.", [
-      "result",
-    ]);
-    this.#pending = metrics.gauge("scheduler_pending_pods", "Pending pods, by queue.", ["queue"]);
+    this.#metrics = new SchedulerMetrics(metrics, env.clock);
   }
 
   /** There may be something to do. */
@@ -185,7 +184,7 @@ class SchedulingLoop {
       if (signal.aborted) break;
       this.#woken = false;
       const batch = await this.#decideBatch(signal);
-      this.#report();
+      this.#metrics.pending(this.#parts.queue.counts());
       this.#bind(batch, signal);
       if (this.#parts.queue.activeCount === 0 && batch.length === 0) await this.#waitForWork(signal);
       else await nextTurn(this.#parts.deps.env.timers);
@@ -240,10 +239,6 @@ class SchedulingLoop {
       if (signal.aborted || isReason(error, "NotFound")) return;
       this.#parts.deps.logger.warn({ pod: info.key, node, err: error }, "could not say where a pod is about to go");
     }
-  }
-
-  #report(): void {
-    for (const [queue, count] of Object.entries(this.#parts.queue.counts())) this.#pending.set(count, { queue });
   }
 
   async #waitForWork(signal: AbortSignal): Promise<void> {
@@ -302,7 +297,7 @@ class SchedulingLoop {
     const { queue, deps } = this.#parts;
     const message = error instanceof Error ? error.message : String(error);
     deps.logger.error({ pod: info.key, err: error }, "could not decide for a pod");
-    this.#attempts.inc({ result: "error" });
+    this.#metrics.attempted("error", queue.get(info.key));
     queue.returnFailed(info.key);
     this.#reject(info, message, "SchedulerError", signal, "");
   }
@@ -344,10 +339,12 @@ class SchedulingLoop {
       queue.delete(key);
       return undefined;
     }
+    const queued = queue.get(key)!;
     const framework = frameworks.get(info.pod.spec?.schedulerName ?? "")!;
     const plan = framework.planSchedule(info, snapshot, schedule, consulted);
     if (plan.kind === "unschedulable") {
-      this.#attempts.inc({ result: "unschedulable" });
+      this.#metrics.attempted("unschedulable", queued);
+      if (framework.at("postFilter").length > 0) this.#metrics.triedToPreempt();
       if (consulted === undefined || plan.candidates.length === 0) this.#notPlaced(info, plan, signal);
       else this.#aside(() => this.#askWhomToPreempt(info, plan, signal));
       return undefined;
@@ -356,7 +353,8 @@ class SchedulingLoop {
     snapshot.nominations.remove(key);
     const bound = extenders.binds(info) ? { extenders } : {};
     const reserved = reserve(framework, plan.cycle, plan.node);
-    if ("waits" in reserved) return { cycle: plan.cycle, node: plan.node, framework, waits: reserved.waits, ...bound };
+    if ("waits" in reserved) return { queued, cycle: plan.cycle, node: plan.node, framework, ...reserved, ...bound };
+    this.#metrics.attempted(resultOf(reserved.rejection), queued);
     unreserveAll(framework, plan.cycle, plan.node);
     this.#giveUp(info, reserved.plugin, reserved.rejection, signal);
     return undefined;
@@ -410,6 +408,7 @@ class SchedulingLoop {
   #preempt(preemption: Preemption, plugins: ReadonlySet<string>): void {
     const { queue, logger } = { ...this.#parts, ...this.#parts.deps };
     const { preemptor, node, victims } = preemption;
+    this.#metrics.preempted(victims.length);
     logger.info({ pod: preemptor.key, node, victims: victims.map((victim) => victim.key) }, "preempting pods");
     this.#aside(async () => {
       const done = await this.#preemptor.preempt(preemption);
@@ -462,18 +461,18 @@ class SchedulingLoop {
   /** `info`: the pod as others see it by now. */
   #settle(one: Decided, outcome: CycleOutcome, signal: AbortSignal, info = one.cycle.info): void {
     const { deps, queue, snapshot } = this.#parts;
-    const { cycle, node, framework } = one;
+    const { queued, cycle, node, framework } = one;
     // A pod of the same name may have taken its place meanwhile.
     const mine = queue.get(info.key)?.info.uid === info.uid;
     if (outcome.kind === "bound") {
-      this.#attempts.inc({ result: "scheduled" });
+      this.#metrics.attempted("scheduled", queued);
       if (mine) queue.delete(info.key);
       for (const plugin of framework.at("postBind")) plugin.postBind?.(cycle, node);
       deps.recorder.event(info.pod, "Normal", "Scheduled", `Successfully assigned ${info.key} to ${node}`);
       return;
     }
     const message = outcome.kind === "rejected" ? outcome.rejection.reasons.join(", ") : outcome.message;
-    this.#attempts.inc({ result: outcome.kind === "rejected" ? "unschedulable" : "error" });
+    this.#metrics.attempted(outcome.kind === "rejected" ? resultOf(outcome.rejection) : "error", queued);
     deps.logger.info({ pod: info.key, node, outcome: outcome.kind, reason: message }, "not bound");
     // A pod that is gone from the queue with an unknown outcome was bound, or the informer will tell that it is gone.
     if (mine || outcome.kind !== "unknown") unreserveAll(framework, cycle, node);

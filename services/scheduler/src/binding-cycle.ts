@@ -6,10 +6,12 @@ import { ExtenderError } from "./extenders/extender.ts";
 import type { Extenders } from "./extenders/extenders.ts";
 import type { CycleState, Rejection } from "./framework/contract.ts";
 import type { Framework } from "./framework/plan-schedule.ts";
+import type { QueuedPod } from "./queue/scheduling-queue.ts";
 import type { WaitingPods } from "./framework/waiting-pods.ts";
 
 /** A pod that has a node, and the cycle in which it got it. */
 export interface Decided {
+  readonly queued: QueuedPod;
   readonly cycle: CycleState;
   readonly node: string;
   readonly framework: Framework;

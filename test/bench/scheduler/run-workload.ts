@@ -50,7 +50,9 @@ async function createAll(client: ResourceClient, ref: ResourceRef, count: number
 async function attempts({ metrics }: Run, result: "scheduled" | "unschedulable"): Promise<number> {
   const text = await metrics.text("/metrics");
   return Number(
-    new RegExp(`^scheduler_schedule_attempts_total\\{result="${result}"\\} (\\S+)$`, "m").exec(text)?.[1] ?? 0,
+    new RegExp(`^scheduler_schedule_attempts_total\\{result="${result}",profile="[^"]*"\\} (\\S+)$`, "m").exec(
+      text,
+    )?.[1] ?? 0,
   );
 }
 

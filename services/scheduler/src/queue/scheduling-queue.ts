@@ -20,6 +20,9 @@ export interface QueuedPod extends QueueOrder {
   addedMs: number;
   readonly order: number;
   attempts: number;
+  /** When the last attempt began, and the first; ms of the monotonic clock. */
+  poppedAt: number;
+  firstPoppedAt: number | undefined;
   /** Attempts that found no node, and attempts in a row that failed by an error: the length of the backoff. */
   misses: number;
   errors: number;
@@ -95,6 +98,8 @@ export class SchedulingQueue {
       addedMs: now,
       order: this.#order++,
       attempts: 0,
+      poppedAt: 0,
+      firstPoppedAt: undefined,
       misses: 0,
       errors: 0,
       gatedBy: undefined,
@@ -151,6 +156,8 @@ export class SchedulingQueue {
     if (pod === undefined) return undefined;
     pod.queue = "in-flight";
     pod.attempts++;
+    pod.poppedAt = this.#options.clock.monotonic();
+    pod.firstPoppedAt ??= pod.poppedAt;
     this.#log.leave(pod.info.key);
     return pod;
   }
