@@ -15,6 +15,7 @@ import { formatTime } from "@coxswain/apimachinery";
 import { createEventRecorder, createInformerFactory, createLeaderElector } from "@coxswain/client";
 import { createMemoryCluster } from "@coxswain/client/memory/memory-cluster";
 import { noMetrics, silentLogger } from "@coxswain/component-base";
+import { createMetrics } from "@coxswain/component-base/metrics";
 import { VirtualEnv } from "@coxswain/env";
 import { createControllerManager, type ControllerManagerDeps, type ControllerManagerOptions } from "../src/app.ts";
 
@@ -25,9 +26,20 @@ export interface FixtureOptions {
   readonly tokens?: ControllerManagerDeps["tokens"];
   readonly aggregated?: ControllerManagerDeps["aggregated"];
   readonly remotes?: ControllerManagerDeps["remotes"];
+  /** Counts what `figures` tells; off where unset, as it costs time. */
+  readonly measured?: boolean;
 }
 
-export function makeFixture({ seed = 3, options = {}, authority, tokens, aggregated, remotes }: FixtureOptions = {}) {
+export function makeFixture({
+  seed = 3,
+  options = {},
+  authority,
+  tokens,
+  aggregated,
+  remotes,
+  measured = false,
+}: FixtureOptions = {}) {
+  const registry = measured ? createMetrics() : undefined;
   const env = new VirtualEnv({ seed });
   const cluster = createMemoryCluster({ env, latencyMs: () => 1 });
   const admin = cluster.client();
@@ -37,7 +49,7 @@ export function makeFixture({ seed = 3, options = {}, authority, tokens, aggrega
     const lease = { namespace: "kube-system", name: "kube-controller-manager", identity };
     const elector = createLeaderElector(lease, { env, client, logger: silentLogger });
     const informers = createInformerFactory({ env, client, logger: silentLogger });
-    const base = { env, logger: silentLogger, metrics: noMetrics };
+    const base = { env, logger: silentLogger, metrics: registry ?? noMetrics };
     const app = createControllerManager({
       ...base,
       client,
@@ -73,6 +85,14 @@ export function makeFixture({ seed = 3, options = {}, authority, tokens, aggrega
     deployment: (name = "web") => cluster.objects<Deployment>(DEPLOYMENTS).find((one) => one.metadata?.name === name),
     events: (reason?: string) =>
       cluster.objects<Event>(EVENTS).filter((one) => reason === undefined || one.reason === reason),
+    /** The series whose names start like this, as in `job_syncs_total{result="success"}`, without buckets. */
+    figures: async (start: string): Promise<Record<string, number>> => {
+      const lines = ((await registry?.text()) ?? "").split("\n");
+      const found = lines.filter((line) => line.startsWith(start) && !/^\w+_bucket\b/.test(line));
+      return Object.fromEntries(
+        found.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]),
+      );
+    },
     seedNamespace: (name = "default") => cluster.seed(NAMESPACES, namespace(name)),
   };
 }

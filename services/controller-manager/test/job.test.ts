@@ -9,7 +9,8 @@ import { planJobStatus } from "../src/job/plan-status.ts";
 import { planJob } from "../src/job/plan.ts";
 import { controllerOf } from "../src/ownership/controller-ref.ts";
 import { expiresInMs } from "../src/job/ttl.ts";
-import { makeFixture, type Fixture } from "./cluster-fixture.ts";
+import { makeFixture } from "./cluster-fixture.ts";
+import { endPods } from "./job-pods-end.ts";
 
 const NOW = Date.parse("2026-01-01T00:10:00Z");
 
@@ -279,29 +280,6 @@ test("a finished Job goes when its time is over", () => {
   expect(expiresInMs(job({ ttlSecondsAfterFinished: 0 }), NOW)).toBeUndefined();
   expect(expiresInMs(job({}, { conditions }), NOW)).toBeUndefined();
 });
-
-/** Ends each pod some time after it was made, as `how` says. */
-function endPods(fixture: Fixture, how: (pod: Pod) => string | undefined, afterMs = 1_000): void {
-  const { env, cluster, admin } = fixture;
-  const seen = new Set<string>();
-  cluster.onChange((change) => {
-    const one = change.object as Pod;
-    const uid = one.metadata?.uid ?? "";
-    if (one.kind !== "Pod" || change.type === "DELETED" || seen.has(uid)) return;
-    seen.add(uid);
-    const end = async (): Promise<void> => {
-      await env.timers.sleep(afterMs);
-      const phase = how(one);
-      if (phase === undefined) return;
-      const exitCode = phase === "Succeeded" ? 0 : 1;
-      const state = { terminated: { exitCode, finishedAt: formatTime(env.clock.now()) } };
-      const status = { phase, containerStatuses: [{ name: "c", state }] };
-      const target = { namespace: "default", name: one.metadata?.name ?? "" };
-      await admin.patch(PODS, target, "application/merge-patch+json", { status }, { subresource: "status" });
-    };
-    end().catch(() => undefined);
-  });
-}
 
 describe("in a cluster", () => {
   const start = (spec: Partial<JobSpec>, how: (pod: Pod) => string | undefined) => {

@@ -32,8 +32,9 @@ import { executeClaim } from "../ownership/claim.ts";
 import { controllerOf, controllerReference, planClaim, selecting } from "../ownership/controller-ref.ts";
 import { createPods, removePods, type OwnedPodsDeps } from "../writes/owned-pods.ts";
 import { hasFailed, hasSucceeded, isBehind, isTracked, isValid, TRACKING_FINALIZER, uidOf } from "./job-pods.ts";
+import { JobMetrics } from "./job-metrics.ts";
 import { planJobStatus } from "./plan-status.ts";
-import { isFinished, planJob, type JobPlan, type NewPod } from "./plan.ts";
+import { isFinished, planJob, type JobPlan, type SyncAction } from "./plan.ts";
 import { podFromJob } from "./pod-from-job.ts";
 
 const WORKERS = 5;
@@ -49,13 +50,19 @@ export function createJobController(context: ControllerContext): ManagedControll
   const jobs = context.informers.informer<Job>(JOBS);
   jobs.addIndex(BY_NAMESPACE, (job) => [job.metadata?.namespace ?? ""]);
   const expectations = createExpectations(context);
-  const logic = new JobLogic(context, jobs, expectations);
+  const metrics = new JobMetrics(context.metrics, context.env.clock);
+  const logic = new JobLogic(context, jobs, expectations, metrics);
   const controller = createController(
     { name: "job-controller", workers: WORKERS, reconcile: (key, signal) => logic.reconcile(key, signal) },
     context,
   );
   follow(context, jobs, controller, expectations);
-  jobs.addHandler({ delete: (job) => logic.forget(job) });
+  jobs.addHandler({ add: (job) => metrics.found(job, OWN_MANAGER), delete: (job) => logic.forget(job) });
+  context.caches.pods.addHandler({
+    add: (pod) => metrics.held(undefined, pod),
+    update: (pod, old) => metrics.held(old, pod),
+    delete: (pod) => metrics.held(pod, undefined),
+  });
   return { controller };
 }
 
@@ -122,11 +129,13 @@ class JobLogic {
   readonly #context: ControllerContext;
   readonly #jobs: SharedInformer<Job>;
   readonly #expectations: Expectations;
+  readonly #metrics: JobMetrics;
   /** The version of each Job's last status by this process, by UID. */
   readonly #written = new Map<string, string>();
 
-  constructor(context: ControllerContext, jobs: SharedInformer<Job>, expectations: Expectations) {
+  constructor(context: ControllerContext, jobs: SharedInformer<Job>, expectations: Expectations, metrics: JobMetrics) {
     this.#context = context;
+    this.#metrics = metrics;
     this.#jobs = jobs;
     this.#expectations = expectations;
   }
@@ -137,6 +146,11 @@ class JobLogic {
     if (job === undefined) return undefined;
     const { managedBy = OWN_MANAGER } = job.spec ?? {};
     if (managedBy !== OWN_MANAGER) return undefined;
+    if (!isFinished(job)) return await this.#metrics.synced(job, (sync) => this.#look(job, sync, signal));
+    return await this.#look(job, { action: "reconciling" }, signal);
+  }
+
+  async #look(job: Job, sync: { action: SyncAction }, signal: AbortSignal): Promise<ReconcileResult | void> {
     const pods = await this.#claim(job);
     // The cache's next change of the Job leads back here; the delay is for the case that none comes.
     if (await this.#isStale(job, pods)) return { requeueAfterMs: STALE_MS };
@@ -144,7 +158,7 @@ class JobLogic {
       await this.#letGo(pods.filter(isTracked));
       return undefined;
     }
-    return await this.#sync(job, pods, signal);
+    return await this.#sync(job, pods, sync, signal);
   }
 
   forget(job: Job): void {
@@ -166,21 +180,29 @@ class JobLogic {
     }
   }
 
-  async #sync(job: Job, pods: readonly Pod[], signal: AbortSignal): Promise<ReconcileResult | void> {
+  async #sync(
+    job: Job,
+    pods: readonly Pod[],
+    sync: { action: SyncAction },
+    signal: AbortSignal,
+  ): Promise<ReconcileResult | void> {
     const { env } = this.#context;
     const uid = job.metadata?.uid ?? "";
     const nowMs = env.clock.now();
     const plan = planJob(job, pods, nowMs);
     const satisfied = this.#expectations.satisfied(uid);
-    const { created, removed, problem } =
-      satisfied && job.metadata?.deletionTimestamp === undefined
-        ? await this.#manage(job, plan, signal)
-        : { created: 0, removed: 0, problem: undefined };
+    const manages = satisfied && job.metadata?.deletionTimestamp === undefined;
+    if (manages) sync.action = plan.action;
+    const { created, removed, problem } = manages
+      ? await this.#manage(job, plan, signal)
+      : { created: 0, removed: 0, problem: undefined };
     const status = planJobStatus(job, pods, plan, { created, removed }, nowMs);
     const stored = deepEqual(status, job.status) || (await this.#store({ ...job, status }));
     if (!stored) return { requeueAfterMs: 0 };
     this.#tell(job, { ...job, status });
-    await this.#letGo(this.#accounted({ ...job, status }, pods, plan));
+    const accounted = this.#accounted({ ...job, status }, pods, plan);
+    this.#metrics.handled(accounted, plan.ruled);
+    await this.#letGo(accounted);
     if (problem !== undefined) throw problem;
     const waits = [plan.againInMs, this.#expectations.expiresInMs(uid) || undefined, deadlineOf(job)];
     const next = waits.filter((ms) => ms !== undefined);
@@ -222,16 +244,17 @@ class JobLogic {
   }
 
   async #manage(job: Job, plan: JobPlan, signal: AbortSignal): Promise<Managed> {
-    if (plan.create.length > 0) return await this.#create(job, plan.create, signal);
+    if (plan.create.length > 0) return await this.#create(job, plan, signal);
     if (plan.remove.length === 0) return { created: 0, removed: 0, problem: undefined };
     // On the way to its end a Job counts the pods that it takes away; else they are nobody's failure.
     if (plan.outcome === undefined) await this.#letGo(plan.remove.filter(isTracked));
     return await this.#remove(job, plan.remove, signal);
   }
 
-  async #create(job: Job, wanted: readonly NewPod[], signal: AbortSignal): Promise<Managed> {
-    const pods = wanted.map((one) => podFromJob(job, one));
-    const { done, problem } = await createPods(this.#writes(), about(job), pods, signal);
+  async #create(job: Job, { create, creationReason }: JobPlan, signal: AbortSignal): Promise<Managed> {
+    const pods = create.map((one) => podFromJob(job, one));
+    const { done, failed, problem } = await createPods(this.#writes(), about(job), pods, signal);
+    this.#metrics.created(creationReason, done, failed);
     return { created: done, removed: 0, problem };
   }
 
@@ -267,9 +290,10 @@ class JobLogic {
     return await this.#letGoOne(pod, pod.metadata?.resourceVersion);
   }
 
-  /** Events for what has just become true. */
+  /** Events and figures for what has just become true. */
   #tell(before: Job, after: Job): void {
     const { recorder } = this.#context;
+    this.#metrics.counted(before, after);
     for (const { type, status, reason = "", message = "" } of after.status?.conditions ?? []) {
       const known = before.status?.conditions?.find((one) => one.type === type);
       if (known?.status === status) continue;
@@ -279,8 +303,11 @@ class JobLogic {
           recorder.event(about(after), "Warning", "TooManySucceededPods", text);
         }
         recorder.event(about(after), "Normal", "Completed", "Job completed");
-      } else if (type === "Failed") recorder.event(about(after), "Warning", reason, message);
-      else if (type === "Suspended" && status === "True") {
+        this.#metrics.finished(after, "succeeded", reason);
+      } else if (type === "Failed") {
+        recorder.event(about(after), "Warning", reason, message);
+        this.#metrics.finished(after, "failed", reason);
+      } else if (type === "Suspended" && status === "True") {
         recorder.event(about(after), "Normal", "Suspended", "Job suspended");
       } else if (type === "Suspended") recorder.event(about(after), "Normal", "Resumed", "Job resumed");
     }

@@ -3,7 +3,7 @@ import type { Job, Pod, PodFailurePolicyRule } from "@coxswain/api";
 
 export interface Verdict {
   readonly action: "Count" | "FailIndex" | "FailJob" | "Ignore";
-  /** For FailJob: why, as the Job's condition tells it. */
+  /** Why, as the Job's condition tells it; undefined where no rule fits. */
   readonly message?: string;
 }
 

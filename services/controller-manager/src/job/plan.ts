@@ -20,6 +20,11 @@ export interface NewPod {
   readonly ignored: number;
 }
 
+/** What a look at a Job comes to, as upstream's metrics name it. */
+export type SyncAction = "reconciling" | "tracking" | "pods_created" | "pods_deleted";
+/** What pods are made for, likewise. */
+export type CreationReason = "new" | "recreate_terminating_or_failed" | "recreate_failed";
+
 /** The end that a Job is going towards. */
 export interface Outcome {
   readonly type: "SuccessCriteriaMet" | "FailureTarget";
@@ -31,6 +36,10 @@ export interface JobPlan {
   readonly create: readonly NewPod[];
   readonly remove: readonly Pod[];
   readonly outcome: Outcome | undefined;
+  readonly action: SyncAction;
+  readonly creationReason: CreationReason;
+  /** What a rule for failures asks for, by UID of the pods that have failed and were not noted yet. */
+  readonly ruled: ReadonlyMap<string, Verdict["action"]>;
   /** When to look again although nothing may have changed, ms. */
   readonly againInMs: number | undefined;
   /** Pods whose failure does not count. */
@@ -274,18 +283,24 @@ function surplusPods(facts: Facts, surplus: number): Pod[] {
   return remove.slice(0, BURST);
 }
 
-function managed(facts: Facts): Pick<JobPlan, "create" | "remove" | "againInMs"> {
+function creationReason(facts: Facts): CreationReason {
+  const failed = countedFailures(facts) > 0;
+  if (failed && pods.replacesOnlyFailed(facts.job)) return "recreate_failed";
+  return failed || facts.sorted.terminating > 0 ? "recreate_terminating_or_failed" : "new";
+}
+
+function managed(facts: Facts): Pick<JobPlan, "create" | "remove" | "againInMs" | "action"> {
   const { job, sorted } = facts;
   const { active, terminating } = sorted;
   const nothing = { create: [], againInMs: undefined };
-  if (job.spec?.suspend === true) return { ...nothing, remove: active };
+  if (job.spec?.suspend === true) return { ...nothing, remove: active, action: "pods_deleted" };
   const wanted = wantedActive(facts);
   const remove = surplusPods(facts, active.length - wanted);
-  if (remove.length > 0) return { ...nothing, remove };
+  if (remove.length > 0) return { ...nothing, remove, action: "pods_deleted" };
   const busy = active.length + (pods.replacesOnlyFailed(job) ? terminating : 0);
   const lacking = Math.min(wanted - busy, BURST);
-  if (lacking <= 0) return { ...nothing, remove: [] };
-  return { ...missing(facts, lacking), remove: [] };
+  if (lacking <= 0) return { ...nothing, remove: [], action: "tracking" };
+  return { ...missing(facts, lacking), remove: [], action: "pods_created" };
 }
 
 /** `all` are the pods that the Job controls. */
@@ -295,9 +310,17 @@ export function planJob(job: Job, all: readonly Pod[], nowMs: number): JobPlan {
   const ignored = new Set(sorted.newFailed.filter((pod) => verdicts.get(pod)?.action === "Ignore").map(pods.uidOf));
   const outcome = outcomeOf(facts);
   const delayed = outcome === undefined ? delayedPods(facts) : new Set<string>();
-  const common = { outcome, ignored, delayed, completedIndexes: completed, failedIndexes };
-  if (outcome !== undefined) return { ...common, create: [], remove: sorted.active, againInMs: undefined };
-  const { create, remove, againInMs } = managed(facts);
+  const ruled = new Map<string, Verdict["action"]>();
+  for (const pod of sorted.newFailed) {
+    const verdict = verdicts.get(pod);
+    if (verdict?.message !== undefined) ruled.set(pods.uidOf(pod), verdict.action);
+  }
+  const indexes = { completedIndexes: completed, failedIndexes };
+  const common = { outcome, ignored, delayed, ruled, creationReason: creationReason(facts), ...indexes };
+  if (outcome !== undefined) {
+    return { ...common, create: [], remove: sorted.active, againInMs: undefined, action: "reconciling" };
+  }
+  const { create, remove, againInMs, action } = managed(facts);
   const waits = [againInMs, deadlineLeftMs(facts)].filter((ms) => ms !== undefined);
-  return { ...common, create, remove, againInMs: waits.length === 0 ? undefined : Math.min(...waits) };
+  return { ...common, create, remove, action, againInMs: waits.length === 0 ? undefined : Math.min(...waits) };
 }

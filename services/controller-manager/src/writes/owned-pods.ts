@@ -16,6 +16,8 @@ export interface OwnedPodsDeps extends CreateDeps {
 export interface PodWrites {
   /** How many pods were made, or deleted, for certain. */
   readonly done: number;
+  /** How many were not for such a reason as is told in `problem`. */
+  readonly failed: number;
   /** The last error that stands in the way; not that the namespace ends, nor that a pod was gone already. */
   readonly problem: Error | undefined;
 }
@@ -35,6 +37,7 @@ export async function createPods(
   const pods = templates.map((template) => named(env, template));
   expectations.expectCreations(uid, pods.length);
   let done = 0;
+  let failed = 0;
   let problem: Error | undefined;
   for (const outcome of await createSlowly(deps, PODS, pods, { initialBatch: INITIAL_BATCH, signal })) {
     if (outcome.kind === "created") {
@@ -46,9 +49,10 @@ export async function createPods(
       if (isNamespaceTerminating(outcome.error)) continue;
       recorder.event(owner, "Warning", "FailedCreate", `Error creating: ${outcome.error.message}`);
       problem = outcome.error;
+      failed++;
     }
   }
-  return { done, problem };
+  return { done, failed, problem };
 }
 
 /** `owner` needs its apiVersion and kind. */
@@ -63,6 +67,7 @@ export async function removePods(
   const uids = pods.map((pod) => pod.metadata?.uid ?? "");
   expectations.expectDeletions(uid, uids);
   let done = 0;
+  let failed = 0;
   let problem: Error | undefined;
   for (const [at, outcome] of (await deleteForSure(deps, PODS, pods, signal)).entries()) {
     if (outcome.ok) {
@@ -74,6 +79,7 @@ export async function removePods(
     if (isReason(outcome.error, "NotFound", "Conflict")) continue;
     recorder.event(owner, "Warning", "FailedDelete", `Error deleting: ${outcome.error.message}`);
     problem = outcome.error;
+    failed++;
   }
-  return { done, problem };
+  return { done, failed, problem };
 }
