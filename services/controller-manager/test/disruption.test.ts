@@ -239,4 +239,5 @@ test("a disruption that never came is taken back after two minutes", async () =>
   await fixture.env.advance(100_000);
   expect(condition()?.status).toBe("True");
   expect(await fixture.until(() => condition()?.status === "False")).toBe(true);
+  expect(Object.keys(condition() ?? {}).toSorted()).toEqual(["lastTransitionTime", "status", "type"]);
 });

@@ -2,6 +2,7 @@
 import { DEPLOYMENTS, PODS, REPLICA_SETS, type Pod } from "@coxswain/api";
 import { timeoutError } from "@coxswain/client/memory/memory-cluster";
 import { describe, expect, test } from "vitest";
+import { newReplicaSetAnnotations } from "../src/deployment/revision.ts";
 import { isPodActive } from "../src/pods/pod-state.ts";
 import { deployment, makeFixture, runPods, template, type Fixture } from "./cluster-fixture.ts";
 
@@ -84,6 +85,22 @@ describe("deployment", () => {
     expect(old?.metadata?.annotations?.["deployment.kubernetes.io/revision"]).toBe("3");
     expect(old?.metadata?.annotations?.["deployment.kubernetes.io/revision-history"]).toBe("1");
     expect(fixture.deployment()?.metadata?.annotations?.["deployment.kubernetes.io/revision"]).toBe("3");
+  });
+
+  test("of the revisions that a ReplicaSet had, the oldest are forgotten where all take more than 2,000 characters", () => {
+    const historyAfter = (history: string): string | undefined => {
+      const present = {
+        "deployment.kubernetes.io/revision": "41",
+        "deployment.kubernetes.io/revision-history": history,
+      };
+      return newReplicaSetAnnotations({}, present, 42n)["deployment.kubernetes.io/revision-history"];
+    };
+    expect(historyAfter("")).toBe("41");
+    expect(historyAfter("7,8")).toBe("7,8,41");
+    const full = Array.from({ length: 400 }, (_, at) => String(1_000 + at));
+    expect(full.join()).toHaveLength(1_999);
+    expect(historyAfter(full.join())).toBe([...full.slice(1), "41"].join());
+    expect(historyAfter("9".repeat(3_000))).toBe("41");
   });
 
   test("paused, it scales but does not roll out; resumed, it does", async () => {

@@ -19,6 +19,8 @@ const NOT_COPIED: ReadonlySet<string> = new Set([
   MAX_REPLICAS,
 ]);
 
+/** Of the annotation, as upstream. */
+const MAX_HISTORY_CHARACTERS = 2_000;
 const MAX_INT64 = 2n ** 63n - 1n;
 
 /** 0 where the annotation is none. */
@@ -50,6 +52,13 @@ export function nextRevision(old: readonly ReplicaSet[]): bigint {
   return old.map(revisionOf).reduce((highest, one) => (one > highest ? one : highest), 0n) + 1n;
 }
 
+/** The oldest revisions go where the text would be too long. */
+function longerHistory(history: string, revision: string): string {
+  const revisions = [...history.split(","), revision].filter((one) => one !== "");
+  while (revisions.length > 1 && revisions.join().length > MAX_HISTORY_CHARACTERS) revisions.shift();
+  return revisions.join();
+}
+
 /** The annotations that the new ReplicaSet should have: those of the Deployment, and its revision. */
 export function newReplicaSetAnnotations(
   deployment: Deployment,
@@ -64,8 +73,7 @@ export function newReplicaSetAnnotations(
   if (revisionIn(before) >= revision) return annotations;
   annotations[REVISION] = String(revision);
   if (before !== "") {
-    const history = [...(present[REVISION_HISTORY] ?? "").split(","), before].filter((one) => one !== "");
-    annotations[REVISION_HISTORY] = history.join(",");
+    annotations[REVISION_HISTORY] = longerHistory(present[REVISION_HISTORY] ?? "", before);
   }
   return annotations;
 }

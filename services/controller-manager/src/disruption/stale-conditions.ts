@@ -26,9 +26,8 @@ export function createStaleConditionController(context: ControllerContext): Mana
     if (pod === undefined || leftMs === undefined) return undefined;
     if (leftMs > 0) return { requeueAfterMs: leftMs };
     const { namespace, name = "", uid } = pod.metadata ?? {};
-    const { reason, message } = podCondition(pod, "DisruptionTarget") ?? {};
     const lastTransitionTime = formatTime(env.clock.now());
-    const condition = { type: "DisruptionTarget", status: "False", reason, message, lastTransitionTime };
+    const condition = { type: "DisruptionTarget", status: "False", reason: null, message: null, lastTransitionTime };
     const patch = { metadata: { uid }, status: { conditions: [condition] } };
     try {
       await client.patch(PODS, { namespace, name }, STRATEGIC, patch, { subresource: "status" });
