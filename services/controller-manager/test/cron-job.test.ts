@@ -174,7 +174,7 @@ describe("what a CronJob does", () => {
 
 /** A cluster in which the CronJob has just been made. */
 function startCluster(spec: Partial<CronJobSpec> = {}): Fixture {
-  const fixture = makeFixture();
+  const fixture = makeFixture({ measured: true });
   fixture.seedNamespace();
   // The api-server would give each Job a selector of its own.
   const labels = { job: "tick" };
@@ -207,6 +207,9 @@ test("in a cluster one Job is made for each minute, and its end is noted", async
   );
   expect(await fixture.until(() => cron()?.status?.lastSuccessfulTime === now)).toBe(true);
   expect(cron()?.status?.active?.some(({ name }) => name === target.name)).toBe(false);
+  const skew = await fixture.figures("cronjob_controller_job_creation_skew_duration_seconds");
+  expect(Object.values(skew)).toEqual([expect.any(Number), 2]);
+  expect(Object.values(skew)[0]).toBeLessThan(2);
 });
 
 test.each(["jobs", "cronjobs"])(

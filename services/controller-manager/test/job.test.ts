@@ -281,6 +281,24 @@ test("a finished Job goes when its time is over", () => {
   expect(expiresInMs(job({}, { conditions }), NOW)).toBeUndefined();
 });
 
+test("how late a finished Job was deleted is told", async () => {
+  const fixture = makeFixture({ measured: true });
+  fixture.seedNamespace();
+  const lastTransitionTime = formatTime(fixture.env.clock.now() - 30_000);
+  const conditions = [{ type: "Complete", status: "True", lastTransitionTime }];
+  fixture.cluster.seed(JOBS, job({ ttlSecondsAfterFinished: 10 }, { conditions }));
+  fixture.start();
+  const going = ({ metadata }: Job): boolean => metadata?.deletionTimestamp !== undefined;
+  expect(await fixture.until(() => fixture.cluster.objects<Job>(JOBS).every(going))).toBe(true);
+  await fixture.env.advance(1_000);
+  const [sum, count] = Object.values(
+    await fixture.figures("ttl_after_finished_controller_job_deletion_duration_seconds"),
+  );
+  expect(count).toBe(1);
+  expect(sum).toBeGreaterThanOrEqual(20);
+  expect(sum).toBeLessThan(30);
+});
+
 describe("in a cluster", () => {
   const start = (spec: Partial<JobSpec>, how: (pod: Pod) => string | undefined) => {
     const fixture = makeFixture();

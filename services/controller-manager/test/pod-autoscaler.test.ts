@@ -53,7 +53,8 @@ async function setup(replicas = 2) {
     },
   };
   const patient = { nodeMonitorGracePeriodMs: 1e9, nodeStartupGracePeriodMs: 1e9 };
-  const fixture = makeFixture({ aggregated, options: { cpuInitializationMs: 0, initialReadinessMs: 0, ...patient } });
+  const options = { cpuInitializationMs: 0, initialReadinessMs: 0, ...patient };
+  const fixture = makeFixture({ aggregated, options, measured: true });
   fixture.cluster.seed(NODES, readyNode("node-1", fixture.env.clock.now()));
   fixture.seedNamespace();
   runPods(fixture);
@@ -130,6 +131,54 @@ test("a Deployment follows the load of its pods up at once, and down once the wi
   const before = hpa()?.metadata?.resourceVersion;
   await fixture.env.advance(120_000);
   expect(hpa()?.metadata?.resourceVersion).toBe(before);
+});
+
+test("what it counts: looks, metrics that were asked, autoscalers and what they want", async () => {
+  const { fixture, uses, hpa, create, running } = await setup();
+  const name = "horizontal_pod_autoscaler_controller_";
+  const figures = async (): Promise<Record<string, number>> =>
+    Object.fromEntries(
+      Object.entries(await fixture.figures(name)).map(([key, value]) => [key.slice(name.length), value]),
+    );
+  uses("100m");
+  await create(autoscaler("web"));
+  expect(await fixture.until(running(4))).toBe(true);
+  const settled = (): boolean => conditions(hpa())[0] === "AbleToScale=True ReadyForNewScale";
+  uses("50m");
+  expect(await fixture.until(settled)).toBe(true);
+  const before = await figures();
+  expect(before).toMatchObject({
+    num_horizontal_pod_autoscalers: 1,
+    'desired_replicas{namespace="default",hpa_name="web"}': 4,
+    'reconciliations_total{action="scale_up",error="none"}': 1,
+    'reconciliation_duration_seconds_count{action="scale_up",error="none"}': 1,
+    // The status tells the replicas before the change until the second look is over.
+    'metric_computation_total{action="scale_up",error="none",metric_type="Resource"}': 2,
+    'metric_computation_duration_seconds_count{action="scale_up",error="none",metric_type="Resource"}': 2,
+  });
+  // The scale is a round trip of the virtual network away.
+  expect(before['reconciliation_duration_seconds_sum{action="scale_up",error="none"}']).toBeGreaterThan(0);
+  expect(before['reconciliations_total{action="none",error="none"}']).toBeGreaterThanOrEqual(1);
+  const scaleTargetRef = { apiVersion: "apps/v1", kind: "Deployment", name: "gone" };
+  await create(autoscaler("lost", { scaleTargetRef }));
+  await create(autoscaler("odd", { scaleTargetRef: { ...scaleTargetRef, apiVersion: "a/b/c" } }));
+  const external = { metric: { name: "queue" }, target: { type: "Value", value: "1" } };
+  await fixture.settle(
+    fixture.admin.patch(HORIZONTAL_POD_AUTOSCALERS, { namespace: "default", name: "web" }, MERGE, {
+      spec: { metrics: [CPU, { type: "External", external }] },
+    }),
+  );
+  await fixture.env.advance(1_000);
+  const after = await figures();
+  expect(after["num_horizontal_pod_autoscalers"]).toBe(3);
+  expect(after['reconciliations_total{action="none",error="spec"}']).toBe(1);
+  expect(after['reconciliations_total{action="none",error="internal"}']).toBe(2);
+  expect(after['metric_computation_total{action="none",error="internal",metric_type="External"}']).toBe(1);
+  await fixture.settle(fixture.admin.delete(HORIZONTAL_POD_AUTOSCALERS, { namespace: "default", name: "web" }, {}));
+  await fixture.env.advance(1_000);
+  const last = await figures();
+  expect(last["num_horizontal_pod_autoscalers"]).toBe(2);
+  expect(last).not.toHaveProperty('desired_replicas{namespace="default",hpa_name="web"}');
 });
 
 test("replicas outside the bounds come back without any metric; 0 replicas switch it off", async () => {

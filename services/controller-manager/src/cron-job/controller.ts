@@ -2,7 +2,15 @@
 // tried, one is made; what was made is in the status before the next is looked at; where the caches of CronJobs and of Jobs do not
 // agree, one of them is behind, and the server is asked.
 import { CRON_JOBS, JOBS, type CronJob, type Job, type ObjectReference } from "@coxswain/api";
-import { deepEqual, formatTime, isReason, objectKey, type KubeObject, type ResourceRef } from "@coxswain/apimachinery";
+import {
+  deepEqual,
+  formatTime,
+  isReason,
+  objectKey,
+  parseTime,
+  type KubeObject,
+  type ResourceRef,
+} from "@coxswain/apimachinery";
 import { createController, settleAll, type ReconcileResult } from "@coxswain/controller-runtime";
 import {
   BY_CONTROLLER,
@@ -24,10 +32,16 @@ import {
 } from "./plan.ts";
 
 const WORKERS = 5;
+const SKEW_BUCKETS = Array.from({ length: 10 }, (_, at) => 2 ** at);
 const about = (cron: CronJob): CronJob => ({ ...cron, apiVersion: "batch/v1", kind: "CronJob" });
 
 export function createCronJobController(context: ControllerContext): ManagedController {
-  const { client, env, informers, recorder } = context;
+  const { client, env, informers, metrics, recorder } = context;
+  const skew = metrics.histogram(
+    "cronjob_controller_job_creation_skew_duration_seconds",
+    "How late Jobs are made, after their time.",
+    SKEW_BUCKETS,
+  );
   const crons = informers.informer<CronJob>(CRON_JOBS);
   const jobs = informers.informer<Job>(JOBS);
   jobs.addIndex(BY_CONTROLLER, controllerIndex);
@@ -93,6 +107,7 @@ export function createCronJobController(context: ControllerContext): ManagedCont
     const { namespace, name = "" } = wanted.metadata ?? {};
     try {
       const made = await client.create<Job>(JOBS, wanted);
+      skew.observe(((parseTime(made.metadata?.creationTimestamp) ?? startMs) - startMs) / 1000);
       recorder.event(about(cron), "Normal", "SuccessfulCreate", `Created job ${name}`);
       return made;
     } catch (error) {

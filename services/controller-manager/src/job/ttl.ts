@@ -6,6 +6,8 @@ import { createController, type ReconcileResult } from "@coxswain/controller-run
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { conditionOf, isFinished } from "./plan.ts";
 
+const BUCKETS = Array.from({ length: 14 }, (_, at) => 0.1 * 2 ** at);
+
 /** Ms until the Job may go, below 0 where it is late; undefined for one that stays. */
 export function expiresInMs(job: Job, nowMs: number): number | undefined {
   const { ttlSecondsAfterFinished: seconds } = job.spec ?? {};
@@ -15,7 +17,12 @@ export function expiresInMs(job: Job, nowMs: number): number | undefined {
 }
 
 export function createTtlController(context: ControllerContext): ManagedController {
-  const { client, env, informers } = context;
+  const { client, env, informers, metrics } = context;
+  const seconds = metrics.histogram(
+    "ttl_after_finished_controller_job_deletion_duration_seconds",
+    "How late Jobs are deleted, after their time was over.",
+    BUCKETS,
+  );
   const jobs = informers.informer<Job>(JOBS);
 
   async function reconcile(key: string): Promise<ReconcileResult | void> {
@@ -33,6 +40,7 @@ export function createTtlController(context: ControllerContext): ManagedControll
       const { uid, resourceVersion } = job.metadata ?? {};
       const preconditions = { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) };
       await client.delete(JOBS, { namespace, name }, { propagationPolicy: "Foreground", preconditions });
+      seconds.observe(-(expiresInMs(job, env.clock.now()) ?? 0) / 1000);
     } catch (error) {
       if (!isReason(error, "NotFound", "Conflict")) throw error;
     }

@@ -5,6 +5,7 @@
 import {
   HORIZONTAL_POD_AUTOSCALERS,
   type HorizontalPodAutoscaler,
+  type MetricSpec,
   type MetricStatus,
   type Pod,
   type Scale,
@@ -24,6 +25,7 @@ import { createController, type ReconcileResult } from "@coxswain/controller-run
 import { BY_NAMESPACE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { updateStatus } from "../writes/update-status.ts";
 import { createApiVersions } from "./api-versions.ts";
+import { AutoscalerMonitor } from "./autoscaler-monitor.ts";
 import { createKindResolver, type KindResolver } from "./kind-resolver.ts";
 import { MetricFailure, proposeByMetric, type MetricProposal } from "./metric-proposal.ts";
 import { createMetricsSource, type MetricsSource } from "./metrics-source.ts";
@@ -59,6 +61,11 @@ const CONFLICT_PAUSE_MS = 10;
 /** Ends a look at an autoscaler; conditions and events say why. */
 class CannotScale extends Error {
   override readonly name = "CannotScale";
+  readonly found: plan.FoundError;
+  constructor(found: plan.FoundError = "internal") {
+    super();
+    this.found = found;
+  }
 }
 
 interface Target {
@@ -75,7 +82,9 @@ export function createPodAutoscaler(
   const source = createMetricsSource(reader, kinds, createApiVersions(context.informers));
   const autoscalers = context.informers.informer<HorizontalPodAutoscaler>(HORIZONTAL_POD_AUTOSCALERS);
   const settings = { ...DEFAULTS, ...options };
-  const autoscaling = new PodAutoscaling(context, { kinds, source, settings, list: () => autoscalers.lister.list() });
+  const monitor = new AutoscalerMonitor(context.metrics, context.env.clock);
+  const list = () => autoscalers.lister.list();
+  const autoscaling = new PodAutoscaling(context, { kinds, source, settings, monitor, list });
   const reconcile = async (key: string): Promise<ReconcileResult | void> => {
     const autoscaler = autoscalers.lister.get(key);
     if (autoscaler === undefined) return autoscaling.forget(key);
@@ -96,6 +105,7 @@ export function createPodAutoscaler(
     },
     delete: (autoscaler) => controller.enqueue(objectKey(autoscaler)),
   });
+  autoscalers.addHandler({ add: () => monitor.added(), delete: (autoscaler) => monitor.removed(autoscaler) });
   return { controller };
 }
 
@@ -103,6 +113,7 @@ interface Parts {
   readonly kinds: KindResolver;
   readonly source: MetricsSource;
   readonly settings: Required<PodAutoscalerOptions>;
+  readonly monitor: AutoscalerMonitor;
   readonly list: () => readonly HorizontalPodAutoscaler[];
 }
 
@@ -125,11 +136,17 @@ class PodAutoscaling {
 
   async look(key: string, autoscaler: HorizontalPodAutoscaler): Promise<void> {
     const findings = new Findings(autoscaler, this.#context.env.clock.now());
+    await this.#parts.monitor.looked(findings, () => this.#lookFor(key, autoscaler, findings));
+  }
+
+  async #lookFor(key: string, autoscaler: HorizontalPodAutoscaler, findings: Findings): Promise<void> {
     let status = autoscaler.status;
     try {
       status = await this.#scale(key, autoscaler, findings, (next) => (status = next));
+      this.#parts.monitor.wants(autoscaler, status?.desiredReplicas ?? 0);
     } catch (error) {
       if (!(error instanceof CannotScale)) throw error;
+      findings.error = error.found;
       status = { desiredReplicas: 0, ...status, conditions: findings.conditions };
     } finally {
       this.#tell(autoscaler, findings);
@@ -185,6 +202,7 @@ class PodAutoscaling {
     if (rescale.replicas === current) return statusOf(current, false);
     draft(statusOf(before, false));
     await this.#rescale(target, rescale, findings);
+    findings.action = rescale.replicas > current ? "scale_up" : "scale_down";
     const changed = { from: current, to: rescale.replicas, nowMs };
     this.#histories.set(key, afterScaling(this.#histories.get(key) ?? history, autoscaler.spec?.behavior, changed));
     return statusOf(rescale.replicas, true);
@@ -193,13 +211,13 @@ class PodAutoscaling {
   async #target(autoscaler: HorizontalPodAutoscaler, findings: Findings): Promise<Target> {
     const { apiVersion = "", kind = "", name = "" } = autoscaler.spec?.scaleTargetRef ?? {};
     const { namespace = "" } = autoscaler.metadata ?? {};
-    const fail = (message: string): never => {
+    const fail = (message: string, found?: plan.FoundError): never => {
       findings.warn("FailedGetScale", message);
       const told = `the HPA controller was unable to get the target's current scale: ${message}`;
       findings.set("AbleToScale", false, "FailedGetScale", told);
-      throw new CannotScale();
+      throw new CannotScale(found);
     };
-    if (apiVersion.split("/").length > 2) return fail(`unexpected GroupVersion string: ${apiVersion}`);
+    if (apiVersion.split("/").length > 2) return fail(`unexpected GroupVersion string: ${apiVersion}`, "spec");
     const { group } = parseApiVersion(apiVersion);
     const found = this.#parts.kinds.resolve({ group, kind });
     if (found === undefined) {
@@ -264,14 +282,18 @@ class PodAutoscaling {
       statusReplicas: scale.status?.replicas ?? 0,
       facts: this.#facts(autoscaler, pods),
     };
-    const outcomes = (autoscaler.spec?.metrics ?? []).map(async (metric): Promise<MetricProposal | MetricFailure> => {
+    const propose = async (metric: MetricSpec): Promise<MetricProposal | MetricFailure> => {
       try {
         return await proposeByMetric(metric, context);
       } catch (error) {
         if (error instanceof MetricFailure) return error;
         throw error;
       }
-    });
+    };
+    const replicas = autoscaler.status?.currentReplicas ?? 0;
+    const outcomes = (autoscaler.spec?.metrics ?? []).map((metric) =>
+      this.#parts.monitor.computed(metric, replicas, () => propose(metric)),
+    );
     return plan.planMetrics(await Promise.all(outcomes), context.specReplicas, findings);
   }
 

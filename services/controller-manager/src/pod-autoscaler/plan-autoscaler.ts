@@ -16,9 +16,17 @@ export interface PlannedEvent {
   readonly message: string;
 }
 
-/** Conditions of an autoscaler while they are written, and the events on the way. */
+/** What stood in the way, as upstream's metrics tell it: what the autoscaler asks for, or something else. */
+export type FoundError = "spec" | "internal";
+
+export const errorOf = ({ reason }: MetricFailure): FoundError =>
+  reason === "InvalidMetricSourceType" ? "spec" : "internal";
+
+/** Conditions of an autoscaler while they are written, the events on the way, and what it comes to. */
 export class Findings {
   readonly events: PlannedEvent[] = [];
+  action: "scale_up" | "scale_down" | "none" = "none";
+  error: FoundError | "none" = "none";
   readonly #nowMs: number;
   #conditions: readonly HorizontalPodAutoscalerCondition[];
 
@@ -67,6 +75,7 @@ export function planMetrics(
 ): { readonly verdict: MetricsVerdict | undefined; readonly statuses: MetricStatus[] } {
   const failures = outcomes.filter((one) => one instanceof MetricFailure);
   for (const { reason, detail } of failures) findings.warn(reason, detail);
+  if (failures[0] !== undefined) findings.error = errorOf(failures[0]);
   // What could not be had has an empty place.
   const statuses = outcomes.map((one): MetricStatus => (one instanceof MetricFailure ? { type: "" } : one.status));
   let [replicas, name] = [0, ""];
