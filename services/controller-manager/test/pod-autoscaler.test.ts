@@ -146,6 +146,7 @@ test("what it counts: looks, metrics that were asked, autoscalers and what they 
   const settled = (): boolean => conditions(hpa())[0] === "AbleToScale=True ReadyForNewScale";
   uses("50m");
   expect(await fixture.until(settled)).toBe(true);
+  await fixture.env.advance(1_000);
   const before = await figures();
   expect(before).toMatchObject({
     num_horizontal_pod_autoscalers: 1,
