@@ -179,6 +179,52 @@ describe("endpoint slices", () => {
   });
 });
 
+test("what the EndpointSlice controller counts", async () => {
+  const fixture = makeFixture({ measured: true, options: { maxEndpointsPerSlice: 2 } });
+  fixture.seedNamespace();
+  fixture.cluster.seed(NODES, readyNode("node-1", fixture.env.clock.now()));
+  const spec = { ...service.spec, trafficDistribution: "PreferSameZone" };
+  fixture.cluster.seed<Service>(SERVICES, { ...service, metadata: { name: "web", namespace: "default" }, spec });
+  runPods(fixture);
+  fixture.start();
+  const name = "endpoint_slice_controller_";
+  const figures = async (): Promise<Record<string, number>> =>
+    Object.fromEntries(
+      Object.entries(await fixture.figures(name)).map(([key, value]) => [key.slice(name.length), value]),
+    );
+  await fixture.env.advance(1_000);
+  const labels = '{topology="Disabled",traffic_distribution="PreferSameZone"}';
+  expect(await figures()).toMatchObject({
+    endpoints_desired: 0,
+    num_endpoint_slices: 1,
+    desired_endpoint_slices: 1,
+    'changes{operation="create"}': 1,
+    [`endpointslices_changed_per_sync_sum${labels}`]: 1,
+    'services_count_by_traffic_distribution{traffic_distribution="PreferSameZone"}': 1,
+  });
+  fixture.cluster.seed(DEPLOYMENTS, deployment("web", { replicas: 3 }));
+  const ready = () =>
+    fixture.cluster
+      .objects<EndpointSlice>(ENDPOINT_SLICES)
+      .flatMap((slice) => slice.endpoints.filter((one) => one.conditions?.ready === true));
+  expect(await fixture.until(() => ready().length === 3)).toBe(true);
+  await fixture.env.advance(5_000);
+  const grown = await figures();
+  expect(grown).toMatchObject({ endpoints_desired: 3, num_endpoint_slices: 2, desired_endpoint_slices: 2 });
+  expect(grown["endpoints_added_per_sync_sum"]! - grown["endpoints_removed_per_sync_sum"]!).toBe(3);
+  expect(grown["endpoints_added_per_sync_count"]).toBe(grown[`endpointslices_changed_per_sync_count${labels}`]);
+  expect(grown['syncs{result="success"}']).toBeGreaterThanOrEqual(grown["endpoints_added_per_sync_count"]!);
+  expect(grown['changes{operation="delete"}']).toBe(1);
+  await fixture.settle(fixture.admin.delete(SERVICES, { namespace: "default", name: "web" }));
+  await fixture.env.advance(5_000);
+  expect(await figures()).toMatchObject({
+    endpoints_desired: 0,
+    num_endpoint_slices: 0,
+    desired_endpoint_slices: 0,
+    'services_count_by_traffic_distribution{traffic_distribution="PreferSameZone"}': 0,
+  });
+});
+
 test("slices of a family that the Service has no more, and of an earlier Service, go", async () => {
   const fixture = makeFixture();
   fixture.seedNamespace();

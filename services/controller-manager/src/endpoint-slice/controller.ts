@@ -15,8 +15,9 @@ import { controllerOf } from "../ownership/controller-ref.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 import { planEndpoints, type AddressType, type EndpointPlan } from "./endpoints.ts";
+import { EndpointSliceMetrics } from "./endpoint-slice-metrics.ts";
 import { followEndpoints } from "./event-handlers.ts";
-import { identity, MANAGED_BY, MANAGER, planSlices, type SlicePlan } from "./plan.ts";
+import { fewestSlices, identity, MANAGED_BY, MANAGER, planSlices, type SliceWrites } from "./plan.ts";
 import { planTopologyHints, wantsTopologyHints, zoneShares } from "./topology-hints.ts";
 import { TriggerTimes, withTriggerTime } from "./trigger-times.ts";
 
@@ -24,6 +25,11 @@ const WORKERS = 5;
 const NODE_UNKNOWN_MS = 1_000;
 const STALE_MS = 1_000;
 const HINTED = "hinted";
+
+/** A look at a Service that has to come again, and as what it counts. */
+interface Again extends ReconcileResult {
+  readonly counts: "stale" | "error";
+}
 
 export interface EndpointSliceOptions {
   /** 100 where unset. */
@@ -43,16 +49,29 @@ export function createEndpointSliceController(
   const hinting = new Map<string, string>();
   const maxEndpoints = options.maxEndpointsPerSlice ?? 100;
 
+  const metrics = new EndpointSliceMetrics(context.metrics);
+
   async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+    try {
+      const again = await sync(key, signal);
+      metrics.synced(again?.counts ?? "success");
+      return again;
+    } catch (error) {
+      metrics.synced("error");
+      throw error;
+    }
+  }
+
+  async function sync(key: string, signal: AbortSignal): Promise<Again | undefined> {
     const service = caches.services.lister.get(key);
     const uid = service?.metadata?.uid ?? "";
     if (service === undefined || service.metadata?.deletionTimestamp !== undefined) return undefined;
     if (service.spec?.type === "ExternalName" || service.spec?.selector === undefined) return undefined;
-    if (!expectations.satisfied(uid)) return { requeueAfterMs: expectations.expiresInMs(uid) + 1 };
+    if (!expectations.satisfied(uid)) return { counts: "stale", requeueAfterMs: expectations.expiresInMs(uid) + 1 };
     const pods = podsOf(service);
     const present = caches.endpointSlices.lister.byIndex(BY_SERVICE, key).filter(isOurs);
     // The cache's next change of the slice leads back here; the delay is for the case that none comes.
-    if (present.some(isStale)) return { requeueAfterMs: STALE_MS };
+    if (present.some(isStale)) return { counts: "stale", requeueAfterMs: STALE_MS };
     const changedAt = times.next(service, pods);
     const stamped = (slice: EndpointSlice): EndpointSlice => {
       const { annotations: before, ...metadata } = slice.metadata ?? {};
@@ -64,15 +83,23 @@ export function createEndpointSliceController(
     const others = present.filter((slice) => !types.includes(slice.addressType) || controllerOf(slice)?.uid !== uid);
     // Of a family that the Service has no more, or of an earlier Service of the name.
     if (others.length > 0) await execute(service, { create: [], update: [], remove: others }, signal);
+    const size = { endpoints: 0, slices: 0, desired: 0 };
     for (const type of addressTypes(service)) {
       const wanted = planEndpoints(service, pods, type, (name) => caches.nodes.lister.get(name));
       incomplete ||= wanted.incomplete;
       const same = present.filter((slice) => slice.addressType === type && !others.includes(slice));
       const groups = withHints(service, type, wanted.groups, same);
-      const { create, update: change, remove } = planSlices(service, type, groups, same, maxEndpoints);
+      const plan = planSlices(service, type, groups, same, maxEndpoints);
+      const { create, update: change, remove } = plan;
+      metrics.planned(plan);
+      for (const group of groups.values()) size.endpoints += group.endpoints.length;
+      size.slices += same.length + create.length - remove.length;
+      size.desired += fewestSlices(groups, maxEndpoints);
       await execute(service, { create: create.map(stamped), update: change.map(stamped), remove }, signal);
+      metrics.executed(service, plan);
     }
-    return incomplete ? { requeueAfterMs: NODE_UNKNOWN_MS } : undefined;
+    if (caches.services.lister.get(key) !== undefined) metrics.measured(service, size);
+    return incomplete ? { counts: "error", requeueAfterMs: NODE_UNKNOWN_MS } : undefined;
   }
 
   /** Hints by shares of zones, where the Service asks for them; an event says when they come and why they go. */
@@ -116,6 +143,12 @@ export function createEndpointSliceController(
   async function update(slice: EndpointSlice): Promise<void> {
     const stored = await client.update(ENDPOINT_SLICES, slice);
     written.set(stored.metadata?.uid ?? "", stored.metadata?.resourceVersion ?? "");
+    metrics.wrote("update");
+  }
+
+  async function remove(slice: EndpointSlice): Promise<undefined> {
+    if (await removeSlice(client, slice)) metrics.wrote("delete");
+    return undefined;
   }
 
   function podsOf(service: Service): Pod[] {
@@ -125,12 +158,12 @@ export function createEndpointSliceController(
     return all.filter((pod) => selector.matches(pod.metadata?.labels));
   }
 
-  async function execute(service: Service, plan: SlicePlan, signal: AbortSignal): Promise<void> {
+  async function execute(service: Service, plan: SliceWrites, signal: AbortSignal): Promise<void> {
     try {
       await settleAll([
         createSlices(service, plan.create, signal),
         ...plan.update.map((slice) => update(slice)),
-        ...plan.remove.map((slice) => removeSlice(client, slice)),
+        ...plan.remove.map((slice) => remove(slice)),
       ]);
     } catch (error) {
       const about = { ...service, apiVersion: "v1", kind: "Service" };
@@ -151,6 +184,7 @@ export function createEndpointSliceController(
     const outcomes = await createSlowly({ env, client }, ENDPOINT_SLICES, objects, { initialBatch, signal });
     let problem: Error | undefined;
     for (const outcome of outcomes) {
+      if (outcome.kind === "created") metrics.wrote("create");
       if (outcome.kind !== "failed") continue;
       expectations.creationFailed(uid, outcome.error);
       if (!isNamespaceTerminating(outcome.error)) problem = outcome.error;
@@ -163,6 +197,7 @@ export function createEndpointSliceController(
   caches.services.addHandler({
     delete: (service) => {
       times.forget(service);
+      metrics.forget(service);
       for (const type of ["IPv4", "IPv6"]) hinting.delete(`${objectKey(service)} ${type}`);
     },
   });
@@ -181,12 +216,14 @@ function addressTypes(service: Service): AddressType[] {
   return families.length === 0 ? ["IPv4"] : families;
 }
 
-async function removeSlice(client: ResourceClient, slice: EndpointSlice): Promise<undefined> {
+/** False where it was gone, or is another one by now. */
+async function removeSlice(client: ResourceClient, slice: EndpointSlice): Promise<boolean> {
   const { namespace, name = "", uid } = slice.metadata ?? {};
   try {
     await client.delete(ENDPOINT_SLICES, { namespace, name }, { preconditions: { uid } });
+    return true;
   } catch (error) {
     if (!isReason(error, "NotFound", "Conflict")) throw error;
+    return false;
   }
-  return undefined;
 }

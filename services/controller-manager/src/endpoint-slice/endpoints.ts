@@ -59,12 +59,20 @@ function portsOf(service: Service, pod: Pod): DiscoveryEndpointPort[] {
   });
 }
 
+/** Undefined where the Service asks for none, or for one that nobody knows. */
+export function trafficDistributionOf({ spec }: Service): string | undefined {
+  const { trafficDistribution = "" } = spec ?? {};
+  return ["PreferClose", "PreferSameZone", "PreferSameNode"].includes(trafficDistribution)
+    ? trafficDistribution
+    : undefined;
+}
+
 /** Whom the endpoint is meant for, where the Service prefers to keep its traffic near. */
 function hintsOf(service: Service, zone: string | undefined, nodeName: string | undefined): EndpointHints | undefined {
   // Hints by shares of zones come over this.
   if (wantsTopologyHints(service)) return undefined;
-  const { trafficDistribution = "" } = service.spec ?? {};
-  if (!["PreferClose", "PreferSameZone", "PreferSameNode"].includes(trafficDistribution)) return undefined;
+  const trafficDistribution = trafficDistributionOf(service);
+  if (trafficDistribution === undefined) return undefined;
   const forNode = trafficDistribution === "PreferSameNode" && Boolean(nodeName);
   if (zone === undefined && !forNode) return undefined;
   return {

@@ -10,10 +10,25 @@ export const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
 export const MANAGER = "endpointslice-controller.k8s.io";
 const HEADLESS = "service.kubernetes.io/headless";
 
-export interface SlicePlan {
+export interface SliceWrites {
   readonly create: EndpointSlice[];
   readonly update: EndpointSlice[];
   readonly remove: EndpointSlice[];
+}
+
+export interface SlicePlan extends SliceWrites {
+  /** Endpoints that no slice had, and those that slices with the same ports have no more. */
+  added: number;
+  removed: number;
+}
+
+/** As few slices as do for these endpoints; one where there are none. */
+export function fewestSlices(groups: ReadonlyMap<string, PortGroup>, maxEndpoints: number): number {
+  const counts = [...groups.values()].map(({ endpoints }) => Math.ceil(endpoints.length / maxEndpoints));
+  return Math.max(
+    1,
+    counts.reduce((sum, count) => sum + count, 0),
+  );
 }
 
 /** What identifies an endpoint across changes of its conditions. */
@@ -89,7 +104,7 @@ export function planSlices(
   present: readonly EndpointSlice[],
   maxEndpoints: number,
 ): SlicePlan {
-  const plan: SlicePlan = { create: [], update: [], remove: [] };
+  const plan: SlicePlan = { create: [], update: [], remove: [], added: 0, removed: 0 };
   const labels = sliceLabels(service);
   const filled = [...groups].filter(([, group]) => group.endpoints.length > 0);
   const placeholder: [string, PortGroup] = ["", { ports: [], endpoints: [] }];
@@ -99,6 +114,8 @@ export function planSlices(
     const wanted = new Map(group.endpoints.map((endpoint) => [identity(endpoint), endpoint]));
     const mine = present.filter((slice) => portsKey(slice.ports) === key);
     const drafts = mine.map((slice) => draftOf(slice, wanted, labels));
+    plan.added += wanted.size;
+    for (const { slice, endpoints } of drafts) plan.removed += (slice.endpoints?.length ?? 0) - endpoints.length;
     const rest = fill(drafts, wanted, maxEndpoints);
     for (let at = 0; at < rest.length; at += maxEndpoints) {
       plan.create.push(makeSlice(service, type, group, rest.slice(at, at + maxEndpoints)));
