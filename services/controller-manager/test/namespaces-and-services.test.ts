@@ -25,7 +25,7 @@ import { deployment, makeFixture, namespace, readyNode, runPods } from "./cluste
 
 describe("namespaces", () => {
   test("get a service account and the root CA, and lose their content before they go", async () => {
-    const fixture = makeFixture({ options: { rootCa: "PEM" } });
+    const fixture = makeFixture({ options: { rootCa: "PEM" }, measured: true });
     fixture.seedNamespace();
     fixture.start();
     const maps = () => fixture.cluster.objects<ConfigMap>(CONFIG_MAPS);
@@ -33,6 +33,10 @@ describe("namespaces", () => {
     expect(await fixture.until(() => maps().length === 1 && accounts().length === 1)).toBe(true);
     expect(maps()[0]).toMatchObject({ metadata: { name: "kube-root-ca.crt" }, data: { "ca.crt": "PEM" } });
     expect(accounts()[0]).toMatchObject({ metadata: { name: "default", namespace: "default" } });
+    await fixture.env.advance(100);
+    const published = await fixture.figures("root_ca_cert_publisher_");
+    expect(published['root_ca_cert_publisher_sync_total{code="200"}']).toBe(1);
+    expect(published['root_ca_cert_publisher_sync_duration_seconds_count{code="200"}']).toBe(1);
     const held = { name: "held", namespace: "default", finalizers: ["example.com/hold"] };
     fixture.cluster.seed(CONFIG_MAPS, { apiVersion: "v1", kind: "ConfigMap", metadata: held });
     fixture.cluster.seed(DEPLOYMENTS, deployment());

@@ -38,7 +38,7 @@ function heartbeat(fixture: Fixture, name: string, silent: () => boolean): void 
 
 describe("node lifecycle", () => {
   test("a silent node is marked and tainted, its pods leave after their toleration; a returning one is clean again", async () => {
-    const fixture = makeFixture();
+    const fixture = makeFixture({ measured: true });
     fixture.seedNamespace();
     let silent = false;
     for (const name of ["n1", "n2"]) {
@@ -79,6 +79,17 @@ describe("node lifecycle", () => {
     expect(await fixture.until(() => patient() === undefined)).toBe(true);
     expect(fixture.events("TaintManagerEviction")[0]?.message).toBe("Marking for deletion Pod default/patient");
     expect(fixture.pods().map((one) => one.metadata?.name)).toEqual(["elsewhere"]);
+    await fixture.env.advance(100);
+    const evictions = await fixture.figures("taint_eviction_controller_");
+    expect(evictions["taint_eviction_controller_pod_deletions_total"]).toBe(1);
+    expect(evictions["taint_eviction_controller_pod_deletion_duration_seconds_count"]).toBe(1);
+    expect(evictions["taint_eviction_controller_pod_deletion_duration_seconds_sum"]).toBeLessThan(1);
+    const range = '{clusterCIDR="10.244.0.0/16"}';
+    expect(await fixture.figures("node_ipam_controller_")).toMatchObject({
+      [`node_ipam_controller_cidrset_cidrs_allocations_total${range}`]: 2,
+      [`node_ipam_controller_cirdset_max_cidrs${range}`]: 256,
+      [`node_ipam_controller_cidrset_usage_cidrs${range}`]: 2 / 256,
+    });
     silent = false;
     const status = { conditions: [{ type: "Ready", status: "True", lastHeartbeatTime: "2026-01-01T01:00:00Z" }] };
     const type = "application/strategic-merge-patch+json";

@@ -501,7 +501,7 @@ describe("in a cluster", () => {
   const at = (name: string) => ({ namespace: "default", name });
 
   function start(): Fixture {
-    const fixture = makeFixture();
+    const fixture = makeFixture({ measured: true });
     fixture.seedNamespace();
     fixture.cluster.seed(STORAGE_CLASSES, NODE_DISK_CLASS);
     fixture.cluster.seed(NODES, readyNode("node-1", fixture.env.clock.now()));
@@ -523,6 +523,17 @@ describe("in a cluster", () => {
       expect(holder?.spec?.volumeName).toBe(one.metadata?.name);
       expect(one.status?.phase).toBe("Bound");
     }
+    fixture.cluster.seed(PERSISTENT_VOLUMES, volume("spare", { storageClassName: "other" }));
+    await fixture.env.advance(1_000);
+    const counts = await fixture.figures("pv_collector_");
+    const plugin = Object.keys(counts).find((key) => key.startsWith("pv_collector_total_pv_count"));
+    expect(plugin).toMatch(/plugin_name="kubernetes\.io\/[a-z-]+",volume_mode="Filesystem"/);
+    expect(counts).toEqual({
+      [plugin ?? ""]: 11,
+      'pv_collector_bound_pv_count{storage_class=""}': 10,
+      'pv_collector_unbound_pv_count{storage_class="other"}': 1,
+      'pv_collector_bound_pvc_count{namespace="default",storage_class="",volume_attributes_class=""}': 10,
+    });
   });
 
   test("a claim of the default class is provisioned on the selected node, grows, is protected, and goes with its volume", async () => {
@@ -629,5 +640,9 @@ describe("in a cluster", () => {
     expect(event?.message).toBe(
       "ephemeral volume tmp: PVC default/taken-tmp was not created for pod default/taken (pod is not owner)",
     );
+    expect(await fixture.figures("ephemeral_volume_controller_")).toEqual({
+      ephemeral_volume_controller_create_total: 1,
+      ephemeral_volume_controller_create_failures_total: 0,
+    });
   });
 });

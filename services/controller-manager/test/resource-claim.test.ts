@@ -170,7 +170,7 @@ describe("in a cluster", () => {
   const MERGE = "application/merge-patch+json";
 
   function start(): Fixture {
-    const fixture = makeFixture();
+    const fixture = makeFixture({ measured: true });
     fixture.seedNamespace();
     fixture.cluster.seed(NODES, readyNode("n", fixture.env.clock.now()));
     fixture.start();
@@ -195,6 +195,11 @@ describe("in a cluster", () => {
     expect(web(fixture)?.status?.resourceClaimStatuses).toEqual([
       { name: "gpu", resourceClaimName: made?.metadata?.name },
     ]);
+    const source = 'allocated="false",admin_access="false",source="resource_claim_template"';
+    expect(await fixture.figures("resourceclaim_controller_")).toEqual({
+      'resourceclaim_controller_creates_total{status="success",admin_access="false"}': 1,
+      [`resourceclaim_controller_resource_claims{${source}}`]: 1,
+    });
   });
 
   test("lost answers and failed status writes lead to one claim, not two", async () => {
@@ -234,6 +239,10 @@ describe("in a cluster", () => {
     expect(await fixture.until(() => by("mine") === undefined)).toBe(true);
     expect(await fixture.until(() => by("shared")?.metadata?.finalizers === undefined)).toBe(true);
     expect(by("shared")?.status).toEqual({});
+    await fixture.env.advance(1_000);
+    expect(await fixture.figures("resourceclaim_controller_resource_claims")).toEqual({
+      'resourceclaim_controller_resource_claims{allocated="false",admin_access="false",source=""}': 1,
+    });
   });
 
   test("a pod that was bound by hand runs with its allocated claim", async () => {

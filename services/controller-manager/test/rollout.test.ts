@@ -252,7 +252,7 @@ describe("replicaset", () => {
 });
 
 test("pods on their way out are told apart", async () => {
-  const fixture = makeFixture();
+  const fixture = makeFixture({ measured: true });
   fixture.seedNamespace();
   runPods(fixture, { delayMs: 2_000 });
   fixture.start();
@@ -264,5 +264,10 @@ test("pods on their way out are told apart", async () => {
   await fixture.settle(fixture.admin.patch(DEPLOYMENTS, at, "application/merge-patch+json", patch));
   expect(await fixture.until(() => fixture.deployment()?.status?.terminatingReplicas === 1)).toBe(true);
   expect(fixture.replicaSets()[0]?.status).toMatchObject({ replicas: 1, terminatingReplicas: 1 });
+  // Both are of an age.
+  expect(await fixture.figures("replicaset_controller_sorting_deletion_age_ratio")).toEqual({
+    replicaset_controller_sorting_deletion_age_ratio_sum: 1,
+    replicaset_controller_sorting_deletion_age_ratio_count: 1,
+  });
   expect(await fixture.until(() => fixture.deployment()?.status?.terminatingReplicas === 0)).toBe(true);
 });

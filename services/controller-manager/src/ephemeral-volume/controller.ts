@@ -33,7 +33,9 @@ export function notOwned(claim: PersistentVolumeClaim, pod: Pod): string {
 }
 
 export function createEphemeralVolumeController(context: ControllerContext): ManagedController {
-  const { caches, client, informers, recorder } = context;
+  const { caches, client, informers, metrics, recorder } = context;
+  const tried = metrics.counter("ephemeral_volume_controller_create_total", "Claims that were to be made.");
+  const failed = metrics.counter("ephemeral_volume_controller_create_failures_total", "Claims that could not be.");
   const claims = informers.informer<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS);
 
   async function reconcile(key: string): Promise<void> {
@@ -62,10 +64,12 @@ export function createEphemeralVolumeController(context: ControllerContext): Man
   /** Undefined where it was made; else the one that was there first. */
   async function create(wanted: PersistentVolumeClaim): Promise<PersistentVolumeClaim | undefined> {
     const { namespace = "", name = "" } = wanted.metadata ?? {};
+    tried.inc();
     try {
       await client.create<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS, wanted);
       return undefined;
     } catch (error) {
+      failed.inc();
       if (isNamespaceTerminating(error)) return undefined;
       if (!isReason(error, "AlreadyExists")) throw error;
       return client.get<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS, { namespace, name });

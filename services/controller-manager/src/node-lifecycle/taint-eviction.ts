@@ -6,9 +6,16 @@ import { BY_NODE, type ControllerContext, type ManagedController } from "../cont
 import { planEviction } from "./plan.ts";
 
 const STRATEGIC = "application/strategic-merge-patch+json";
+const LATENESS_BUCKETS = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240];
 
 export function createTaintEvictionController(context: ControllerContext): ManagedController {
-  const { caches, client, env, recorder } = context;
+  const { caches, client, env, metrics, recorder } = context;
+  const deleted = metrics.counter("taint_eviction_controller_pod_deletions_total", "Pods that taints drove off.");
+  const seconds = metrics.histogram(
+    "taint_eviction_controller_pod_deletion_duration_seconds",
+    "Time from when a pod had to go until it was deleted.",
+    LATENESS_BUCKETS,
+  );
   /** When a pod that will have to go was first seen on its tainted node. */
   const scheduled = new Map<string, number>();
 
@@ -29,7 +36,7 @@ export function createTaintEvictionController(context: ControllerContext): Manag
     }
     scheduled.delete(key);
     note(pod, `Marking for deletion Pod ${key}`);
-    await evict(pod);
+    await evict(pod, dueMs);
     return undefined;
   }
 
@@ -37,7 +44,7 @@ export function createTaintEvictionController(context: ControllerContext): Manag
     recorder.event({ ...pod, apiVersion: "v1", kind: "Pod" }, "Normal", "TaintManagerEviction", message);
   }
 
-  async function evict(pod: Pod): Promise<void> {
+  async function evict(pod: Pod, dueMs: number): Promise<void> {
     const { namespace, name = "", uid } = pod.metadata ?? {};
     const condition = {
       type: "DisruptionTarget",
@@ -50,6 +57,8 @@ export function createTaintEvictionController(context: ControllerContext): Manag
       const patch = { metadata: { uid }, status: { conditions: [condition] } };
       await client.patch(PODS, { namespace, name }, STRATEGIC, patch, { subresource: "status" });
       await client.delete(PODS, { namespace, name }, { preconditions: { uid } });
+      deleted.inc();
+      seconds.observe((env.clock.now() - dueMs) / 1000);
     } catch (error) {
       if (!isReason(error, "NotFound")) throw error;
     }

@@ -26,6 +26,7 @@ import { createBindingWriter, type BindingWriter } from "./bind.ts";
 import { followNewest, type Newest } from "./newest.ts";
 import { planClaim, type ClaimFacts, type PlannedEvent } from "./plan-claim.ts";
 import { planVolume, type ReclaimPlan } from "./plan-volume.ts";
+import { tallyVolumes } from "./volume-tallies.ts";
 
 /** What waits is looked at again this often, and says again why it waits: upstream's interval of syncs. */
 const LOOK_AGAIN_MS = 15_000;
@@ -47,6 +48,7 @@ export function createVolumeBinder(context: ControllerContext): ManagedControlle
   );
   binder.askFor = (claim) => controller.enqueue(CLAIM + claim);
   follow({ claims, volumes, classes }, controller);
+  tallyVolumes(context.metrics, volumes, claims);
   return { controller };
 }
 

@@ -16,9 +16,17 @@ import { isPodActive, isPodTerminating } from "../pods/pod-state.ts";
 import { createPods, removePods, type OwnedPodsDeps, type PodWrites } from "../writes/owned-pods.ts";
 import { followReplicaSetPods } from "./event-handlers.ts";
 import { replicationControllers, type ReplicaKind, replicaSets } from "./replica-kinds.ts";
-import { nextAvailableMs, planReplicas, planReplicaSetStatus, podFromTemplate, type ReplicaFailure } from "./plan.ts";
+import {
+  ageRatios,
+  nextAvailableMs,
+  planReplicas,
+  planReplicaSetStatus,
+  podFromTemplate,
+  type ReplicaFailure,
+} from "./plan.ts";
 
 const WORKERS = 5;
+const AGE_RATIO_BUCKETS = [0.25, 0.5, 1, 2, 4, 8];
 
 export function createReplicaSetController(context: ControllerContext): ManagedController {
   return createFor(context, replicaSets(context));
@@ -43,11 +51,17 @@ class ReplicaSetLogic {
   readonly #context: ControllerContext;
   readonly #type: ReplicaKind;
   readonly #expectations: Expectations;
+  readonly #ageRatio;
 
   constructor(context: ControllerContext, type: ReplicaKind, expectations: Expectations) {
     this.#context = context;
     this.#type = type;
     this.#expectations = expectations;
+    this.#ageRatio = context.metrics.histogram(
+      "replicaset_controller_sorting_deletion_age_ratio",
+      "How many times as old as the youngest ready pod those are that go.",
+      AGE_RATIO_BUCKETS,
+    );
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
@@ -93,10 +107,14 @@ class ReplicaSetLogic {
   }
 
   async #manage(rs: ReplicaSet, pods: readonly Pod[], signal: AbortSignal): Promise<Managed> {
-    const plan = planReplicas(rs, pods, () => this.#related(rs), this.#context.env.clock.now());
+    const nowMs = this.#context.env.clock.now();
+    const plan = planReplicas(rs, pods, () => this.#related(rs), nowMs);
     if (plan.create > 0) return this.#create(rs, plan.create, signal);
-    if (plan.remove.length > 0) return this.#remove(rs, plan.remove, signal);
-    return {};
+    if (plan.remove.length === 0) return {};
+    // Where all go nothing was chosen.
+    const chosen = plan.remove.length < pods.length ? plan.remove : [];
+    for (const ratio of ageRatios(pods, chosen, nowMs)) this.#ageRatio.observe(ratio);
+    return this.#remove(rs, plan.remove, signal);
   }
 
   /** The active pods of all ReplicaSets of the same Deployment. */

@@ -1,6 +1,6 @@
 // What a ReplicaSet needs: pods to make or to delete, and its status. Pure.
 import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "@coxswain/api";
-import { deepClone, formatTime, selectorFromLabels } from "@coxswain/apimachinery";
+import { deepClone, formatTime, parseTime, selectorFromLabels } from "@coxswain/apimachinery";
 import { controllerReference } from "../ownership/controller-ref.ts";
 import { availableInMs, isPodReady } from "../pods/pod-state.ts";
 import { choosePodsToDelete } from "../pods/deletion-order.ts";
@@ -23,6 +23,16 @@ export function planReplicas(
   const surplus = pods.length - (rs.spec?.replicas ?? 1);
   if (surplus <= 0) return { create: Math.min(-surplus, BURST_REPLICAS), remove: [] };
   return { create: 0, remove: choosePodsToDelete(pods, related(), Math.min(surplus, BURST_REPLICAS), nowMs) };
+}
+
+/**
+ * How old each ready pod of the chosen ones is, measured by the youngest ready one, in whole times. Tells how evenly the ages are
+ * spread that a smaller number of replicas takes away.
+ */
+export function ageRatios(pods: readonly Pod[], chosen: readonly Pod[], nowMs: number): number[] {
+  const age = ({ metadata }: Pod): number => nowMs - (parseTime(metadata?.creationTimestamp) ?? nowMs);
+  const youngest = Math.min(...pods.filter(isPodReady).map(age));
+  return youngest <= 0 ? [] : chosen.filter(isPodReady).map((pod) => Math.floor(age(pod) / youngest));
 }
 
 /** A pod from the template; it still lacks a name. */

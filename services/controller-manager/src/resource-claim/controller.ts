@@ -23,6 +23,7 @@ import {
 import { isReason, newNotFound, objectKey, RecentMap } from "@coxswain/apimachinery";
 import { createController } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
+import { tally } from "../tally.ts";
 import { withoutFinalizer } from "../volume-protection/plan.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
@@ -42,10 +43,20 @@ const BY_DEVICE_CLAIM = "device-claim";
 const BY_OWNING_POD = "owning-pod";
 const WORKERS = 50;
 const MAX_GONE = 500;
+const EXTENDED_RESOURCE = "resource.kubernetes.io/extended-resource-claim";
 const STRATEGIC = "application/strategic-merge-patch+json";
 
+const adminAccess = ({ spec }: DeviceResourceClaim): string =>
+  String((spec?.devices?.requests ?? []).some(({ exactly }) => exactly?.adminAccess === true));
+
+/** Who asked for the claim; "" for a person. */
+function sourceOf({ metadata }: DeviceResourceClaim): string {
+  if (metadata?.annotations?.[EXTENDED_RESOURCE] === "true") return "extended_resource";
+  return metadata?.annotations?.[POD_CLAIM_ANNOTATION] ? "resource_claim_template" : "";
+}
+
 export function createResourceClaimController(context: ControllerContext): ManagedController {
-  const { env, caches, client, informers, recorder } = context;
+  const { env, caches, client, informers, metrics, recorder } = context;
   const pods = caches.pods;
   const claims = informers.informer<DeviceResourceClaim>(RESOURCE_CLAIMS);
   const templates = informers.informer<ResourceClaimTemplate>(RESOURCE_CLAIM_TEMPLATES);
@@ -59,6 +70,21 @@ export function createResourceClaimController(context: ControllerContext): Manag
     const owner = ownerOf(claim);
     return owner === undefined ? [] : [owner.uid];
   });
+
+  const creates = metrics.counter("resourceclaim_controller_creates_total", "Claims that were to be made.", [
+    "status",
+    "admin_access",
+  ]);
+  const present = metrics.gauge("resourceclaim_controller_resource_claims", "Claims that there are.", [
+    "allocated",
+    "admin_access",
+    "source",
+  ]);
+  tally(claims, present, (claim) => ({
+    allocated: String(claim.status?.allocation !== undefined),
+    admin_access: adminAccess(claim),
+    source: sourceOf(claim),
+  }));
 
   const lookupFor = (pod: Pod) => ({
     claim: (name: string): DeviceResourceClaim | undefined =>
@@ -112,6 +138,10 @@ export function createResourceClaimController(context: ControllerContext): Manag
     }
     const claim = named(env, claimFromTemplate(pod, podClaim.name, template));
     const [outcome] = await createSlowly({ env, client }, RESOURCE_CLAIMS, [claim], { initialBatch: 1, signal });
+    const admin_access = adminAccess(claim);
+    if (outcome?.kind !== "skipped") {
+      creates.inc({ status: outcome?.kind === "created" ? "success" : "failure", admin_access });
+    }
     if (outcome?.kind !== "created") {
       if (outcome === undefined || outcome.kind === "skipped") throw new Error("create ResourceClaim: not tried");
       if (isNamespaceTerminating(outcome.error)) throw outcome.error;

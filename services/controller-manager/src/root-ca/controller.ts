@@ -1,10 +1,11 @@
 // Publishes the cluster's CA in every namespace, as ConfigMap kube-root-ca.crt, and puts back what others change there.
 import { CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
-import { deepEqual, isReason } from "@coxswain/apimachinery";
+import { deepEqual, isReason, StatusError } from "@coxswain/apimachinery";
 import { createController } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 
+const BUCKETS = Array.from({ length: 15 }, (_, at) => 0.001 * 2 ** at);
 const NAME = "kube-root-ca.crt";
 const DESCRIPTION = "kubernetes.io/description";
 const DESCRIPTION_TEXT =
@@ -21,8 +22,30 @@ export function planRootCa(namespace: string, rootCa: string, present: ConfigMap
 }
 
 export function createRootCaController(context: ControllerContext, rootCa: string): ManagedController {
-  const { caches, client } = context;
+  const { caches, client, env, metrics } = context;
+  const syncs = metrics.counter("root_ca_cert_publisher_sync_total", "Looks at namespaces.", ["code"]);
+  const seconds = metrics.histogram(
+    "root_ca_cert_publisher_sync_duration_seconds",
+    "Time of a look at a namespace.",
+    BUCKETS,
+    ["code"],
+  );
+
   async function reconcile(namespace: string): Promise<void> {
+    const began = env.clock.monotonic();
+    let code = "200";
+    try {
+      await sync(namespace);
+    } catch (error) {
+      code = String(error instanceof StatusError ? error.code : 500);
+      throw error;
+    } finally {
+      syncs.inc({ code });
+      seconds.observe((env.clock.monotonic() - began) / 1000, { code });
+    }
+  }
+
+  async function sync(namespace: string): Promise<void> {
     if (caches.namespaces.lister.get(namespace)?.status?.phase !== "Active") return;
     const present = caches.configMaps.lister.get(`${namespace}/${NAME}`);
     const wanted = planRootCa(namespace, rootCa, present);
