@@ -211,7 +211,7 @@ test("a volume that the node has in use stays attached after its pod until the n
 
 test("a node that is heard of no more loses the volume after six minutes, and at once when it is out of service", async () => {
   for (const taint of [false, true]) {
-    const { fixture, attachments, remove, inUse, patchNode } = await attachedPod(PATIENT);
+    const { fixture, attachments, remove, inUse, patchNode } = await attachedPod({ ...PATIENT, measured: true });
     await inUse([NAMED]);
     await patchNode({ status: { conditions: [{ type: "Ready", status: "Unknown" }] } }, "status");
     await remove();
@@ -223,6 +223,11 @@ test("a node that is heard of no more loses the volume after six minutes, and at
     }
     expect(await fixture.until(() => attachments().length === 0, 60_000)).toBe(true);
     expect(fixture.env.elapsedMs - beforeMs < 10_000).toBe(taint);
+    await fixture.env.advance(100);
+    const forced = "attach_detach_controller_attachdetach_controller_forced_detaches";
+    expect(await fixture.figures(forced)).toEqual({
+      [`${forced}{reason="${taint ? "out-of-service" : "timeout"}"}`]: 1,
+    });
   }
 });
 

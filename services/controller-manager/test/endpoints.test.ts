@@ -313,7 +313,7 @@ describe("in a cluster", () => {
   });
 
   test("Endpoints by hand are mirrored for a Service without a selector, until they go", async () => {
-    const fixture = makeFixture();
+    const fixture = makeFixture({ measured: true });
     fixture.seedNamespace();
     seedService(fixture, { selector: undefined });
     fixture.start();
@@ -335,5 +335,21 @@ describe("in a cluster", () => {
     expect(mirrors()).toHaveLength(1);
     await fixture.settle(fixture.admin.delete(ENDPOINTS, at));
     expect(await fixture.until(() => mirrors().length === 0)).toBe(true);
+    await fixture.env.advance(1_000);
+    const name = "endpoint_slice_mirroring_controller_";
+    const figures = await fixture.figures(name);
+    expect(figures).toMatchObject({
+      [`${name}changes{operation="create"}`]: 1,
+      [`${name}changes{operation="update"}`]: 1,
+      [`${name}changes{operation="delete"}`]: 1,
+      // The slice was used again for other ports.
+      [`${name}endpoints_added_per_sync_sum`]: 2,
+      [`${name}endpoints_updated_per_sync_sum`]: 0,
+      [`${name}endpoints_removed_per_sync_sum`]: 0,
+      [`${name}addresses_skipped_per_sync_sum`]: 0,
+      [`${name}endpoints_desired`]: 0,
+      [`${name}num_endpoint_slices`]: 0,
+    });
+    expect(figures[`${name}endpoints_sync_duration_sum`]).toBeGreaterThan(0);
   });
 });

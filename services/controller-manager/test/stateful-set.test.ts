@@ -225,7 +225,7 @@ describe("owners of a claim", () => {
 });
 
 test("in a cluster pods come with names and claims, scale and update in order", async () => {
-  const fixture = makeFixture();
+  const fixture = makeFixture({ measured: true });
   fixture.seedNamespace();
   runPods(fixture);
   const claim: PersistentVolumeClaim = { metadata: { name: "data" }, spec: { accessModes: ["ReadWriteOnce"] } };
@@ -242,10 +242,21 @@ test("in a cluster pods come with names and claims, scale and update in order", 
     subdomain: "db",
     volumes: [{ name: "data", persistentVolumeClaim: { claimName: "data-db-0" } }],
   });
+  const name = "statefulset_controller_statefulset_";
+  const labels = '{statefulset_namespace="default",statefulset_name="db",pod_management_policy="OrderedReady"}';
+  await fixture.env.advance(1_000);
+  expect(await fixture.figures(name)).toEqual({
+    [`${name}max_unavailable${labels}`]: 1,
+    [`${name}unavailable_replicas${labels}`]: 0,
+  });
   const target = { namespace: "default", name: "db" };
   const change = (spec: object) =>
     fixture.settle(fixture.admin.patch(STATEFUL_SETS, target, "application/merge-patch+json", { spec }));
   await change({ template: { spec: { containers: [{ name: "c", image: "v2" }] } } });
+  const missing = (): boolean => fixture.pods().some(({ status }) => status?.phase !== "Running");
+  expect(await fixture.until(missing)).toBe(true);
+  await fixture.env.advance(10);
+  expect(await fixture.figures(`${name}unavailable_replicas`)).toEqual({ [`${name}unavailable_replicas${labels}`]: 1 });
   const allNew = (): boolean =>
     fixture.pods().length === 3 && fixture.pods().every((one) => one.spec?.containers[0]?.image === "v2");
   expect(await fixture.until(allNew, 120_000)).toBe(true);
@@ -253,6 +264,9 @@ test("in a cluster pods come with names and claims, scale and update in order", 
   await change({ replicas: 1 });
   expect(await fixture.until(() => names().join() === "db-0")).toBe(true);
   expect(fixture.cluster.objects<PersistentVolumeClaim>(PERSISTENT_VOLUME_CLAIMS)).toHaveLength(3);
+  await fixture.settle(fixture.admin.delete(STATEFUL_SETS, target));
+  await fixture.env.advance(1_000);
+  expect(await fixture.figures(name)).toEqual({});
 });
 
 test("of a set that is being deleted the pods that are left are counted", async () => {

@@ -22,7 +22,15 @@ import { createController, settleAll, type ReconcileResult } from "@coxswain/con
 import { BY_CLAIM, BY_NODE, type ControllerContext, type ManagedController } from "../controller-context.ts";
 import { isNodeReady } from "../node-lifecycle/plan.ts";
 import { isPodTerminal } from "../pods/pod-state.ts";
-import { FORCED_DETACH_MS, planAttachments, uniqueName, whyHeld, type AttachPlan, type Use } from "./plan.ts";
+import {
+  FORCED_DETACH_MS,
+  planAttachments,
+  uniqueName,
+  whyHeld,
+  type AttachPlan,
+  type ForcedReason,
+  type Use,
+} from "./plan.ts";
 
 /** How often a volume that another node holds is asked for again. */
 const HELD_RETRY_MS = 10_000;
@@ -89,8 +97,14 @@ class AttachDetach {
   readonly #unwantedSinceMs = new Map<string, number>();
   /** Of each node that went while attachments of it are left: what it said last that it has in use. */
   readonly #lastInUse = new Map<string, readonly string[]>();
+  readonly #forced;
 
   constructor(context: ControllerContext, all: Informers) {
+    this.#forced = context.metrics.counter(
+      "attach_detach_controller_attachdetach_controller_forced_detaches",
+      "Volumes that were taken from nodes that may have had them mounted.",
+      ["reason"],
+    );
     this.#context = context;
     this.#all = all;
   }
@@ -116,9 +130,7 @@ class AttachDetach {
     this.#tell(name, plan);
     await settleAll([
       ...plan.create.map((one) => this.#ignoring("AlreadyExists", client.create(VOLUME_ATTACHMENTS, one))),
-      ...plan.remove.map(({ metadata }) =>
-        this.#ignoring("NotFound", client.delete(VOLUME_ATTACHMENTS, { name: metadata?.name ?? "" })),
-      ),
+      ...plan.remove.map((one) => this.#detach(one, plan.forced.get(one))),
     ]);
     const { volumesAttached } = plan;
     if (node !== undefined && !deepEqual(node.status?.volumesAttached ?? [], volumesAttached)) {
@@ -133,6 +145,12 @@ class AttachDetach {
         .filter((ms) => ms > 0),
     ];
     return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
+  }
+
+  async #detach({ metadata }: VolumeAttachment, forced: ForcedReason | undefined): Promise<void> {
+    const { client } = this.#context;
+    await this.#ignoring("NotFound", client.delete(VOLUME_ATTACHMENTS, { name: metadata?.name ?? "" }));
+    if (forced !== undefined) this.#forced.inc({ reason: forced });
   }
 
   /** Begins to count for what nobody wants any more, and forgets what is wanted again or gone. */

@@ -27,9 +27,14 @@ export interface AttachFacts {
   readonly attachments: readonly VolumeAttachment[];
 }
 
+export type ForcedReason = "timeout" | "out-of-service";
+type Detaching = ForcedReason | "freely" | false;
+
 export interface AttachPlan {
   readonly create: readonly VolumeAttachment[];
   readonly remove: readonly VolumeAttachment[];
+  /** Of those, what is taken though the node may have it mounted, and why. */
+  readonly forced: ReadonlyMap<VolumeAttachment, ForcedReason>;
   /** Names of those that nobody wants and that are there yet, as the node may have them mounted. */
   readonly mounted: readonly string[];
   /** Uses that have to wait: another node has the volume for itself. */
@@ -95,7 +100,12 @@ export function planAttachments(name: string, facts: AttachFacts): AttachPlan {
       !wanted.has(one.metadata?.name ?? "") &&
       one.metadata?.deletionTimestamp === undefined,
   );
-  const remove = unwanted.filter((one) => mayDetach(one, facts));
+  const forced = new Map<VolumeAttachment, ForcedReason>();
+  const remove = unwanted.filter((one) => {
+    const may = mayDetach(one, facts);
+    if (may !== false && may !== "freely") forced.set(one, may);
+    return may !== false;
+  });
   const mounted = unwanted.filter((one) => !remove.includes(one));
   for (const one of mounted) {
     const device = deviceInUse(one, node?.status?.volumesInUse ?? []);
@@ -104,6 +114,7 @@ export function planAttachments(name: string, facts: AttachFacts): AttachPlan {
   return {
     create,
     remove,
+    forced,
     mounted: mounted.map(({ metadata }) => metadata?.name ?? ""),
     held,
     attached,
@@ -118,12 +129,12 @@ const byText = (a: AttachedVolume, b: AttachedVolume): number => (a.name < b.nam
  * What a node has mounted is not taken from under it, unless it is said to be out of service, or has not been well for long.
  * Of a node that is gone it is assumed that everything is mounted that it did not give back.
  */
-function mayDetach(one: VolumeAttachment, { node, lastInUse, nowMs, unwantedSinceMs }: AttachFacts): boolean {
+function mayDetach(one: VolumeAttachment, { node, lastInUse, nowMs, unwantedSinceMs }: AttachFacts): Detaching {
   const inUse = node === undefined ? lastInUse : (node.status?.volumesInUse ?? []);
-  if (inUse !== undefined && deviceInUse(one, inUse) === undefined) return true;
-  if (node?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true) return true;
+  if (inUse !== undefined && deviceInUse(one, inUse) === undefined) return "freely";
   const waitedMs = nowMs - (unwantedSinceMs.get(one.metadata?.name ?? "") ?? nowMs);
-  return waitedMs >= FORCED_DETACH_MS && (node === undefined || !isNodeReady(node));
+  if (waitedMs >= FORCED_DETACH_MS && (node === undefined || !isNodeReady(node))) return "timeout";
+  return node?.spec?.taints?.some(({ key }) => key === OUT_OF_SERVICE) === true && "out-of-service";
 }
 
 /** The attachment names its driver and node, and the hash of the handle: enough to know it among those in use. */

@@ -14,6 +14,7 @@ import { MANAGED_BY } from "../endpoint-slice/plan.ts";
 import { controllerOf } from "../ownership/controller-ref.ts";
 import { createSlowly, named } from "../writes/create-named.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
+import { MirroringMetrics } from "./mirroring-metrics.ts";
 import { isMirrored, MIRROR_MANAGER, planMirror, type MirrorPlan } from "./plan.ts";
 
 const WORKERS = 5;
@@ -32,11 +33,17 @@ export function createMirroringController(
   const expectations = createExpectations(context);
   const max = options.mirroringMaxEndpointsPerSubset ?? 1_000;
 
-  async function reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
+  const metrics = new MirroringMetrics(context.metrics, env.clock);
+
+  const reconcile = (key: string, signal: AbortSignal): Promise<ReconcileResult | void> =>
+    metrics.timed(() => sync(key, signal));
+
+  async function sync(key: string, signal: AbortSignal): Promise<ReconcileResult | void> {
     const present = caches.endpointSlices.lister.byIndex(BY_SERVICE, key).filter(isMirror);
     const object = endpoints.lister.get(key);
     const service = caches.services.lister.get(key);
     if (object === undefined || service === undefined || !isMirrored(object) || hasSelector(service)) {
+      metrics.forget(key);
       await settleAll(present.map((slice) => remove(slice)));
       return undefined;
     }
@@ -44,6 +51,7 @@ export function createMirroringController(
     if (!expectations.satisfied(uid)) return { requeueAfterMs: expectations.expiresInMs(uid) + 1 };
     const plan = planMirror(object, present, max);
     tell(object, plan);
+    metrics.planned(key, plan);
     await settleAll([
       create(object, plan.create, signal),
       ...plan.update.map((slice) => update(slice)),
@@ -72,6 +80,7 @@ export function createMirroringController(
     const initialBatch = slices.length;
     const outcomes = await createSlowly({ env, client }, ENDPOINT_SLICES, objects, { initialBatch, signal });
     for (const outcome of outcomes) {
+      if (outcome.kind === "created") metrics.wrote("create");
       if (outcome.kind !== "failed") continue;
       expectations.creationFailed(uid, outcome.error);
       if (!isNamespaceTerminating(outcome.error)) throw outcome.error;
@@ -81,6 +90,7 @@ export function createMirroringController(
   async function update(slice: EndpointSlice): Promise<void> {
     try {
       await client.update(ENDPOINT_SLICES, slice);
+      metrics.wrote("update");
     } catch (error) {
       // The cache is behind; its next change leads back here.
       if (!isReason(error, "Conflict", "NotFound")) throw error;
@@ -91,6 +101,7 @@ export function createMirroringController(
     const { namespace, name = "", uid } = slice.metadata ?? {};
     try {
       await client.delete(ENDPOINT_SLICES, { namespace, name }, { preconditions: { uid } });
+      metrics.wrote("delete");
     } catch (error) {
       if (!isReason(error, "NotFound", "Conflict")) throw error;
     }

@@ -7,6 +7,7 @@ import { deepEqual } from "@coxswain/apimachinery";
 import { SERVICE_NAME_LABEL } from "../controller-context.ts";
 import { MANAGED_BY } from "../endpoint-slice/plan.ts";
 import { portsKey } from "../endpoint-slice/endpoints.ts";
+import type { ServiceSize } from "../endpoint-slice/slice-totals.ts";
 import { controllerReference } from "../ownership/controller-ref.ts";
 
 export const MIRROR_MANAGER = "endpointslicemirroring-controller.k8s.io";
@@ -26,6 +27,11 @@ export interface MirrorPlan {
   readonly invalid: number;
   /** All addresses that were left out, the invalid ones among them. */
   readonly skipped: number;
+  /** Endpoints that no slice with the same ports had, had otherwise, or has no more. */
+  added: number;
+  updated: number;
+  removed: number;
+  readonly size: ServiceSize;
 }
 
 /** False for what is not to be mirrored whatever its Service. */
@@ -96,15 +102,21 @@ function metadataOf(
   };
 }
 
-const sorted = (endpoints: readonly Endpoint[] | null | undefined): Endpoint[] => {
-  const text = ({ addresses, targetRef }: Endpoint): string => `${addresses[0] ?? ""} ${targetRef?.uid ?? ""}`;
-  return (endpoints ?? []).toSorted((a, b) => (text(a) < text(b) ? -1 : 1));
-};
+const textOf = ({ addresses, targetRef }: Endpoint): string => `${addresses[0] ?? ""} ${targetRef?.uid ?? ""}`;
+const sorted = (endpoints: readonly Endpoint[] | null | undefined): Endpoint[] =>
+  (endpoints ?? []).toSorted((a, b) => (textOf(a) < textOf(b) ? -1 : 1));
 
 /** The writes; `present` are the slices that mirror this object. */
 export function planMirror(endpoints: Endpoints, present: readonly EndpointSlice[], max: number): MirrorPlan {
   const { groups, invalid, skipped } = groupsOf(endpoints, max);
-  const plan: MirrorPlan = { create: [], update: [], remove: [], invalid, skipped };
+  const counted = [...groups.values()].map((group) => group.endpoints.size);
+  const size = {
+    endpoints: counted.reduce((sum, one) => sum + one, 0),
+    slices: groups.size,
+    desired: counted.reduce((sum, one) => sum + Math.ceil(one / max), 0),
+  };
+  const counts = { invalid, skipped, added: 0, updated: 0, removed: 0, size };
+  const plan: MirrorPlan = { create: [], update: [], remove: [], ...counts };
   const metadata = metadataOf(endpoints);
   const free: EndpointSlice[] = [];
   const places = new Map<string, EndpointSlice>();
@@ -115,6 +127,7 @@ export function planMirror(endpoints: Endpoints, present: readonly EndpointSlice
   }
   for (const [key, group] of groups) {
     const wanted = sorted([...group.endpoints.values()]).slice(0, max);
+    count(plan, places.get(key)?.endpoints ?? [], wanted);
     // A slice of another set of ports may take its place; its family never changes.
     const spare = places.has(key) ? -1 : free.findIndex(({ addressType }) => addressType === group.type);
     const slice = places.get(key) ?? (spare < 0 ? undefined : free.splice(spare, 1)[0]);
@@ -141,6 +154,17 @@ export function planMirror(endpoints: Endpoints, present: readonly EndpointSlice
   }
   plan.remove.push(...free);
   return plan;
+}
+
+function count(plan: MirrorPlan, before: readonly Endpoint[], after: readonly Endpoint[]): void {
+  const known = new Map(before.map((endpoint) => [textOf(endpoint), endpoint]));
+  for (const endpoint of after) {
+    const same = known.get(textOf(endpoint));
+    if (same === undefined) plan.added++;
+    else if (!deepEqual(same, endpoint)) plan.updated++;
+    known.delete(textOf(endpoint));
+  }
+  plan.removed += known.size;
 }
 
 function says(

@@ -53,6 +53,7 @@ export function createStatefulSetController(context: ControllerContext): Managed
     context,
   );
   follow(context, sets, controller);
+  sets.addHandler({ delete: (set) => logic.forget(set) });
   return { controller };
 }
 
@@ -80,10 +81,18 @@ function follow({ caches }: ControllerContext, sets: SharedInformer<StatefulSet>
   });
 }
 
+const labelsOf = ({ metadata, spec }: StatefulSet): Record<string, string> => ({
+  statefulset_namespace: metadata?.namespace ?? "",
+  statefulset_name: metadata?.name ?? "",
+  pod_management_policy: spec?.podManagementPolicy ?? "OrderedReady",
+});
+
 class StatefulLogic {
   readonly #context: ControllerContext;
   readonly #sets: SharedInformer<StatefulSet>;
   readonly #revisions: SharedInformer<ControllerRevision>;
+  readonly #maxUnavailable;
+  readonly #unavailable;
 
   constructor(
     context: ControllerContext,
@@ -93,6 +102,16 @@ class StatefulLogic {
     this.#context = context;
     this.#sets = sets;
     this.#revisions = revisions;
+    const labels = ["statefulset_namespace", "statefulset_name", "pod_management_policy"];
+    const gauge = (suffix: string, help: string) =>
+      context.metrics.gauge(`statefulset_controller_statefulset_${suffix}`, help, labels);
+    this.#maxUnavailable = gauge("max_unavailable", "Pods that may be missing while a StatefulSet is updated.");
+    this.#unavailable = gauge("unavailable_replicas", "Pods of a StatefulSet that are missing or not available.");
+  }
+
+  forget(set: StatefulSet): void {
+    this.#maxUnavailable.remove(labelsOf(set));
+    this.#unavailable.remove(labelsOf(set));
   }
 
   async reconcile(key: string): Promise<ReconcileResult | void> {
@@ -168,6 +187,10 @@ class StatefulLogic {
 
   async #manage(set: StatefulSet, facts: StatefulFacts, revisions: readonly ControllerRevision[]): Promise<void> {
     const plan = planStatefulSet(set, facts);
+    if (this.#sets.lister.get(objectKey(set)) !== undefined) {
+      this.#maxUnavailable.set(plan.maxUnavailable, labelsOf(set));
+      this.#unavailable.set(plan.unavailable, labelsOf(set));
+    }
     const { client, recorder } = this.#context;
     for (const { pod, labels } of plan.relabel) await this.#relabel(pod, labels);
     if ((set.spec?.volumeClaimTemplates ?? []).length > 0) {

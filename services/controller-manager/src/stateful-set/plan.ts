@@ -35,6 +35,9 @@ export interface StatefulPlan {
   readonly claims: readonly number[];
   /** Pods beyond the wanted replicas. */
   readonly condemned: readonly Pod[];
+  /** How many of the wanted replicas are not available, and how many may not be while they are updated. */
+  readonly unavailable: number;
+  readonly maxUnavailable: number;
 }
 
 const isLeaving = (pod: Pod): boolean => pod.metadata?.deletionTimestamp !== undefined;
@@ -145,7 +148,7 @@ class Planner {
   update(): void {
     const rolling = this.#set.spec?.updateStrategy?.rollingUpdate;
     const { replicas } = this.#places;
-    const most = Math.max(1, scaled(rolling?.maxUnavailable ?? 1, replicas.length, Math.floor));
+    const most = maxUnavailableOf(this.#set, replicas.length);
     const isWell = (pod: Pod | undefined): boolean =>
       pod !== undefined && isAvailable(this.#set, pod, this.#facts.nowMs);
     const isOld = (pod: Pod | undefined): pod is Pod =>
@@ -166,6 +169,10 @@ class Planner {
   }
 }
 
+function maxUnavailableOf({ spec }: StatefulSet, replicas: number): number {
+  return Math.max(1, scaled(spec?.updateStrategy?.rollingUpdate?.maxUnavailable ?? 1, replicas, Math.floor));
+}
+
 export function planStatefulSet(set: StatefulSet, facts: StatefulFacts): StatefulPlan {
   const places = placesOf(set, facts.pods);
   const planner = new Planner(set, facts, places);
@@ -173,7 +180,10 @@ export function planStatefulSet(set: StatefulSet, facts: StatefulFacts): Statefu
   const settled = planner.fill() && planner.shrink();
   if (isRolling(set) && (settled || isParallel(set))) planner.update();
   const unique = remove.filter(({ pod }, at) => remove.findIndex((one) => one.pod === pod) === at);
-  return { create, remove: unique, relabel, claims, condemned: places.condemned };
+  const { replicas, condemned } = places;
+  const unavailable = replicas.filter((pod) => pod === undefined || !isAvailable(set, pod, facts.nowMs)).length;
+  const maxUnavailable = maxUnavailableOf(set, replicas.length);
+  return { create, remove: unique, relabel, claims, condemned, unavailable, maxUnavailable };
 }
 
 export function planStatefulSetStatus(set: StatefulSet, facts: StatefulFacts): StatefulSetStatus {
