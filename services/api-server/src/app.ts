@@ -165,7 +165,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
             runCompactor(deps, leading),
             runQuotaStatus({ env, logger, cache, client: loopback, kinds }, leading),
             runEventExpiry({ env, logger, source: cache, client: loopback }, leading),
-            runPolicyStatus({ logger, source: cache, client: loopback, kinds }, leading),
+            runPolicyStatus({ env, logger, source: cache, client: loopback, kinds }, leading),
             runDefinitionController({ env, logger, source: cache, client: loopback }, leading),
             runLocalServices(localServices, leading),
             runIpAddresses({ env, logger, source: cache, client: loopback }, leading),

@@ -1,9 +1,10 @@
 // Gives ValidatingAdmissionPolicies their status. Level-triggered; runs in the elected process. A write that somebody else
-// overtook is no failure: the next look sees what they wrote.
+// overtook is no failure: the next look sees what they wrote. What could not be written is tried again.
 import type { ValidatingAdmissionPolicy } from "@coxswain/api";
 import { isReason, type ResourceRef } from "@coxswain/apimachinery";
 import type { ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
+import type { Env } from "@coxswain/env";
 import type { KindSource } from "../../extensions/kind-source.ts";
 import type { ObjectSource } from "../../pipeline/extension.ts";
 import { planPolicyStatus } from "./type-checking.ts";
@@ -14,7 +15,10 @@ const POLICIES: ResourceRef = {
   resource: "validatingadmissionpolicies",
 };
 
+const RETRY_MS = 1_000;
+
 interface StatusDeps {
+  readonly env: Pick<Env, "timers">;
   readonly logger: Logger;
   readonly source: ObjectSource;
   readonly client: ResourceClient;
@@ -30,8 +34,12 @@ export async function runPolicyStatus(deps: StatusDeps, signal: AbortSignal): Pr
   try {
     while (!signal.aborted) {
       changed = Promise.withResolvers<void>();
-      for (const { name, object } of deps.source.list(POLICIES)) await reconcile(deps, name, object);
+      let done = true;
+      for (const { name, object } of deps.source.list(POLICIES)) done = (await reconcile(deps, name, object)) && done;
+      const { timers } = deps.env;
+      const again = done ? undefined : timers.setTimeout(wake, RETRY_MS);
       if (!signal.aborted) await changed.promise;
+      if (again !== undefined) timers.clear(again);
     }
   } finally {
     stop();
@@ -39,17 +47,20 @@ export async function runPolicyStatus(deps: StatusDeps, signal: AbortSignal): Pr
   }
 }
 
+/** False where it has to be tried again. */
 async function reconcile(
   { logger, client, kinds }: StatusDeps,
   name: string,
   policy: ValidatingAdmissionPolicy,
-): Promise<void> {
+): Promise<boolean> {
   const next = planPolicyStatus(policy, kinds);
-  if (next === undefined) return;
+  if (next === undefined) return true;
   try {
     await client.update(POLICIES, next, { subresource: "status" });
   } catch (error) {
-    if (isReason(error, "Conflict", "NotFound")) return;
-    logger.warn({ name, error: String(error) }, "could not write the status of a policy");
+    if (isReason(error, "Conflict", "NotFound")) return true;
+    logger.warn({ name, error: String(error) }, "could not write the status of a policy, will try again");
+    return false;
   }
+  return true;
 }
