@@ -57,20 +57,33 @@ export class Driver {
   }
 
   /** The same of other parts than the spec. */
-  async edit(ref: ResourceRef, name: string, change: Record<string, unknown>): Promise<void> {
+  async edit(ref: ResourceRef, name: string, change: Record<string, unknown>, namespace = NAMESPACE): Promise<void> {
+    const target = namespace === "" ? { name } : { namespace, name };
     await this.#insist(async () => {
-      const seen = await this.#client.get(ref, { namespace: NAMESPACE, name });
+      const seen = await this.#client.get(ref, target);
       const patch = { metadata: { resourceVersion: seen.metadata?.resourceVersion }, ...change };
-      const target = { namespace: NAMESPACE, name };
       await this.#client.patch(ref, target, "application/strategic-merge-patch+json", patch);
     });
   }
 
+  /** Until the subresource is as `change` makes it of what was read; undefined: it needs no change. */
+  async decide<T extends KubeObject>(
+    ref: ResourceRef,
+    name: string,
+    subresource: string,
+    change: (seen: T) => T | undefined,
+  ): Promise<void> {
+    await this.#insist(async () => {
+      const next = change(await this.#client.get<T>(ref, { name }));
+      if (next !== undefined) await this.#client.update<T>(ref, next, { subresource });
+    });
+  }
+
   /** The object as it is stored, once there is an answer. */
-  async read<T extends KubeObject>(ref: ResourceRef, name: string): Promise<T> {
+  async read<T extends KubeObject>(ref: ResourceRef, name: string, namespace = NAMESPACE): Promise<T> {
     let found: T | undefined;
     await this.#insist(async () => {
-      found = await this.#client.get<T>(ref, { namespace: NAMESPACE, name });
+      found = await this.#client.get<T>(ref, namespace === "" ? { name } : { namespace, name });
     });
     return found!;
   }

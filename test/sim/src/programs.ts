@@ -25,7 +25,8 @@ import type { Actor } from "./actor.ts";
 import { createSimBus } from "./sim-bus.ts";
 import { createSimClient } from "./sim-client.ts";
 import { carried, type SimProcess } from "./sim-process.ts";
-import { createSimSigner } from "./sim-signer.ts";
+import { createSimAuthority } from "./sim-authority.ts";
+import { createSimLegacySigner, createSimSigner } from "./sim-signer.ts";
 import { createSimStorage } from "./sim-storage.ts";
 import type { Program } from "./supervisor.ts";
 import type { World } from "./world.ts";
@@ -115,6 +116,9 @@ export function scheduler(world: World, name: string): Program {
   };
 }
 
+/** What is published as the cluster's CA. */
+export const ROOT_CA = "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n";
+
 export function controllerManager(world: World, name: string): Program {
   return {
     name,
@@ -138,7 +142,9 @@ export function controllerManager(world: World, name: string): Program {
         recorderFor,
         identity,
         aggregated: { read: (path) => readMetrics(world, process, path) },
-        options: { rootCa: "-----BEGIN CERTIFICATE-----\nsimulated\n-----END CERTIFICATE-----\n" },
+        authority: createSimAuthority(),
+        tokens: createSimLegacySigner(),
+        options: { rootCa: ROOT_CA },
       });
       world.electors.set(name, elector);
       process.onDeath(() => world.electors.delete(name));

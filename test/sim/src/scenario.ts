@@ -11,6 +11,8 @@ import { WatchWitness } from "./watch-witness.ts";
 import { planWorkloads, Workloads, type WorkloadShape } from "./workloads.ts";
 import { ChoreWork, planChores, type ChoreShape } from "./chore-work.ts";
 import { DeviceWork, planDevices, type DeviceShape } from "./device-work.ts";
+import { PaperWork, planPapers, type PaperShape } from "./paper-work.ts";
+import { DiskWork, planDisks, type DiskShape } from "./disk-work.ts";
 import { planRules, RuleWork, type RuleShape } from "./rule-work.ts";
 import { World } from "./world.ts";
 
@@ -39,6 +41,8 @@ export interface Scenario {
   readonly rules: RuleShape;
   readonly devices: DeviceShape;
   readonly chores: ChoreShape;
+  readonly papers: PaperShape;
+  readonly disks: DiskShape;
   readonly faults: readonly Fault[];
 }
 
@@ -87,6 +91,8 @@ export function planScenario(seed: number): Scenario {
     rules: planRules(createSeededRandom(Math.imul(seed, 0xc2b2ae35) ^ 0x165667b1), TROUBLE_MS),
     devices: planDevices(createSeededRandom(Math.imul(seed, 0x27d4eb2f) ^ 0x85ebca6b), TROUBLE_MS),
     chores: planChores(createSeededRandom(Math.imul(seed, 0x165667b1) ^ 0x9e3779b1), TROUBLE_MS),
+    papers: planPapers(createSeededRandom(Math.imul(seed, 0x9e3779b1) ^ 0xc2b2ae35), TROUBLE_MS),
+    disks: planDisks(createSeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0xc2b2ae35), TROUBLE_MS),
     workloads: planWorkloads(createSeededRandom(Math.imul(seed, 0x85ebca6b) ^ 0x27d4eb2f), TROUBLE_MS),
     faults: planFaults({
       random,
@@ -127,6 +133,8 @@ class Story {
   readonly #rules: RuleWork;
   readonly #devices: DeviceWork;
   readonly #chores: ChoreWork;
+  readonly #papers: PaperWork;
+  readonly #disks: DiskWork;
   #wanted: Wanted;
   /** User's work that has not ended. */
   #busy = 0;
@@ -141,6 +149,8 @@ class Story {
     this.#rules = new RuleWork(world, this.#driver, scenario.rules);
     this.#devices = new DeviceWork(world, this.#driver, scenario.devices);
     this.#chores = new ChoreWork(world, this.#driver, scenario.chores);
+    this.#papers = new PaperWork(world, this.#driver, scenario.papers);
+    this.#disks = new DiskWork(world, this.#driver, scenario.disks);
     const watcher = world.admin("watcher", "api-server-2");
     this.#witnesses = [PODS, DEPLOYMENTS].map((ref) => new WatchWitness(watcher.process.env, watcher.client, ref));
     const { name, replicas } = scenario.app;
@@ -162,6 +172,9 @@ class Story {
     this.#work("rules", () => this.#rules.run());
     this.#work("devices", () => this.#devices.run());
     this.#work("chores", () => this.#chores.run());
+    this.#work("papers", () => this.#papers.run());
+    this.#work("disks", () => this.#disks.run());
+    this.#disks.attach().catch((error: unknown) => this.#failed("attacher", error));
     this.#work("workloads", () => this.#workloads.run());
     this.#work("write", () => this.#writeConfigMaps(startMs + TROUBLE_MS));
     const lastMs = Math.max(TROUBLE_MS, ...this.#scenario.faults.map((fault) => fault.atMs + fault.forMs));
@@ -174,6 +187,7 @@ class Story {
 
   async #boot(): Promise<boolean> {
     const world = this.#world;
+    world.inherit(this.#papers.inherited());
     world.startControlPlane();
     world.startNodes();
     const up = (): boolean =>
@@ -248,6 +262,8 @@ class Story {
               ...this.#rules.unconverged(),
               ...this.#devices.unconverged(),
               ...this.#chores.unconverged(),
+              ...this.#papers.unconverged(),
+              ...this.#disks.unconverged(),
             ];
       const silent = this.#witnesses.map((witness) => witness.difference()).filter((one) => one !== undefined);
       calm = left.length + silent.length === 0 ? calm + 1 : 0;

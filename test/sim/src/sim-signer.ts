@@ -1,5 +1,6 @@
-// The double of the service-account token signer: tokens are readable, signed by nobody, and the same in every run.
+// The doubles of the signers of service-account tokens, bound and in Secrets: tokens are readable, signed by nobody, and the same in every run.
 import { StatusError } from "@coxswain/apimachinery";
+import type { LegacyToken, LegacyTokenSigner } from "@coxswain/component-base/identity/legacy-tokens";
 import type { TokenClaims, TokenSigner } from "@coxswain/component-base/identity/service-account-tokens";
 import type { Env } from "@coxswain/env";
 
@@ -38,4 +39,16 @@ export function createSimSigner(env: Env): TokenSigner {
     publicJwks: async () => ({ keys: [] }),
     openIdConfiguration: (jwksUri) => ({ issuer: ISSUER, jwks_uri: jwksUri }),
   };
+}
+
+/** Of tokens that live in Secrets. */
+export function createSimLegacySigner(): LegacyTokenSigner {
+  return { sign: async (request) => `legacy.${Buffer.from(JSON.stringify(request)).toString("base64url")}.sim` };
+}
+
+/** What a token of that signer says; undefined of anything else. */
+export function readSimLegacyToken(token: string): LegacyToken | undefined {
+  const [prefix, body = "", end] = token.split(".");
+  if (prefix !== "legacy" || end !== "sim") return undefined;
+  return JSON.parse(Buffer.from(body, "base64url").toString()) as LegacyToken;
 }

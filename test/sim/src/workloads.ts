@@ -198,8 +198,10 @@ export class Workloads {
   /** Claims outlive pods that were scaled away; each has its own volume. */
   #claims(): string[] {
     const { state } = this.#world;
-    const claims = state.list<PersistentVolumeClaim>("persistentvolumeclaims");
-    const volumes = state.list<PersistentVolume>("persistentvolumes");
+    // Those of no class are of others, and made by hand.
+    const isOwn = (spec?: { readonly storageClassName?: string }): boolean => spec?.storageClassName !== "";
+    const claims = state.list<PersistentVolumeClaim>("persistentvolumeclaims").filter(({ spec }) => isOwn(spec));
+    const volumes = state.list<PersistentVolume>("persistentvolumes").filter(({ spec }) => spec?.csi === undefined);
     const { replicas, next } = this.#shape;
     const wrong: string[] = [];
     for (let at = 0; at < next.replicas; at++) {

@@ -1,6 +1,8 @@
 // A whole cluster in one process, under one seed and a virtual clock: the real services on doubles of storage, bus, network,
 // runtime and rule tables. Guarantee: everything that happens follows from the seed; each commit is checked.
 import type { ApiServer } from "@coxswain/api-server/app";
+import { storageKey } from "@coxswain/api-server/watch-cache/stored-form";
+import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import type { LeaderElector, ResourceClient } from "@coxswain/client";
 import type { Logger } from "@coxswain/component-base";
 import { createSeededRandom, VirtualEnv } from "@coxswain/env";
@@ -8,6 +10,7 @@ import { MemoryBusHub } from "@coxswain/event-bus/memory/memory-bus";
 import type { ProxyBackend } from "@coxswain/kube-proxy/backend/contract";
 import type { PodManager } from "@coxswain/kubelet/pods/pod-manager";
 import type { MetricsApi } from "@coxswain/metrics-server";
+import type { Mutation } from "@coxswain/storage";
 import { createHash } from "node:crypto";
 import { ApiEndpoints } from "./api-endpoints.ts";
 import { ClusterState, type Change } from "./cluster-state.ts";
@@ -84,6 +87,15 @@ export class World {
       },
       note: (line) => this.note(line),
     });
+  }
+
+  /** What the store holds from before; to be called before anything runs. */
+  inherit(objects: readonly { readonly ref: ResourceRef; readonly object: KubeObject }[]): void {
+    const mutations = objects.map(({ ref, object }): Mutation => {
+      const { namespace = "", name = "" } = object.metadata ?? {};
+      return { op: "put", key: storageKey(ref, namespace, name), value: Buffer.from(JSON.stringify(object)) };
+    });
+    void this.store.enqueue({ conditions: [], mutations }, 0);
   }
 
   startControlPlane(): void {

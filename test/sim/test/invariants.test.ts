@@ -1,10 +1,12 @@
 // Every invariant can fail: a violation is planted, and it is found; what looks like it and is allowed passes.
 import type { KubeObject } from "@coxswain/apimachinery";
 import { storageKey } from "@coxswain/api-server/watch-cache/stored-form";
+import { createHmac } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { Actor } from "../src/actor.ts";
 import { ClusterState } from "../src/cluster-state.ts";
 import { Checker } from "../src/invariants/checker.ts";
+import { createSimLegacySigner } from "../src/sim-signer.ts";
 
 /** A store that holds what it is told, checked at each commit. */
 class Store {
@@ -149,6 +151,18 @@ describe("workloads", () => {
     store.put("apps", "replicasets", replicaSet("new", 1, 1, 1));
     expect(store.broken).toEqual([]);
     store.put("apps", "replicasets", replicaSet("new", 2, 1, 2));
+    expect(store.broken).toEqual(["no-over-surge"]);
+  });
+
+  test("a ReplicaSet that a client gave up on counts towards no-over-surge once it was written again", () => {
+    const store = new Store();
+    const gaveUp: Actor = { process: "controller-manager-1", identity: "", lease: "", abandoned: true };
+    store.put("apps", "deployments", deployment(1, 1, 4));
+    store.put("apps", "replicasets", replicaSet("late", 1, 1, 4), { actor: gaveUp });
+    store.put("apps", "replicasets", replicaSet("new", 1, 1, 4));
+    store.put("apps", "replicasets", replicaSet("late", 1, 1, 4));
+    expect(store.broken).toEqual([]);
+    store.put("apps", "replicasets", replicaSet("new", 2, 1, 5));
     expect(store.broken).toEqual(["no-over-surge"]);
   });
 
@@ -556,5 +570,224 @@ describe("devices", () => {
     put(taken, claim("a", [result("d1")], ["p"]));
     put(taken, claim("a"));
     expect(taken.broken).toEqual(["devices-given-once"]);
+  });
+});
+
+describe("papers", () => {
+  const manager: Actor = { process: "controller-manager-1", identity: "", lease: "" };
+  const base64 = (text: string): string => Buffer.from(text).toString("base64");
+  const request = (types: readonly string[], certificate?: string): Loose => ({
+    metadata: { name: "jane", uid: "uid-jane" },
+    status: { conditions: types.map((type) => ({ type })), certificate },
+  });
+  const put = (store: Store, object: Loose): void =>
+    store.put("certificates.k8s.io", "certificatesigningrequests", object);
+
+  test("a certificate of what is denied, another one, and a decision that is undone break certificates-follow-decisions", () => {
+    const good = new Store();
+    put(good, request([]));
+    put(good, request(["Approved"]));
+    put(good, request(["Approved"], "one"));
+    expect(good.broken).toEqual([]);
+    put(good, request(["Approved"], "two"));
+    expect(good.broken).toEqual(["certificates-follow-decisions"]);
+    const denied = new Store();
+    put(denied, request(["Denied"]));
+    put(denied, request(["Denied"], "one"));
+    expect(denied.broken).toEqual(["certificates-follow-decisions"]);
+    const undone = new Store();
+    put(undone, request(["Denied"]));
+    put(undone, request([]));
+    expect(undone.broken).toEqual(["certificates-follow-decisions"]);
+  });
+
+  const bootstrap = (id: string, rest: object = {}): Loose & { type: string; data: object } => ({
+    metadata: meta(`bootstrap-token-${id}`),
+    type: "bootstrap.kubernetes.io/token",
+    data: { "token-id": base64(id), "token-secret": base64("secret"), ...rest },
+  });
+  const info = (kubeconfig: string, signed: string, secret = "secret"): Loose & { data: object } => {
+    const header = Buffer.from('{"alg":"HS256","kid":"a"}').toString("base64url");
+    const content = Buffer.from(signed).toString("base64url");
+    const end = createHmac("sha256", secret).update(`${header}.${content}`).digest("base64url");
+    return { metadata: meta("cluster-info"), data: { kubeconfig, "jws-kubeconfig-a": `${header}..${end}` } };
+  };
+
+  test("a signature over other words or by another secret breaks bootstrap-tokens-are-true", () => {
+    const store = new Store();
+    store.put("", "secrets", bootstrap("a"));
+    store.put("", "configmaps", info("one", "one"), { actor: manager });
+    store.put("", "configmaps", info("two", "one"));
+    expect(store.broken).toEqual([]);
+    store.put("", "configmaps", info("two", "one"), { actor: manager });
+    expect(store.broken).toEqual(["bootstrap-tokens-are-true"]);
+    const other = new Store();
+    other.put("", "secrets", bootstrap("a"));
+    other.put("", "configmaps", info("one", "one", "another"), { actor: manager });
+    expect(other.broken).toEqual(["bootstrap-tokens-are-true"]);
+  });
+
+  test("a token without an end that is taken away breaks bootstrap-tokens-are-true", () => {
+    const store = new Store();
+    store.put("", "secrets", bootstrap("a", { expiration: base64("2026-01-01T00:00:00Z") }));
+    store.remove("secrets", "bootstrap-token-a", manager);
+    store.put("", "secrets", bootstrap("b"));
+    expect(store.broken).toEqual([]);
+    store.remove("secrets", "bootstrap-token-b", manager);
+    expect(store.broken).toEqual(["bootstrap-tokens-are-true"]);
+  });
+
+  const token = (text: string, more: { uid?: string; labels?: Record<string, string> } = {}): Loose => {
+    const annotations = {
+      "kubernetes.io/service-account.name": "robot",
+      "kubernetes.io/service-account.uid": more.uid ?? "uid-robot",
+    };
+    return {
+      metadata: { ...meta("robot-token"), annotations, labels: more.labels ?? {} },
+      type: "kubernetes.io/service-account-token",
+      data: { token: base64(text) },
+    } as Loose;
+  };
+  const sign = (uid: string): Promise<string> =>
+    createSimLegacySigner().sign({
+      namespace: "default",
+      serviceAccount: { name: "robot", uid },
+      secret: "robot-token",
+    });
+
+  test("a token of another account, and one that is replaced, break account-tokens-are-kept", async () => {
+    const store = new Store();
+    store.put("", "secrets", token(""));
+    store.put("", "secrets", token(await sign("uid-robot")));
+    expect(store.broken).toEqual([]);
+    store.put("", "secrets", token("legacy.another.sim"));
+    expect(store.broken).toEqual(["account-tokens-are-kept"]);
+    const foreign = new Store();
+    foreign.put("", "secrets", token(await sign("uid-before")));
+    expect(foreign.broken).toEqual(["account-tokens-are-kept"]);
+  });
+
+  test("a token that is taken away while its account is there, unless it was marked, breaks account-tokens-are-kept", () => {
+    const idle = { "kubernetes.io/legacy-token-invalid-since": "2025-01-01" };
+    const store = new Store();
+    store.put("", "secrets", token("x"));
+    store.remove("secrets", "robot-token", manager);
+    store.put("", "serviceaccounts", { metadata: meta("robot") });
+    store.put("", "secrets", {
+      ...token("x", { labels: idle }),
+      metadata: { ...token("x", { labels: idle }).metadata, uid: "u2" },
+    });
+    store.remove("secrets", "robot-token", manager);
+    expect(store.broken).toEqual([]);
+    store.put("", "secrets", { ...token("x"), metadata: { ...token("x").metadata, uid: "u3" } });
+    store.remove("secrets", "robot-token", manager);
+    expect(store.broken).toEqual(["account-tokens-are-kept"]);
+  });
+
+  test("a token that is marked though it is in use breaks account-tokens-are-kept", () => {
+    const labels = (used: string): Record<string, string> => ({
+      "kubernetes.io/legacy-token-invalid-since": "2026-01-01",
+      "kubernetes.io/legacy-token-last-used": used,
+    });
+    const store = new Store();
+    store.put("", "secrets", token("x"));
+    store.put("", "secrets", token("x", { labels: labels("2024-12-30") }));
+    expect(store.broken).toEqual([]);
+    const used = new Store();
+    used.put("", "secrets", token("x"));
+    used.put("", "secrets", token("x", { labels: labels("2025-12-30") }));
+    expect(used.broken).toEqual(["account-tokens-are-kept"]);
+  });
+
+  test("a status ahead of its policy, or of one before, breaks policy-status-keeps-up", () => {
+    const policy = (generation: number, observedGeneration: number): Loose => ({
+      metadata: { name: "p", uid: "uid-p", generation },
+      status: { observedGeneration },
+    });
+    const write = (store: Store, object: Loose): void =>
+      store.put("admissionregistration.k8s.io", "validatingadmissionpolicies", object);
+    const store = new Store();
+    write(store, policy(1, 0));
+    write(store, policy(2, 1));
+    write(store, policy(2, 2));
+    expect(store.broken).toEqual([]);
+    write(store, policy(2, 1));
+    write(store, policy(2, 3));
+    expect(store.broken).toEqual(["policy-status-keeps-up", "policy-status-keeps-up"]);
+  });
+});
+
+describe("disks and lost nodes", () => {
+  const manager: Actor = { process: "controller-manager-1", identity: "", lease: "" };
+  const disk = (mode: string): Loose => ({
+    metadata: { name: "disk", uid: "uid-disk" },
+    spec: { accessModes: [mode], csi: { driver: "d.example", volumeHandle: "h" } },
+  });
+  const attachment = (nodeName: string, attached = false): Loose => ({
+    metadata: { name: `on-${nodeName}`, uid: `uid-on-${nodeName}` },
+    spec: { attacher: "d.example", nodeName, source: { persistentVolumeName: "disk" } },
+    status: { attached },
+  });
+  const attach = (store: Store, object: Loose, actor?: Actor): void =>
+    store.put("storage.k8s.io", "volumeattachments", object, actor === undefined ? {} : { actor });
+
+  test("a disk that is asked for on two nodes breaks disks-are-attached-once, unless it may be shared", () => {
+    const store = new Store();
+    store.put("", "persistentvolumes", disk("ReadWriteOnce"));
+    attach(store, attachment("n1"));
+    attach(store, attachment("n1", true));
+    store.drop("storage.k8s.io", "volumeattachments", "on-n1");
+    attach(store, attachment("n2"));
+    expect(store.broken).toEqual([]);
+    attach(store, { ...attachment("n1"), metadata: { name: "on-n1", uid: "uid-again" } });
+    expect(store.broken).toEqual(["disks-are-attached-once"]);
+    const shared = new Store();
+    shared.put("", "persistentvolumes", disk("ReadWriteMany"));
+    for (const node of ["n1", "n2"]) attach(shared, attachment(node));
+    expect(shared.broken).toEqual([]);
+  });
+
+  test("a pod that runs where its disk is not attached breaks pods-run-with-their-disks", () => {
+    const user = (phase: string): Loose => ({
+      metadata: meta("user"),
+      spec: { nodeName: "n1", volumes: [{ name: "d", persistentVolumeClaim: { claimName: "mine" } }] },
+      status: { phase },
+    });
+    const started = (attached: boolean): string[] => {
+      const store = new Store();
+      store.put("", "persistentvolumes", disk("ReadWriteOnce"));
+      store.put("", "persistentvolumeclaims", { metadata: meta("mine"), spec: { volumeName: "disk" } } as Loose);
+      attach(store, attachment("n1", attached));
+      store.put("", "pods", user("Pending"));
+      store.put("", "pods", user("Running"));
+      return store.broken.filter((name) => name === "pods-run-with-their-disks");
+    };
+    expect(started(true)).toEqual([]);
+    expect(started(false)).toEqual(["pods-run-with-their-disks"]);
+  });
+
+  test("a pod that a controller ends on a node in service breaks pods-end-on-their-nodes", () => {
+    const taints = [{ key: "node.kubernetes.io/out-of-service", effect: "NoExecute" }];
+    const node = (status: string, given: readonly object[]): Loose => ({
+      metadata: { name: "n1", uid: "n" },
+      spec: { taints: given },
+      status: { conditions: [{ type: "Ready", status }] },
+    });
+    const failed: Loose = { ...pod("a", { node: "n1" }), status: { phase: "Failed" } };
+    const ended = (of: Loose | undefined): string[] => {
+      const store = new Store();
+      if (of !== undefined) store.put("", "nodes", of);
+      store.put("", "pods", pod("a", { node: "n1" }));
+      store.put("", "pods", failed, { actor: manager });
+      store.remove("pods", "a", manager);
+      store.put("", "pods", { ...pod("b", { node: "n1" }), metadata: meta("b") });
+      store.remove("pods", "b", manager);
+      return store.broken;
+    };
+    expect(ended(undefined)).toEqual([]);
+    expect(ended(node("Unknown", taints))).toEqual([]);
+    const twice = ["pods-end-on-their-nodes", "pods-end-on-their-nodes"];
+    expect(ended(node("True", taints))).toEqual(twice);
+    expect(ended(node("Unknown", []))).toEqual(twice);
   });
 });

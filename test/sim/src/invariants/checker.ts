@@ -1,5 +1,6 @@
 // Runs all invariants over the stream of commits. A broken invariant shows at every later step too: the first time tells.
 import type { Change, ClusterState } from "../cluster-state.ts";
+import { disksAreAttachedOnce, podsEndOnTheirNodes, podsRunWithTheirDisks } from "./attachments.ts";
 import { noOverCreation, noOverSurge, staysAvailable } from "./deployments.ts";
 import { devicesAreGivenOnce } from "./devices.ts";
 import { endpointsAreReadyPods } from "./endpoints.ts";
@@ -8,6 +9,12 @@ import type { Invariant, Violation } from "./invariant.ts";
 import { jobCountsAreExact, jobsNeverOverwork } from "./jobs.ts";
 import { leadersAreFenced, uidsAreUnique, versionsGrow } from "./objects.ts";
 import { mirrorsAddNothing } from "./mirrors.ts";
+import {
+  accountTokensAreKept,
+  bootstrapTokensAreTrue,
+  certificatesFollowDecisions,
+  policyStatusKeepsUp,
+} from "./papers.ts";
 import { quotasHold } from "./quotas.ts";
 import { serviceAddressesAreOfARange, serviceAddressesAreUnique } from "./service-addresses.ts";
 import { nodesAreNotOvercommitted, podsAreBoundOnce } from "./scheduling.ts";
@@ -38,6 +45,13 @@ export class Checker {
     quotasHold(),
     serviceAddressesAreOfARange(),
     serviceAddressesAreUnique(),
+    certificatesFollowDecisions(),
+    bootstrapTokensAreTrue(),
+    accountTokensAreKept(),
+    policyStatusKeepsUp(),
+    disksAreAttachedOnce(),
+    podsRunWithTheirDisks(),
+    podsEndOnTheirNodes(),
   ];
 
   observe(change: Change, state: ClusterState): void {

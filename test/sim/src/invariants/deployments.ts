@@ -17,6 +17,8 @@ function amount(value: Amount, of: number, round: (value: number) => number): nu
 /** The most replicas that a Deployment may wish for, and the fewest that must be available. */
 export function limitsOf(deployment: Deployment): { readonly most: number; readonly fewest: number } {
   const replicas = deployment.spec?.replicas ?? 1;
+  // It takes all away before it makes the next.
+  if (deployment.spec?.strategy?.type === "Recreate") return { most: replicas, fewest: 0 };
   const rolling = deployment.spec?.strategy?.rollingUpdate;
   const surge = amount(rolling?.maxSurge, replicas, Math.ceil);
   const unavailable = amount(rolling?.maxUnavailable, replicas, Math.floor);
@@ -41,12 +43,16 @@ class Generations<V> {
 
 const uidOf = (object: { metadata?: { uid?: string } } | undefined): string => object?.metadata?.uid ?? "";
 
-/** The ReplicaSets' wishes never rise above replicas + maxSurge. */
+/**
+ * The ReplicaSets' wishes never rise above replicas + maxSurge. What a server carried out whose client had given up counts only
+ * once somebody has written that ReplicaSet since: no controller can know of it before.
+ */
 export function noOverSurge(): Invariant {
   const limits = new Generations<number>();
+  const unknown = new Set<string>();
   return {
     name: "no-over-surge",
-    check({ ref, object, old }, state) {
+    check({ ref, object, old, actor }, state) {
       if (object === undefined) return OK;
       if (ref.resource === "deployments") {
         const deployment = object as Deployment;
@@ -55,13 +61,16 @@ export function noOverSurge(): Invariant {
         limits.see(uidOf(deployment), generation, observed, limitsOf(deployment).most);
       }
       if (ref.resource !== "replicasets") return OK;
+      if (actor?.abandoned === true && old === undefined) unknown.add(uidOf(object));
+      else unknown.delete(uidOf(object));
       const wish = (one: ReplicaSet | undefined): number => one?.spec?.replicas ?? 0;
       if (wish(object) <= wish(old)) return OK;
       const owner = controllerUid(object);
       const inForce = limits.inForce(owner ?? "");
       if (inForce.length === 0) return OK;
       const most = Math.max(...inForce);
-      const sum = state.owned<ReplicaSet>("replicasets", owner).reduce((all, one) => all + wish(one), 0);
+      const known = state.owned<ReplicaSet>("replicasets", owner).filter((one) => !unknown.has(uidOf(one)));
+      const sum = known.reduce((all, one) => all + wish(one), 0);
       return sum <= most ? OK : [`${ref.name} was raised: ${sum} replicas are wished for where ${most} are allowed`];
     },
   };
