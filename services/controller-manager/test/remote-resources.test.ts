@@ -14,6 +14,8 @@ class Wardle implements AggregatedClient {
   readonly objects = new Map<string, KubeObject>();
   readonly verbs: readonly string[];
   away = false;
+  /** Answers no lists of objects. */
+  mute = false;
   #next = 0;
 
   constructor(verbs: readonly string[] = VERBS) {
@@ -41,6 +43,7 @@ class Wardle implements AggregatedClient {
       return { kind: "APIResourceList", resources };
     }
     const name = /\/namespaces\/default\/flunders\/([^/?]+)$/.exec(path)?.[1];
+    if (name === undefined && this.mute) throw newServiceUnavailable("the server cannot list");
     if (name === undefined) return { kind: "FlunderList", metadata: {}, items: [...this.objects.values()] };
     return this.#find(name);
   }
@@ -96,7 +99,7 @@ const referenceTo = ({ apiVersion = "", kind = "", metadata }: KubeObject): Owne
 });
 
 function started(wardle: Wardle) {
-  const fixture = makeFixture({ remotes: wardle });
+  const fixture = makeFixture({ remotes: wardle, measured: true });
   fixture.seedNamespace();
   const service = fixture.cluster.seed(API_SERVICES, registered());
   fixture.start();
@@ -125,6 +128,17 @@ test("a remote object goes with its owner, and an object with its remote owner",
   expect(cluster.objects(CONFIG_MAPS)).toHaveLength(1);
   wardle.objects.delete("owner");
   expect(await fixture.until(() => cluster.objects(CONFIG_MAPS).length === 0)).toBe(true);
+});
+
+test("a look that does not see everything is counted", async () => {
+  const wardle = new Wardle();
+  const { fixture } = started(wardle);
+  const errors = "garbagecollector_controller_resources_sync_error_total";
+  await fixture.env.advance(40_000);
+  expect(await fixture.figures(errors)).toEqual({ [errors]: 0 });
+  wardle.mute = true;
+  await fixture.env.advance(40_000);
+  expect((await fixture.figures(errors))[errors]).toBeGreaterThanOrEqual(1);
 });
 
 test("a remote object that keeps an owner loses only the reference to the one that is gone", async () => {

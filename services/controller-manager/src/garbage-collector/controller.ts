@@ -66,12 +66,17 @@ function followOptional(informers: InformerFactory, follow: (ref: ResourceRef) =
 export function createGarbageCollector(context: ControllerContext, remotes?: AggregatedClient): ManagedController {
   const graph = new OwnershipGraph();
   const custom = new CustomInformers(context.informers, (informer) => follow(informer.ref));
+  const errors = context.metrics.counter(
+    "garbagecollector_controller_resources_sync_error_total",
+    "Looks that did not see all resources.",
+  );
   const poll =
     remotes === undefined
       ? undefined
       : new RemotePoll(remotes, context.informers, context, {
           seen: (ref, object) => enqueueAll(graph.upsert(nodeOf(ref, object))),
           gone: (uid) => enqueueAll(graph.remove(uid)),
+          missed: () => errors.inc(),
         });
   const collector = new Collector(context, graph, { custom, remote: poll }, (uid) => controller.enqueue(uid));
   const controller: Controller = createController(

@@ -14,6 +14,8 @@ export interface RemoteHandler {
   /** With what was there before and what is now. */
   seen(ref: ResourceRef, object: KubeObject): void;
   gone(uid: string): void;
+  /** A look did not see everything that is said to be there. */
+  missed(): void;
 }
 
 export class RemotePoll {
@@ -52,6 +54,7 @@ export class RemotePoll {
         await this.#look();
       } catch (error) {
         logger.warn({ err: error }, "could not look at the resources of other api-servers");
+        this.#handler.missed();
       }
       await env.timers.sleep(POLL_MS, signal).catch((error: unknown) => {
         if (!isAbort(error)) throw error;
@@ -70,23 +73,26 @@ export class RemotePoll {
     }
     this.#resources = next;
     const collected = resources.filter(({ verbs }) => ["get", "list", "delete"].every((verb) => verbs.includes(verb)));
-    await Promise.all(collected.map((each) => this.#list(each.ref)));
+    const listed = await Promise.all(collected.map((each) => this.#list(each.ref)));
+    if (listed.includes(false)) this.#handler.missed();
   }
 
-  async #list(ref: ResourceRef): Promise<void> {
+  /** False where there was no answer. */
+  async #list(ref: ResourceRef): Promise<boolean> {
     const id = groupResource(ref);
     let objects: readonly KubeObject[];
     try {
       objects = await this.objects.list(ref, "");
     } catch (error) {
       this.#deps.logger.warn({ err: error, resource: id }, "could not list the objects of another api-server");
-      return;
+      return false;
     }
     const uids = new Set(objects.flatMap(({ metadata }) => metadata?.uid ?? []));
     const before = this.#known.get(id) ?? new Set();
     this.#known.set(id, uids);
     for (const object of objects) if (object.metadata?.uid !== undefined) this.#handler.seen(ref, object);
     for (const uid of before) if (!uids.has(uid)) this.#handler.gone(uid);
+    return true;
   }
 
   #forget(id: string): void {
