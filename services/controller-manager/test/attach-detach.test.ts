@@ -194,8 +194,14 @@ const NAMED = "kubernetes.io/csi/d.example^h-v";
 
 test("a pod's CSI volume is attached to its node, and let go after it", async () => {
   const { fixture, attachments, told, remove } = await attachedPod();
+  const toldWhenDetached: unknown[] = [];
+  fixture.cluster.onChange(() => {
+    if (attachments().length === 0) toldWhenDetached.push(told());
+  });
   await remove();
   expect(await fixture.until(() => attachments().length === 0 && told() === undefined)).toBe(true);
+  // Or the node could mount what is being taken from it.
+  expect(toldWhenDetached[0]).toBeUndefined();
 });
 
 test("a volume that the node has in use stays attached after its pod until the node gives it back", async () => {

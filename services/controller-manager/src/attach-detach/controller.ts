@@ -130,14 +130,8 @@ class AttachDetach {
     this.#tell(name, plan);
     await settleAll([
       ...plan.create.map((one) => this.#ignoring("AlreadyExists", client.create(VOLUME_ATTACHMENTS, one))),
-      ...plan.remove.map((one) => this.#detach(one, plan.forced.get(one))),
+      this.#detachAll(node, plan),
     ]);
-    const { volumesAttached } = plan;
-    if (node !== undefined && !deepEqual(node.status?.volumesAttached ?? [], volumesAttached)) {
-      const status = { volumesAttached: volumesAttached.length === 0 ? null : volumesAttached };
-      const type = "application/merge-patch+json";
-      await this.#ignoring("NotFound", client.patch(NODES, { name }, type, { status }, { subresource: "status" }));
-    }
     const waits = [
       ...(plan.held.length === 0 ? [] : [HELD_RETRY_MS]),
       ...plan.mounted
@@ -145,6 +139,18 @@ class AttachDetach {
         .filter((ms) => ms > 0),
     ];
     return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) };
+  }
+
+  /** The node is told first: it mounts what it believes to be attached. */
+  async #detachAll(node: Node | undefined, { volumesAttached, remove, forced }: AttachPlan): Promise<void> {
+    if (node !== undefined && !deepEqual(node.status?.volumesAttached ?? [], volumesAttached)) {
+      const { client } = this.#context;
+      const { name = "" } = node.metadata ?? {};
+      const status = { volumesAttached: volumesAttached.length === 0 ? null : volumesAttached };
+      const type = "application/merge-patch+json";
+      await this.#ignoring("NotFound", client.patch(NODES, { name }, type, { status }, { subresource: "status" }));
+    }
+    await settleAll(remove.map((one) => this.#detach(one, forced.get(one))));
   }
 
   async #detach({ metadata }: VolumeAttachment, forced: ForcedReason | undefined): Promise<void> {
