@@ -181,7 +181,7 @@ export interface SubresourceDefinition {
   /** A subresource that reads and writes a part of the object itself: what an update keeps, and what it must be. */
   readonly rules?: {
     // Methods, so that a kind's own type fits.
-    prepare(object: KubeObject, old: KubeObject): void;
+    prepare(object: KubeObject, old: KubeObject, context: StrategyContext): void;
     validate(object: KubeObject, old: KubeObject): FieldError[];
   };
 }

@@ -1,5 +1,5 @@
 // Webhooks, policies, APIServices, flow control, certificates, devices: defaults, refusals, rows.
-import { deepClone } from "@coxswain/apimachinery";
+import { deepClone, fieldErrorText } from "@coxswain/apimachinery";
 import { describe, expect, test } from "vitest";
 import type {
   CertificateSigningRequest,
@@ -210,13 +210,37 @@ describe("a request for a certificate", () => {
     const old = created(NAME, request());
     const approved = deepClone(old);
     approved.status = { certificate: "eA==", conditions: [{ type: "Approved", status: "True" }] };
-    approval?.prepare(approved, old);
-    expect(approved.status).toEqual({ conditions: [{ type: "Approved", status: "True" }] });
+    approval?.prepare(approved, old, { nowMs: 5_000 });
+    const now = "1970-01-01T00:00:05Z";
+    const decision = { type: "Approved", status: "True", lastUpdateTime: now, lastTransitionTime: now };
+    expect(approved.status).toEqual({ conditions: [decision] });
     const signed = deepClone(approved);
-    signed.status = { certificate: CERTIFICATE };
-    kind.strategy.prepareForStatusUpdate?.(signed, approved, { nowMs: 0 });
+    const other = { type: "Ready", status: "False" };
+    signed.status = { certificate: CERTIFICATE, conditions: [other, { ...decision, message: "mine" }] };
+    kind.strategy.prepareForStatusUpdate?.(signed, approved, { nowMs: 9_000 });
     expect(kind.validateStatusUpdate?.(signed, approved)).toEqual([]);
+    const later = "1970-01-01T00:00:09Z";
+    const stamped = { ...other, lastUpdateTime: later, lastTransitionTime: later };
+    expect(signed.status?.conditions).toEqual([stamped, decision]);
     expect(cells(NAME, signed, 0)).toMatchObject({ SignerName: "example.com/mine", Condition: "Approved,Issued" });
+  });
+
+  test("is not approved by who signs it, nor is that taken back", () => {
+    const kind = kindNamed(NAME);
+    const statusErrors = (before: string[], after: string[]): string[] => {
+      const having = (types: string[]): CertificateSigningRequest => ({
+        ...created(NAME, request()),
+        status: { conditions: types.map((type) => ({ type, status: "True" })) },
+      });
+      const [old, next] = [having(before), having(after)];
+      kind.strategy.prepareForStatusUpdate?.(next, old, { nowMs: 0 });
+      return (kind.validateStatusUpdate?.(next, old) ?? []).map(fieldErrorText);
+    };
+    const forbidden = (what: string) => [`status.conditions: Forbidden: updates may not ${what}`];
+    expect(statusErrors([], ["Approved"])).toEqual(forbidden('add a condition of type "Approved"'));
+    expect(statusErrors(["Denied"], [])).toEqual(forbidden('remove a condition of type "Denied"'));
+    expect(statusErrors(["Failed"], [])).toEqual(forbidden('remove a condition of type "Failed"'));
+    expect(statusErrors(["Ready"], ["Failed"])).toEqual([]);
   });
 });
 

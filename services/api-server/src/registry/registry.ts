@@ -2,7 +2,7 @@
 // - A change is decided on one version of the object and committed only if that is still the stored one; else it is
 //   decided again. What was decided on a version from the cache is refused only after a look at storage.
 // - A dry run does all but the commit.
-import type { KindDefinition } from "@coxswain/api";
+import type { KindDefinition, StrategyContext } from "@coxswain/api";
 import { storedKindOf } from "@coxswain/api/scheme";
 import {
   deepClone,
@@ -62,7 +62,7 @@ export type Produce = (old: CachedObject) => KubeObject | Promise<KubeObject>;
 
 export interface UpdateRules {
   /** Replaces the kind's own preparation and validation: finalize, binding. */
-  readonly prepare?: (object: KubeObject, old: KubeObject) => void;
+  readonly prepare?: (object: KubeObject, old: KubeObject, context: StrategyContext) => void;
   readonly validate?: (object: KubeObject, old: KubeObject) => readonly FieldError[];
   /** The object comes with its managedFields settled: an apply. */
   readonly applied?: boolean;
@@ -194,7 +194,7 @@ export class Registry {
     await admission.admit(attributes);
     if (!keepsSpec(kind, object, before)) kind.defaults(object);
     this.#deps.committer.prepare({ context, next: object, old: before, state });
-    if (rules.prepare !== undefined) rules.prepare(object, before);
+    if (rules.prepare !== undefined) rules.prepare(object, before, now);
     else if (subresource === "status") kind.strategy.prepareForStatusUpdate?.(object, before, now);
     else kind.strategy.prepareForUpdate(object, before, now);
     // What an endpoint keeps of the old metadata does not take back who changed what.

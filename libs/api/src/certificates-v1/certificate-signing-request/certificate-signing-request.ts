@@ -1,11 +1,13 @@
 // CertificateSigningRequest: a key's wish for a certificate. Its spec never changes; who approves it, and who signs it, write
 // different parts of its status.
-import { humanDuration } from "@coxswain/apimachinery";
+import { formatTime, humanDuration } from "@coxswain/apimachinery";
 import { defineKind, plainStrategy, subresource } from "../../define-kind.ts";
-import type { PrintContext } from "../../kind.ts";
+import type { PrintContext, StrategyContext } from "../../kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { CertificateSigningRequest } from "../../types.gen.ts";
 import {
+  conditionsOf,
+  DECISIONS,
   validateSigningApproval,
   validateSigningRequest,
   validateSigningRequestUpdate,
@@ -13,32 +15,47 @@ import {
 } from "./validation.ts";
 
 const CERTIFICATES = "certificates.k8s.io";
-const DECISIONS = new Set(["Approved", "Denied"]);
 
 /** Whoever approves writes conditions and nothing else. */
-export function prepareSigningApproval(request: CertificateSigningRequest, old: CertificateSigningRequest): void {
+export function prepareSigningApproval(
+  request: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+  { nowMs }: StrategyContext,
+): void {
   const conditions = request.status?.conditions;
   request.spec = old.spec;
   request.status = { ...old.status, ...(conditions === undefined ? {} : { conditions }) };
-  stampConditions(request, old);
+  stampConditions(request, old, nowMs);
 }
 
-/** Whoever signs leaves the decisions as they are. */
-function prepareForStatusUpdate(request: CertificateSigningRequest, old: CertificateSigningRequest): void {
+/** Whoever signs leaves the decisions as they are; more or fewer of them are refused. */
+function prepareForStatusUpdate(
+  request: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+  { nowMs }: StrategyContext,
+): void {
   request.spec = old.spec;
-  const decided = (old.status?.conditions ?? []).filter((each) => DECISIONS.has(each.type));
-  const others = (request.status?.conditions ?? []).filter((each) => !DECISIONS.has(each.type));
-  request.status = { ...request.status };
-  if (decided.length + others.length > 0) request.status.conditions = [...decided, ...others];
-  stampConditions(request, old);
+  for (const type of DECISIONS) {
+    const before = conditionsOf(old, type);
+    const after = conditionsOf(request, type);
+    if (before.length !== after.length) continue;
+    const kept = new Map(after.map((condition, at) => [condition, before[at]!]));
+    const { conditions } = request.status ?? {};
+    if (conditions !== undefined)
+      request.status = { ...request.status, conditions: conditions.map((one) => kept.get(one) ?? one) };
+  }
+  stampConditions(request, old, nowMs);
 }
 
-/** A condition keeps the time of its last change, unless it says otherwise. */
-function stampConditions(request: CertificateSigningRequest, old: CertificateSigningRequest): void {
+/** A condition has changed when it says so, or else when one of its type came to its status, or now. */
+function stampConditions(request: CertificateSigningRequest, old: CertificateSigningRequest, nowMs: number): void {
+  const now = formatTime(nowMs);
   for (const condition of request.status?.conditions ?? []) {
-    const before = old.status?.conditions?.find((each) => each.type === condition.type);
-    const time = condition.lastTransitionTime ?? before?.lastTransitionTime ?? condition.lastUpdateTime;
-    if (time !== undefined) condition.lastTransitionTime = time;
+    const before = conditionsOf(old, condition.type).find(
+      ({ status, lastTransitionTime }) => status === condition.status && lastTransitionTime !== undefined,
+    );
+    condition.lastUpdateTime ??= now;
+    condition.lastTransitionTime ??= before?.lastTransitionTime ?? now;
   }
 }
 

@@ -14,6 +14,9 @@ import { sameValue } from "../../same-value.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../../types.gen.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 
+/** Conditions that only an approver writes. */
+export const DECISIONS: readonly string[] = ["Approved", "Denied"];
+
 const MIN_SECONDS = 600;
 const USAGES = [
   "any",
@@ -101,21 +104,28 @@ function validateConditions(conditions: readonly CertificateSigningRequestCondit
     if (conditions.slice(0, index).some((other) => other.type === type))
       errors.push(fieldDuplicate(`${at}.type`, type));
   }
-  const both = ["Approved", "Denied"].every((type) => conditions.some((each) => each.type === type));
+  const both = DECISIONS.every((type) => conditions.some((each) => each.type === type));
   if (both) errors.push(fieldInvalid(path, "Approved/Denied", "Approved and Denied conditions are mutually exclusive"));
   return errors;
 }
+
+export function conditionsOf(
+  { status }: CertificateSigningRequest,
+  type: string,
+): readonly CertificateSigningRequestCondition[] {
+  return (status?.conditions ?? []).filter((each) => each.type === type);
+}
+
+const changed = (what: string, type: string): FieldError =>
+  fieldForbidden("status.conditions", `updates may not ${what} a condition of type "${type}"`);
 
 export function validateSigningApproval(
   request: CertificateSigningRequest,
   old: CertificateSigningRequest,
 ): FieldError[] {
-  const after = request.status?.conditions ?? [];
-  const errors = validateConditions(after);
-  for (const before of old.status?.conditions ?? []) {
-    if (!after.some((each) => each.type === before.type)) {
-      errors.push(fieldForbidden("status.conditions", `updates may not remove a condition of type "${before.type}"`));
-    }
+  const errors = validateConditions(request.status?.conditions ?? []);
+  for (const type of [...DECISIONS, "Failed"]) {
+    if (conditionsOf(request, type).length < conditionsOf(old, type).length) errors.push(changed("remove", type));
   }
   return errors;
 }
@@ -148,6 +158,9 @@ export function validateSigningStatus(
   old: CertificateSigningRequest,
 ): FieldError[] {
   const errors = validateSigningApproval(request, old);
+  for (const type of DECISIONS) {
+    if (conditionsOf(request, type).length > conditionsOf(old, type).length) errors.push(changed("add", type));
+  }
   const before = old.status?.certificate;
   const after = request.status?.certificate ?? "";
   const issue = after === "" || after === before ? undefined : certificateIssue(after);
