@@ -1,6 +1,7 @@
 // What kubelets and packs of simulated kubelets may do: everything for their own nodes, nothing for others.
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
+  CERTIFICATE_SIGNING_REQUESTS,
   CONFIG_MAPS,
   CSI_DRIVERS,
   CSI_NODES,
@@ -19,8 +20,10 @@ import {
   type ResourceSlice,
 } from "@coxswain/api";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
+import type { KubeObject } from "@coxswain/apimachinery";
 import type { ListOptions, ResourceClient } from "@coxswain/client";
 import type { UserInfo } from "@coxswain/component-base";
+import { createSigningRequest } from "@coxswain/component-base/identity/signing-requests";
 import { createInProcessClient } from "../src/client/in-process-client.ts";
 import { createNodeRestriction } from "../src/admission/node-restriction.ts";
 import { ALLOWED, alwaysAllow, AuthorizerChain, NO_OPINION, type ChainLink } from "../src/auth/authorizer-chain.ts";
@@ -388,6 +391,24 @@ describe.each(IDENTITIES)("%s", (what, user) => {
     const one = await client.list(SECRETS, { ...all, fieldSelector: "metadata.name=env-sim-1" });
     expect(one.items).toHaveLength(1);
   });
+});
+
+test.each(IDENTITIES)("%s asks for certificates of its own nodes only", async (_, user) => {
+  const ask = async (commonName: string, signerName = "kubernetes.io/kubelet-serving") => {
+    const { requestPem } = await createSigningRequest({ commonName, organizations: ["system:nodes"] });
+    const request = Buffer.from(requestPem).toString("base64");
+    return as(user).create(CERTIFICATE_SIGNING_REQUESTS, {
+      apiVersion: "certificates.k8s.io/v1",
+      kind: "CertificateSigningRequest",
+      metadata: { generateName: "csr-" },
+      spec: { signerName, request, usages: ["digital signature", "server auth"] },
+    } as KubeObject);
+  };
+  const refused = `can only create a node CSR with CN=system:node:${user.username.split(":").at(-1)}`;
+  await expect(ask("system:node:sim-9")).rejects.toThrow(refused);
+  await expect(ask("anybody", "kubernetes.io/kube-apiserver-client-kubelet")).rejects.toThrow(refused);
+  expect((await ask("system:node:sim-1")).metadata?.name).toMatch(/^csr-/);
+  expect((await ask("anybody", "example.com/other")).metadata?.name).toMatch(/^csr-/);
 });
 
 describe.each(IDENTITIES)("of storage, %s", (what, user) => {

@@ -2,6 +2,7 @@
 // https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#certificatesubjectrestriction
 import type { CertificateSigningRequest } from "@coxswain/api";
 import { newForbidden } from "@coxswain/apimachinery";
+import type { SigningRequest } from "@coxswain/component-base/identity/signing-requests";
 import type { AdmissionPlugin } from "../pipeline/extension.ts";
 
 const SIGNER = "kubernetes.io/kube-apiserver-client";
@@ -15,21 +16,19 @@ export const certificateSubjectRestriction: AdmissionPlugin = {
     const { spec } = object as CertificateSigningRequest;
     if (spec?.signerName !== SIGNER) return undefined;
     return (async () => {
-      const organizations = await organizationsOf(spec.request);
-      if (organizations instanceof Error) {
-        throw newForbidden(kind, name, `failed to parse CSR: ${organizations.message}`);
-      }
-      if (!organizations.includes(MASTERS)) return;
+      const asked = await readSigningRequest(spec.request);
+      if (asked instanceof Error) throw newForbidden(kind, name, `failed to parse CSR: ${asked.message}`);
+      if (!asked.organizations.includes(MASTERS)) return;
       throw newForbidden(kind, name, `use of ${SIGNER} signer with ${MASTERS} group is not allowed`);
     })();
   },
 };
 
-/** The reader of certificates is large, and loaded when it is needed first. */
-async function organizationsOf(request: string): Promise<readonly string[] | Error> {
+/** What a CertificateSigningRequest's `spec.request` asks for. The reader of certificates is large, and loaded when it is needed first. */
+export async function readSigningRequest(request: string): Promise<SigningRequest | Error> {
   const { parseSigningRequest } = await import("@coxswain/component-base/identity/signing-requests");
   try {
-    return parseSigningRequest(Buffer.from(request, "base64").toString("utf8")).organizations;
+    return parseSigningRequest(Buffer.from(request, "base64").toString("utf8"));
   } catch (error) {
     return error as Error;
   }

@@ -4,6 +4,7 @@
 import {
   PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
+  type CertificateSigningRequest,
   type CSIDriver,
   type Node,
   type PersistentVolume,
@@ -21,8 +22,14 @@ import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery
 import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
 import type { Authorizer } from "../pipeline/contract.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
+import { readSigningRequest } from "./certificate-subject.ts";
 
 const MIRROR = "kubernetes.io/config.mirror";
+const NODE_USER = "system:node:";
+const NODE_SIGNERS: readonly string[] = [
+  "kubernetes.io/kubelet-serving",
+  "kubernetes.io/kube-apiserver-client-kubelet",
+];
 const LEASE_NAMESPACE = "kube-node-lease";
 
 /** `authorizer` decides of audiences that no volume of a pod names; without one none of them is given. */
@@ -42,6 +49,9 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
       if (group === "" && resource === "serviceaccounts" && attributes.subresource === "token") {
         return checkToken(attributes, node, source, authorizer);
       }
+      if (group === "certificates.k8s.io" && resource === "certificatesigningrequests") {
+        return checkSigningRequest(attributes, node);
+      }
       return undefined;
     },
   };
@@ -49,6 +59,20 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
 
 function refuse({ kind, name }: AdmissionAttributes, message: string): never {
   throw newForbidden(kind, name, message);
+}
+
+/** What else a request asks for, its signer checks. */
+function checkSigningRequest(attributes: AdmissionAttributes, node: NodeIdentity): Promise<void> | undefined {
+  const { operation, subresource, object } = attributes;
+  const { spec } = (object ?? {}) as CertificateSigningRequest;
+  if (operation !== "CREATE" || subresource !== "" || !NODE_SIGNERS.includes(spec?.signerName ?? "")) return undefined;
+  return (async () => {
+    const asked = await readSigningRequest(spec.request);
+    if (asked instanceof Error) refuse(attributes, `unable to parse csr: ${asked.message}`);
+    const { commonName } = asked;
+    if (commonName.startsWith(NODE_USER) && node.covers(commonName.slice(NODE_USER.length))) return;
+    refuse(attributes, `can only create a node CSR with CN=${NODE_USER}${node.name}`);
+  })();
 }
 
 function checkNode(attributes: AdmissionAttributes, node: NodeIdentity): void {
