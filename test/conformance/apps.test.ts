@@ -25,6 +25,8 @@ function settled(resource: Resource, name: string, count: number, path = "status
 
 /** The scale subresource read, replaced and patched; the pods follow. */
 async function walkScale(resource: Resource, name: string): Promise<void> {
+  // A count that the controller writes in between would be a conflict.
+  await settled(resource, name, 1);
   const scale = await resource.get(name, "scale");
   expect(scale).toMatchObject({ kind: "Scale", apiVersion: "autoscaling/v1", spec: { replicas: 1 } });
   const replaced = await resource.replace({ ...scale, spec: { replicas: 2 } }, "scale");
@@ -109,7 +111,6 @@ controllers("get/update scale subresource", async ({ api, namespace }) => {
   const ns = await namespace("rc");
   const rcs = api.resource("v1", "replicationcontrollers", ns);
   await rcs.create(replicationController("rc", "rc", 1));
-  await settled(rcs, "rc", 1);
   await walkScale(rcs, "rc");
   await readyPods(api, ns, "app=rc", 4);
 });
@@ -266,7 +267,6 @@ deployments("scale subresource get/update/patch", async ({ api, namespace }) => 
   const ns = await namespace("deploy");
   const all = api.resource(APPS, "deployments", ns);
   await all.create(workload("d", "d", { replicas: 1 }));
-  await settled(all, "d", 1);
   await walkScale(all, "d");
   await settled(all, "d", 4);
 });
