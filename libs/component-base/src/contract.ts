@@ -84,3 +84,8 @@ export interface UserInfo {
   readonly groups: readonly string[];
   readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
+
+/** `count` bounds of a histogram, from `first` on, each twice the one before. */
+export function doublingBuckets(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, at) => first * 2 ** at);
+}

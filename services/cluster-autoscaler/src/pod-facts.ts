@@ -1,6 +1,7 @@
 // What the autoscaler asks of a pod: pure.
 import { parseBytes, parseCpuMillis } from "@coxswain/apimachinery";
 import { occupyingPod, type Container, type OwnerReference, type Pod } from "@coxswain/api";
+import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
 
 export interface Requests {
   readonly cpuMillis: number;
@@ -8,7 +9,6 @@ export interface Requests {
 }
 
 const ZERO: Requests = { cpuMillis: 0, memoryBytes: 0 };
-const MIRROR = "kubernetes.io/config.mirror";
 
 export const podKey = ({ metadata }: Pod): string => `${metadata?.namespace ?? ""}/${metadata?.name ?? ""}`;
 
@@ -57,5 +57,5 @@ export const controllerOf = ({ metadata }: Pod): OwnerReference | undefined =>
   metadata?.ownerReferences?.find((owner) => owner.controller === true);
 
 export const isDaemonPod = (pod: Pod): boolean => controllerOf(pod)?.kind === "DaemonSet";
-export const isMirrorPod = ({ metadata }: Pod): boolean => metadata?.annotations?.[MIRROR] !== undefined;
+export const isMirrorPod = ({ metadata }: Pod): boolean => metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined;
 export const isOver = ({ status }: Pod): boolean => status?.phase === "Succeeded" || status?.phase === "Failed";

@@ -1,12 +1,11 @@
 // The scheduler's metrics, named, labelled and counted as upstream's stable ones.
-import type { Metrics } from "@coxswain/component-base";
+import { doublingBuckets, type Metrics } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
 import type { QueuedPod } from "./queue/scheduling-queue.ts";
 
 export type AttemptResult = "scheduled" | "unschedulable" | "error";
 
 const name = (suffix: string): string => `scheduler_${suffix}`;
-const doubling = (first: number, count: number): number[] => Array.from({ length: count }, (_, at) => first * 2 ** at);
 
 export class SchedulerMetrics {
   readonly #clock: Clock;
@@ -25,23 +24,23 @@ export class SchedulerMetrics {
     this.#attemptSeconds = metrics.histogram(
       name("scheduling_attempt_duration_seconds"),
       "Time of an attempt, with the binding.",
-      doubling(0.001, 15),
+      doublingBuckets(0.001, 15),
       result,
     );
     this.#attemptsOfPods = metrics.histogram(
       name("pod_scheduling_attempts"),
       "Attempts that it took to schedule a pod.",
-      doubling(1, 5),
+      doublingBuckets(1, 5),
     );
     this.#podSeconds = metrics.histogram(
       name("pod_scheduling_sli_duration_seconds"),
       "Time from a pod's first attempt until it was bound.",
-      doubling(0.01, 20),
+      doublingBuckets(0.01, 20),
       ["attempts"],
     );
     this.#pending = metrics.gauge(name("pending_pods"), "Pending pods, by queue.", ["queue"]);
     this.#preemptions = metrics.counter(name("preemption_attempts_total"), "Attempts to preempt.");
-    this.#victims = metrics.histogram(name("preemption_victims"), "Victims of a preemption.", doubling(1, 7));
+    this.#victims = metrics.histogram(name("preemption_victims"), "Victims of a preemption.", doublingBuckets(1, 7));
   }
 
   pending(counts: Readonly<Record<string, number>>): void {

@@ -19,12 +19,12 @@ import { podReferences } from "@coxswain/api/core-v1/pod/references";
 import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
 import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
 import type { Authorizer } from "../pipeline/contract.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { readSigningRequest } from "./certificate-subject.ts";
 
-const MIRROR = "kubernetes.io/config.mirror";
 const NODE_USER = "system:node:";
 const NODE_SIGNERS: readonly string[] = [
   "kubernetes.io/kubelet-serving",
@@ -155,7 +155,7 @@ function checkMirror(
   }
   const uid = source.get({ group: "", resource: "nodes" }, "", own)?.object.metadata?.uid ?? "";
   if (owner.uid !== uid) refuse(attributes, `node ${own} UID mismatch: expected ${owner.uid} got ${uid}`);
-  const { [MIRROR]: _, ...annotations } = pod?.metadata?.annotations ?? {};
+  const { [MIRROR_ANNOTATION]: _, ...annotations } = pod?.metadata?.annotations ?? {};
   const references = podReferences({ ...pod, metadata: { ...pod?.metadata, annotations } });
   const named = Object.entries(references).find(([, names]) => names.size > 0)?.[0];
   const resource = pod?.spec?.serviceAccountName ? "serviceaccounts" : named;
@@ -166,10 +166,10 @@ function checkPod(attributes: AdmissionAttributes, node: NodeIdentity, source: O
   const { operation, object, old, subresource } = attributes;
   if (operation === "CREATE") {
     if (subresource === "eviction") return;
-    if (object?.metadata?.annotations?.[MIRROR] === undefined) {
+    if (object?.metadata?.annotations?.[MIRROR_ANNOTATION] === undefined) {
       refuse(
         attributes,
-        `pod does not have ${quoted(MIRROR)} annotation, node ${quoted(node.name)} can only create mirror pods`,
+        `pod does not have ${quoted(MIRROR_ANNOTATION)} annotation, node ${quoted(node.name)} can only create mirror pods`,
       );
     }
     if (!node.covers(boundNode(object))) {

@@ -1,13 +1,13 @@
 // ServiceAccount: every pod runs as a service account that exists, and gets its token mounted unless somebody opts out.
 import type { ServiceAccount, Volume } from "@coxswain/api";
 import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
 import type { Random } from "@coxswain/env";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { createdPod, type CreatedPod } from "./created-pod.ts";
 
 const SERVICE_ACCOUNTS = { group: "", resource: "serviceaccounts" };
 const MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount";
-const MIRROR = "kubernetes.io/config.mirror";
 const VOLUME_PREFIX = "kube-api-access-";
 
 type Asked = Pick<AdmissionAttributes, "kind" | "namespace" | "name">;
@@ -40,7 +40,7 @@ export function createServiceAccountAdmission(
       const { namespace } = attributes;
       const pod = createdPod(attributes);
       if (pod === undefined) return;
-      if (pod.metadata?.annotations?.[MIRROR] !== undefined) return;
+      if (pod.metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined) return;
       const { spec } = pod;
       spec.serviceAccountName ||= "default";
       spec.serviceAccount = spec.serviceAccountName;

@@ -2,9 +2,8 @@
 // pod changes, and what was added stays as it is.
 import { prepareEphemeralContainersUpdate, validateEphemeralContainersUpdate } from "@coxswain/api";
 import { fieldForbidden } from "@coxswain/apimachinery";
+import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
 import type { UpdateRules } from "../registry/registry.ts";
-
-const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
 
 export const EPHEMERAL_CONTAINERS_RULES: UpdateRules = {
   prepare: prepareEphemeralContainersUpdate,

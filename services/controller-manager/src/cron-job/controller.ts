@@ -2,6 +2,7 @@
 // tried, one is made; what was made is in the status before the next is looked at; where the caches of CronJobs and of Jobs do not
 // agree, one of them is behind, and the server is asked.
 import { CRON_JOBS, JOBS, type CronJob, type Job, type ObjectReference } from "@coxswain/api";
+import { doublingBuckets } from "@coxswain/component-base";
 import {
   deepEqual,
   formatTime,
@@ -32,7 +33,7 @@ import {
 } from "./plan.ts";
 
 const WORKERS = 5;
-const SKEW_BUCKETS = Array.from({ length: 10 }, (_, at) => 2 ** at);
+const SKEW_BUCKETS = doublingBuckets(1, 10);
 const about = (cron: CronJob): CronJob => ({ ...cron, apiVersion: "batch/v1", kind: "CronJob" });
 
 export function createCronJobController(context: ControllerContext): ManagedController {

@@ -1,12 +1,11 @@
 // What the EndpointSliceMirroring controller counts, named as upstream's does.
-import type { Metrics } from "@coxswain/component-base";
+import { doublingBuckets, type Metrics } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
 import { SliceTotals } from "../endpoint-slice/slice-totals.ts";
 import type { MirrorPlan } from "./plan.ts";
 
 const CONTROLLER = "endpoint_slice_mirroring_controller";
 const name = (suffix: string): string => `${CONTROLLER}_${suffix}`;
-const doubling = (first: number): number[] => Array.from({ length: 15 }, (_, at) => first * 2 ** at);
 
 export class MirroringMetrics {
   readonly #clock: Clock;
@@ -20,13 +19,13 @@ export class MirroringMetrics {
 
   constructor(metrics: Metrics, clock: Clock) {
     this.#clock = clock;
-    const histogram = (suffix: string, help: string) => metrics.histogram(name(suffix), help, doubling(2));
+    const histogram = (suffix: string, help: string) => metrics.histogram(name(suffix), help, doublingBuckets(2, 15));
     this.#added = histogram("endpoints_added_per_sync", "Endpoints that a look at an Endpoints object added.");
     this.#updated = histogram("endpoints_updated_per_sync", "Endpoints that a look at an Endpoints object changed.");
     this.#removed = histogram("endpoints_removed_per_sync", "Endpoints that a look at an Endpoints object took away.");
     this.#skipped = histogram("addresses_skipped_per_sync", "Addresses that are none or too many.");
     const seconds = "Time of a look at an Endpoints object.";
-    this.#seconds = metrics.histogram(name("endpoints_sync_duration"), seconds, doubling(0.001));
+    this.#seconds = metrics.histogram(name("endpoints_sync_duration"), seconds, doublingBuckets(0.001, 15));
     this.#changes = metrics.counter(name("changes"), "EndpointSlices that were written.", ["operation"]);
     this.#totals = new SliceTotals(metrics, CONTROLLER);
   }

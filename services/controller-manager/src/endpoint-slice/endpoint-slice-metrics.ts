@@ -1,7 +1,7 @@
 // What the EndpointSlice controller counts, named and labelled as upstream's does.
 import type { Service } from "@coxswain/api";
 import { objectKey } from "@coxswain/apimachinery";
-import type { Metrics } from "@coxswain/component-base";
+import { doublingBuckets, type Metrics } from "@coxswain/component-base";
 import { trafficDistributionOf } from "./endpoints.ts";
 import type { SlicePlan } from "./plan.ts";
 import { SliceTotals, type ServiceSize } from "./slice-totals.ts";
@@ -9,7 +9,7 @@ import { wantsTopologyHints } from "./topology-hints.ts";
 
 const CONTROLLER = "endpoint_slice_controller";
 const name = (suffix: string): string => `${CONTROLLER}_${suffix}`;
-const ENDPOINT_BUCKETS = Array.from({ length: 15 }, (_, at) => 2 ** (at + 1));
+const ENDPOINT_BUCKETS = doublingBuckets(2, 15);
 const SLICE_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 export class EndpointSliceMetrics {

@@ -1,6 +1,6 @@
 // What the Job controller counts, named and labelled as upstream's does.
 import type { Job, Pod } from "@coxswain/api";
-import type { Metrics } from "@coxswain/component-base";
+import { doublingBuckets, type Metrics } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
 import { isPodTerminal } from "../pods/pod-state.ts";
 import { parseIndexSet } from "./indexes.ts";
@@ -8,7 +8,7 @@ import { isIndexed, isTracked, uidOf } from "./job-pods.ts";
 import type { CreationReason, SyncAction } from "./plan.ts";
 
 const name = (suffix: string): string => `job_controller_${suffix}`;
-const BUCKETS = Array.from({ length: 15 }, (_, at) => 0.004 * 2 ** at);
+const BUCKETS = doublingBuckets(0.004, 15);
 
 const modeOf = (job: Job): string => (isIndexed(job) ? "Indexed" : "NonIndexed");
 const isHeld = (pod: Pod | undefined): boolean => pod !== undefined && isPodTerminal(pod) && isTracked(pod);

@@ -2,11 +2,12 @@
 // https://kubernetes.io/docs/concepts/workloads/controllers/ttlafterfinished/
 import { JOBS, type Job } from "@coxswain/api";
 import { isReason, objectKey, parseTime } from "@coxswain/apimachinery";
+import { doublingBuckets } from "@coxswain/component-base";
 import { createController, type ReconcileResult } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { conditionOf, isFinished } from "./plan.ts";
 
-const BUCKETS = Array.from({ length: 14 }, (_, at) => 0.1 * 2 ** at);
+const BUCKETS = doublingBuckets(0.1, 14);
 
 /** Ms until the Job may go, below 0 where it is late; undefined for one that stays. */
 export function expiresInMs(job: Job, nowMs: number): number | undefined {

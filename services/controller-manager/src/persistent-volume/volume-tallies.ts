@@ -1,10 +1,9 @@
 // How many volumes and claims there are, bound and not, named and labelled as upstream's controller tells it.
 import type { PersistentVolume, PersistentVolumeClaim } from "@coxswain/api";
+import { classOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import type { SharedInformer } from "@coxswain/client";
 import type { Metrics } from "@coxswain/component-base";
 import { tally } from "../tally.ts";
-
-const BETA_CLASS = "volume.beta.kubernetes.io/storage-class";
 
 const name = (suffix: string): string => `pv_collector_${suffix}`;
 
@@ -38,12 +37,12 @@ export function tallyVolumes(
       (status?.phase === "Bound") === bound ? { storage_class: spec?.storageClassName ?? "" } : undefined,
     );
     const claimCount = metrics.gauge(name(`${prefix}_pvc_count`), `Claims that are ${words}.`, ofClass);
-    tally(claims, claimCount, ({ metadata, spec, status }) =>
-      (status?.phase === "Bound") === bound
+    tally(claims, claimCount, (claim) =>
+      (claim.status?.phase === "Bound") === bound
         ? {
-            namespace: metadata?.namespace ?? "",
-            storage_class: metadata?.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "",
-            volume_attributes_class: spec?.volumeAttributesClassName ?? "",
+            namespace: claim.metadata?.namespace ?? "",
+            storage_class: classOf(claim),
+            volume_attributes_class: claim.spec?.volumeAttributesClassName ?? "",
           }
         : undefined,
     );

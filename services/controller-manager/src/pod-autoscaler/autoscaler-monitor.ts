@@ -1,12 +1,12 @@
 // What the HorizontalPodAutoscaler controller counts, named and labelled as upstream's does.
 import type { HorizontalPodAutoscaler, MetricSpec } from "@coxswain/api";
-import type { Metrics } from "@coxswain/component-base";
+import { doublingBuckets, type Metrics } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
 import { MetricFailure, type MetricProposal } from "./metric-proposal.ts";
 import { errorOf, type Findings } from "./plan-autoscaler.ts";
 
 const name = (suffix: string): string => `horizontal_pod_autoscaler_controller_${suffix}`;
-const BUCKETS = Array.from({ length: 15 }, (_, at) => 0.001 * 2 ** at);
+const BUCKETS = doublingBuckets(0.001, 15);
 
 export class AutoscalerMonitor {
   readonly #clock: Clock;

@@ -1,11 +1,12 @@
 // Publishes the cluster's CA in every namespace, as ConfigMap kube-root-ca.crt, and puts back what others change there.
 import { CONFIG_MAPS, type ConfigMap } from "@coxswain/api";
 import { deepEqual, isReason, StatusError } from "@coxswain/apimachinery";
+import { doublingBuckets } from "@coxswain/component-base";
 import { createController } from "@coxswain/controller-runtime";
 import type { ControllerContext, ManagedController } from "../controller-context.ts";
 import { isNamespaceTerminating } from "../writes/namespace-terminating.ts";
 
-const BUCKETS = Array.from({ length: 15 }, (_, at) => 0.001 * 2 ** at);
+const BUCKETS = doublingBuckets(0.001, 15);
 const NAME = "kube-root-ca.crt";
 const DESCRIPTION = "kubernetes.io/description";
 const DESCRIPTION_TEXT =

@@ -2,6 +2,7 @@
 import type { Pod, Volume } from "../../index.ts";
 import { podClaimName } from "../../resource-v1/pod-device-claims.ts";
 import { claimNameOf } from "../persistent-volume/binding.ts";
+import { MIRROR_ANNOTATION } from "./annotations.ts";
 
 export type ReferencedResource = "configmaps" | "secrets" | "persistentvolumeclaims" | "resourceclaims";
 export type PodReferences = Readonly<Record<ReferencedResource, ReadonlySet<string>>>;
@@ -17,7 +18,7 @@ export function podReferences(pod: Pod): PodReferences {
     if (name) names.add(name);
   };
   const { spec } = pod;
-  const mirrored = pod.metadata?.annotations?.["kubernetes.io/config.mirror"] !== undefined;
+  const mirrored = pod.metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined;
   if (spec === undefined || mirrored) return all;
   for (const claim of spec.resourceClaims ?? []) {
     const found = podClaimName(pod, claim);
