@@ -3,7 +3,6 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
-  fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
@@ -12,10 +11,10 @@ import {
 } from "@coxswain/apimachinery";
 import { sameValue } from "../../same-value.ts";
 import type { AppArmorProfile, Pod, PodSpec } from "../../types.gen.ts";
+import { LOCALHOST, validateAnnotatedProfile } from "./annotated-profile.ts";
 import { eachContainer } from "./each-container.ts";
 
 export const APP_ARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/";
-const LOCALHOST = "localhost/";
 const TYPES = ["Localhost", "RuntimeDefault", "Unconfined"];
 const MAX_PROFILE = 4095;
 const ANNOTATED: Readonly<Record<string, string>> = { unconfined: "Unconfined", "runtime/default": "RuntimeDefault" };
@@ -63,15 +62,6 @@ export function syncAppArmor(pod: Pod): void {
   });
 }
 
-function validateMatch(text: string, profile: AppArmorProfile, path: string): FieldError[] {
-  const differs = profile.type === "Localhost" ? !text.startsWith(LOCALHOST) : ANNOTATED[text] !== profile.type;
-  if (differs) {
-    return [fieldForbidden(childPath(path, "type"), "apparmor type in annotation and field must match")];
-  }
-  if (profile.type !== "Localhost" || text === LOCALHOST + (profile.localhostProfile ?? "")) return [];
-  return [fieldForbidden(childPath(path, "localhostProfile"), "apparmor profile in annotation and field must match")];
-}
-
 /** Of a new pod: its annotations say what its fields say. */
 export function validateAppArmorFields(annotations: Record<string, string>, spec: PodSpec): FieldError[] {
   if (spec.os?.name === "windows") return [];
@@ -79,8 +69,9 @@ export function validateAppArmorFields(annotations: Record<string, string>, spec
   eachContainer(spec, "spec", (container, path) => {
     const text = annotations[APP_ARMOR_PREFIX + container.name];
     const profile = container.securityContext?.appArmorProfile ?? spec.securityContext?.appArmorProfile;
-    if (text === undefined || profile === undefined || !TYPES.includes(profile.type)) return;
-    errors.push(...validateMatch(text, profile, childPath(path, "securityContext", "appArmorProfile")));
+    if (text === undefined || profile === undefined) return;
+    const at = childPath(path, "securityContext", "appArmorProfile");
+    errors.push(...validateAnnotatedProfile("apparmor", ANNOTATED, text, profile, at));
   });
   return errors;
 }

@@ -2,6 +2,7 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import { childPath, fieldForbidden, fieldInvalid, keyPath } from "@coxswain/apimachinery";
 import type { Pod, PodSpec, SeccompProfile } from "../../types.gen.ts";
+import { LOCALHOST, validateAnnotatedProfile } from "../pod-spec/annotated-profile.ts";
 import { APP_ARMOR_PREFIX, validateAppArmorAnnotation, validateAppArmorFields } from "../pod-spec/app-armor.ts";
 import { eachContainer } from "../pod-spec/each-container.ts";
 import { validateRelativePath } from "../pod-spec/env-sources.ts";
@@ -16,7 +17,6 @@ const SECCOMP: Readonly<Record<string, string>> = {
   "runtime/default": "RuntimeDefault",
   "docker/default": "RuntimeDefault",
 };
-const LOCALHOST = "localhost/";
 
 function isInt32(text: string): boolean {
   return /^(0|-?[1-9]\d*|-0)$/.test(text) && Number(text) >= -(2 ** 31) && Number(text) < 2 ** 31;
@@ -55,13 +55,7 @@ function validateSeccompMatch(
   path: string,
 ): FieldError[] {
   if (text === undefined || profile === undefined) return [];
-  const local = profile.type === "Localhost";
-  const known = local || profile.type === "RuntimeDefault" || profile.type === "Unconfined";
-  if (known && (local ? !text.startsWith(LOCALHOST) : SECCOMP[text] !== profile.type)) {
-    return [fieldForbidden(childPath(path, "type"), "seccomp type in annotation and field must match")];
-  }
-  if (!local || text === LOCALHOST + (profile.localhostProfile ?? "")) return [];
-  return [fieldForbidden(childPath(path, "localhostProfile"), "seccomp profile in annotation and field must match")];
+  return validateAnnotatedProfile("seccomp", SECCOMP, text, profile, path);
 }
 
 /** Of a new pod: where annotations and fields say the same thing twice, they agree. */
