@@ -301,6 +301,12 @@ describe("nodes", () => {
     });
   });
 
+  test("none by way of a namespace, whose rights would do then", async () => {
+    const text = "the server could not find the requested resource";
+    expect(await ask("namespaces/default/nodes/real/proxy/pods")).toMatchObject({ code: 404, text });
+    expect(await ask("pods/web:80/proxy/")).toMatchObject({ code: 404, text });
+  });
+
   test.each([
     ["absent", 404, 'nodes "absent" not found'],
     ["real:1", 400, "address not allowed"],

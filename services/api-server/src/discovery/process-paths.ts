@@ -2,7 +2,7 @@
 // "ok", or with ?verbose one line a check.
 import { HealthSlis, type HealthEndpoint } from "@coxswain/component-base/health-slis";
 import type { PathAnswer, PathHandler, PathRequest } from "../rest/deps.ts";
-import { resourceNotFound } from "../rest/request-info.ts";
+import { resourceNotFound } from "../pipeline/not-served.ts";
 
 export interface VersionInfo {
   readonly major: string;

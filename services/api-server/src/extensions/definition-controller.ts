@@ -94,10 +94,16 @@ async function reconcileDeletion(deps: ControllerDeps, crd: CustomResourceDefini
   const version = (served.find(({ storage }) => storage) ?? served[0])?.name;
   if (crdConditionTrue(crd, "Established") && version !== undefined) {
     const ref: ResourceRef = { group: crd.spec.group, version, resource: crd.spec.names.plural };
-    await client.deleteCollection(ref, {});
+    for (const namespace of await namespacesOf(client, ref)) await client.deleteCollection(ref, { namespace });
     const left = await client.list(ref, { limit: 1 });
     if (left.items.length > 0) return true;
   }
   await client.update(CUSTOM_RESOURCE_DEFINITIONS, planGone(marked, env.clock.now()), { subresource: "status" });
   return false;
+}
+
+/** Where the resource has objects; "" for one that lives in none. */
+async function namespacesOf(client: ControllerDeps["client"], ref: ResourceRef): Promise<ReadonlySet<string>> {
+  const { items } = await client.list(ref);
+  return new Set(items.map(({ metadata }) => metadata?.namespace ?? ""));
 }

@@ -6,7 +6,8 @@ import { implementService } from "@coxswain/component-base/grpc-service";
 import type { AggregatedApis } from "../aggregation/aggregator.ts";
 import type { Authorizer } from "../pipeline/contract.ts";
 import { attributesOf, authorize, authorizePath } from "../rest/handler.ts";
-import { parseRequest, resourceNotFound } from "../rest/request-info.ts";
+import { resourceNotFound } from "../pipeline/not-served.ts";
+import { parseRequest } from "../rest/request-info.ts";
 
 /** The Status of an answer that is none of success. */
 function failure(code: number, body: Buffer): StatusError {

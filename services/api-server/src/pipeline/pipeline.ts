@@ -51,6 +51,8 @@ import { startWatch } from "../watch-cache/watches.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import type { ApiRequest, ApiResult, Authorizer, Pipeline, WatchSink } from "./contract.ts";
 import type { PipelineExtensions } from "./extension.ts";
+import { methodNotAllowed, resourceNotFound } from "./not-served.ts";
+import { misplaced } from "./scope.ts";
 import { requestedName, selectionOf } from "./selection.ts";
 
 export interface PipelineDeps {
@@ -73,7 +75,6 @@ const POD_RULES: Readonly<Record<string, UpdateRules>> = {
   "pods/ephemeralcontainers": EPHEMERAL_CONTAINERS_RULES,
   "pods/resize": RESIZE_RULES,
 };
-const UNKNOWN_RESOURCE = "the server could not find the requested resource";
 
 export function createPipeline(deps: PipelineDeps): Pipeline {
   const dispatcher = new Dispatcher(deps);
@@ -156,14 +157,14 @@ class Dispatcher {
       case "watch":
         throw newBadRequest("a watch is not a single answer");
       default:
-        throw newMethodNotSupported(kind, request.verb);
+        throw unsupported(kind, request.verb);
     }
   }
 
   async watch(request: ApiRequest, sink: WatchSink): Promise<{ readonly kind: KindDefinition }> {
     await this.#authorize(request, "watch");
     const kind = this.#kind(request);
-    if (!kind.verbs.includes("watch") || request.subresource !== "") throw newMethodNotSupported(kind, "watch");
+    if (!kind.verbs.includes("watch") || request.subresource !== "") throw unsupported(kind, "watch");
     const selection = selectionOf(request, kind);
     await startWatch(this.#deps, { kind, selection, options: request.options, signal: request.signal }, sink);
     return { kind };
@@ -193,13 +194,15 @@ class Dispatcher {
         (request.subresource === "status" && kind.hasStatus) ||
         (request.subresource === "scale" && kind.scale !== undefined) ||
         kind.subresources.some((each) => each.name === request.subresource));
-    if (!known) throw new StatusError("NotFound", 404, UNKNOWN_RESOURCE);
+    if (!known) throw resourceNotFound();
+    const wrongPlace = misplaced(kind, request);
+    if (wrongPlace !== undefined) throw wrongPlace;
     return kind;
   }
 
   #requireVerb(request: ApiRequest, kind: KindDefinition): void {
     const verbs: readonly string[] = request.subresource === "status" ? ["get", "update", "patch"] : kind.verbs;
-    if (!verbs.includes(request.verb)) throw newMethodNotSupported(kind, request.verb);
+    if (!verbs.includes(request.verb)) throw unsupported(kind, request.verb);
   }
 
   /** Throws, or rejects with, StatusError. */
@@ -341,7 +344,7 @@ class Dispatcher {
 
   /** Kinds that are answered and not stored. */
   async #document(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
-    if (request.verb !== "create" || !kind.verbs.includes("create")) throw newMethodNotSupported(kind, request.verb);
+    if (request.verb !== "create" || !kind.verbs.includes("create")) throw unsupported(kind, request.verb);
     const context = writeContext(request, kind);
     const body = decodeObject(targetOf(context, kind), request.body, request.contentType);
     if (kind.group === "" && kind.resource === "bindings") {
@@ -350,7 +353,7 @@ class Dispatcher {
       const bound = { ...request, signal: request.signal, resource: "pods", subresource: "binding", name };
       return await this.#bind(bound, pods, body as Binding);
     }
-    if (this.#deps.review === undefined) throw newMethodNotSupported(kind, request.verb);
+    if (this.#deps.review === undefined) throw unsupported(kind, request.verb);
     const document = await this.#deps.review({ request, kind, body, parent: undefined });
     return { type: "document", code: 201, document, kind, warnings: context.warnings };
   }
@@ -360,10 +363,7 @@ class Dispatcher {
     if (request.subresource === "scale") return await this.#scale(request, kind);
     const definition = kind.subresources.find((each) => each.name === request.subresource)!;
     if (!definition.verbs.includes(request.verb)) {
-      throw newMethodNotSupported(
-        { group: kind.group, resource: `${kind.resource}/${request.subresource}` },
-        request.verb,
-      );
+      throw unsupported(kind, request.verb);
     }
     const rules = POD_RULES[id] ?? definition.rules;
     if (rules !== undefined) {
@@ -373,7 +373,7 @@ class Dispatcher {
     }
     if (id === "namespaces/finalize") return await this.#finalize(request, kind);
     const document = kindForGvk(definition);
-    if (document === undefined) throw newMethodNotSupported(kind, request.verb);
+    if (document === undefined) throw unsupported(kind, request.verb);
     const context = writeContext(request, document);
     const body = decodeObject(targetOf(context, document), request.body, request.contentType);
     if (id === "pods/binding") return await this.#bind(request, kind, body as Binding);
@@ -386,10 +386,7 @@ class Dispatcher {
       const answer = await this.#deps.issueToken({ request, kind: document, body, parent });
       return { type: "document", code: 201, document: answer, kind: document, warnings: context.warnings };
     }
-    throw newMethodNotSupported(
-      { group: kind.group, resource: `${kind.resource}/${request.subresource}` },
-      request.verb,
-    );
+    throw unsupported(kind, request.verb);
   }
 
   async #bind(request: ApiRequest, kind: KindDefinition, binding: Binding): Promise<ApiResult> {
@@ -442,7 +439,7 @@ class Dispatcher {
     if (request.verb === "get") {
       return answer(await readObject(this.#deps, kind, namespace, name, request.options.resourceVersion, request), []);
     }
-    if (request.verb !== "update" && request.verb !== "patch") throw newMethodNotSupported(kind, request.verb);
+    if (request.verb !== "update" && request.verb !== "patch") throw unsupported(kind, request.verb);
     const context = writeContext({ ...request, signal: request.signal, subresource: "scale" }, kind);
     if (request.contentType === APPLY_TYPE) {
       const config = parentOfScale(kind, decodeConfiguration(context, scaleKind));
@@ -472,6 +469,11 @@ function targetOf(context: WriteContext, kind: KindDefinition): Parameters<typeo
 function strategicSchema(kind: KindDefinition): PatchSchema {
   if (kind.custom === undefined) return patchSchemaFor(kind.schemaName);
   throw newUnsupportedMediaType(PATCH_TYPES.filter((type) => !type.includes("strategic")));
+}
+
+/** Paths of built-in kinds have the methods that they have; those of custom ones take any and refuse some. */
+function unsupported(kind: KindDefinition, verb: string): StatusError {
+  return kind.custom === undefined ? methodNotAllowed() : newMethodNotSupported(kind, verb);
 }
 
 function bumpNothing(): void {

@@ -8,6 +8,8 @@ import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
 import type { Asker, ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
+import { methodNotAllowed, resourceNotFound } from "../pipeline/not-served.ts";
+import { misplaced } from "../pipeline/scope.ts";
 import { TooBusyError } from "../flow-control/too-busy.ts";
 import { auditIdOf, beginAudit, beginRefusedAudit } from "./audit-request.ts";
 import { readBody } from "./body.ts";
@@ -17,7 +19,7 @@ import { Flight } from "./flight.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
-import { methodNotAllowed, parseRequest, resourceNotFound } from "./request-info.ts";
+import { parseRequest } from "./request-info.ts";
 import { RestRequest } from "./rest-request.ts";
 import { sendAtOnce, sendEncoded, sendFailure, toStatusError, warningHeader } from "./respond.ts";
 import { inTurns } from "./turns.ts";
@@ -203,6 +205,11 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
   if (kind === undefined) {
     await authorize(deps, attributesOf(call.user, info), call.audit, call);
     throw resourceNotFound();
+  }
+  const wrongPlace = misplaced(kind, info);
+  if (wrongPlace !== undefined) {
+    await authorize(deps, attributesOf(call.user, info), call.audit, call);
+    throw wrongPlace;
   }
   if (kind.deprecation !== undefined) call.tell("Warning", warningHeader(kind.deprecation));
   if (deps.connect?.handles(info) === true) {

@@ -3,6 +3,7 @@
 // https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 import { StatusError, newBadRequest } from "@coxswain/apimachinery";
 import type { RequestOptions, RequestVerb } from "../pipeline/contract.ts";
+import { methodNotAllowed, resourceNotFound } from "../pipeline/not-served.ts";
 
 export interface ResourceInfo {
   readonly type: "resource";
@@ -32,14 +33,6 @@ const NAMESPACE_SUBRESOURCES: ReadonlySet<string> = new Set(["status", "finalize
 /** Methods that are passed on as they are and need the rights of a GET. */
 const READING: ReadonlySet<string> = new Set(["HEAD", "OPTIONS"]);
 const EMPTY = new URLSearchParams();
-
-export function methodNotAllowed(): StatusError {
-  return new StatusError("MethodNotAllowed", 405, "the server does not allow this method on the requested resource");
-}
-
-export function resourceNotFound(): StatusError {
-  return new StatusError("NotFound", 404, "the server could not find the requested resource");
-}
 
 function decodeSegment(segment: string): string {
   if (!segment.includes("%")) return segment;

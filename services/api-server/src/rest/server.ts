@@ -9,6 +9,8 @@ import { listenOn, type ListenTarget } from "@coxswain/component-base/listen";
 import { serverTlsOptions } from "@coxswain/component-base/tls-files";
 import type { TlsMaterial } from "@coxswain/component-base/tls-files";
 import type { AuditRecord } from "../audit/auditor.ts";
+import { resourceNotFound } from "../pipeline/not-served.ts";
+import { misplaced } from "../pipeline/scope.ts";
 import type { RestDeps } from "./deps.ts";
 import {
   admitConnection,
@@ -20,7 +22,7 @@ import {
   remoteOf,
 } from "./handler.ts";
 import { serveInTurn } from "./pipelined.ts";
-import { parseRequest, resourceNotFound } from "./request-info.ts";
+import { parseRequest } from "./request-info.ts";
 import { upgradeKind } from "./streams/upgrade.ts";
 import { serveWatchSocket } from "./watch-socket.ts";
 import { toStatusError } from "./respond.ts";
@@ -94,6 +96,12 @@ export function createRestServer(deps: RestDeps, tls: TlsMaterial): RestServer {
         return;
       }
       if (info.type === "path" || deps.connect?.handles(info) !== true) throw resourceNotFound();
+      const kind = deps.kindFor(info.group, info.version, info.resource);
+      const wrongPlace = kind === undefined ? resourceNotFound() : misplaced(kind, info);
+      if (wrongPlace !== undefined) {
+        await authorize(deps, attributesOf(user, info), audit, call);
+        throw wrongPlace;
+      }
       await admitConnection(deps, info, call);
       await deps.connect.upgrade(info, call);
     } catch (error) {

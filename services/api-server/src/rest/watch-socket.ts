@@ -3,9 +3,10 @@
 import type { Status } from "@coxswain/apimachinery";
 import { WebSocketServer, type WebSocket } from "ws";
 import type { ApiRequest, PipelineWatchEvent, WatchSink } from "../pipeline/contract.ts";
+import { resourceNotFound } from "../pipeline/not-served.ts";
 import type { RestDeps, UpgradeCall } from "./deps.ts";
 import { negotiate } from "./negotiate.ts";
-import { readOptions, resourceNotFound, type ResourceInfo } from "./request-info.ts";
+import { readOptions, type ResourceInfo } from "./request-info.ts";
 import { seatFor } from "./seat.ts";
 import { includeOf } from "./table.ts";
 import { eventMessages } from "./watch-response.ts";
