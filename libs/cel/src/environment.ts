@@ -10,6 +10,7 @@ import { registerNamespaces, registerPatchKeys } from "./functions/namespaces.ts
 import { registerNetwork } from "./functions/network.ts";
 import { registerOptionals } from "./functions/optionals.ts";
 import { STRINGS } from "./functions/strings.ts";
+import { registerTimes } from "./functions/times.ts";
 import { isPatchType, registerMessages } from "./syntax/messages.ts";
 
 /** Rules are small; what is larger is refused before it is looked at. */
@@ -25,6 +26,7 @@ export function celEnvironment(patches: boolean): Environment {
     registerAll(base, LISTS);
     registerListExtensions(base);
     registerNetwork(base);
+    registerTimes(base);
     registerKubernetes(base);
     registerComprehensions(base);
     registerOptionals(base);

@@ -1,15 +1,67 @@
 // Compile errors in the form of the reference implementation: place, what is wrong, the line and a mark under it.
-import { ParseError, TypeError } from "@marcbachmann/cel-js";
+import { ParseError, TypeError, type ASTNode } from "@marcbachmann/cel-js";
+import { authorName, placeOf } from "./syntax/places.ts";
+import type { CheckedType } from "./syntax/node.ts";
 
 /** As in `ERROR: <input>:1:5: undefined field 'foo'`, with the line below. */
-export function issueText(expression: string, error: unknown, sourceOf: (at: number) => number): string {
+export function issueText(
+  expression: string,
+  error: unknown,
+  sourceOf: (at: number) => number,
+  isFunction: (name: string) => boolean,
+): string {
   const known = error instanceof ParseError || error instanceof TypeError;
   if (!known) return `ERROR: <input>:1:1: ${error instanceof Error ? error.message : String(error)}`;
-  // A field's error stands at its dot.
-  const start = sourceOf(error.range?.start ?? 0) - (error.code === "no_such_key" ? 1 : 0);
-  const message =
-    error instanceof ParseError ? `Syntax error: ${error.summary}` : typeTexts(messageOf(error.code, error.summary));
-  return issueAt(expression, start, message);
+  if (error instanceof ParseError) {
+    return issueAt(expression, sourceOf(error.range?.start ?? 0), `Syntax error: ${error.summary}`);
+  }
+  const { node } = error as { readonly node?: ASTNode };
+  const start = node === undefined ? (error.range?.start ?? 0) : placeOf(node);
+  const told = (node && nodeMessage(error.code, node, isFunction)) ?? messageOf(error.code, error.summary);
+  return issueAt(expression, sourceOf(start), typeTexts(told));
+}
+
+interface Checked {
+  readonly checkedType?: CheckedType;
+}
+
+const typeOf = (node: ASTNode): string => (node as Checked).checkedType?.name ?? "dyn";
+
+/** What is wrong, where the node tells more than the error's own words. */
+function nodeMessage(code: string, node: ASTNode, isFunction: (name: string) => boolean): string | undefined {
+  const unmatched = (name: string, types: string): string =>
+    `found no matching overload for '${name}' applied to '${types}'`;
+  const operands = node.args as unknown as readonly ASTNode[];
+  switch (code) {
+    case "invalid_logical_operand":
+      return unmatched(`_${node.op}_`, `(${operands.map((each) => typeOf(each)).join(", ")})`);
+    case "incompatible_ternary_branches":
+      return unmatched("_?_:_", `(${operands.map((each) => typeOf(each)).join(", ")})`);
+    case "no_such_overload":
+      return node.op === "!_" || node.op === "-_" ? unmatched(node.op, `(${typeOf(node.args)})`) : undefined;
+    case "invalid_index_type":
+    case "cannot_index_type":
+      if (node.op === ".") return `type '${typeOf(operands[0]!)}' does not support field selection`;
+      return node.op === "[]" ? unmatched("_[_]", `(${operands.map((each) => typeOf(each)).join(", ")})`) : undefined;
+    case "no_matching_overload":
+      return callMessage(node, isFunction, unmatched);
+    default:
+      return undefined;
+  }
+}
+
+function callMessage(
+  { op, args }: ASTNode,
+  isFunction: (name: string) => boolean,
+  unmatched: (name: string, types: string) => string,
+): string | undefined {
+  if (op !== "call" && op !== "rcall") return undefined;
+  const called = args as unknown as readonly [string, ...unknown[]];
+  const name = authorName(called[0]);
+  if (!isFunction(called[0])) return `undeclared reference to '${name}' (in container '')`;
+  const given = called.at(-1) as readonly ASTNode[];
+  const types = given.map((each) => typeOf(each)).join(", ");
+  return unmatched(name, op === "call" ? `(${types})` : `${typeOf(called[1] as ASTNode)}.(${types})`);
 }
 
 /** `start` is the place in the expression, in UTF-16 units. */
@@ -50,7 +102,7 @@ function messageOf(code: string, summary: string): string {
   }
   const call = /^found no matching overload for '(?:(.+)\.)?([A-Za-z_]\w*)\((.*)\)'$/.exec(summary);
   if (call === null) return summary;
-  const name = call[2] === "go_matches" ? "matches" : call[2];
+  const name = authorName(call[2] as string);
   const receiver = call[1] === undefined ? "" : `${call[1]}.`;
   return `found no matching overload for '${name}' applied to '${receiver}(${call[3]})'`;
 }

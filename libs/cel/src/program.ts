@@ -5,10 +5,13 @@ import { estimateCost } from "./cost/estimate.ts";
 import type { CostSizes } from "./cost/operand.ts";
 import type { Range } from "./cost/ranges.ts";
 import { celEnvironment } from "./environment.ts";
+import { TIME_PARTS } from "./functions/times.ts";
 import { issueAt, issueText, typeTexts } from "./issues.ts";
 import { Meter, meterNodes } from "./meter.ts";
 import { desugar } from "./syntax/desugar.ts";
-import { literalProblem } from "./syntax/literals.ts";
+import { literalProblems } from "./syntax/literals.ts";
+import { typeProblems } from "./syntax/type-rules.ts";
+import { openEquality, openLists } from "./syntax/equality.ts";
 import { eachNode } from "./syntax/node.ts";
 import { resolveLiteral } from "./syntax/optional-elements.ts";
 import { askForEntries, openPresence } from "./syntax/presence.ts";
@@ -54,6 +57,7 @@ export class CelScope {
   readonly #environment: Environment;
   readonly #types = new Map<string, DeclaredType>();
   readonly #meter = new Meter();
+  #functions: ReadonlySet<string> | undefined;
 
   constructor(variables: Readonly<Record<string, CelType>>, { optional = [], patches = false }: ScopeOptions = {}) {
     this.#environment = celEnvironment(patches);
@@ -83,16 +87,29 @@ export class CelScope {
     return withLazyMembers(make(), members);
   }
 
+  #issue(expression: string, error: unknown, sourceOf: (at: number) => number): string {
+    return issueText(expression, error, sourceOf, (name) => {
+      this.#functions ??= new Set(this.#environment.getDefinitions().functions.map((each) => each.name));
+      return this.#functions.has(name);
+    });
+  }
+
   compile(expression: string): Compiled {
     const { text, sourceOf } = desugar(expression);
     try {
       const parsed = this.#environment.parse(text);
       prepare(parsed.ast);
       const checked = parsed.check();
-      if (!checked.valid) return { issue: issueText(expression, checked.error, sourceOf) };
-      const problem = literalProblem(parsed.ast);
-      if (problem !== undefined) return { issue: issueAt(expression, sourceOf(problem.start), problem.message) };
-      eachNode(parsed.ast, parsed.ast.constructor, askForEntries);
+      if (!checked.valid) return { issue: this.#issue(expression, checked.error, sourceOf) };
+      const problems = [...literalProblems(parsed.ast), ...typeProblems(parsed.ast)];
+      if (problems.length > 0) {
+        const told = problems.map(({ start, message }) => issueAt(expression, sourceOf(start), typeTexts(message)));
+        return { issue: told.join("\n") };
+      }
+      eachNode(parsed.ast, parsed.ast.constructor, (node) => {
+        openLists(node);
+        askForEntries(node);
+      });
       meterNodes(parsed.ast, this.#meter);
       const run = (values: Readonly<Record<string, unknown>>): { value: unknown; cost: number } =>
         evaluate(parsed, values, this.#meter);
@@ -100,7 +117,7 @@ export class CelScope {
       const estimate = (sizes: CostSizes): Range => estimateCost(parsed.ast, sizes);
       return { program: { type, typeText: typeTexts(type), uses: variablesOf(parsed.ast), run, estimate } };
     } catch (error) {
-      return { issue: issueText(expression, error, sourceOf) };
+      return { issue: this.#issue(expression, error, sourceOf) };
     }
   }
 }
@@ -133,6 +150,8 @@ function failureText(error: unknown): string {
   if (text.startsWith("No such key: index out of bounds"))
     return text.replace(/^.*index (-?\d+).*$/, "index out of bounds: $1");
   if (text.startsWith("No such key:")) return `no such key:${text.slice("No such key:".length)}`;
+  if (text.startsWith("integer overflow:")) return "integer overflow";
+  if (text === "modulo by zero") return "modulus by zero";
   return text === "Optional value is not present" ? "optional.none() dereference" : text;
 }
 
@@ -141,10 +160,14 @@ function prepare(root: ASTNode): void {
   eachNode(root, root.constructor, (node) => {
     resolveLiteral(node);
     openPresence(node);
+    openEquality(node);
     if (node.op !== "rcall") return;
     const args = node.args as unknown[];
     // Regular expressions are Go's: the library's own `matches` takes another syntax.
     if (args[0] === "matches") args[0] = "go_matches";
+    // Places in time are told by offsets, too, and the library's own know only names.
+    else if (TIME_PARTS.has(String(args[0])) && (args[2] as readonly unknown[]).length === 1)
+      args[0] = `go_${String(args[0])}`;
   });
 }
 

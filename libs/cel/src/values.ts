@@ -1,10 +1,11 @@
 // The types that rules see, declared from schemas, and JSON values as values of these types.
-import { isJsonObject, parseTime } from "@coxswain/apimachinery";
-import { evaluate, EvaluationError, type Environment } from "@marcbachmann/cel-js";
+import { deepEqual, isJsonObject, parseTime } from "@coxswain/apimachinery";
+import { evaluate, EvaluationError, Optional, type Environment } from "@marcbachmann/cel-js";
+import { sameItems, withIdentity, type ListIdentity } from "./list-identity.ts";
 
 export type CelType =
   | { readonly is: "string" | "int" | "double" | "bool" | "bytes" | "timestamp" | "duration" | "dyn" }
-  | { readonly is: "list"; readonly items: CelType }
+  | { readonly is: "list"; readonly items: CelType; readonly identity?: ListIdentity | undefined }
   | { readonly is: "map"; readonly values: CelType }
   | {
       readonly is: "object";
@@ -23,6 +24,12 @@ class CelObject {
   }
 }
 
+/** What objects were made of: what their types do not declare counts where they are compared. */
+const sources = new WeakMap<
+  object,
+  { readonly json: Record<string, unknown>; readonly declared: ReadonlySet<string> }
+>();
+
 /** A type as the evaluator knows it, and how JSON becomes a value of it. */
 export interface DeclaredType {
   readonly name: string;
@@ -37,6 +44,9 @@ const RESERVED = new Set(
     " ",
   ),
 );
+
+/** Words that have a meaning of their own even behind a dot. */
+const NO_NAMES = new Set(["true", "false", "null", "in"]);
 
 /** The name under which rules reach a field; undefined where they cannot. */
 export function celFieldName(name: string): string | undefined {
@@ -67,7 +77,7 @@ export function declareType(environment: Environment, type: CelType, name: strin
 function makeType(environment: Environment, type: CelType, name: string, declared: Declared): DeclaredType {
   switch (type.is) {
     case "list":
-      return declareList(declareType(environment, type.items, `${name}.items`, declared));
+      return declareList(declareType(environment, type.items, `${name}.items`, declared), type.identity);
     case "map":
       return declareMap(declareType(environment, type.values, `${name}.values`, declared));
     case "object":
@@ -109,10 +119,16 @@ function duration(json: unknown): unknown {
   }
 }
 
-function declareList(items: DeclaredType): DeclaredType {
+function declareList(items: DeclaredType, identity: ListIdentity | undefined): DeclaredType {
   return {
     name: `list<${items.name}>`,
-    value: (json) => (Array.isArray(json) ? json.map((each) => items.value(each) ?? null) : undefined),
+    value: (json) =>
+      Array.isArray(json)
+        ? withIdentity(
+            json.map((each) => items.value(each) ?? null),
+            identity,
+          )
+        : undefined,
   };
 }
 
@@ -133,6 +149,7 @@ function declareObject(
   known: Declared,
 ): DeclaredType {
   const fields = new Map<string, { readonly as: string; readonly type: DeclaredType }>();
+  const escapes = own === undefined;
   const declared: Record<string, string> = {};
   for (const [field, type] of Object.entries(given)) {
     const as = own === undefined ? celFieldName(field) : field;
@@ -140,11 +157,12 @@ function declareObject(
     const made = declareType(environment, type, `${name}.${as}`, known);
     fields.set(field, { as, type: made });
     declared[as] = made.name;
+    // Most reserved words can be told from names behind a dot.
+    if (escapes && RESERVED.has(field) && !NO_NAMES.has(field)) declared[field] = made.name;
   }
+  const names = new Set(fields.keys());
   const ctor = class extends CelObject {};
   environment.registerType(name, { ctor, fields: declared } as never);
-  environment.registerOperator(`${name} == ${name}`, sameCelValue);
-  environment.registerOperator(`${name} == null`, sameCelValue);
   return {
     name,
     make: () => new ctor(),
@@ -152,10 +170,16 @@ function declareObject(
       if (!isJsonObject(json)) return undefined;
       const members: Record<string, unknown> = {};
       for (const [field, { as, type }] of fields) {
-        const member = Object.hasOwn(json, field) ? type.value(json[field]) : undefined;
-        if (member !== undefined) members[as] = member;
+        // Null is as good as absent.
+        const given = Object.hasOwn(json, field) ? (json[field] ?? undefined) : undefined;
+        const member = given === undefined ? undefined : type.value(given);
+        if (member === undefined) continue;
+        members[as] = member;
+        if (Object.hasOwn(declared, field)) members[field] = member;
       }
-      return Object.assign(new ctor(), members);
+      const made = Object.assign(new ctor(), members);
+      sources.set(made, { json, declared: names });
+      return made;
     },
   };
 }
@@ -169,6 +193,14 @@ export function withLazyMembers(object: object, members: Readonly<Record<string,
   return object;
 }
 
+type Same = (a: never, b: never) => boolean;
+const equalities = new Map<unknown, Same>();
+
+/** Values of a class of the libraries are equal where `same` says so. */
+export function declareEquality<T>(ctor: abstract new (...values: never[]) => T, same: (a: T, b: T) => boolean): void {
+  equalities.set(ctor, same);
+}
+
 /** JSON of which nothing is declared: whole numbers are ints. */
 export function dynamicValue(json: unknown): unknown {
   if (typeof json === "number") return Number.isInteger(json) ? BigInt(json) : json;
@@ -180,25 +212,53 @@ export function dynamicValue(json: unknown): unknown {
 /** Deep equality of values. */
 export function sameCelValue(a: unknown, b: unknown): boolean {
   if (a === b) return true;
-  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) {
-    // Numbers of different types are equal by their value.
-    const numbers = [a, b].every((each) => typeof each === "bigint" || typeof each === "number");
-    return numbers && Number(a) === Number(b);
+  // Numbers of different types are equal by their value.
+  const [left, right] = [numberOf(a), numberOf(b)];
+  // oxlint-disable-next-line eqeqeq -- only this compares a whole number and one that may have a fraction exactly
+  if (left !== undefined || right !== undefined) return left !== undefined && right !== undefined && left == right;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (a instanceof Optional || b instanceof Optional) {
+    if (!(a instanceof Optional && b instanceof Optional) || a.hasValue() !== b.hasValue()) return false;
+    return !a.hasValue() || sameCelValue(a.value(), b.value());
   }
+  const same = a.constructor === b.constructor ? equalities.get(a.constructor) : undefined;
+  if (same !== undefined) return same(a as never, b as never);
   const [plainA, plainB] = [a.valueOf(), b.valueOf()] as unknown[];
   // Timestamps, durations and unsigned numbers.
   if (plainA !== a || plainB !== b) return a.constructor === b.constructor && plainA === plainB;
   if (Array.isArray(a) || Array.isArray(b)) {
-    return (
-      Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((each, at) => sameCelValue(each, b[at]))
-    );
+    return Array.isArray(a) && Array.isArray(b) && a.length === b.length && sameItems(a, b, sameCelValue);
   }
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.from(a).equals(b);
-  const left = membersOf(a);
-  const right = membersOf(b);
-  if (left.size !== right.size) return false;
-  for (const [key, value] of left) if (!right.has(key) || !sameCelValue(value, right.get(key))) return false;
+  // Types and what else has no members is the same or is not.
+  if (!hasMembers(a) || !hasMembers(b) || !sameUndeclared(a, b)) return false;
+  const members = membersOf(a);
+  const others = membersOf(b);
+  if (members.size !== others.size) return false;
+  for (const [key, value] of members) if (!others.has(key) || !sameCelValue(value, others.get(key))) return false;
   return true;
+}
+
+/** What a number is worth, be it an object for being unsigned; undefined for what is none. */
+function numberOf(value: unknown): bigint | number | undefined {
+  const plain: unknown = typeof value === "object" && value !== null ? value.valueOf() : value;
+  if (typeof plain === "bigint") return plain;
+  return typeof value === "number" ? value : undefined;
+}
+
+/** True where objects hold the same besides what their types declare. */
+function sameUndeclared(a: object, b: object): boolean {
+  const [left, right] = [sources.get(a), sources.get(b)];
+  if (left === undefined || right === undefined) return true;
+  const rest = ({ json, declared }: typeof left): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(json).filter(([name]) => !declared.has(name)));
+  return deepEqual(rest(left), rest(right));
+}
+
+function hasMembers(value: object): boolean {
+  if (value instanceof Map || value instanceof CelObject) return true;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
 function membersOf(value: object): Map<unknown, unknown> {

@@ -2,6 +2,8 @@
 import { expect, test } from "vitest";
 import { CelFailure, CelScope, type CelType } from "../src/index.ts";
 
+const PORT: CelType = { is: "object", fields: { name: { is: "string" }, port: { is: "int" } } };
+
 const SELF: CelType = {
   is: "object",
   fields: {
@@ -14,6 +16,13 @@ const SELF: CelType = {
     port: { is: "dyn" },
     items: { is: "list", items: { is: "object", fields: { key: { is: "string" }, n: { is: "int" } } } },
     labels: { is: "map", values: { is: "string" } },
+    if: { is: "int" },
+    none: { is: "string" },
+    set: { is: "list", items: { is: "string" }, identity: { by: "value" } },
+    other: { is: "list", items: { is: "string" }, identity: { by: "value" } },
+    ports: { is: "list", items: PORT, identity: { by: "keys", keys: ["name"] } },
+    morePorts: { is: "list", items: PORT, identity: { by: "keys", keys: ["name"] } },
+    parts: { is: "list", items: { is: "object", fields: { a: { is: "int" } } } },
   },
 };
 const OBJECT = {
@@ -29,6 +38,23 @@ const OBJECT = {
     { key: "b", n: 2 },
   ],
   labels: { app: "web" },
+  if: 1,
+  none: null,
+  set: ["a", "b"],
+  other: ["b", "a"],
+  ports: [
+    { name: "x", port: 1 },
+    { name: "y", port: 2 },
+  ],
+  morePorts: [
+    { name: "y", port: 2 },
+    { name: "x", port: 1 },
+  ],
+  parts: [
+    { a: 1, unknown: 1 },
+    { a: 1, unknown: 2 },
+    { a: 1, unknown: 1 },
+  ],
 };
 
 const scope = new CelScope({ self: SELF, oldSelf: SELF });
@@ -44,7 +70,12 @@ test.each([
   "self.replicas >= oldSelf.replicas",
   "self == oldSelf && self.items == oldSelf.items",
   "self.dash__dash__ed == 'x'",
-  "self.__namespace__ == 'ns'",
+  "self.__namespace__ == 'ns' && self.namespace == 'ns' && self.if == 1 && self.__if__ == 1",
+  "!has(self.none) && has(self.name)",
+  "self.set == self.other && self.set == ['b', 'a'] && ['b', 'a'] != self.set",
+  "self.set + ['c', 'a'] == ['c', 'b', 'a'] && (self.set + ['c', 'a']).size() == 3 && 'a' in self.set",
+  "self.ports == self.morePorts && (self.ports + self.morePorts).size() == 2 && self.ports[0] in self.morePorts",
+  "self.parts[0] != self.parts[1] && self.parts[0] == self.parts[2]",
   "self.items.all(i, i.n > 0) && self.items[1].key == 'b'",
   "self.items.exists_one(i, i.key == 'a')",
   "self.items.map(i, i.n).sum() == 3 && self.items.map(i, i.n).max() == 2",
@@ -80,6 +111,11 @@ test("what a rule cannot mean is told with its place", () => {
     return "issue" in compiled ? compiled.issue : `compiled to ${compiled.program.type}`;
   };
   expect(issue("self.foo > 1")).toBe("ERROR: <input>:1:5: undefined field 'foo'\n | self.foo > 1\n | ....^");
+  expect(issue("has(self.foo)")).toBe("ERROR: <input>:1:4: undefined field 'foo'\n | has(self.foo)\n | ...^");
+  expect(issue("self['name'] == 'a'")).toContain(
+    "ERROR: <input>:1:5: found no matching overload for '_[_]' applied to",
+  );
+  expect(issue("self.name == null")).toContain("found no matching overload for '_==_' applied to '(string, null)'");
   expect(issue("nothing == 1")).toContain("undeclared reference to 'nothing' (in container '')");
   expect(issue("self.name > 1")).toContain("found no matching overload for '_>_' applied to '(string, int)'");
   expect(issue("self.name.matches(1)")).toContain("found no matching overload for 'matches' applied to 'string.(int)'");

@@ -33,7 +33,7 @@ const run = (expression: string): { readonly value: unknown; readonly cost: numb
 
 test.each([
   "[1, 2, 3, 4].slice(1, 3) == [2, 3] && [1, 2].slice(2, 2) == [] && d.slice(1, 2) == [[1]]",
-  "[[1, 2], [3], []].flatten() == [1, 2, 3] && [[1, [2, [3]]], 4].flatten(2) == [1, 2, [3], 4]",
+  "[[1, 2], [3], []].flatten() == [1, 2, 3] && [dyn([dyn(1), dyn([dyn(2), dyn([3])])]), dyn(4)].flatten(2) == [dyn(1), dyn(2), dyn([3]), dyn(4)]",
   "[[1], [2]].flatten(0) == [[1], [2]] && d.flatten() == [2, 1]",
   "['b', 'b', 'c', 'a', 'c'].distinct() == ['b', 'c', 'a'] && texts.distinct() == ['b', 'a']",
   "[duration('60s'), duration('2s'), duration('1m')].distinct() == [duration('60s'), duration('2s')]",
@@ -59,7 +59,7 @@ test.each([
   ["[1, 2].slice(2, 1)", "cannot slice(2, 1), start index must be less than or equal to end index"],
   ["[1, 2].slice(0, 3)", "cannot slice(0, 3), list is length 2"],
   ["[[1]].flatten(-1)", "level must be non-negative"],
-  ["dyn([1, 'a']).sort()", "list elements must have the same type"],
+  ["dyn([dyn(1), dyn('a')]).sort()", "list elements must have the same type"],
   ["items.map(i, dyn([i])).sort()", "list elements must be comparable"],
   ["[1, 2].sortBy(i, i > 1 ? dyn(i) : dyn('a'))", "list elements must have the same type"],
   ["lists.range(2000000)", "actual cost limit exceeded"],
@@ -90,9 +90,9 @@ const sizes: CostSizes = {
 test.each([
   ["lists.range(4) == [0, 1, 2, 3]", 26, 26],
   ["lists.range(4 / 2) == [0, 1]", Infinity, Infinity],
-  ["[[1, 2], 3].flatten(1) == [1, 2, 3]", 44, 44],
-  ["[[1, 2], 3].flatten(2) == [1, 2, 3]", 46, 46],
-  ["[[1, 2], 3].flatten(n) == [1, 2, 3]", Infinity, Infinity],
+  ["[dyn([1, 2]), dyn(3)].flatten(1) == [1, 2, 3]", 46, 46],
+  ["[dyn([1, 2]), dyn(3)].flatten(2) == [1, 2, 3]", 48, 48],
+  ["[dyn([1, 2]), dyn(3)].flatten(n) == [1, 2, 3]", Infinity, Infinity],
   ["[1, 2, 3].distinct() == [1, 2, 3]", 50, 50],
   ["items.distinct() == ['hello']", 23, 41],
   ["[1, 2, 3, 4, 5].slice(n, n) == [2, 3]", 39, 39],

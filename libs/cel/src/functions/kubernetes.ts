@@ -11,6 +11,7 @@ import {
   validateQualifiedName,
 } from "@coxswain/apimachinery";
 import { Optional, type Environment } from "@marcbachmann/cel-js";
+import { declareEquality } from "../values.ts";
 import { celError, registerAll } from "./definition.ts";
 
 const NANO = 1_000_000_000n;
@@ -126,7 +127,7 @@ const isInteger = (value: Quantity): boolean => {
 function registerQuantities(environment: Environment): void {
   const type = "kubernetes.Quantity";
   environment.registerType(type, { ctor: Quantity } as never);
-  environment.registerOperator(`${type} == ${type}`, (a: Quantity, b: Quantity) => a.compare(b) === 0);
+  declareEquality(Quantity, (a: Quantity, b: Quantity) => a.compare(b) === 0);
   registerAll(environment, {
     [`quantity(string): ${type}`]: quantity,
     "isQuantity(string): bool": isQuantity,
@@ -152,7 +153,7 @@ function registerFormats(environment: Environment): void {
   }
   const type = "kubernetes.NamedFormat";
   environment.registerType(type, { ctor: CelFormat } as never);
-  environment.registerOperator(`${type} == ${type}`, (a: CelFormat, b: CelFormat) => a.check === b.check);
+  declareEquality(CelFormat, (a: CelFormat, b: CelFormat) => a.check === b.check);
   environment.registerType("FormatNamespace", { ctor: FormatNamespace } as never);
   environment.registerConstant("format", "FormatNamespace", new FormatNamespace());
   const table: Record<string, (...values: never[]) => unknown> = {
@@ -174,7 +175,7 @@ function registerFormats(environment: Environment): void {
 function registerSemver(environment: Environment): void {
   const type = "kubernetes.Semver";
   environment.registerType(type, { ctor: CelSemver } as never);
-  environment.registerOperator(`${type} == ${type}`, (a: CelSemver, b: CelSemver) => compareSemver(a, b) === 0);
+  declareEquality(CelSemver, (a: CelSemver, b: CelSemver) => compareSemver(a, b) === 0);
   registerAll(environment, {
     [`semver(string): ${type}`]: (text: string) => semver(text),
     [`semver(string, bool): ${type}`]: semver,

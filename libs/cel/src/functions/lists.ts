@@ -14,9 +14,20 @@ function smallest(
   return rest.reduce((best, each) => (better(each, best) ? each : best), first);
 }
 
+/** What the evaluator makes of durations. */
+interface Duration {
+  addDuration(other: Duration): Duration;
+}
+
+const isDuration = (value: unknown): value is Duration =>
+  typeof value === "object" && value !== null && "addDuration" in value;
+
 function sum(list: readonly unknown[]): unknown {
   if (list.every((each) => typeof each === "bigint")) return list.reduce<bigint>((total, each) => total + each, 0n);
   if (list.every((each) => typeof each === "number")) return list.reduce<number>((total, each) => total + each, 0);
+  if (list.every((each) => isDuration(each))) {
+    return list.reduce<Duration | undefined>((total, each) => total?.addDuration(each) ?? each, undefined);
+  }
   throw celError("no such overload: sum");
 }
 

@@ -2,6 +2,8 @@
 import type { Environment } from "@marcbachmann/cel-js";
 import ipaddr from "ipaddr.js";
 import { isIP } from "node:net";
+import { declareEquality } from "../values.ts";
+import { CelUrl, hostnameOf, parseUrl, portOf, queryOf } from "./urls.ts";
 import { celError, registerAll } from "./definition.ts";
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
@@ -28,16 +30,6 @@ class CelCidr {
   }
 }
 
-class CelUrl {
-  readonly url: URL;
-  /** Of the form /path, with no host. */
-  readonly bare: boolean;
-  constructor(url: URL, bare: boolean) {
-    this.url = url;
-    this.bare = bare;
-  }
-}
-
 function canonical(address: Address): string {
   return address.kind() === "ipv6" ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
 }
@@ -54,13 +46,6 @@ function parseCidr(text: string): CelCidr | undefined {
   const bits = Number(parts?.[2]);
   if (address === undefined || bits > (address.kind() === "ipv4" ? 32 : 128)) return undefined;
   return new CelCidr(address, bits);
-}
-
-function parseUrl(text: string): CelUrl | undefined {
-  if (text.startsWith("/"))
-    return URL.canParse(text, "http://h") ? new CelUrl(new URL(text, "http://h"), true) : undefined;
-  if (!/^[A-Za-z][A-Za-z0-9+.-]*:/.test(text) || !URL.canParse(text)) return undefined;
-  return new CelUrl(new URL(text), false);
 }
 
 function ip(text: string): CelIp {
@@ -111,9 +96,9 @@ export function registerNetwork(environment: Environment): void {
   environment.registerType("net.IP", { ctor: CelIp } as never);
   environment.registerType("net.CIDR", { ctor: CelCidr } as never);
   environment.registerType("kubernetes.URL", { ctor: CelUrl } as never);
-  environment.registerOperator("net.IP == net.IP", (a: CelIp, b: CelIp) => String(a) === String(b));
-  environment.registerOperator("net.CIDR == net.CIDR", (a: CelCidr, b: CelCidr) => String(a) === String(b));
-  environment.registerOperator("kubernetes.URL == kubernetes.URL", (a: CelUrl, b: CelUrl) => a.url.href === b.url.href);
+  declareEquality(CelIp, (a: CelIp, b: CelIp) => String(a) === String(b));
+  declareEquality(CelCidr, (a: CelCidr, b: CelCidr) => String(a) === String(b));
+  declareEquality(CelUrl, (a: CelUrl, b: CelUrl) => a.text === b.text);
   registerAll(environment, {
     "ip(string): net.IP": ip,
     "isIP(string): bool": (text: string) => parseIp(text) !== undefined,
@@ -140,14 +125,12 @@ export function registerNetwork(environment: Environment): void {
     "net.CIDR.prefixLength(): int": ({ bits }: CelCidr) => BigInt(bits),
     "url(string): kubernetes.URL": url,
     "isURL(string): bool": (text: string) => parseUrl(text) !== undefined,
-    "kubernetes.URL.getScheme(): string": (value: CelUrl) => (value.bare ? "" : value.url.protocol.slice(0, -1)),
-    "kubernetes.URL.getHost(): string": (value: CelUrl) => (value.bare ? "" : value.url.host),
-    "kubernetes.URL.getHostname(): string": (value: CelUrl) =>
-      value.bare ? "" : value.url.hostname.replace(/^\[(.*)\]$/, "$1"),
-    "kubernetes.URL.getPort(): string": (value: CelUrl) => (value.bare ? "" : value.url.port),
-    "kubernetes.URL.getEscapedPath(): string": (value: CelUrl) => value.url.pathname,
-    "kubernetes.URL.getQuery(): map<string, list<string>>": (value: CelUrl) =>
-      new Map([...value.url.searchParams.keys()].map((key) => [key, value.url.searchParams.getAll(key)])),
+    "kubernetes.URL.getScheme(): string": ({ scheme }: CelUrl) => scheme,
+    "kubernetes.URL.getHost(): string": ({ host }: CelUrl) => host,
+    "kubernetes.URL.getHostname(): string": hostnameOf,
+    "kubernetes.URL.getPort(): string": portOf,
+    "kubernetes.URL.getEscapedPath(): string": ({ path }: CelUrl) => path,
+    "kubernetes.URL.getQuery(): map<string, list<string>>": queryOf,
   });
   // ip.isCanonical is a function in a namespace of its own.
   class IpNamespace {

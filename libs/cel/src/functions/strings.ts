@@ -1,6 +1,7 @@
 // The strings extension, and regular expressions of Go's syntax.
 import { compileGoRegExp } from "@coxswain/apimachinery";
 import { celError, type FunctionTable } from "./definition.ts";
+import { timeText } from "./times.ts";
 
 const compiled = new Map<string, RegExp>();
 const MAX_COMPILED = 1_000;
@@ -34,13 +35,26 @@ function replace(text: string, from: string, to: string, limit: bigint): string 
 function textOf(value: unknown): string {
   if (typeof value === "string") return value;
   if (Array.isArray(value)) return `[${value.map((each) => textOf(each)).join(", ")}]`;
-  if (value instanceof Date) return value.toISOString().replace(".000Z", "Z");
+  if (value instanceof Date) return timeText(value);
   if (value instanceof Map || (typeof value === "object" && value !== null && value.constructor === Object)) {
     const entries = value instanceof Map ? [...value] : Object.entries(value);
     const sorted = entries.map(([key, each]) => `${String(key)}: ${textOf(each)}`).toSorted();
     return `{${sorted.join(", ")}}`;
   }
   return String(value);
+}
+
+const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+
+/** As in 1.052033×10⁰³. */
+function scientific(value: number, precision: number): string {
+  const [mantissa = "", exponent] = value.toExponential(precision).split("e");
+  if (exponent === undefined) return mantissa;
+  const digits = exponent
+    .slice(1)
+    .padStart(2, "0")
+    .replace(/\d/g, (digit) => RAISED.charAt(Number(digit)));
+  return `${mantissa}×10${exponent.startsWith("-") ? "⁻" : ""}${digits}`;
 }
 
 function formatOne(verb: string, precision: string | undefined, value: unknown): string {
@@ -54,7 +68,7 @@ function formatOne(verb: string, precision: string | undefined, value: unknown):
       if (number !== undefined) return number.toFixed(precision === undefined ? 6 : Number(precision));
       break;
     case "e":
-      if (number !== undefined) return number.toExponential(precision === undefined ? 6 : Number(precision));
+      if (number !== undefined) return scientific(number, precision === undefined ? 6 : Number(precision));
       break;
     case "b":
       if (typeof value === "boolean") return value ? "1" : "0";

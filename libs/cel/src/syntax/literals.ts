@@ -5,7 +5,7 @@ import { compileGoRegExp } from "@coxswain/apimachinery";
 import { evaluate, type ASTNode } from "@marcbachmann/cel-js";
 import { eachNode } from "./node.ts";
 
-export interface LiteralProblem {
+export interface Problem {
   readonly start: number;
   readonly message: string;
 }
@@ -37,13 +37,13 @@ function checked(node: ASTNode): readonly [string, ASTNode | undefined] {
   return name === "matches" ? [name, args[1]] : [args.length === 1 ? name : "", args[0]];
 }
 
-export function literalProblem(root: ASTNode): LiteralProblem | undefined {
-  let found: LiteralProblem | undefined;
+export function literalProblems(root: ASTNode): Problem[] {
+  const found: Problem[] = [];
   eachNode(root, root.constructor, (node) => {
     const [name, argument] = checked(node);
     const check = Object.hasOwn(CHECKS, name) ? CHECKS[name] : undefined;
     if (check === undefined || argument?.op !== "value" || typeof argument.args !== "string") return;
-    if (!check(argument.args)) found ??= { start: argument.start, message: `invalid ${name} argument` };
+    if (!check(argument.args)) found.push({ start: argument.start, message: `invalid ${name} argument` });
   });
   return found;
 }

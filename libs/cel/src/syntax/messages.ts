@@ -3,7 +3,6 @@
 // type is known.
 // https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/#patch-type-apply-configuration
 import type { ASTNode, Environment } from "@marcbachmann/cel-js";
-import { sameCelValue } from "../values.ts";
 import { CONSTRUCT } from "./desugar.ts";
 import {
   identifierOf,
@@ -48,7 +47,6 @@ function declared(checker: Checker, name: string): { type: CheckedType; make: ()
   const { registry } = checker;
   if (!registry.objectTypes.has(name)) {
     registry.registerType(name, { ctor: classFor(name) });
-    registry.registerOperatorOverload(`${name} == ${name}`, sameCelValue);
   }
   const { type, ctor } = registry.objectTypes.get(name)!;
   return { type, make: () => new ctor() as CelMessage };

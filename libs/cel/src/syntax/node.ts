@@ -19,12 +19,18 @@ export interface CheckContext {
 
 export interface Checker {
   readonly registry: {
-    readonly objectTypes: ReadonlyMap<string, { readonly type: CheckedType; readonly ctor: new () => unknown }>;
+    readonly objectTypes: ReadonlyMap<
+      string,
+      {
+        readonly type: CheckedType;
+        readonly ctor: new () => unknown;
+        readonly fields?: Readonly<Record<string, unknown>>;
+      }
+    >;
     getListType(type: CheckedType): CheckedType;
     getMapType(key: CheckedType, value: CheckedType): CheckedType;
     getOptionalType(type: CheckedType): CheckedType;
     registerType(name: string, declaration: object): { readonly type: CheckedType };
-    registerOperatorOverload(signature: string, handler: (a: unknown, b: unknown) => unknown): void;
   };
   check(node: ASTNode, context: CheckContext): CheckedType;
   createError(code: string, message: string, node: ASTNode): Error;

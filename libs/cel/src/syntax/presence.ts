@@ -18,20 +18,39 @@ export function openPresence(node: ASTNode): void {
   if (node.op !== "call") return;
   const [name, nodes] = node.args as readonly [string, readonly ASTNode[]];
   const field = nodes[0];
-  if (name !== "has" || !isField(field) || isSimple(field)) return;
+  if (name !== "has" || !isField(field)) return;
   const macro = internals(node).meta.macro;
   if (typeof macro !== "object" || macro === null) return;
+  const known = macro as {
+    readonly typeCheck: (checker: Checker, macro: object, context: CheckContext) => CheckedType;
+  };
+  const { typeCheck } = known;
   Object.assign(macro, {
-    typeCheck(checker: Checker, _macro: never, context: CheckContext): CheckedType {
-      checker.check(field, context);
-      return checker.getType("bool");
+    typeCheck(checker: Checker, self: object, context: CheckContext): CheckedType {
+      checkField(checker, node, field, context);
+      return isSimple(field) ? typeCheck(checker, self, context) : checker.getType("bool");
     },
+  });
+  if (isSimple(field)) return;
+  Object.assign(macro, {
     evaluate(evaluator: Evaluator, _macro: never, context: CheckContext): boolean {
       const [operand, member] = field.args;
       const value = evaluator.run(operand, context);
       return evaluator.debugType(value).fieldLazy(value, member, field, evaluator) !== undefined;
     },
   });
+}
+
+/** Only fields that there may be can be asked for. The error stands where the question does. */
+function checkField(checker: Checker, asking: ASTNode, field: Field, context: CheckContext): void {
+  const [operand, member] = field.args;
+  const type = checker.check(operand, context);
+  const fields = type.kind === "message" ? checker.registry.objectTypes.get(type.name)?.fields : undefined;
+  if (fields === undefined) {
+    checker.check(field, context);
+    return;
+  }
+  if (!Object.hasOwn(fields, member)) throw checker.createError("no_such_key", `No such key: ${member}`, asking);
 }
 
 interface Checked {
