@@ -82,6 +82,37 @@ test("there is one storage version, and every version has a schema", () => {
   expect(storage).toBeDefined();
 });
 
+test("defaults inside of embedded resources must make good ones", () => {
+  const at = "spec.validation.openAPIV3Schema.properties[spec].properties[pod]";
+  const pod = (properties: Record<string, JsonSchemaProps>, more: JsonSchemaProps = {}): string[] =>
+    errorsOf(
+      cronTabs(
+        spec({
+          pod: { type: "object", "x-kubernetes-embedded-resource": true, properties, ...more },
+        }),
+      ),
+    );
+  expect(pod({ kind: { type: "string", default: "%" } })[0]).toMatch(
+    /^spec\.validation.*\[pod\]\.properties\[kind\]\.default: Invalid value: "%": must result in valid metadata: kind: Invalid value: "%": may have mixed case, but should otherwise match: a DNS-1035 label/,
+  );
+  expect(pod({ kind: { type: "string", default: 42 } })).toEqual([
+    `${at}.properties[kind].default: Invalid value: 42: must result in valid metadata: kind: Invalid value: 42: must be a string`,
+  ]);
+  const labels = { type: "object", default: { labels: { a: "x y" } } };
+  expect(pod({ metadata: labels })[0]).toMatch(
+    /must result in valid metadata: metadata\.labels: Invalid value: "x y": a valid/,
+  );
+  const named = { apiVersion: "v1", kind: "Pod", metadata: { name: "%" } };
+  const open = { "x-kubernetes-preserve-unknown-fields": true };
+  expect(pod({}, { ...open, default: named })).toEqual([
+    `${at}.default.metadata.name: Invalid value: "%": may not contain '%'`,
+  ]);
+  expect(pod({}, { ...open, default: { kind: "Pod" } })).toEqual([`${at}.default.apiVersion: Required value`]);
+  expect(pod({}, { ...open, default: { apiVersion: "v1", kind: "" } })).toEqual([
+    `${at}.default.kind: Invalid value: "": must not be empty`,
+  ]);
+});
+
 test("lists, maps and defaults follow their rules", () => {
   const at = "spec.validation.openAPIV3Schema.properties[spec].properties";
   const map: JsonSchemaProps = {
@@ -95,6 +126,10 @@ test("lists, maps and defaults follow their rules", () => {
   ]);
   expect(errorsOf(cronTabs(spec({ size: { type: "integer", default: "big" } })))).toEqual([
     `${at}[size].default: Invalid value: "string":  in body must be of type integer: "string"`,
+  ]);
+  const ruled = { type: "integer", default: 3, "x-kubernetes-validations": [{ rule: "self > 5" }] };
+  expect(errorsOf(cronTabs(spec({ size: ruled })))).toEqual([
+    `${at}[size].default: Invalid value: 3: failed rule: self > 5`,
   ]);
   const unknown = { type: "object", properties: {}, default: { what: 1 } };
   expect(errorsOf(cronTabs(spec({ size: unknown })))).toEqual([

@@ -108,7 +108,7 @@ test("what was wrong and did not change is let pass", () => {
 test("rules that mean nothing are refused with the definition", () => {
   const at = "schema.properties[spec].x-kubernetes-validations[0]";
   expect(issues([{ rule: "self.mim > 0" }])).toEqual([
-    `${at}.rule: Invalid value: {"rule":"self.mim > 0"}: compilation failed: ERROR: <input>:1:5: undefined field 'mim'\n | self.mim > 0\n | ....^`,
+    `${at}.rule: Invalid value: {"Rule":"self.mim \\u003e 0","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:5: undefined field 'mim'\n | self.mim > 0\n | ....^`,
   ]);
   expect(issues([{ rule: "self.min" }])[0]).toContain("cel expression must evaluate to a bool");
   expect(issues([{ rule: "true", messageExpression: "1" }])[0]).toContain(
@@ -124,6 +124,41 @@ test("rules that mean nothing are refused with the definition", () => {
   expect(issues([], { atomic })[0]).toContain(
     "oldSelf cannot be used on the uncorrelatable portion of the schema within schema.properties[spec].properties[atomic]",
   );
+});
+
+test("members of a map that is one value are known by their names", () => {
+  const item = { type: "string", "x-kubernetes-validations": [{ rule: "self == oldSelf" }] };
+  const map: JsonSchemaProps = { type: "object", "x-kubernetes-map-type": "atomic", properties: { a: item } };
+  expect(issues([], { map })).toEqual([]);
+  expect(judge([], { map: { a: "y" } }, { map: { a: "x" } }, { map })).toEqual([
+    `spec.map.a: Invalid value: "y": failed rule: self == oldSelf`,
+  ]);
+});
+
+test("sets are equal in any order, lists with keys too, and null is as good as absent", () => {
+  const set: JsonSchemaProps = { type: "array", "x-kubernetes-list-type": "set", items: { type: "string" } };
+  const rule = "self.set == oldSelf.set && self.list == oldSelf.list && !has(self.name)";
+  const a = { key: "a", n: 1 };
+  const b = { key: "b", n: 1 };
+  const old = { set: ["x", "y"], list: [a, b], name: null };
+  expect(judge([{ rule }], { set: ["y", "x"], list: [b, a], name: null }, old, { set })).toEqual([]);
+  expect(judge([{ rule }], { set: ["y", "z"], list: [b, a] }, old, { set })).toHaveLength(1);
+  expect(issues([{ rule: "self.name == null" }])[0]).toContain("'_==_' applied to '(string, null)'");
+});
+
+test("rules see of embedded resources what their schemas say of the metadata", () => {
+  const text = { type: "string" };
+  const names = { name: text, generateName: text, namespace: text };
+  const metadata = { type: "object", properties: names };
+  const embedded = {
+    type: "object",
+    "x-kubernetes-embedded-resource": true,
+    properties: { kind: text, apiVersion: text, metadata },
+  };
+  const rule = "self.embedded.metadata.namespace == 'x' && has(self.embedded.metadata.namespace)";
+  expect(issues([{ rule }], { embedded })).toEqual([]);
+  const implied = { ...embedded, properties: {}, "x-kubernetes-preserve-unknown-fields": true };
+  expect(issues([{ rule }], { embedded: implied })[0]).toContain("undefined field 'namespace'");
 });
 
 test("rules stop where they cost too much", () => {

@@ -107,5 +107,8 @@ function renderValue(value: unknown): string {
   if (value === undefined || value === null) return '"null"';
   if (typeof value === "string") return quote(value);
   if (typeof value === "bigint") return value.toString();
-  return JSON.stringify(value);
+  return JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

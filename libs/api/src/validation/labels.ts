@@ -1,6 +1,6 @@
 // Labels, annotations and taints-and-tolerations effects.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldInvalid, fieldTooLong, keyPath, validateLabelValue, validateQualifiedName } from "@coxswain/apimachinery";
+import { fieldInvalid, fieldTooLong, validateLabelValue, validateQualifiedName } from "@coxswain/apimachinery";
 
 /** What all annotations of an object may weigh: 256 KiB. */
 const MAX_ANNOTATION_BYTES = 256 * 1024;
@@ -8,7 +8,7 @@ const MAX_ANNOTATION_BYTES = 256 * 1024;
 export function validateLabels(labels: Record<string, string> | undefined, path: string): FieldError[] {
   return Object.entries(labels ?? {}).flatMap(([key, value]) => [
     ...validateQualifiedName(key).map((message) => fieldInvalid(path, key, message)),
-    ...validateLabelValue(value).map((message) => fieldInvalid(keyPath(path, key), value, message)),
+    ...validateLabelValue(value).map((message) => fieldInvalid(path, value, message)),
   ]);
 }
 

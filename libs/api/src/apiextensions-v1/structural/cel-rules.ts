@@ -83,18 +83,18 @@ function compileRule(rule: ValidationRule, schema: StructuralSchema, scope: CelS
 }
 
 export interface RuleValidator {
-  /** Errors of the rules; `old` is UNCORRELATED on a create. */
-  validate(object: unknown, old?: unknown): FieldError[];
+  /** Errors of the rules; `old` is UNCORRELATED on a create, `path` where the object stands. */
+  validate(object: unknown, old?: unknown, path?: string): FieldError[];
 }
 
-/** Undefined where the schema has no rules. */
-export function compileRules(schema: StructuralSchema): RuleValidator | undefined {
-  const node = ruleNode(schema, true);
+/** Undefined where the schema has no rules. `resource`: it is that of a whole object. */
+export function compileRules(schema: StructuralSchema, resource = true): RuleValidator | undefined {
+  const node = ruleNode(schema, resource);
   if (node === undefined) return undefined;
   return {
-    validate(object, old = UNCORRELATED) {
+    validate(object, old = UNCORRELATED, path = "") {
       const run = new RuleRun();
-      run.visit(node, object, old, "", UNCHANGED_NEVER);
+      run.visit(node, object, old, path, UNCHANGED_NEVER);
       return run.errors;
     },
   };
@@ -163,7 +163,8 @@ class RuleRun {
     unchanged: Unchanged,
   ): void {
     const { properties, additional, schema } = node;
-    const before = schema.mapType !== "atomic" && isJsonObject(old) ? old : undefined;
+    // Members of an atomic map have names like all others.
+    const before = isJsonObject(old) ? old : undefined;
     for (const key of Object.keys(object)) {
       const property = properties.get(key);
       const below = property ?? (schema.properties.has(key) ? undefined : additional);

@@ -7,7 +7,10 @@ import {
   indexPath,
   isJsonObject,
   keyPath,
+  validateDns1035Label,
+  validatePathSegmentName,
   type FieldError,
+  type ObjectMeta,
 } from "@coxswain/apimachinery";
 import { validateObjectMeta } from "../../object-meta.ts";
 import { checkTypes, pruneUnknown, walkUnknownFields } from "../../schema/walk.ts";
@@ -17,26 +20,49 @@ const META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 type Visit = (resource: Record<string, unknown>, path: string) => void;
 
-function eachEmbedded(value: unknown, schema: StructuralSchema | undefined, path: string, visit: Visit): void {
+/** Where a value stands that is looked at. */
+export interface EmbeddedIn {
+  /** "" for the root of an object. */
+  readonly path: string;
+  /** True where the value itself is looked at too, be it that its schema calls it embedded or not. */
+  readonly resource: boolean;
+}
+
+const ROOT: EmbeddedIn = { path: "", resource: false };
+
+function eachEmbedded(value: unknown, schema: StructuralSchema, { path, resource }: EmbeddedIn, visit: Visit): void {
+  if (resource && isJsonObject(value)) visit(value, path);
+  visitMembers(value, schema, path, visit);
+}
+
+function eachBelow(value: unknown, schema: StructuralSchema | undefined, path: string, visit: Visit): void {
   if (schema === undefined || !schema.hasEmbedded) return;
+  if (isJsonObject(value) && schema.embedded) visit(value, path);
+  visitMembers(value, schema, path, visit);
+}
+
+function visitMembers(value: unknown, schema: StructuralSchema, path: string, visit: Visit): void {
   if (Array.isArray(value)) {
-    value.forEach((each, index) => eachEmbedded(each, schema.items, indexPath(path, index), visit));
+    value.forEach((each, index) => eachBelow(each, schema.items, indexPath(path, index), visit));
   } else if (isJsonObject(value)) {
-    if (schema.embedded && path !== "") visit(value, path);
+    const { additional } = schema;
     for (const key of Object.keys(value)) {
       const property = schema.properties.get(key);
-      const { additional } = schema;
-      if (property !== undefined) eachEmbedded(value[key], property, childPath(path, key), visit);
-      else if (additional !== true) eachEmbedded(value[key], additional, keyPath(path, key), visit);
+      if (property !== undefined) eachBelow(value[key], property, childPath(path, key), visit);
+      else if (additional !== true) eachBelow(value[key], additional, keyPath(path, key), visit);
     }
   }
 }
 
 /** Prunes the metadata of embedded resources in place; returns the paths of unknown fields. */
-export function coerceEmbedded(object: unknown, schema: StructuralSchema): { unknown: string[]; errors: FieldError[] } {
+export function coerceEmbedded(
+  object: unknown,
+  schema: StructuralSchema,
+  start: EmbeddedIn = ROOT,
+): { unknown: string[]; errors: FieldError[] } {
   const unknown: string[] = [];
   const errors: FieldError[] = [];
-  eachEmbedded(object, schema, "", (resource, path) => {
+  eachEmbedded(object, schema, start, (resource, path) => {
     for (const name of ["apiVersion", "kind"]) {
       const value = resource[name];
       if (value !== undefined && typeof value !== "string") {
@@ -45,9 +71,9 @@ export function coerceEmbedded(object: unknown, schema: StructuralSchema): { unk
     }
     const metadata = resource["metadata"];
     if (metadata === undefined) return;
-    const [wrong] = isJsonObject(metadata) ? checkTypes(metadata, META) : ["must be an object"];
-    if (wrong !== undefined) {
-      errors.push(fieldInvalid(childPath(path, "metadata"), metadata, wrong));
+    const [wrong] = checkTypes(metadata, META);
+    if (wrong !== undefined || !isJsonObject(metadata)) {
+      errors.push(fieldInvalid(childPath(path, "metadata"), metadata, wrong ?? "must be an object"));
       return;
     }
     const at = childPath(path, "metadata");
@@ -60,24 +86,41 @@ export function coerceEmbedded(object: unknown, schema: StructuralSchema): { unk
 }
 
 /** Errors of the identity and metadata of embedded resources. */
-export function validateEmbedded(object: unknown, schema: StructuralSchema): FieldError[] {
+export function validateEmbedded(object: unknown, schema: StructuralSchema, start: EmbeddedIn = ROOT): FieldError[] {
   const errors: FieldError[] = [];
-  eachEmbedded(object, schema, "", (resource, path) => {
-    const { apiVersion, kind, metadata } = resource;
-    if (apiVersion === undefined || apiVersion === "") {
-      errors.push(fieldRequired(childPath(path, "apiVersion"), "must not be empty"));
-    } else if (typeof apiVersion === "string" && apiVersion.split("/").length > 2) {
-      const detail = `unexpected GroupVersion string: ${apiVersion}`;
-      errors.push(fieldInvalid(childPath(path, "apiVersion"), apiVersion, detail));
-    }
-    if (kind === undefined || kind === "") errors.push(fieldRequired(childPath(path, "kind"), "must not be empty"));
+  eachEmbedded(object, schema, start, (resource, path) => {
+    errors.push(...identityErrors(resource, "apiVersion", path, wrongVersion));
+    errors.push(...identityErrors(resource, "kind", path, wrongKind));
+    const { metadata } = resource;
     if (!isJsonObject(metadata)) return;
     // Whether an embedded resource lives in a namespace, or has a name at all, is not known here.
-    const irrelevant = new Set([childPath(path, "metadata.name"), childPath(path, "metadata.namespace")]);
-    const found = validateObjectMeta(metadata, { namespaced: false, path: childPath(path, "metadata") });
-    const required = (error: FieldError): boolean =>
-      error.type === "FieldValueRequired" || error.type === "FieldValueForbidden";
-    errors.push(...found.filter((error) => !(irrelevant.has(error.field) && required(error))));
+    const given = metadata as ObjectMeta;
+    const named = { ...given, name: given.name || "unnamed" };
+    const rules = { namespaced: Boolean(given.namespace), validateName: validatePathSegmentName };
+    errors.push(...validateObjectMeta(named, { ...rules, path: childPath(path, "metadata") }));
   });
   return errors;
+}
+
+function identityErrors(
+  resource: Record<string, unknown>,
+  name: "apiVersion" | "kind",
+  path: string,
+  wrong: (text: string) => string | undefined,
+): FieldError[] {
+  const value = resource[name];
+  const at = childPath(path, name);
+  if (value === undefined) return [fieldRequired(at, "")];
+  if (typeof value !== "string") return [fieldInvalid(at, value, "must be a string")];
+  const detail = value === "" ? "must not be empty" : wrong(value);
+  return detail === undefined ? [] : [fieldInvalid(at, value, detail)];
+}
+
+function wrongVersion(text: string): string | undefined {
+  return text.split("/").length > 2 ? `unexpected GroupVersion string: ${text}` : undefined;
+}
+
+function wrongKind(text: string): string | undefined {
+  const messages = validateDns1035Label(text.toLowerCase());
+  return messages.length === 0 ? undefined : `may have mixed case, but should otherwise match: ${messages.join(",")}`;
 }

@@ -56,7 +56,8 @@ function unsupported(props: JsonSchemaProps, path: string, place: Place): FieldE
   if (type === "null") {
     const detail = "type cannot be set to null, use nullable as an alternative";
     errors.push(fieldForbidden(childPath(path, "type"), detail));
-  } else if (type !== "" && !TYPES.includes(type)) {
+  }
+  if (type !== "" && !TYPES.includes(type)) {
     errors.push(fieldNotSupported(childPath(path, "type"), type, TYPES));
   }
   if (props.default !== undefined && place.noDefaults !== undefined) {
@@ -156,7 +157,9 @@ function setItems(props: JsonSchemaProps, path: string): FieldError[] {
     return [fieldInvalid(childPath(at, "x-kubernetes-list-type"), listType, detail)];
   }
   if (items.type === "object" && items["x-kubernetes-map-type"] !== "atomic") {
-    return [fieldInvalid(childPath(at, "x-kubernetes-map-type"), listType ?? null, detail)];
+    const shown = listType === undefined ? "null" : JSON.stringify(listType);
+    const field = childPath(at, "x-kubernetes-map-type");
+    return [{ type: "FieldValueInvalid", field, detail: `Invalid value: ${shown}: ${detail}` }];
   }
   return [];
 }

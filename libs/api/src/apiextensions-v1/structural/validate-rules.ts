@@ -3,6 +3,7 @@ import { childPath, fieldInvalid, indexPath, keyPath, type FieldError } from "@c
 import { compileRulesAt, type CompiledRule } from "./cel-rules.ts";
 import { costSizes, mostInRequest, sizedSchema, type SizedSchema } from "./cel-sizes.ts";
 import { multiplies, RuleCosts } from "./rule-costs.ts";
+import type { ValidationRule } from "../types.ts";
 import type { StructuralSchema } from "./schema.ts";
 
 export interface RuleValidation {
@@ -40,7 +41,8 @@ function rulesAt(schema: StructuralSchema, place: Place, costs: RuleCosts): Fiel
   });
   const factor = multiplies(schema);
   const below = times === undefined || factor === undefined ? undefined : times * factor;
-  const inMap = uncorrelated ?? (schema.mapType === "atomic" ? path : undefined);
+  const known = schema.mapType === undefined || schema.mapType === "atomic" || schema.mapType === "granular";
+  const inMap = uncorrelated ?? (known ? undefined : path);
   for (const [name, property] of schema.properties) {
     const at = keyPath(childPath(path, "properties"), name);
     const inside = { path: at, resource: property.embedded, uncorrelated: inMap, times: below };
@@ -74,11 +76,24 @@ function costOf(
   return [...errors, ...costs.observe("estimated messageExpression cost", told, childPath(at, "messageExpression"))];
 }
 
+/** The rule as upstream shows it: by the names that its fields have inside. */
+function shownRule(rule: ValidationRule): object {
+  return {
+    Rule: rule.rule,
+    Message: rule.message ?? "",
+    MessageExpression: rule.messageExpression ?? "",
+    Reason: rule.reason ?? null,
+    FieldPath: rule.fieldPath ?? "",
+    OptionalOldSelf: rule.optionalOldSelf ?? null,
+  };
+}
+
 function issuesOf(compiled: CompiledRule, at: string, uncorrelated: string | undefined): FieldError[] {
   const { rule, issue, messageIssue, usesOld } = compiled;
   const found: FieldError[] = [];
-  if (issue !== undefined) found.push(fieldInvalid(childPath(at, "rule"), rule, issue));
-  if (messageIssue !== undefined) found.push(fieldInvalid(childPath(at, "messageExpression"), rule, messageIssue));
+  if (issue !== undefined) found.push(fieldInvalid(childPath(at, "rule"), shownRule(rule), issue));
+  if (messageIssue !== undefined)
+    found.push(fieldInvalid(childPath(at, "messageExpression"), shownRule(rule), messageIssue));
   if (usesOld && uncorrelated !== undefined) {
     const detail = `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated}`;
     found.push(fieldInvalid(childPath(at, "rule"), rule.rule, detail));
