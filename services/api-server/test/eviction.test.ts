@@ -158,6 +158,25 @@ test("pods that have not begun or have ended are not counted", async () => {
   await makeBudget("idle", { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 2, expectedPods: 2 });
   await evict("pending");
   await evict("done");
+  const pending = await getPod("pending");
+  expect(pending.metadata?.deletionTimestamp).toBeDefined();
+  expect(pending.status?.conditions).toContainEqual(
+    expect.objectContaining({ type: "DisruptionTarget", status: "True", reason: "EvictionByEvictionAPI" }),
+  );
+});
+
+test.each([
+  ["SyncFailed", "no", 3, "failed it", "does not allow evicting pods currently because it failed sync: failed it"],
+  ["SyncFailed", "empty", 1, "", "needs 2 healthy pods and has 1 currently"],
+  ["Paused", "paused", 3, "not now", "does not allow evicting pods currently (Paused): not now"],
+  ["Paused", "silent", 3, "", "does not allow evicting pods currently"],
+])("a budget refuses with what it says of itself: %s, %s", async (reason, name, currentHealthy, message, said) => {
+  await makePod(name, name);
+  const condition = { type: "DisruptionAllowed", status: "False", lastTransitionTime: "2026-01-01T00:00:00Z" };
+  const conditions = [{ ...condition, reason, message }];
+  await makeBudget(name, { disruptionsAllowed: 0, currentHealthy, desiredHealthy: 2, conditions });
+  const { details } = await refusal(evict(name));
+  expect(details.causes?.map((cause) => cause.message)).toEqual([`The disruption budget ${name} ${said}`]);
 });
 
 test("a dry run counts nothing and deletes nothing", async () => {

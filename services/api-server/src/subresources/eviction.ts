@@ -5,7 +5,7 @@ import type { Pod, PodDisruptionBudget } from "@coxswain/api";
 import { formatTime, isReason } from "@coxswain/apimachinery";
 import { API_SERVER_USER } from "../auth/identity.ts";
 import type { ApiRequest, ApiResult } from "../pipeline/contract.ts";
-import { budgetOf, countEviction, ignoresBudgets, isFreeToGo } from "./plan-eviction.ts";
+import { budgetOf, countEviction, ignoresBudgets, isFreeToGo, mayBegin } from "./plan-eviction.ts";
 
 const BUDGETS = { group: "policy", version: "v1", resource: "poddisruptionbudgets" };
 const PODS = { group: "", version: "v1", resource: "pods" };
@@ -85,11 +85,12 @@ async function decide(deps: EvictionDeps, asked: EvictionRequest, target: Target
   const { request, dryRun, versioned } = asked;
   const { namespace, name, signal } = request;
   const pod = await read<Pod>(deps, target, signal);
-  if (ignoresBudgets(pod)) return "free";
-  const budget = budgetOf(pod, await budgetsOf(deps, namespace, signal));
+  const ignored = ignoresBudgets(pod);
+  const budget = ignored ? undefined : budgetOf(pod, await budgetsOf(deps, namespace, signal));
   if (budget === undefined || isFreeToGo(pod, budget)) {
-    // A pod that has become ready in the meantime is not free any more.
-    const seen = budget === undefined ? undefined : pod.metadata?.resourceVersion;
+    // A pod that has begun or become ready in the meantime is not free any more.
+    const mayTurn = budget !== undefined || (ignored && mayBegin(pod));
+    const seen = mayTurn ? pod.metadata?.resourceVersion : undefined;
     if (!dryRun && !versioned) await markDisrupted(deps, target, seen, signal);
     return "free";
   }

@@ -17,6 +17,11 @@ export function ignoresBudgets({ metadata, status }: Pod): boolean {
   return ["Succeeded", "Failed", "Pending"].includes(phase) || metadata?.deletionTimestamp !== undefined;
 }
 
+/** True where the pod has yet to begin, and may. */
+export function mayBegin({ metadata, status }: Pod): boolean {
+  return status?.phase === "Pending" && metadata?.deletionTimestamp === undefined;
+}
+
 /** The budget that holds for the pod. Throws InternalError where several do. */
 export function budgetOf(pod: Pod, budgets: readonly PodDisruptionBudget[]): PodDisruptionBudget | undefined {
   const matching = budgets.filter(
@@ -47,20 +52,17 @@ function exhausted({ metadata, status }: PodDisruptionBudget): StatusError {
   const name = metadata?.name ?? "";
   const { currentHealthy = 0, desiredHealthy = 0, conditions } = status ?? {};
   const allowed = conditionOf(conditions, "DisruptionAllowed");
-  if (allowed?.status === "False" && allowed.reason === "SyncFailed") {
-    const why = allowed.message ?? "";
-    return tooMany(
-      `The disruption budget ${name} does not allow evicting pods currently because it failed sync: ${why}`,
-      0,
-    );
-  }
+  const refused = `The disruption budget ${name} does not allow evicting pods currently`;
+  const why = allowed?.status === "False" ? (allowed.message ?? "") : "";
+  // What a budget that could not be looked at says of its pods is not to be trusted.
+  if (why !== "" && allowed?.reason === "SyncFailed") return tooMany(`${refused} because it failed sync: ${why}`, 0);
   if (currentHealthy <= desiredHealthy) {
     return tooMany(
       `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`,
       0,
     );
   }
-  return tooMany(`The disruption budget ${name} does not allow evicting pods currently`, 0);
+  return tooMany(why === "" ? refused : `${refused} (${allowed?.reason ?? ""}): ${why}`, 0);
 }
 
 /** The budget with the pod's eviction counted. Throws TooManyRequests, or Forbidden where its status makes no sense. */
