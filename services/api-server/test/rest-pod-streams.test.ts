@@ -76,6 +76,16 @@ describe("log", () => {
     ["absent/log", 404, 'pods "absent" not found'],
     ["one/log?stream=Stdout", 422, 'PodLogOptions "one" is invalid: stream: Forbidden: may not be specified'],
     [
+      "one/log?sinceSeconds=0",
+      422,
+      'PodLogOptions "one" is invalid: sinceSeconds: Invalid value: 0: must be greater than 0',
+    ],
+    [
+      "one/log?sinceSeconds=0&sinceTime=2026-01-01T00:00:00Z",
+      422,
+      'PodLogOptions "one" is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified',
+    ],
+    [
       "one/log?tailLines=-1",
       422,
       'PodLogOptions "one" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0',

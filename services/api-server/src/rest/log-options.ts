@@ -32,14 +32,15 @@ export function readLogOptions(query: URLSearchParams, pod: string): LogOptions 
   const errors: FieldError[] = [];
   const tailLines = integer(query, "tailLines", errors);
   const limitBytes = integer(query, "limitBytes", errors);
-  const sinceSeconds = integer(query, "sinceSeconds", errors);
+  const sinceErrors: FieldError[] = [];
+  const sinceSeconds = integer(query, "sinceSeconds", sinceErrors);
   const sinceTime = query.get("sinceTime") ?? "";
   if (sinceTime !== "" && parseTime(sinceTime) === undefined) {
     throw newBadRequest(`parsing time ${JSON.stringify(sinceTime)}: it is not in RFC 3339`);
   }
   if (sinceTime !== "" && sinceSeconds !== undefined) {
     errors.push(fieldForbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
-  }
+  } else errors.push(...sinceErrors);
   // Of a feature that is off in v1.35 (PodLogsQuerySplitStreams).
   if (query.has("stream")) errors.push(fieldForbidden("stream", "may not be specified"));
   if (errors.length > 0) throw newInvalid({ group: "", kind: "PodLogOptions" }, pod, errors);

@@ -2,8 +2,6 @@
 import type { Pod } from "@coxswain/api";
 import { newBadRequest } from "@coxswain/apimachinery";
 
-const DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container";
-
 interface Named {
   readonly name: string;
 }
@@ -24,15 +22,9 @@ export function chooseContainer(pod: Pod, asked: string): string {
   }
   const [only] = main;
   if (only !== undefined && main.length === 1) return only;
-  const preferred = pod.metadata?.annotations?.[DEFAULT_CONTAINER];
-  if (preferred !== undefined && main.includes(preferred)) return preferred;
-  if (main.length === 0) throw newBadRequest(`a container name must be specified for pod ${podName}`);
-  const extra =
-    (init.length > 0 ? ` or one of the init containers: [${init.join(" ")}]` : "") +
-    (ephemeral.length > 0 ? ` or one of the ephemeral containers: [${ephemeral.join(" ")}]` : "");
-  throw newBadRequest(
-    `a container name must be specified for pod ${podName}, choose one of: [${main.join(" ")}]${extra}`,
-  );
+  const required = `a container name must be specified for pod ${podName}`;
+  if (main.length === 0) throw newBadRequest(required);
+  throw newBadRequest(`${required}, choose one of: [${[...init, ...main, ...ephemeral].join(" ")}]`);
 }
 
 /** Throws BadRequest where the container has nothing to show yet, or never ran before for `previous`. */
