@@ -410,6 +410,7 @@ describe("on the wire", () => {
       expect(events).toEqual([
         ["ADDED", kind],
         ["BOOKMARK", kind],
+        ["BOOKMARK", kind],
       ]);
     }
   });

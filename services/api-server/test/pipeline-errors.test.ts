@@ -178,7 +178,7 @@ describe("requests that cannot be", () => {
       "a bad dry run",
       { ref: CONFIG_MAPS, verb: "create", body: configMap("a"), options: { dryRun: ["Some"] } },
       422,
-      'dryRun: Unsupported value: "Some": supported values: "All"',
+      'dryRun: Unsupported value: ["Some"]: supported values: "All"',
     ],
   ];
 

@@ -3,7 +3,6 @@
 import type { Binding, Eviction, KindDefinition } from "@coxswain/api";
 import { kindFor, kindForGvk, storedKindOf } from "@coxswain/api/scheme";
 import { patchSchemaFor } from "@coxswain/api/schema/index";
-import { decodeProtobuf } from "@coxswain/api/wire/index";
 import { FailpointError, isAbort, type Env } from "@coxswain/env";
 import {
   groupResource,
@@ -25,15 +24,9 @@ import type { Logger } from "@coxswain/component-base";
 import type { Storage } from "@coxswain/storage";
 import type { AdmissionChain } from "../admission/chain.ts";
 import { demand } from "../auth/demand.ts";
-import {
-  acceptObject,
-  acceptPatched,
-  decodeCreated,
-  decodeObject,
-  decodeValue,
-  type CreatedObject,
-} from "../registry/codec.ts";
+import { acceptObject, acceptPatched, decodeCreated, decodeObject, type CreatedObject } from "../registry/codec.ts";
 import { applyAnew, APPLY_TYPE, applyOver, decodeConfiguration, parentOfScale } from "../registry/apply.ts";
+import { decodeDeleteOptions } from "../registry/delete-options.ts";
 import { checkIdentity } from "../registry/metadata.ts";
 import { decodePatch, PATCH_TYPES } from "../registry/patch.ts";
 import type { KindSource } from "../extensions/kind-source.ts";
@@ -250,7 +243,9 @@ class Dispatcher {
     const context = writeContext(request, kind);
     const decode = (): KubeObject => decodeObject(targetOf(context, kind), request.body, request.contentType);
     let first: KubeObject | undefined = decode();
-    checkIdentity(context, (first.metadata ??= {}));
+    const meta = (first.metadata ??= {});
+    checkIdentity(context, meta);
+    const expected: UpdateRules = meta.uid ? { ...rules, uid: meta.uid } : rules;
     // The body is parsed once; again only where the update is decided again.
     const produce = (): KubeObject => {
       const object = first ?? decode();
@@ -266,7 +261,7 @@ class Dispatcher {
           return await this.#deps.registry.create(context, object);
         }
       : undefined;
-    const { object, created } = await this.#deps.registry.update(context, produce, rules, absent);
+    const { object, created } = await this.#deps.registry.update(context, produce, expected, absent);
     return { type: "object", code: created ? 201 : 200, kind, object, warnings: context.warnings };
   }
 
@@ -312,8 +307,7 @@ class Dispatcher {
   }
 
   async #delete(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
-    const body = deleteBody(request);
-    const options = deletionOptions(request, body);
+    const options = deletionOptions(request, decodeDeleteOptions(request));
     const context = { ...writeContext(request, kind), dryRun: options.dryRun };
     const { object, removed } = await this.#deps.registry.delete(context, options);
     const { warnings } = context;
@@ -327,7 +321,7 @@ class Dispatcher {
   }
 
   async #deleteCollection(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
-    const options = deletionOptions(request, deleteBody(request));
+    const options = deletionOptions(request, decodeDeleteOptions(request));
     const listed = (await this.#list(request, kind)) as Extract<ApiResult, { type: "list" }>;
     const context = { ...writeContext(request, kind), dryRun: options.dryRun };
     for (const item of listed.items) {
@@ -483,12 +477,4 @@ function bumpNothing(): void {
 function created(): ApiResult {
   const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
   return { type: "status", code: 201, status, warnings: [] };
-}
-
-function deleteBody(request: ApiRequest): unknown {
-  if (request.body === undefined || request.body.length === 0) return undefined;
-  if (request.contentType === "application/vnd.kubernetes.protobuf") {
-    return decodeProtobuf(request.body);
-  }
-  return decodeValue(request.body, request.contentType, false).value;
 }

@@ -1,6 +1,7 @@
 // What a LIST, WATCH or deletecollection asks for: namespace, labels, fields.
 import type { KindDefinition } from "@coxswain/api";
 import {
+  isReason,
   newBadRequest,
   parseFieldSelector,
   parseLabelSelector,
@@ -14,7 +15,20 @@ import type { ApiRequest } from "./contract.ts";
 /** The name that authorization sees: a LIST or WATCH of one object by field selector is a read of that object. */
 export function requestedName(request: ApiRequest): string {
   if (request.name !== "" || (request.verb !== "list" && request.verb !== "watch")) return request.name;
-  return /^metadata\.name={1,2}([^,=!]+)$/.exec(request.options.fieldSelector ?? "")?.[1] ?? "";
+  const selector = request.options.fieldSelector ?? "";
+  const name = selector.includes("metadata.name") ? exactName(selector) : "";
+  return name === "." || name === ".." || /[/%]/.test(name) ? "" : name;
+}
+
+/** "" also for a selector that says nothing: what is wrong with it is told to those who may ask. */
+function exactName(selector: string): string {
+  try {
+    const { requirements } = parseFieldSelector(selector);
+    return requirements.find(({ field, op }) => field === "metadata.name" && op === "=")?.value ?? "";
+  } catch (error) {
+    if (isReason(error, "BadRequest")) return "";
+    throw error;
+  }
 }
 
 /** @throws StatusError BadRequest for a selector that cannot be parsed, or a field that the kind does not offer */

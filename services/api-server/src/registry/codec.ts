@@ -162,7 +162,7 @@ function recognized(kind: KindDefinition, body: Buffer, decode: () => Decoded): 
 const TYPE_META = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`;
 
 /** What keeps a value from saying its kind, in the words of upstream's decoder. */
-function typeMetaProblem(value: unknown): string | undefined {
+export function typeMetaProblem(value: unknown): string | undefined {
   if (!isJsonObject(value)) return `json: cannot unmarshal ${jsonKind(value)} into Go value of type ${TYPE_META}`;
   const wrong = ["apiVersion", "kind"].find((key) => typeof (value[key] ?? "") !== "string");
   if (wrong === undefined) return undefined;

@@ -74,20 +74,24 @@ export function requireNoVersion(object: KubeObject): void {
   throw new StatusError("Unknown", 400, "resourceVersion should not be set on objects to be created");
 }
 
+/** Who names the object that is meant by its uid is told that there is another, or none any more (undefined). */
+export function otherObject(context: WriteContext, wanted: string, actual: string | undefined): StatusError {
+  const { kind, namespace, name } = context;
+  return newConflict(
+    storedKindOf(kind),
+    name,
+    `StorageError: invalid object, Code: 4, Key: ${storageKey(kind, namespace, name)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual ?? ""}`,
+  );
+}
+
 /** Checks identity and version of an update against `old`, and carries over what only the system writes. */
 export function fillForUpdate(context: WriteContext, object: KubeObject, old: CachedObject): void {
-  const { kind, name, namespace } = context;
+  const { kind, name } = context;
   const meta = (object.metadata ??= {});
   const before = old.object.metadata!;
   checkIdentity(context, meta);
   dropRepeatedOwners(context, meta);
-  if (meta.uid && meta.uid !== before.uid) {
-    throw newConflict(
-      storedKindOf(kind),
-      name,
-      `StorageError: invalid object, Code: 4, Key: ${storageKey(kind, namespace, name)}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${before.uid}`,
-    );
-  }
+  if (meta.uid && meta.uid !== before.uid) throw otherObject(context, meta.uid, before.uid);
   const version = meta.resourceVersion ?? "";
   if (version === "" || version === "0") {
     if (!kind.strategy.allowUnconditionalUpdate) {

@@ -28,7 +28,7 @@ import { keepsSpec } from "./codec.ts";
 import type { Committer } from "./committer.ts";
 import { isReleased, planDeletion } from "./deletion-plan.ts";
 import { KnownSpecs } from "./known-specs.ts";
-import { fillForCreate, fillForUpdate, requireNoVersion } from "./metadata.ts";
+import { fillForCreate, fillForUpdate, otherObject, requireNoVersion } from "./metadata.ts";
 import type { Template } from "./templates.ts";
 import type { DeletionOptions, WriteContext } from "./write-context.ts";
 
@@ -66,6 +66,8 @@ export interface UpdateRules {
   readonly validate?: (object: KubeObject, old: KubeObject) => readonly FieldError[];
   /** The object comes with its managedFields settled: an apply. */
   readonly applied?: boolean;
+  /** The uid of the object that a whole new state is meant for: where none is there it is not that it was never there. */
+  readonly uid?: string | undefined;
 }
 
 export interface CreateRules extends Pick<UpdateRules, "applied"> {
@@ -165,7 +167,9 @@ export class Registry {
     const { kind, name } = context;
     try {
       const outcome = await this.#transact(context, async (old, state) => {
-        if (old === undefined) throw newNotFound(storedKindOf(kind), name);
+        if (old === undefined) {
+          throw rules.uid ? otherObject(context, rules.uid, undefined) : newNotFound(storedKindOf(kind), name);
+        }
         return await this.#decideUpdate(context, old, await produce(old), rules, state);
       });
       return { ...outcome, created: false };

@@ -11,6 +11,7 @@ import {
 } from "@coxswain/apimachinery";
 import { isPrintable, MAX_MANAGER_NAME } from "@coxswain/apimachinery/managed-fields/index";
 import type { ApiRequest } from "../pipeline/contract.ts";
+import type { DeleteBody } from "./delete-options.ts";
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
 
@@ -39,12 +40,10 @@ const OPTIONS_KIND: Record<string, string> = {
 export function writeContext(request: ApiRequest, kind: KindDefinition): WriteContext {
   const errors = managerErrors(request);
   const { options } = request;
-  for (const value of options.dryRun ?? []) {
-    if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
-  }
+  errors.push(...dryRunErrors(options.dryRun));
   const validation = options.fieldValidation ?? "";
   if (!["", "Strict", "Warn", "Ignore"].includes(validation)) {
-    errors.push(fieldNotSupported("fieldValidation", validation, ["", "Ignore", "Warn", "Strict"]));
+    errors.push(fieldNotSupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]));
   }
   if (errors.length > 0) {
     throw newInvalid({ group: "meta.k8s.io", kind: OPTIONS_KIND[request.verb] ?? "Options" }, "", errors);
@@ -79,10 +78,21 @@ function managerErrors({ verb, contentType, options }: ApiRequest): FieldError[]
       detail: `Too long: may not be more than ${MAX_MANAGER_NAME} bytes`,
     });
   }
-  if (!isPrintable(manager)) {
-    errors.push(fieldInvalid("fieldManager", manager, "should only contain printable characters"));
+  let position = 0;
+  for (const character of manager) {
+    if (!isPrintable(character)) {
+      const point = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+      errors.push(fieldInvalid("fieldManager", manager, `invalid character U+${point} (at position ${position})`));
+    }
+    position += Buffer.byteLength(character);
   }
   return errors;
+}
+
+/** All values are shown where one is unknown. */
+function dryRunErrors(values: readonly string[] | null | undefined): FieldError[] {
+  const known = (values ?? []).every((value) => value === "All");
+  return known ? [] : [fieldNotSupported("dryRun", values, ["All"])];
 }
 
 export type Propagation = "Background" | "Foreground" | "Orphan";
@@ -97,18 +107,9 @@ export interface DeletionOptions {
   readonly codeWhereKept: 200 | 202;
 }
 
-interface DeleteBody {
-  kind?: string;
-  gracePeriodSeconds?: number | null;
-  propagationPolicy?: string | null;
-  orphanDependents?: boolean | null;
-  preconditions?: { uid?: string; resourceVersion?: string } | null;
-  dryRun?: string[] | null;
-}
-
 /** Merges a DeleteOptions body (which wins) with the query. */
-export function deletionOptions(request: ApiRequest, body: unknown): DeletionOptions {
-  const given = (body ?? {}) as DeleteBody;
+export function deletionOptions(request: ApiRequest, body: DeleteBody | null | undefined): DeletionOptions {
+  const given = body ?? {};
   const errors: FieldError[] = [];
   const grace = given.gracePeriodSeconds ?? parseGrace(request.options.gracePeriodSeconds);
   if (grace !== undefined && !Number.isSafeInteger(grace)) throw newBadRequest(notAnInteger(grace));
@@ -122,9 +123,7 @@ export function deletionOptions(request: ApiRequest, body: unknown): DeletionOpt
   if (!["", "Background", "Foreground", "Orphan"].includes(policy)) {
     errors.push(fieldNotSupported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]));
   }
-  for (const value of given.dryRun ?? []) {
-    if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
-  }
+  errors.push(...dryRunErrors(given.dryRun));
   if (errors.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
   const fromOrphan = orphan === undefined ? undefined : orphan ? "Orphan" : "Background";
   return {

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { requestCredentials } from "@coxswain/component-base/http-endpoints";
 import type { UserInfo } from "@coxswain/component-base";
-import { isReason, PassingMap } from "@coxswain/apimachinery";
+import { isReason, newBadRequest, PassingMap } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
@@ -19,7 +19,7 @@ import { Flight } from "./flight.ts";
 import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
-import { parseRequest } from "./request-info.ts";
+import { parseRequest, queryFlag } from "./request-info.ts";
 import { RestRequest } from "./rest-request.ts";
 import { sendAtOnce, sendEncoded, sendFailure, toStatusError, warningHeader } from "./respond.ts";
 import { inTurns } from "./turns.ts";
@@ -217,6 +217,9 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
     await admitConnection(deps, info, call);
     await deps.connect.serve(info, call);
     return;
+  }
+  if (info.verb === "get" && info.subresource === "" && queryFlag(info.query, "export")) {
+    throw newBadRequest("the export parameter, deprecated since v1.14, is no longer supported");
   }
   const { request, response } = call;
   const watch = info.verb === "watch";

@@ -5,6 +5,16 @@ import type { ApiRequest } from "../pipeline/contract.ts";
 import type { RestCall } from "./deps.ts";
 import { readOptions, type ResourceInfo } from "./request-info.ts";
 
+const DELETIONS: ReadonlySet<ApiRequest["verb"]> = new Set(["delete", "deletecollection"]);
+
+/** What a deletion whose body says how to delete takes from the query: nothing about that. */
+function beside(query: URLSearchParams): ApiRequest["options"] {
+  const options = readOptions(query);
+  const { dryRun: _dryRun, gracePeriodSeconds: _grace, propagationPolicy: _policy, ...rest } = options;
+  const { orphanDependents: _orphan, ...selection } = rest;
+  return selection;
+}
+
 export class RestRequest implements ApiRequest {
   readonly user: ApiRequest["user"];
   readonly verb: ApiRequest["verb"];
@@ -33,7 +43,7 @@ export class RestRequest implements ApiRequest {
     this.name = info.name;
     this.body = body;
     this.contentType = contentType;
-    this.options = readOptions(info.query);
+    this.options = body !== undefined && DELETIONS.has(info.verb) ? beside(info.query) : readOptions(info.query);
     this.userAgent = call.request.headers["user-agent"];
     this.annotate = audit === undefined ? undefined : (key, value) => audit.annotate(key, value);
     this.#call = call;

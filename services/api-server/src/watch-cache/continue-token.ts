@@ -1,5 +1,5 @@
 // The continue token of a paged list: where the next page starts, and at which version all pages are read.
-import { newBadRequest, parseResourceVersion, StatusError, type Status } from "@coxswain/apimachinery";
+import { isJsonObject, newBadRequest, parseResourceVersion, StatusError, type Status } from "@coxswain/apimachinery";
 
 export interface ContinueToken {
   /** Undefined goes on at the present version: pages before and after may then not fit together. */
@@ -39,17 +39,32 @@ export function encodeContinue(token: ContinueToken): string {
 
 /** @throws StatusError BadRequest where the token is not one of ours */
 export function decodeContinue(text: string): ContinueToken {
+  const { v, rv, start } = decodedFields(text);
+  if (v !== "meta.k8s.io/v1") throw invalid(`: server does not recognize this encoded version ${said(v)}`);
+  const version = typeof rv === "string" ? parseResourceVersion(rv) : undefined;
+  if (version === undefined && rv !== String(INCONSISTENT)) {
+    throw invalid(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+  }
+  if (said(start) === "") throw invalid(": encoded start key empty (version meta.k8s.io/v1)");
+  const [namespace, name, ...more] = said(start).split("/");
+  const whole = name !== undefined && name !== "" && more.length === 0;
+  if (!whole || [namespace, name].some((part) => part === "." || part === "..")) throw invalid(`: ${said(start)}`);
+  return { rv: version, after: { namespace: namespace!, name } };
+}
+
+function decodedFields(text: string): Readonly<Record<string, unknown>> {
+  const bytes = /^[\w-]*$/.test(text) ? Buffer.from(text, "base64url").toString() : undefined;
   try {
-    const decoded = JSON.parse(Buffer.from(text, "base64url").toString()) as Record<string, unknown>;
-    const { v, rv, start } = decoded;
-    const version = typeof rv === "string" ? parseResourceVersion(rv) : undefined;
-    const known = version !== undefined || rv === String(INCONSISTENT);
-    if (v === "meta.k8s.io/v1" && known && typeof start === "string" && start.includes("/")) {
-      const slash = start.indexOf("/");
-      return { rv: version, after: { namespace: start.slice(0, slash), name: start.slice(slash + 1) } };
-    }
+    const value = JSON.parse(bytes ?? "") as unknown;
+    if (isJsonObject(value)) return value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw newBadRequest("continue key is not valid: it was not issued by this server");
+  throw invalid("");
+}
+
+const said = (value: unknown): string => (typeof value === "string" ? value : "");
+
+function invalid(why: string): StatusError {
+  return newBadRequest(`invalid continue token: continue key is not valid${why}`);
 }

@@ -84,12 +84,14 @@ type ListResult = Extract<ApiResult, { type: "list" }>;
 export async function readList(deps: ReadDeps, request: ListRequest): Promise<ListResult> {
   const { options } = request;
   validateListOptions(options);
-  const limit = parseLimit(options.limit);
+  const limit = Math.max(0, parseInteger(options.limit));
+  // Nothing bounds a list by it; that it is a number is asked of every request.
+  parseInteger(options.timeoutSeconds);
   if (options.continue !== undefined && options.continue !== "") {
+    const token = decodeContinue(options.continue);
     if (options.resourceVersion !== undefined && options.resourceVersion !== "" && options.resourceVersion !== "0") {
       throw newBadRequest("specifying resource version is not allowed when using continue");
     }
-    const token = decodeContinue(options.continue);
     if (token.rv === undefined) await deps.cache.consistent();
     const expired = (): StatusError => new ExpiredContinueError(token.after);
     return await listAt(deps, request, { rv: token.rv ?? deps.cache.throughRv, limit, after: token.after, expired });
@@ -109,7 +111,8 @@ export async function readList(deps: ReadDeps, request: ListRequest): Promise<Li
   await awaitVersion(deps.cache, text);
   const { kind, selection } = request;
   const present = deps.cache.resource(kind).list(selection.namespace);
-  return await page(request, { rv: deps.cache.throughRv, limit }, present);
+  // Who takes any version takes it from memory, and as a whole.
+  return await page(request, { rv: deps.cache.throughRv, limit: text === "0" ? 0 : limit }, present);
 }
 
 interface PageAt {
@@ -192,11 +195,11 @@ async function page(
   };
 }
 
-function parseLimit(text: string | undefined): number {
+function parseInteger(text: string | undefined): number {
   if (text === undefined || text === "") return 0;
   if (!/^-?\d{1,18}$/.test(text))
     throw newBadRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return Math.max(0, Number(text));
+  return Number(text);
 }
 
 function validateListOptions(options: RequestOptions): void {

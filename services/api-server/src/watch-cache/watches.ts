@@ -25,6 +25,7 @@ import { selects, Watcher, type ObjectSelection } from "./watcher.ts";
  * with the version of a bookmark. A bookmark costs a few microseconds.
  */
 const BOOKMARK_EVERY_MS = 10_000;
+const NOT_OLDER = "NotOlderThan";
 
 export interface WatchRequest {
   readonly kind: KindDefinition;
@@ -154,23 +155,29 @@ function watchTimeoutMs(text: string | undefined, env: Env): number {
   return Math.floor(1_800_000 * (1 + env.random.float()));
 }
 
-/** Says whether the present objects were asked for as initial events; undefined where nothing was said. */
+/** Says whether the present objects are wanted as initial events: a watch that names no version asks for them so, too. */
 function validateWatchOptions(options: RequestOptions): boolean | undefined {
   const errors: FieldError[] = [];
-  const match = options.resourceVersionMatch ?? "";
   const send = options.sendInitialEvents;
+  const given = options.resourceVersionMatch ?? "";
+  const fromPresent = ["", "0"].includes(options.resourceVersion ?? "");
+  const implied = send === undefined && given === "" && fromPresent;
+  const match = implied ? NOT_OLDER : given;
   const field = "resourceVersionMatch";
-  if (send === undefined) {
-    if (match !== "") {
-      errors.push(
-        fieldForbidden(field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"),
-      );
+  if (send !== undefined && match !== NOT_OLDER) {
+    errors.push(fieldForbidden(field, `sendInitialEvents requires setting resourceVersionMatch to ${NOT_OLDER}`));
+  }
+  if (match !== "") {
+    if (send === undefined && !implied) {
+      const why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+      errors.push(fieldForbidden(field, why));
     }
-  } else if (match === "") {
-    errors.push(fieldForbidden(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-  } else if (match !== "NotOlderThan") {
-    errors.push(fieldNotSupported(field, match, ["NotOlderThan"]));
+    if (match !== NOT_OLDER) errors.push(fieldNotSupported(field, match, [NOT_OLDER]));
+    if ((options.continue ?? "") !== "") {
+      errors.push(fieldForbidden(field, "resourceVersionMatch is forbidden when continue is provided"));
+    }
   }
   if (errors.length > 0) throw newInvalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
-  return send === undefined ? undefined : send === "true" || send === "1" || send === "";
+  if (implied) return true;
+  return send === undefined ? undefined : send !== "0" && send.toLowerCase() !== "false";
 }
