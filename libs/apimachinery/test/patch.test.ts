@@ -71,7 +71,7 @@ test("strategic: what is cleared need not be among the keys that are retained", 
   const apply = (patch: unknown): unknown => applyStrategicMergePatch(document, { strategy: patch }, schema);
   const recreate = { $retainKeys: ["type"], type: "Recreate", rollingUpdate: null };
   expect(apply(recreate)).toHaveProperty("strategy", { type: "Recreate" });
-  expect(() => apply({ ...recreate, rollingUpdate: {} })).toThrow("$retainKeys");
+  expect(() => apply({ ...recreate, rollingUpdate: {} })).toThrow("invalid patch format of retainKeys");
 });
 
 test("strategic: an order that its list does not follow is refused", () => {
@@ -218,4 +218,30 @@ test("merge patch: applying twice is applying once", () => {
       expect(applyMergePatch(once, patch)).toEqual(once);
     }),
   );
+});
+
+test("strategic: what directs itself is nothing where there is nothing to merge it with", () => {
+  const apply = (patch: object): unknown => applyStrategicMergePatch(document, patch, schema);
+  expect(apply({ fresh: { $patch: "replace", a: 1 }, other: { b: { $patch: "delete" }, c: 1 } })).toEqual({
+    ...document,
+    other: { c: 1 },
+  });
+  expect(apply({ strategy: { $patch: "replace", type: "X" } })).toEqual({ ...document, strategy: { type: "X" } });
+});
+
+test.each([
+  [{ strategy: { $patch: "merge", a: 1 } }, 500, "unknown patch type: merge in map: map[$patch:merge a:1]"],
+  [{ containers: [{ name: "a", $patch: "x" }] }, 500, "unknown patch type: x in map: map[$patch:x name:a]"],
+  [{ containers: [{ name: "a", $patch: "merge" }] }, 500, "merging lists cannot yet be specified in the patch"],
+  [{ containers: [{ image: "x" }] }, 500, "map: map[image:x] does not contain declared merge key: name"],
+  [{ strategy: { $retainKeys: "type" } }, 400, "invalid patch format of retainKeys"],
+  [{ "$deleteFromPrimitiveList/finalizers": "x" }, 400, "invalid patch format of primitive list"],
+  [{ "$setElementOrder/finalizers": "x" }, 400, "invalid patch format of setElementOrder list"],
+  [
+    { "$setElementOrder/containers": [{ name: "b" }], containers: [{ name: "a" }] },
+    500,
+    "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
+  ],
+])("strategic: %j is refused with %i", (patch, code, message) => {
+  expect(() => applyStrategicMergePatch(document, patch, schema)).toThrow(expect.objectContaining({ code, message }));
 });

@@ -1,4 +1,6 @@
 // The directives of a strategic merge patch, and how values that enter the document lose them.
+import { goText } from "../quote.ts";
+import { StatusError } from "../status-error.ts";
 import { deepClone, isJsonObject, setOwn } from "../deep.ts";
 
 export const DIRECTIVE = "$patch";
@@ -15,6 +17,22 @@ function isDirective(key: string): boolean {
   );
 }
 
+/** True for what says itself how it is merged: where there is nothing to merge it with, it is nothing. */
+export function directsItself(value: unknown): boolean {
+  return isJsonObject(value) && value[DIRECTIVE] !== undefined;
+}
+
+/** A copy without what directs itself, at any depth. */
+export function withoutSelfDirected(value: unknown): unknown {
+  if (Array.isArray(value))
+    return value.filter((each) => !directsItself(each)).map((each) => withoutSelfDirected(each));
+  if (!isJsonObject(value)) return value;
+  const copy: Record<string, unknown> = {};
+  for (const key of Object.keys(value))
+    if (!directsItself(value[key])) setOwn(copy, key, withoutSelfDirected(value[key]));
+  return copy;
+}
+
 /** A copy without directives, at any depth; elements that say `$patch: delete` disappear with it. */
 export function withoutDirectives(value: unknown): unknown {
   if (Array.isArray(value)) {
@@ -26,6 +44,15 @@ export function withoutDirectives(value: unknown): unknown {
   const copy: Record<string, unknown> = {};
   for (const key of Object.keys(value)) if (!isDirective(key)) setOwn(copy, key, withoutDirectives(value[key]));
   return copy;
+}
+
+/** A refusal that upstream has no reason for. */
+export function patchFailed(message: string): StatusError {
+  return new StatusError("Unknown", 500, message);
+}
+
+export function unknownPatchType(directive: unknown, map: Record<string, unknown>): StatusError {
+  return patchFailed(`unknown patch type: ${goText(directive)} in map: ${goText(map)}`);
 }
 
 /** A copy in which no object has a null member: a null that matches nothing means nothing. */

@@ -1,8 +1,8 @@
 // The order of a merged list: elements that the patch orders come in its order, all others stay where the server had them
 // relative to those.
 import { deepEqual, isJsonObject } from "../deep.ts";
-import { newBadRequest } from "../status-factories.ts";
-import { DIRECTIVE } from "./directives.ts";
+import { goText } from "../quote.ts";
+import { DIRECTIVE, patchFailed } from "./directives.ts";
 
 /** `merged` reordered. With a merge key, elements of `order` and `before` are matched by it, else by value. */
 export function normalizeOrder(
@@ -51,20 +51,16 @@ export function serverOrder(
   return [...kept, ...added].slice(0, before.length);
 }
 
-/** Throws BadRequest where the elements of `patch` that are not deleted are not in the order that `directive` gives. */
-export function checkOrder(
-  directive: string,
-  order: readonly unknown[],
-  patch: readonly unknown[],
-  mergeKey: string | undefined,
-): void {
+/** Throws where the elements of `patch` that are not deleted are not in the order given. */
+export function checkOrder(order: readonly unknown[], patch: readonly unknown[], mergeKey: string | undefined): void {
+  if (order.length === 0) return;
   let at = 0;
   for (const element of patch) {
     if (isJsonObject(element) && element[DIRECTIVE] !== undefined) continue;
     while (at < order.length && !deepEqual(idOf(order[at], mergeKey), idOf(element, mergeKey))) at++;
     if (at++ >= order.length) {
-      const [given, wanted] = [JSON.stringify(patch), JSON.stringify(order)];
-      throw newBadRequest(`The order in patch list:\n${given}\n doesn't match ${directive} list:\n${wanted}\n`);
+      const [given, wanted] = [goText(patch), goText(order)];
+      throw patchFailed(`The order in patch list:\n${given}\n doesn't match $setElementOrder list:\n${wanted}\n`);
     }
   }
 }

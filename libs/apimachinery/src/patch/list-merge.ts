@@ -2,7 +2,7 @@
 import { deepEqual, isJsonObject } from "../deep.ts";
 import { goText } from "../quote.ts";
 import { newBadRequest } from "../status-factories.ts";
-import { DIRECTIVE, withoutDirectives, withoutNulls } from "./directives.ts";
+import { DIRECTIVE, patchFailed, unknownPatchType, withoutDirectives, withoutNulls } from "./directives.ts";
 import { normalizeOrder } from "./element-order.ts";
 import { type PatchField, type PatchSchema, UNKNOWN_PATCH_SCHEMA } from "./patch-schema.ts";
 
@@ -60,12 +60,13 @@ function applyElementDirectives(
   for (const element of patch) {
     if (!isJsonObject(element)) throw newBadRequest("expected a list of objects in the patch");
     const directive = element[DIRECTIVE];
-    if (directive === undefined || directive === "merge") changes.push(element);
+    if (directive === undefined) changes.push(element);
     else if (directive === "replace") replace = true;
     else if (directive === "delete") {
       const id = identity(element, key);
       rest = rest.filter((each) => !(isJsonObject(each) && deepEqual(each[key], id)));
-    } else throw newBadRequest(`Unknown patch type: ${JSON.stringify(directive)}`);
+    } else if (directive === "merge") throw patchFailed("merging lists cannot yet be specified in the patch");
+    else throw unknownPatchType(directive, element);
   }
   return { rest: replace ? [] : rest, changes };
 }
@@ -73,7 +74,7 @@ function applyElementDirectives(
 function identity(element: Record<string, unknown>, key: string): unknown {
   const id = Object.hasOwn(element, key) ? element[key] : undefined;
   if (id === undefined || id === null) {
-    throw newBadRequest(`map: ${goText(element)} does not contain declared merge key: ${key}`);
+    throw patchFailed(`map: ${goText(element)} does not contain declared merge key: ${key}`);
   }
   return id;
 }

@@ -9,9 +9,12 @@ import {
   DELETE_FROM_PRIMITIVE_LIST,
   DIRECTIVE,
   ELEMENT_ORDER,
+  directsItself,
   RETAIN_KEYS,
+  unknownPatchType,
   withoutDirectives,
   withoutNulls,
+  withoutSelfDirected,
 } from "./directives.ts";
 import { checkOrder, normalizeOrder, serverOrder } from "./element-order.ts";
 
@@ -28,9 +31,7 @@ function mergeObjects(original: JsonObject, patch: JsonObject, schema: PatchSche
   const directive = getOwn(patch, DIRECTIVE);
   if (directive === "delete") return {};
   if (directive === "replace") return withoutDirectives(patch) as JsonObject;
-  if (directive !== undefined && directive !== "merge") {
-    throw newBadRequest(`Unknown patch type: ${JSON.stringify(directive)}`);
-  }
+  if (directive !== undefined) throw unknownPatchType(directive, patch);
   const result = retained(original, patch);
   const ordered = applyElementOrders(result, patch, schema);
   for (const key of Object.keys(patch)) {
@@ -49,11 +50,11 @@ function retained(original: JsonObject, patch: JsonObject): JsonObject {
   const copy = { ...original };
   const keep = getOwn(patch, RETAIN_KEYS);
   if (keep === undefined) return copy;
-  if (!Array.isArray(keep)) throw newBadRequest(`${RETAIN_KEYS} directive is not a list`);
+  if (!Array.isArray(keep)) throw newBadRequest("invalid patch format of retainKeys");
   for (const key of Object.keys(patch)) {
     // What the patch clears need not be named: clearing it and not keeping it are the same.
     if (patch[key] !== null && key !== RETAIN_KEYS && !keep.includes(key) && !key.startsWith("$")) {
-      throw newBadRequest(`${RETAIN_KEYS} directive doesn't name the field ${JSON.stringify(key)} of the patch`);
+      throw newBadRequest("invalid patch format of retainKeys");
     }
   }
   for (const key of Object.keys(copy)) if (!keep.includes(key)) delete copy[key];
@@ -74,14 +75,16 @@ function mergeMember(result: JsonObject, key: string, value: unknown, field: Pat
     setOwn(result, key, merged);
   } else if (Array.isArray(value) && Array.isArray(current) && field?.strategies.includes("merge")) {
     setOwn(result, key, mergeLists(current, value, field, mergeObjects));
+  } else if (directsItself(value)) {
+    delete result[key];
   } else {
-    setOwn(result, key, withoutDirectives(withoutNulls(value)));
+    setOwn(result, key, withoutDirectives(withoutSelfDirected(withoutNulls(value))));
   }
 }
 
 function deleteFromPrimitiveList(result: JsonObject, key: string, values: unknown): void {
   const current = getOwn(result, key);
-  if (!Array.isArray(values)) throw newBadRequest(`${DELETE_FROM_PRIMITIVE_LIST}${key} is not a list`);
+  if (!Array.isArray(values)) throw newBadRequest("invalid patch format of primitive list");
   if (Array.isArray(current)) {
     setOwn(
       result,
@@ -98,7 +101,7 @@ function applyElementOrders(result: JsonObject, patch: JsonObject, schema: Patch
     if (!directive.startsWith(ELEMENT_ORDER)) continue;
     const name = directive.slice(ELEMENT_ORDER.length);
     const order = patch[directive];
-    if (!Array.isArray(order)) throw newBadRequest(`${directive} is not a list`);
+    if (!Array.isArray(order)) throw newBadRequest("invalid patch format of setElementOrder list");
     const field = schema.lookup(name);
     const current = getOwn(result, name);
     const change = getOwn(patch, name);
@@ -106,12 +109,12 @@ function applyElementOrders(result: JsonObject, patch: JsonObject, schema: Patch
     if (change === null || (change !== undefined && !Array.isArray(change))) continue;
     if (current !== undefined && !Array.isArray(current)) continue;
     const key = field?.mergeKey;
-    if (change !== undefined) checkOrder(directive, order, change, key);
+    if (change !== undefined) checkOrder(order, change, key);
     const removed = getOwn(patch, DELETE_FROM_PRIMITIVE_LIST + name);
     const before = Array.isArray(current) ? current : [];
     const merged =
       current === undefined
-        ? (withoutDirectives(withoutNulls(change)) as unknown[])
+        ? (withoutDirectives(withoutSelfDirected(withoutNulls(change))) as unknown[])
         : mergeLists(before, change ?? [], field ?? { strategies: [], schema: undefined }, mergeObjects);
     const kept = Array.isArray(removed) ? merged.filter((each) => !removed.includes(each)) : merged;
     const server = key === undefined ? before : serverOrder(before, merged, change ?? [], key);
