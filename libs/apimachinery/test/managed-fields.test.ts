@@ -497,3 +497,11 @@ describe("laws", () => {
     );
   });
 });
+
+test("what has nothing left below it is written short", () => {
+  const a: FieldSet = { "f:list": { ".": {}, 'k:{"name":"a"}': { ".": {}, "f:name": {} } } };
+  expect(difference(a, { "f:list": { 'k:{"name":"a"}': { ".": {}, "f:name": {} } } })).toEqual({ "f:list": {} });
+  expect(difference(a, { "f:list": { 'k:{"name":"a"}': { "f:name": {} } } })).toEqual({
+    "f:list": { ".": {}, 'k:{"name":"a"}': {} },
+  });
+});

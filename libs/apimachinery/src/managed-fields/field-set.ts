@@ -87,9 +87,16 @@ function differenceNode(a: FieldSet, b: FieldSet): FieldSet | undefined {
   const stays = isMember(a) && !isMember(b);
   if (isEmptySet(a)) return stays ? a : undefined;
   const below = differenceBelow(a, b);
-  if (stays || !Object.hasOwn(a, SELF)) return below === undefined && stays ? LEAF : below;
+  if (stays) return below === undefined || isAlone(below) ? LEAF : below;
+  if (!Object.hasOwn(a, SELF)) return below;
   const { [SELF]: _self, ...rest } = below ?? {};
   return makeNode(false, rest);
+}
+
+/** True for a node with nothing below it that stands for its own path in the long form. */
+function isAlone(node: FieldSet): boolean {
+  for (const element in node) if (element !== SELF) return false;
+  return true;
 }
 
 export function intersection(a: FieldSet, b: FieldSet): FieldSet {
