@@ -73,7 +73,7 @@ const get = async (name: string, ref: ResourceRef = CONFIG_MAPS): Promise<KubeOb
 
 describe("apply", () => {
   test("creates what is absent, from YAML, and changes nothing when it comes again", async () => {
-    const yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {x: y}\ndata:\n  k: v\n";
+    const yaml = 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {x: "y"}\ndata:\n  k: v\n';
     const created = await apply("me", yaml, { name: "a" });
     expect(created).toMatchObject({ type: "object", code: 201 });
     const object = objectOf(created);

@@ -20,10 +20,11 @@ import {
 import { isReset } from "@coxswain/apimachinery/managed-fields/index";
 import { checkTypes, inspect, jsonKind, pruneUnknown, walkUnknownFields } from "@coxswain/api/schema/index";
 import { decodeProtobuf } from "@coxswain/api/wire/index";
-import { type Document, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { type Document, isScalar, LineCounter, visit } from "yaml";
 import type { DecodedPatch } from "./patch.ts";
 import { complete, splitBody, type Template } from "./templates.ts";
 import type { FieldValidation } from "./write-context.ts";
+import { parseYaml } from "./yaml.ts";
 
 export const BODY_TYPES: readonly string[] = [
   "application/json",
@@ -55,7 +56,7 @@ export function decodeValue(
 
 function decodeYaml(body: Buffer, wanted: boolean): { value: unknown; duplicates: readonly string[] } {
   const lines = new LineCounter();
-  const document = parseDocument(body.toString("utf8"), { uniqueKeys: false, lineCounter: lines });
+  const document = parseYaml(body.toString("utf8"), lines);
   const [error] = document.errors;
   if (error !== undefined) throw newBadRequest(`error converting YAML to JSON: ${error.message}`);
   try {

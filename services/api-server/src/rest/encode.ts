@@ -5,8 +5,8 @@ import type { KindDefinition } from "@coxswain/api";
 import { storedKindOf } from "@coxswain/api/scheme";
 import { apiVersionOf, newNotAcceptable, StatusError } from "@coxswain/apimachinery";
 import type { KubeObject, ListMeta } from "@coxswain/apimachinery";
-import { stringify as toYaml } from "yaml";
 import type { ApiResult, VersionedObject } from "../pipeline/contract.ts";
+import { writeYaml } from "../registry/yaml.ts";
 import { CachedObject } from "../watch-cache/cached-object.ts";
 import { storedHead } from "../watch-cache/stored-form.ts";
 import type { Encoding, Negotiated } from "./negotiate.ts";
@@ -51,7 +51,7 @@ export function encodeDocument(
   options: Pick<EncodeOptions, "pretty" | "protobuf">,
 ): Encoded {
   const contentType = CONTENT_TYPES[encoding];
-  if (encoding === "yaml") return one(contentType, Buffer.from(toYaml(document)));
+  if (encoding === "yaml") return one(contentType, Buffer.from(writeYaml(document)));
   if (encoding === "protobuf") return one(contentType, toProtobuf(document, options.protobuf));
   const text = options.pretty ? JSON.stringify(document, undefined, 2) : JSON.stringify(document);
   return one(contentType, Buffer.from(text));
