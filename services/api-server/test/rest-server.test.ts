@@ -51,6 +51,28 @@ test("a list joins the stored bytes and carries its version", async () => {
   expect(list.items.map((item) => item.metadata?.name)).toContain("one");
 });
 
+test("the root tells all paths that there are", async () => {
+  const answer = await front.call("GET", "/");
+  expect([answer.code, answer.headers["content-type"]]).toEqual([200, "application/json"]);
+  const { paths } = answer.json() as unknown as { paths: string[] };
+  expect(paths).toEqual(
+    expect.arrayContaining([
+      "/.well-known/openid-configuration",
+      "/api",
+      "/api/v1",
+      "/apis/apps",
+      "/apis/apps/v1",
+      "/healthz/ping",
+      "/openapi/v3/apis/apps/v1",
+      "/version",
+    ]),
+  );
+  expect(paths).toEqual([...new Set(paths)].toSorted());
+  for (const path of ["/api/v1", "/healthz/ping", "/version"]) {
+    expect((await front.call("GET", path)).code, path).toBe(200);
+  }
+});
+
 test("a large list leaves in parts, compressed where the client takes it", async () => {
   const large = "/api/v1/namespaces/large/configmaps";
   const names = Array.from({ length: 60 }, (_, n) => `large-${n}`);

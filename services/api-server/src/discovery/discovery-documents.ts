@@ -14,6 +14,8 @@ export interface DiscoveryDocuments {
   legacy(path: string): object | undefined;
   /** The aggregated document of "/api" or "/apis". */
   aggregated(path: "/api" | "/apis"): object;
+  /** All paths that have a legacy document. */
+  readonly paths: readonly string[];
 }
 
 /** Kinds that are resources of their own: not those that only travel through a subresource. */
@@ -172,6 +174,7 @@ export function createDiscovery(
   });
   return {
     legacy: (path) => documents.get(path),
+    paths: [...documents.keys()],
     aggregated: (path) => ({
       kind: "APIGroupDiscoveryList",
       apiVersion: "apidiscovery.k8s.io/v2",

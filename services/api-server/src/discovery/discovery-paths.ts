@@ -26,6 +26,13 @@ function ready(document: object): Ready {
   return { body, etag: `"${createHash("sha256").update(body).digest("hex").toUpperCase()}"` };
 }
 
+/** GET /: what there is to ask for, `others` beside discovery's own. */
+export function createRootPaths(documents: DiscoveryDocuments, others: readonly string[]): PathHandler {
+  const paths = [...documents.paths, ...others].toSorted();
+  const body = Buffer.from(JSON.stringify({ paths }, undefined, 2));
+  return ({ path }) => (path === "/" ? { code: 200, contentType: "application/json", body } : undefined);
+}
+
 export function createDiscoveryPaths(documents: DiscoveryDocuments): PathHandler {
   const aggregated = new Map([
     ["/api", ready(documents.aggregated("/api"))],

@@ -95,6 +95,15 @@ function health(
   return query.has("verbose") ? text(200, `${lines.join("\n")}\n${probe} check passed\n`) : text(200, "ok");
 }
 
+/** All that is answered, as it is now. */
+export function processPaths(deps: ProcessPathDeps): string[] {
+  const probes = (["healthz", "livez", "readyz"] as const).flatMap((probe) => [
+    `/${probe}`,
+    ...[...checksFor(deps, probe).keys()].map((check) => `/${probe}/${check}`),
+  ]);
+  return [...probes, "/version", "/metrics", "/metrics/slis", "/.well-known/openid-configuration", "/openid/v1/jwks"];
+}
+
 export function createProcessPaths(deps: ProcessPathDeps): PathHandler {
   const slis = new HealthSlis();
   return async ({ path, query }: PathRequest) => {

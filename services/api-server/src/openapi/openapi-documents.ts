@@ -12,7 +12,9 @@ import { servedKinds } from "../discovery/discovery-documents.ts";
 export interface OpenApiDocuments {
   /** The index of /openapi/v3. */
   index(): object;
-  /** As in "api/v1" or "apis/apps/v1"; undefined where it is not served. */
+  /** As in "api/v1" or "apis/apps/v1". */
+  readonly groupPaths: readonly string[];
+  /** By group path; undefined where it is not served. */
   v3(groupPath: string): { readonly body: Buffer; readonly hash: string } | undefined;
   v2(): JsonSchema;
   /** One kind's schema with all that it refers to; undefined where the kind is not known. */
@@ -46,6 +48,7 @@ export function createOpenApi(
 
   return {
     index: () => openApiV3Index([...groupVersions.values()], (path) => v3(path)?.hash ?? ""),
+    groupPaths: [...groupVersions.keys()],
     v3,
     v2: () => openApiV2([...groupVersions.keys()].flatMap((path) => parsed(v3(path)?.body))),
     schemaOf(group, version, name) {

@@ -51,6 +51,11 @@ function answer(
   return { code: 200, contentType, body, headers };
 }
 
+/** Where documents lie. */
+export function openApiPaths(documents: OpenApiDocuments): string[] {
+  return ["/openapi/v2", "/openapi/v3", ...documents.groupPaths.map((one) => `/openapi/v3/${one}`)];
+}
+
 export function createOpenApiPaths(documents: OpenApiDocuments, nowMs: () => number): PathHandler {
   let v2: Document | undefined;
   let v2Protobuf: Document | undefined;

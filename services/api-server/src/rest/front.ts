@@ -10,9 +10,9 @@ import type { Auditor } from "../audit/auditor.ts";
 import type { AggregatedApis, RemoteVersion } from "../aggregation/aggregator.ts";
 import type { Authenticator, Authorizer, Pipeline } from "../pipeline/contract.ts";
 import { createDiscovery } from "../discovery/discovery-documents.ts";
-import { createDiscoveryPaths } from "../discovery/discovery-paths.ts";
-import { createProcessPaths } from "../discovery/process-paths.ts";
-import type { Checks, VersionInfo } from "../discovery/process-paths.ts";
+import { createDiscoveryPaths, createRootPaths } from "../discovery/discovery-paths.ts";
+import { createProcessPaths, processPaths } from "../discovery/process-paths.ts";
+import type { Checks, ProcessPathDeps, VersionInfo } from "../discovery/process-paths.ts";
 import { controlledPipeline } from "../flow-control/controlled-pipeline.ts";
 import { createFlowDebugPaths } from "../flow-control/debug-paths.ts";
 import type { FlowControl } from "../flow-control/flow-control.ts";
@@ -22,7 +22,7 @@ import { createAggregatedService } from "../grpc/aggregated-service.ts";
 import { createDiscoveryService } from "../grpc/discovery-service.ts";
 import { createResourcesService } from "../grpc/resources-service.ts";
 import { createOpenApi } from "../openapi/openapi-documents.ts";
-import { createOpenApiPaths } from "../openapi/openapi-paths.ts";
+import { createOpenApiPaths, openApiPaths } from "../openapi/openapi-paths.ts";
 import type { PathHandler } from "./deps.ts";
 import type { ProtobufEncoder } from "./encode.ts";
 import { createKubeletDialer } from "./kubelet-dialer.ts";
@@ -131,26 +131,28 @@ export function createFront(deps: FrontDeps): Front {
   const dialer = createKubeletDialer(deps.clientTls);
   const pods = createPodConnect({ pipeline: deps.pipeline, authorizer: deps.authorizer, dialer });
   const connect = firstConnect(pods, createProxyConnect({ ...deps, dialer }));
+  const ofProcess: ProcessPathDeps = {
+    version: VERSION,
+    checks: deps.checks,
+    shuttingDown: () => closing,
+    metricsText: deps.metricsText,
+    openIdConfiguration: () => deps.keys.openIdConfiguration(`https://${deps.advertiseAddress}/openid/v1/jwks`),
+    jwks: () => deps.keys.publicJwks(),
+  };
   const served = perServed(kinds, deps.aggregated, (all, remotes) => {
     const openApi = createOpenApi(all, remotes);
-    const discovery = createDiscoveryPaths(createDiscovery(all, deps.advertiseAddress, remotes));
+    const documents = createDiscovery(all, deps.advertiseAddress, remotes);
     return {
       openApi,
       paths: firstOf(
-        discovery,
+        createDiscoveryPaths(documents),
+        createRootPaths(documents, [...openApiPaths(openApi), ...processPaths(ofProcess)]),
         createOpenApiPaths(openApi, () => deps.env.clock.now()),
       ),
     };
   });
   const paths = firstOf(
-    createProcessPaths({
-      version: VERSION,
-      checks: deps.checks,
-      shuttingDown: () => closing,
-      metricsText: deps.metricsText,
-      openIdConfiguration: () => deps.keys.openIdConfiguration(`https://${deps.advertiseAddress}/openid/v1/jwks`),
-      jwks: () => deps.keys.publicJwks(),
-    }),
+    createProcessPaths(ofProcess),
     flow === undefined ? () => undefined : createFlowDebugPaths(flow.control, () => deps.env.clock.monotonic()),
     (request) => served().paths(request),
   );
