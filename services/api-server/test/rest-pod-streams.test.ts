@@ -225,6 +225,18 @@ describe("exec", () => {
   });
 });
 
+test.each([
+  ["one/exec?command=ls&stdout=1", 400, "Upgrade request required"],
+  ["one/portforward", 400, "Upgrade request required"],
+  ["absent/attach", 404, 'pods "absent" not found'],
+  ["absent/exec", 404, 'pods "absent" not found'],
+  ["absent/portforward", 404, 'pods "absent" not found'],
+  ["two/exec", 400, "a container name must be specified for pod two, choose one of: [a broken]"],
+  ["two/attach?container=z", 400, "container z is not valid for pod two"],
+])("without an upgrade, %s: %i %s", async (path, code, text) => {
+  expect(await log(path)).toEqual({ code, text });
+});
+
 test("a pod on a node without an address: refused before the upgrade", async () => {
   const { loopback } = server.component.server;
   await loopback.create(NODES, { apiVersion: "v1", kind: "Node", metadata: { name: "nowhere" } });

@@ -34,6 +34,12 @@ function readStreams(query: URLSearchParams): CommandStreams {
   return { stdin, stdout, stderr: stderr && !tty, tty };
 }
 
+interface Destination {
+  /** "" where none is meant. */
+  readonly container: string;
+  readonly node: Node;
+}
+
 /** The pod's node, which has an address. Rejects with BadRequest where the pod is on no node yet, else with StatusError. */
 async function dialableNode(deps: PodConnectDeps, pod: Pod, signal: AbortSignal): Promise<Node> {
   const name = pod.spec?.nodeName ?? "";
@@ -50,15 +56,20 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
   const logSockets = createSocketUpgrader(LOG_PROTOCOLS);
   const forwardSockets = createSocketUpgrader([TUNNEL_PROTOCOL, PORT_FORWARD_SOCKET_PROTOCOL]);
 
+  /** Where a command or a connection leads: looked up before it is asked how the client wants to speak. */
+  const destination = async (info: ResourceInfo, signal: AbortSignal): Promise<Destination> => {
+    const pod = await fetchPod(deps, info, signal);
+    const container = info.subresource === "portforward" ? "" : chooseContainer(pod, info.query.get("container") ?? "");
+    return { container, node: await dialableNode(deps, pod, signal) };
+  };
+
   const upgradeCommand = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
     const exec = info.subresource === "exec";
+    const { container, node } = await destination(info, call.signal);
     const command = info.query.getAll("command");
     if (exec && command.length === 0) throw newBadRequest("you must specify at least 1 command for the container");
     const streams = readStreams(info.query);
     const upgrade = upgradeKind(call);
-    const pod = await fetchPod(deps, info, call.signal);
-    const container = chooseContainer(pod, info.query.get("container") ?? "");
-    const node = await dialableNode(deps, pod, call.signal);
     const target = { node: node.metadata?.name ?? "", namespace: info.namespace, pod: info.name, container };
     const { stdin, tty } = streams;
     const start = exec ? { ...target, command, stdin, tty } : { ...target, stdin };
@@ -84,9 +95,9 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
   };
 
   const upgradePortForward = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
+    const { node } = await destination(info, call.signal);
     const upgrade = upgradeKind(call);
-    const pod = await fetchPod(deps, info, call.signal);
-    const open = openForwardTo(await dialableNode(deps, pod, call.signal), info);
+    const open = openForwardTo(node, info);
     if (upgrade === "spdy") {
       await servePortForward(await acceptSpdy(call, [PORT_FORWARD_PROTOCOL]), open);
       return;
@@ -112,7 +123,11 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
       info.group === "" && info.resource === "pods" && info.name !== "" && SUBRESOURCES.has(info.subresource),
     async serve(info, call) {
       await authorizeConnect(deps, info, call, info.verb);
-      if (info.subresource !== "log") throw newBadRequest("Upgrade request required");
+      if (info.subresource !== "log") {
+        if (info.verb === "get") await authorizeConnect(deps, info, call, "create");
+        await destination(info, call.signal);
+        throw newBadRequest("Upgrade request required");
+      }
       if (info.verb !== "get") throw methodNotAllowed();
       await streamLogs(deps, info, call.signal, logsAsBody(call));
     },
