@@ -45,7 +45,7 @@ import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import type { ApiRequest, ApiResult, Authorizer, Pipeline, WatchSink } from "./contract.ts";
 import type { PipelineExtensions } from "./extension.ts";
 import { methodNotAllowed, resourceNotFound } from "./not-served.ts";
-import { misplaced } from "./scope.ts";
+import { hasSubresource, misplaced } from "./scope.ts";
 import { requestedName, selectionOf } from "./selection.ts";
 
 export interface PipelineDeps {
@@ -181,13 +181,7 @@ class Dispatcher {
 
   #kind(request: ApiRequest): KindDefinition {
     const kind = this.#deps.kinds.kindFor(request);
-    const known =
-      kind !== undefined &&
-      (request.subresource === "" ||
-        (request.subresource === "status" && kind.hasStatus) ||
-        (request.subresource === "scale" && kind.scale !== undefined) ||
-        kind.subresources.some((each) => each.name === request.subresource));
-    if (!known) throw resourceNotFound();
+    if (kind === undefined || !hasSubresource(kind, request.subresource)) throw resourceNotFound();
     const wrongPlace = misplaced(kind, request);
     if (wrongPlace !== undefined) throw wrongPlace;
     return kind;

@@ -19,3 +19,11 @@ export function misplaced(
   if (namespace !== "" || (name === "" && ACROSS_NAMESPACES.has(verb))) return undefined;
   return kind.custom === undefined && name === "" && OF_COLLECTIONS.has(verb) ? methodNotAllowed() : resourceNotFound();
 }
+
+/** "" is the resource itself. */
+export function hasSubresource(kind: KindDefinition, subresource: string): boolean {
+  if (subresource === "") return true;
+  if (subresource === "status" && kind.hasStatus) return true;
+  if (subresource === "scale" && kind.scale !== undefined) return true;
+  return kind.subresources.some((each) => each.name === subresource);
+}

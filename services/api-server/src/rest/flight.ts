@@ -18,6 +18,8 @@ export class Flight implements RestCall {
   user: UserInfo = NOBODY;
   audit: AuditRecord | undefined = undefined;
   seat: Seat | undefined = undefined;
+  /** Tells the figures of its end; unset until it is known what is asked. */
+  over: ((code: number, seconds: number) => void) | undefined = undefined;
   #headers: string[];
   #aborted = false;
   #controller: AbortController | undefined = undefined;

@@ -9,7 +9,7 @@ import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
 import type { Asker, ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
 import { methodNotAllowed, resourceNotFound } from "../pipeline/not-served.ts";
-import { misplaced } from "../pipeline/scope.ts";
+import { hasSubresource, misplaced } from "../pipeline/scope.ts";
 import { TooBusyError } from "../flow-control/too-busy.ts";
 import { auditIdOf, beginAudit, beginRefusedAudit } from "./audit-request.ts";
 import { readBody } from "./body.ts";
@@ -20,6 +20,7 @@ import type { Negotiated } from "./negotiate.ts";
 import { bodyType, negotiate, wantsPretty } from "./negotiate.ts";
 import type { PathInfo, RequestInfo, ResourceInfo } from "./request-info.ts";
 import { parseRequest, queryFlag } from "./request-info.ts";
+import { createRequestMetrics, type CountedRequest } from "./request-metrics.ts";
 import { RestRequest } from "./rest-request.ts";
 import { sendAtOnce, sendEncoded, sendFailure, toStatusError, warningHeader } from "./respond.ts";
 import { inTurns } from "./turns.ts";
@@ -263,10 +264,15 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
   let flown = 0;
   let draining = false;
   let longRunning = 0;
-  const requests = deps.metrics.counter("apiserver_request_total", "Requests answered, by verb and code.", [
-    "verb",
-    "code",
-  ]);
+  const counts = createRequestMetrics(deps.metrics, ({ group, version, resource, subresource }) => {
+    const kind = deps.kindFor(group, version, resource);
+    return kind !== undefined && hasSubresource(kind, subresource);
+  });
+  const counted = ({ request }: Flight, info: RequestInfo | undefined): CountedRequest => ({
+    info,
+    method: request.method ?? "",
+    contentType: request.headers["content-type"],
+  });
 
   const fail = async (flight: Flight, error: unknown): Promise<void> => {
     const status = toStatusError(error);
@@ -296,7 +302,7 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
   }, SWEEP_MS);
   signal.addEventListener("abort", () => deps.env.timers.clear(sweep), { once: true });
 
-  const serve = async (flight: Flight): Promise<string> => {
+  const serve = async (flight: Flight): Promise<void> => {
     const { request, auditId } = flight;
     // Before anybody knows who asks. What runs long is not counted.
     if (flights.size - longRunning > MAX_IN_FLIGHT) throw new TooBusyError();
@@ -316,17 +322,17 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
     flight.long = isLongRunning(info);
     if (flight.long) longRunning++;
     else flight.limitMs = requestTimeoutMs(info.query.get("timeout"), REQUEST_TIMEOUT_MS);
+    flight.over = counts.begun(counted(flight, info), flight.long);
     // Streams of nodes and pods take no seats, and watches until they have begun.
     if (deps.flow === undefined || (flight.long && info.verb !== "watch")) {
       await serveAdmitted(info, flight);
-      return info.verb;
+      return;
     }
     const pending = seatFor(deps, info, flight);
     flight.seat = pending instanceof Promise ? await pending : pending;
     tellSeat(flight, flight.seat);
     try {
       await serveAdmitted(info, flight);
-      return info.verb;
     } finally {
       flight.seat.release();
     }
@@ -351,16 +357,17 @@ export function createRestHandler(deps: RestDeps, signal: AbortSignal): RestHand
         if (!response.writableFinished) flight.abort();
       });
       if (draining) flight.tell("Connection", "close");
-      let verb = "unknown";
       try {
-        verb = await serve(flight);
+        await serve(flight);
       } catch (error) {
         await fail(flight, error);
       } finally {
         flights.take(number);
         if (flight.long) longRunning--;
         void flight.audit?.complete(response.statusCode);
-        requests.inc({ verb, code: String(response.statusCode) });
+        const seconds = (deps.env.clock.monotonic() - startedMs) / 1000;
+        if (flight.over === undefined) counts.refused(counted(flight, undefined), response.statusCode, seconds);
+        else flight.over(response.statusCode, seconds);
       }
     },
     async admit(request, info) {
