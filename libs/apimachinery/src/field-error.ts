@@ -42,7 +42,11 @@ export function fieldRequired(field: string, detail = ""): FieldError {
   return { type: "FieldValueRequired", field, detail: body("Required value", detail) };
 }
 
+/** Of an error that shows no value. */
+export const OMITTED = Symbol("omitted");
+
 export function fieldInvalid(field: string, value: unknown, detail: string): FieldError {
+  if (value === OMITTED) return { type: "FieldValueInvalid", field, detail: body("Invalid value", detail) };
   return { type: "FieldValueInvalid", field, detail: body(`Invalid value: ${renderValue(value)}`, detail) };
 }
 
@@ -102,9 +106,9 @@ function body(head: string, detail: string): string {
   return detail === "" ? head : `${head}: ${detail}`;
 }
 
-/** Strings quoted, numbers and booleans bare, objects as JSON, absent as "null". */
+/** Strings quoted, all else as JSON; what is absent is null. */
 function renderValue(value: unknown): string {
-  if (value === undefined || value === null) return '"null"';
+  if (value === undefined || value === null) return "null";
   if (typeof value === "string") return quote(value);
   if (typeof value === "bigint") return value.toString();
   return JSON.stringify(value).replace(

@@ -45,7 +45,7 @@ test("field errors read as upstream's", () => {
     'a: Invalid value: "x\\"\\n": detail',
     "a: Invalid value: 3: detail",
     'a: Invalid value: {"b":1}: detail',
-    'a: Invalid value: "null": detail',
+    "a: Invalid value: null: detail",
     'p: Unsupported value: "x": supported values: "A", "B"',
     'n: Duplicate value: "x"',
     "l: Too long: may not be more than 63 bytes",

@@ -257,6 +257,27 @@ describe("how it ends", () => {
   });
 });
 
+test("pods that were just taken away are not ready any more", () => {
+  const ready = (): Pod => {
+    const made = pod({});
+    return { ...made, status: { ...made.status, conditions: [{ type: "Ready", status: "True" }] } };
+  };
+  const smaller = job({ parallelism: 1, completions: 2 });
+  const running = [ready(), ready()];
+  const plan = planJob(smaller, running, NOW);
+  expect(plan.remove).toHaveLength(1);
+  const status = planJobStatus(smaller, running, plan, { created: 0, removed: 1 }, NOW);
+  expect([status.active, status.ready]).toEqual([1, 1]);
+});
+
+test("a suspended Job that ends keeps its start", () => {
+  const status = { startTime: formatTime(NOW - 1000), succeeded: 1 };
+  const ended = job({ suspend: true }, status);
+  const next = planJobStatus(ended, [], planJob(ended, [], NOW), { created: 0, removed: 0 }, NOW);
+  expect(next.startTime).toBe(status.startTime);
+  expect(next.conditions?.map(({ type }) => type)).toEqual(["SuccessCriteriaMet", "Complete"]);
+});
+
 test("a pod is in one place only: new, in the lists, or in the numbers", () => {
   const made = succeeded();
   const first = job({ completions: 2 });

@@ -45,6 +45,16 @@ export function updateErrors<T extends KubeObject>(
   return kind.validateUpdate(object, old).map(fieldErrorText);
 }
 
+/** The errors of an update of the status of an object of which `stored` is the state before. */
+export function statusErrors<T extends KubeObject>(name: string, stored: T, change: (object: T) => void): string[] {
+  const kind = kindNamed(name);
+  const object = deepClone(stored);
+  change(object);
+  kind.defaults(object);
+  kind.strategy.prepareForStatusUpdate?.(object, stored, CONTEXT);
+  return (kind.validateStatusUpdate?.(object, stored) ?? []).map(fieldErrorText);
+}
+
 /** The cells of the columns that always show, by the columns' names. */
 export function cells(name: string, object: KubeObject, nowMs: number): Record<string, unknown> {
   const kind = kindNamed(name);

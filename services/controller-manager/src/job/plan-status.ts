@@ -2,6 +2,7 @@
 import type { Job, JobCondition, JobStatus, Pod } from "@coxswain/api";
 import { formatTime } from "@coxswain/apimachinery";
 import { formatIndexSet } from "./indexes.ts";
+import { isPodReady } from "../pods/pod-state.ts";
 import * as pods from "./job-pods.ts";
 import { BURST, type JobPlan } from "./plan.ts";
 
@@ -79,7 +80,12 @@ export function planJobStatus(
   const active = sorted.active.length + changes.created - changes.removed;
   const terminating = sorted.terminating + changes.removed;
   const empty = uncounted.succeeded.length === 0 && uncounted.failed.length === 0;
-  let conditions = suspension(job, job.status?.conditions ?? [], nowMs);
+  // Readiness that goes with a pod that was just taken away: the api-server refuses more ready pods than active ones.
+  const leaving = changes.removed === plan.remove.length ? plan.remove.filter(isPodReady).length : 0;
+  const ready = Math.min(sorted.ready - leaving, active);
+  // What ends is not suspended any more; its start stays as it was.
+  const ending = plan.outcome !== undefined;
+  let conditions = ending ? [...(job.status?.conditions ?? [])] : suspension(job, job.status?.conditions ?? [], nowMs);
   if (plan.outcome !== undefined) conditions = withCondition(conditions, { status: "True", ...plan.outcome }, nowMs);
   const done =
     plan.outcome !== undefined && active === 0 && terminating === 0 && empty && sorted.newFailed.length === 0;
@@ -93,7 +99,8 @@ export function planJobStatus(
     );
   }
   const suspended = job.spec?.suspend === true;
-  const startTime = suspended ? undefined : (job.status?.startTime ?? formatTime(nowMs));
+  const started = job.status?.startTime ?? (suspended ? undefined : formatTime(nowMs));
+  const startTime = suspended && !ending ? undefined : started;
   const positive = (name: string, value: number): object => (value === 0 ? {} : { [name]: value });
   return {
     ...(conditions.length === 0 ? {} : { conditions }),
@@ -102,7 +109,7 @@ export function planJobStatus(
     ...positive("active", active),
     ...positive("succeeded", pods.isIndexed(job) ? plan.completedIndexes.size : succeeded),
     ...positive("failed", failed),
-    ready: done ? 0 : sorted.ready,
+    ready: done ? 0 : ready,
     terminating: done ? 0 : terminating,
     uncountedTerminatedPods: {
       ...(uncounted.succeeded.length === 0 ? {} : { succeeded: [...uncounted.succeeded] }),

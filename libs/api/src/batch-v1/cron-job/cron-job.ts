@@ -61,16 +61,18 @@ function validateSchedule(spec: CronJobSpec, mayNameZone: boolean): FieldError[]
 function validateTimeZone(zone: string | undefined): FieldError[] {
   if (zone === undefined) return [];
   if (zone === "") return [fieldInvalid("spec.timeZone", zone, "timeZone must be nil or non-empty string")];
+  const unknown = fieldInvalid("spec.timeZone", zone, `unknown time zone ${zone}`);
   if (zone.toLowerCase() === "local") {
     const detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
-    return [fieldInvalid("spec.timeZone", zone, detail)];
+    // Written so and no other way, it is a zone to Go.
+    return [fieldInvalid("spec.timeZone", zone, detail), ...(zone === "Local" ? [] : [unknown])];
   }
   try {
     Intl.DateTimeFormat("en", { timeZone: zone });
     return [];
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    return [fieldInvalid("spec.timeZone", zone, `unknown time zone ${zone}`)];
+    return [unknown];
   }
 }
 

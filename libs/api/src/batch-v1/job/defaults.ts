@@ -19,8 +19,9 @@ export function setJobDefaults(job: Job): void {
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
   spec.parallelism ??= 1;
   spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : MAX_INT32;
+  // The same map, as it is upstream's: what the pods are found by later goes to the Job as well.
   const labels = spec.template?.metadata?.labels;
-  if (labels && Object.keys(job.metadata?.labels ?? {}).length === 0) metaOf(job).labels = { ...labels };
+  if (labels && Object.keys(job.metadata?.labels ?? {}).length === 0) metaOf(job).labels = labels;
   spec.completionMode ??= "NonIndexed";
   spec.suspend ??= false;
   spec.podReplacementPolicy ??= spec.podFailurePolicy ? "Failed" : "TerminatingOrFailed";

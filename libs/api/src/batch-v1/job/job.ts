@@ -9,7 +9,8 @@ import { podNameWarnings, podTemplateWarnings } from "../../core-v1/pod-spec/war
 import { setJobDefaults } from "./defaults.ts";
 import { generateSelector } from "./selector.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
-import { validateJob, validateJobStatus, validateJobUpdate } from "./validation.ts";
+import { validateJobStatus } from "./status-validation.ts";
+import { validateJob, validateJobUpdate } from "./validation.ts";
 
 const STATES = ["Complete", "Failed", "Suspended", "FailureTarget", "SuccessCriteriaMet"];
 

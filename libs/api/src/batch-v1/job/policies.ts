@@ -9,6 +9,8 @@ import {
   fieldTooLong,
   fieldTooMany,
   indexPath,
+  OMITTED,
+  quote,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
 import type {
@@ -27,12 +29,18 @@ const MAX_PATTERNS = 20;
 const MAX_SUCCESS_INDEXES = 64 * 1024;
 const ACTIONS = ["Count", "FailIndex", "FailJob", "Ignore"];
 
+/** Required, and then one of `supported`: what is missing is told what it could be. */
+function validateNamedEnum(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
+  if (value) return validateEnum(value, supported, path);
+  return [fieldRequired(path, `valid values: [${supported.map((each) => quote(each)).join(" ")}]`)];
+}
+
 function validateExitCodes(
   codes: PodFailurePolicyOnExitCodesRequirement,
   containers: ReadonlySet<string>,
   path: string,
 ): FieldError[] {
-  const errors = validateEnum(codes.operator, ["In", "NotIn"], childPath(path, "operator"));
+  const errors = validateNamedEnum(codes.operator, ["In", "NotIn"], childPath(path, "operator"));
   if (codes.containerName !== undefined && !containers.has(codes.containerName)) {
     const detail = "must be one of the container or initContainer names in the pod template";
     errors.push(fieldInvalid(childPath(path, "containerName"), codes.containerName, detail));
@@ -60,7 +68,7 @@ function validateFailureRule(
   containers: ReadonlySet<string>,
   path: string,
 ): FieldError[] {
-  const errors = validateEnum(rule.action, ACTIONS, childPath(path, "action"));
+  const errors = validateNamedEnum(rule.action, ACTIONS, childPath(path, "action"));
   if (rule.action === "FailIndex" && spec.backoffLimitPerIndex === undefined) {
     errors.push(fieldInvalid(childPath(path, "action"), rule.action, "requires the backoffLimitPerIndex to be set"));
   }
@@ -75,10 +83,10 @@ function validateFailureRule(
     errors.push(...validateEnum(pattern.status, ["False", "True", "Unknown"], childPath(at, "status")));
   });
   if (patterns.length > 0 && rule.onExitCodes) {
-    errors.push(fieldInvalid(path, rule, "specifying both OnExitCodes and OnPodConditions is not supported"));
+    errors.push(fieldInvalid(path, OMITTED, "specifying both OnExitCodes and OnPodConditions is not supported"));
   }
   if (patterns.length === 0 && !rule.onExitCodes) {
-    errors.push(fieldInvalid(path, rule, "specifying one of OnExitCodes and OnPodConditions is required"));
+    errors.push(fieldInvalid(path, OMITTED, "specifying one of OnExitCodes and OnPodConditions is required"));
   }
   return errors;
 }

@@ -1,6 +1,7 @@
 // The selector that a Job gets from its UID, so that it never takes over the pods of another.
 import type { FieldError } from "@coxswain/apimachinery";
 import { fieldInvalid, fieldRequired, labelSelectorAsSelector, validateLabelSelector } from "@coxswain/apimachinery";
+import { inOrder } from "../../validation/labels.ts";
 import type { Job } from "../../types.gen.ts";
 
 const LEGACY_UID = "controller-uid";
@@ -15,7 +16,8 @@ export function generateSelector(job: Job): void {
   const { uid = "", name = "" } = metadata ?? {};
   const wanted = { [LEGACY_UID]: uid, [LEGACY_NAME]: name, [UID]: uid, [NAME]: name };
   const template = (spec.template.metadata ??= {});
-  template.labels = { ...wanted, ...template.labels };
+  template.labels ??= {};
+  for (const [key, label] of Object.entries(wanted)) template.labels[key] ??= label;
   spec.selector ??= {};
   spec.selector.matchLabels = { [UID]: uid, ...spec.selector.matchLabels };
 }
@@ -33,7 +35,7 @@ export function validateGeneratedSelector(job: Job): FieldError[] {
     const path = `spec.template.metadata.labels[${key}]`;
     const found = labels[key] ?? "";
     if (found === "") errors.push(fieldRequired(path, `must be '${value}'`));
-    else if (found !== value) errors.push(fieldInvalid(path, labels, `must be '${value}'`));
+    else if (found !== value) errors.push(fieldInvalid(path, inOrder(labels), `must be '${value}'`));
   }
   const broken = validateLabelSelector(spec.selector, "spec.selector").length > 0;
   if (!broken && !labelSelectorAsSelector(spec.selector).matches(expected)) {

@@ -2,7 +2,6 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
-  fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
@@ -136,12 +135,9 @@ export function validateJob(job: Job): FieldError[] {
   const { spec } = job;
   if (!spec) return [fieldRequired("spec.selector", ""), fieldRequired("spec.template", "")];
   const errors = [...validateGeneratedSelector(job), ...validateWork(spec, "spec"), ...validatePodNames(job)];
-  if (!spec.selector) return [...errors, fieldRequired("spec.selector", "")];
-  return [
-    ...errors,
-    ...validateLabelSelector(spec.selector, "spec.selector"),
-    ...validateSelectorMatches(spec.selector, spec.template, "spec.template"),
-  ];
+  const matching = validateSelectorMatches(spec.selector, spec.template, "spec.template");
+  if (!spec.selector) return [...errors, fieldRequired("spec.selector", ""), ...matching];
+  return [...errors, ...validateLabelSelector(spec.selector, "spec.selector"), ...matching];
 }
 
 /** The spec of the jobs that a CronJob makes: their selector is always generated. */
@@ -161,12 +157,13 @@ export function validateJobTemplate(template: JobTemplateSpec | undefined, path:
 
 function validateCompletionsUpdate(spec: JobSpec, old: JobSpec): FieldError[] {
   if (spec.completions === old.completions) return [];
-  if (spec.completionMode !== "Indexed" || spec.completions === undefined) {
+  if (spec.completionMode !== "Indexed") {
     return validateImmutableField(spec.completions, old.completions, "spec.completions");
   }
-  const inTandem = spec.completions === spec.parallelism && old.completions === old.parallelism;
+  // That an indexed Job has them is said elsewhere.
+  if (spec.completions === undefined) return [];
   const detail = "can only be modified in tandem with spec.parallelism";
-  return inTandem ? [] : [fieldInvalid("spec.completions", spec.completions, detail)];
+  return spec.completions === spec.parallelism ? [] : [fieldInvalid("spec.completions", spec.completions, detail)];
 }
 
 const SCHEDULING = ["nodeSelector", "affinity", "tolerations", "schedulingGates"] as const;
@@ -202,34 +199,4 @@ export function validateJobUpdate(job: Job, old: Job): FieldError[] {
     ...validateTemplateUpdate(job, old),
     ...IMMUTABLE.flatMap((name) => validateImmutableField(spec[name], before[name], `spec.${name}`)),
   ];
-}
-
-export function validateJobStatus(job: Job, old: Job): FieldError[] {
-  const status = job.status ?? {};
-  const counts = ["active", "succeeded", "failed", "ready", "terminating"] as const;
-  const errors = counts.flatMap((name) => validateNonNegative(status[name], `status.${name}`));
-  const holds = (type: string) =>
-    status.conditions?.some((each) => each.type === type && each.status === "True") ?? false;
-  if (holds("Complete") && holds("Failed")) {
-    errors.push(
-      fieldInvalid("status.conditions", status.conditions, "cannot set Complete=True and Failed=true conditions"),
-    );
-  }
-  if (status.completionTime && !holds("Complete")) {
-    errors.push(
-      fieldInvalid(
-        "status.completionTime",
-        status.completionTime,
-        "cannot set completionTime when there is no Complete=True condition",
-      ),
-    );
-  }
-  if (holds("Complete") && !status.completionTime) {
-    errors.push(fieldRequired("status.completionTime", "completionTime is required for Complete jobs"));
-  }
-  const finished = old.status?.conditions?.some((each) => each.type === "Complete" && each.status === "True") ?? false;
-  if (finished && !sameValue(status.completionTime, old.status?.completionTime)) {
-    errors.push(fieldForbidden("status.completionTime", "completionTime cannot be mutated"));
-  }
-  return errors;
 }
