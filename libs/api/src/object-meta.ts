@@ -35,10 +35,10 @@ function validateOwner(owner: OwnerReference, path: string): FieldError[] {
   const [group, version, ...rest] = (owner.apiVersion ?? "").includes("/")
     ? owner.apiVersion.split("/")
     : ["", owner.apiVersion ?? ""];
-  const at = childPath(path, "apiVersion");
-  if (rest.length > 0)
-    errors.push(fieldInvalid(at, owner.apiVersion, `unexpected GroupVersion string: ${owner.apiVersion}`));
-  else if (!version) errors.push(fieldInvalid(at, owner.apiVersion ?? "", "version must not be empty"));
+  // What is no group and version has none.
+  if (rest.length > 0 || !version) {
+    errors.push(fieldInvalid(childPath(path, "apiVersion"), owner.apiVersion ?? "", "version must not be empty"));
+  }
   if (!owner.kind) errors.push(fieldInvalid(childPath(path, "kind"), owner.kind ?? "", "must not be empty"));
   if (!owner.name) errors.push(fieldInvalid(childPath(path, "name"), owner.name ?? "", "must not be empty"));
   if (!owner.uid) errors.push(fieldInvalid(childPath(path, "uid"), owner.uid ?? "", "must not be empty"));
@@ -51,14 +51,16 @@ function validateOwner(owner: OwnerReference, path: string): FieldError[] {
 function validateOwners(owners: readonly OwnerReference[] | undefined, path: string): FieldError[] {
   const errors: FieldError[] = [];
   let controller: string | undefined;
-  for (const [index, owner] of (owners ?? []).entries()) {
-    errors.push(...validateOwner(owner, indexPath(path, index)));
+  for (const owner of owners ?? []) {
+    // Upstream says the same of each of them at the same place.
+    errors.push(...validateOwner(owner, path));
     if (!owner.controller) continue;
+    const name = `${owner.kind}/${owner.name}`;
     if (controller !== undefined) {
-      const detail = `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${owner.name}`;
+      const detail = `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${name}`;
       errors.push(fieldInvalid(path, owners, detail));
     }
-    controller ??= owner.name;
+    controller ??= name;
   }
   return errors;
 }

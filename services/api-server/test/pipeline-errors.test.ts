@@ -56,6 +56,28 @@ const pod = (name: string): Pod => ({
   spec: { containers: [{ name: "c", image: "example.test/app:1" }] },
 });
 
+test("an update may leave out what identifies an object, and be refused where it says otherwise", async () => {
+  const create = { ref: CONFIG_MAPS, verb: "create", body: configMap("same") } as const;
+  await raw(create);
+  const update = (metadata: object): Promise<ApiResult> =>
+    raw({
+      ref: CONFIG_MAPS,
+      verb: "update",
+      name: "same",
+      body: configMap("same", { metadata: { name: "same", ...metadata } }),
+    });
+  await expect(update({ creationTimestamp: null, generateName: "other-" })).resolves.toMatchObject({
+    object: { object: { metadata: { generateName: "other-", creationTimestamp: expect.stringContaining("Z") } } },
+  });
+  const refused = (field: string): object => ({ code: 422, message: expect.stringContaining(`metadata.${field}: `) });
+  const old = "2001-01-01T00:00:00Z";
+  await expect(update({ creationTimestamp: old })).rejects.toMatchObject(refused("creationTimestamp"));
+  await expect(update({ deletionTimestamp: old })).rejects.toMatchObject(refused("deletionTimestamp"));
+  const seconds = update({ deletionGracePeriodSeconds: 3 });
+  await expect(seconds).rejects.toMatchObject(refused("deletionGracePeriodSeconds"));
+  await raw({ ref: CONFIG_MAPS, verb: "delete", name: "same" });
+});
+
 describe("requests that cannot be", () => {
   const cases: [string, Raw, number, string][] = [
     [

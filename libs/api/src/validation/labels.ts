@@ -12,6 +12,16 @@ export function validateLabels(labels: Record<string, string> | undefined, path:
   ]);
 }
 
+/** Labels as errors show them: Go writes maps in order of their keys. */
+export function inOrder(labels: Record<string, string> | undefined): Record<string, string> | undefined {
+  if (labels === undefined) return undefined;
+  return Object.fromEntries(
+    Object.keys(labels)
+      .toSorted()
+      .map((key) => [key, labels[key]!]),
+  );
+}
+
 /** Keys are compared in lower case, as upstream does. */
 export function validateAnnotations(annotations: Record<string, string> | undefined, path: string): FieldError[] {
   let bytes = 0;

@@ -105,12 +105,12 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
     }
   } else if (version !== before.resourceVersion) throw newConflict(storedKindOf(kind), name);
   meta.uid = before.uid;
-  meta.creationTimestamp = before.creationTimestamp;
   meta.resourceVersion = before.resourceVersion;
-  carry(meta, before, "deletionTimestamp");
-  carry(meta, before, "deletionGracePeriodSeconds");
+  // What is left out stays; what is said otherwise, validation refuses.
+  if (!meta.creationTimestamp) carry(meta, before, "creationTimestamp");
+  if (before.deletionTimestamp !== undefined) carry(meta, before, "deletionTimestamp");
+  if (meta.deletionGracePeriodSeconds === undefined) carry(meta, before, "deletionGracePeriodSeconds");
   carry(meta, before, "generation");
-  carry(meta, before, "generateName");
   delete meta.selfLink;
 }
 
