@@ -2,8 +2,10 @@
 import type { KubeObject } from "@coxswain/apimachinery";
 import { describe, expect, test } from "vitest";
 import type { LimitRangeItem, Node, ResourceQuotaSpec, Service, ServiceSpec, StatefulSetSpec } from "../src/index.ts";
-import { createErrors, kindNamed, updateErrors } from "./support/kind-cases.ts";
+import { created, createErrors, kindNamed, updateErrors } from "./support/kind-cases.ts";
 import { fieldErrorText } from "@coxswain/apimachinery";
+
+const GENERATION = "deprecated.daemonset.template.generation";
 
 describe("a Service", () => {
   const service = (spec: ServiceSpec, annotations: Record<string, string> = {}): Service => ({
@@ -170,7 +172,7 @@ test.each<[string, ResourceQuotaSpec, string[]]>([
         ],
       },
     },
-    [`${Q}: Invalid value: "null": conflicting scopes`],
+    [`${Q}: Invalid value: null: conflicting scopes`],
   ],
 ])("a quota of %s", (_, spec, errors) => {
   expect(createErrors("resourcequotas", { metadata: { name: "q" }, spec } as KubeObject)).toEqual(errors);
@@ -213,9 +215,67 @@ test.each([
   ]);
 });
 
+test.each([
+  ["deployments.apps", ["spec.selector: Required value"]],
+  ["replicasets.apps", ["spec.selector: Required value"]],
+  ["statefulsets.apps", ["spec.selector: Required value"]],
+  ["daemonsets.apps", []],
+])("%s without a selector have a template that matches nothing", (resource, errors) => {
+  const template = {
+    metadata: { labels: { b: "2", a: "1" } },
+    spec: { containers: [{ name: "c", image: "i:1" }] },
+  };
+  expect(createErrors(resource, { metadata: { name: "w" }, spec: { template } } as KubeObject)).toEqual([
+    ...errors,
+    'spec.template.metadata.labels: Invalid value: {"a":"1","b":"2"}: `selector` does not match template `labels`',
+  ]);
+});
+
+test("a DaemonSet's kind of update stands for itself, and its status does not count its templates", () => {
+  const spec = {
+    selector: { matchLabels: { a: "1" } },
+    template: { metadata: { labels: { a: "1" } }, spec: { containers: [{ name: "c", image: "i:1" }] } },
+  };
+  const set = (updateStrategy: object): KubeObject =>
+    ({ metadata: { name: "d" }, spec: { ...spec, updateStrategy } }) as KubeObject;
+  expect(createErrors("daemonsets.apps", set({ type: "Random" }))).toEqual([
+    'spec.updateStrategy: Unsupported value: {"type":"Random"}: supported values: "RollingUpdate", "OnDelete"',
+  ]);
+  const old = created("daemonsets.apps", set({ type: "OnDelete" }));
+  const changed: KubeObject = { ...old, metadata: { name: "d", annotations: { [GENERATION]: "7" } } };
+  kindNamed("daemonsets.apps").strategy.prepareForStatusUpdate?.(changed, old, { nowMs: 0 });
+  expect(changed.metadata?.annotations).toEqual({ [GENERATION]: "1" });
+});
+
 describe("a StatefulSet", () => {
   const create = (spec: StatefulSetSpec | object, podSpec: object = {}) =>
     createErrors("statefulsets.apps", workload(spec, podSpec));
+  test("has no figures of an update where only its kind is named", () => {
+    const rollingUpdate = { partition: 0, maxUnavailable: 1 };
+    const strategy = (spec: object) =>
+      (created("statefulsets.apps", workload(spec)) as { spec: StatefulSetSpec }).spec.updateStrategy;
+    expect(strategy({})).toEqual({ type: "RollingUpdate", rollingUpdate });
+    expect(strategy({ updateStrategy: { type: "RollingUpdate" } })).toEqual({ type: "RollingUpdate" });
+    expect(strategy({ updateStrategy: { type: "RollingUpdate", rollingUpdate: {} } })?.rollingUpdate).toEqual(
+      rollingUpdate,
+    );
+    expect(create({ updateStrategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: "101%" } } })).toEqual([
+      'spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%',
+    ]);
+  });
+  test("is named as its pods' host names begin", () => {
+    const sets = kindNamed("statefulsets.apps");
+    expect(sets.validateName?.("a.b", false)).toEqual(["must not contain dots"]);
+    expect(sets.validateName?.("a".repeat(64), false)).toEqual(["must be no more than 63 characters"]);
+  });
+  test("may change where its template was wrong before", () => {
+    const bad = workload({}, { dnsPolicy: "Nobody" });
+    expect(
+      updateErrors("statefulsets.apps", bad, (set) => {
+        (set as { spec: StatefulSetSpec }).spec.replicas = 3;
+      }),
+    ).toEqual([]);
+  });
   test("may keep all of its history", () => expect(create({ revisionHistoryLimit: -1 })).toEqual([]));
   test("names its Service as Services are named", () => {
     expect(create({ serviceName: "Not" })).toEqual([

@@ -33,7 +33,8 @@ test("a job gets its defaults, a selector of its own, and no status", () => {
     "batch.kubernetes.io/controller-uid": "u",
     "batch.kubernetes.io/job-name": "j",
   });
-  expect(stored.metadata).toMatchObject({ generation: 1, labels: { app: "a" } });
+  // As upstream's, which takes the template's labels for its own before it adds to them.
+  expect(stored.metadata).toMatchObject({ generation: 1, labels: { app: "a", "job-name": "j" } });
   expect(stored.status).toEqual({});
 });
 
@@ -64,7 +65,7 @@ const BAD_JOBS: [string, Job, string[]][] = [
     job({ selector: { matchLabels: { "batch.kubernetes.io/controller-uid": "other" } } }),
     [
       'spec.selector: Invalid value: {"matchLabels":{"batch.kubernetes.io/controller-uid":"other"}}: `selector` not auto-generated',
-      'spec.template.metadata.labels: Invalid value: {"controller-uid":"u","job-name":"j","batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"j","app":"a"}: `selector` does not match template `labels`',
+      'spec.template.metadata.labels: Invalid value: {"app":"a","batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"j","controller-uid":"u","job-name":"j"}: `selector` does not match template `labels`',
     ],
   ],
   [

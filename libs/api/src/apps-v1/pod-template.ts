@@ -10,6 +10,7 @@ import {
   validateLabelSelector,
 } from "@coxswain/apimachinery";
 import { validatePodTemplate } from "../core-v1/pod-spec/validation.ts";
+import { inOrder } from "../validation/labels.ts";
 import type { LabelSelector, PodTemplateSpec } from "../types.gen.ts";
 
 function isEmpty(selector: LabelSelector): boolean {
@@ -20,9 +21,13 @@ function validateTemplate(template: PodTemplateSpec | undefined, matches: boolea
   if (!template) return [fieldRequired(path, "")];
   const errors: FieldError[] = [];
   if (!matches) {
-    const labels = template.metadata?.labels ?? {};
+    const labels = template.metadata?.labels;
     errors.push(
-      fieldInvalid(childPath(path, "metadata", "labels"), labels, "`selector` does not match template `labels`"),
+      fieldInvalid(
+        childPath(path, "metadata", "labels"),
+        inOrder(labels),
+        "`selector` does not match template `labels`",
+      ),
     );
   }
   errors.push(...validatePodTemplate(template, path));
@@ -44,7 +49,7 @@ export function validateSelectorAndTemplate(
   path: string,
 ): FieldError[] {
   const at = childPath(path, "selector");
-  if (!selector) return [fieldRequired(at, ""), ...validateTemplate(template, true, childPath(path, "template"))];
+  if (!selector) return [fieldRequired(at, ""), ...validateTemplate(template, false, childPath(path, "template"))];
   const errors = validateLabelSelector(selector, at);
   if (errors.length > 0) return [...errors, fieldInvalid(at, selector, "invalid label selector")];
   const empty = isEmpty(selector);

@@ -10,21 +10,25 @@ import {
   validateLabelSelector,
 } from "@coxswain/apimachinery";
 import { validatePodTemplate } from "../core-v1/pod-spec/validation.ts";
+import { inOrder } from "./labels.ts";
 import type { LabelSelector, PodTemplateSpec } from "../types.gen.ts";
 
 export function isEmptySelector(selector: LabelSelector): boolean {
   return Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions ?? []).length === 0;
 }
 
-/** An error where the labels of the template under `path` are not what the selector looks for. */
+/** An error where the labels of the template under `path` are not what the selector looks for; where there is none, nothing is. */
 export function validateSelectorMatches(
-  selector: LabelSelector,
+  selector: LabelSelector | undefined,
   template: PodTemplateSpec | undefined,
   path: string,
 ): FieldError[] {
-  const labels = template?.metadata?.labels ?? {};
-  if (validateLabelSelector(selector, path).length > 0 || labelSelectorAsSelector(selector).matches(labels)) return [];
-  return [fieldInvalid(childPath(path, "metadata", "labels"), labels, "`selector` does not match template `labels`")];
+  const labels = template?.metadata?.labels;
+  if (selector !== undefined && validateLabelSelector(selector, path).length > 0) return [];
+  if (labelSelectorAsSelector(selector).matches(labels ?? {})) return [];
+  return [
+    fieldInvalid(childPath(path, "metadata", "labels"), inOrder(labels), "`selector` does not match template `labels`"),
+  ];
 }
 
 /** Errors of a spec with selector and template whose pods run for good; `kind` is the owner's. */
@@ -37,8 +41,11 @@ export function validateLastingWorkload(
   const { selector, template } = spec;
   const at = childPath(path, "template");
   const errors: FieldError[] = [];
-  if (selector === undefined) errors.push(fieldRequired(childPath(path, "selector"), ""));
-  else {
+  if (selector === undefined) {
+    // Upstream misses a DaemonSet's selector only in that its template does not match it.
+    if (kind === "StatefulSet") errors.push(fieldRequired(childPath(path, "selector"), ""));
+    errors.push(...validateSelectorMatches(selector, template, at));
+  } else {
     errors.push(...validateLabelSelector(selector, childPath(path, "selector")));
     if (isEmptySelector(selector))
       errors.push(

@@ -18,9 +18,8 @@ import type { DaemonSet } from "../../types.gen.ts";
 import { setPodTemplateDefaults } from "../../core-v1/pod-spec/defaults.ts";
 import { podTemplateWarnings } from "../../core-v1/pod-spec/warnings.ts";
 import { droppingDisabledFields } from "../../core-v1/pod-spec/disabled-fields.ts";
+import { setTemplateGeneration, templateGeneration } from "./template-generation.ts";
 import { validateDaemonSet, validateDaemonSetStatus, validateDaemonSetUpdate } from "./validation.ts";
-
-const TEMPLATE_GENERATION = "deprecated.daemonset.template.generation";
 
 function setDefaults({ spec }: DaemonSet): void {
   if (!spec) return;
@@ -33,15 +32,6 @@ function setDefaults({ spec }: DaemonSet): void {
   }
   spec.revisionHistoryLimit ??= 10;
   setPodTemplateDefaults(spec.template);
-}
-
-function setTemplateGeneration(set: DaemonSet, generation: number): void {
-  const meta = metaOf(set);
-  meta.annotations = { ...meta.annotations, [TEMPLATE_GENERATION]: String(generation) };
-}
-
-function templateGeneration(set: DaemonSet): number {
-  return Number(set.metadata?.annotations?.[TEMPLATE_GENERATION] ?? 0) || 0;
 }
 
 function row(set: DaemonSet, context: PrintContext): unknown[] {
@@ -89,6 +79,12 @@ export const daemonSetKind = defineKind<DaemonSet>({
         const changed = !sameValue(set.spec?.template, old.spec?.template);
         setTemplateGeneration(set, templateGeneration(old) + (changed ? 1 : 0));
         setGeneration(set, old, !sameValue(set.spec, old.spec));
+      },
+      prepareForStatusUpdate(set, old) {
+        set.spec = old.spec;
+        metaOf(set).generation = old.metadata?.generation;
+        // The annotation speaks of the spec.
+        setTemplateGeneration(set, templateGeneration(old));
       },
       warnings: (set, old) => podTemplateWarnings(set, old, set.spec?.template),
     }),

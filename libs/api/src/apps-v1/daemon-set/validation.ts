@@ -2,6 +2,7 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import { fieldInvalid, fieldNotSupported, fieldRequired } from "@coxswain/apimachinery";
 import type { DaemonSet, DaemonSetUpdateStrategy } from "../../types.gen.ts";
+import { templateGeneration } from "./template-generation.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { countOrPercentNumber, validateCountOrPercent, validateNonNegative } from "../../validation/numbers.ts";
 import { validateLastingWorkload } from "../../validation/workload-template.ts";
@@ -10,7 +11,7 @@ function validateUpdateStrategy(strategy: DaemonSetUpdateStrategy): FieldError[]
   const path = "spec.updateStrategy";
   if (strategy.type === "OnDelete") return [];
   if (strategy.type !== "RollingUpdate") {
-    return [fieldNotSupported(`${path}.type`, strategy.type ?? "", ["RollingUpdate", "OnDelete"])];
+    return [fieldNotSupported(path, strategy, ["RollingUpdate", "OnDelete"])];
   }
   const rolling = strategy.rollingUpdate;
   if (!rolling) return [fieldRequired(`${path}.rollingUpdate`, "")];
@@ -36,6 +37,7 @@ export function validateDaemonSet(set: DaemonSet): FieldError[] {
   return [
     ...validateLastingWorkload(spec, "spec", "DaemonSet"),
     ...validateNonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
+    ...validateNonNegative(templateGeneration(set), "spec.templateGeneration"),
     ...validateUpdateStrategy(spec.updateStrategy ?? {}),
     ...validateNonNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
   ];

@@ -1,4 +1,5 @@
 // StatefulSet: pods with names and volumes of their own, made and replaced in order.
+import { validateDns1123Label } from "@coxswain/apimachinery";
 import { defineKind, specStrategy, subresource } from "../../define-kind.ts";
 import { SCALE } from "../../groups.ts";
 import { age, AGE, column, containerCells, CONTAINERS, formatSelector, NAME, nameOf } from "../../printing.ts";
@@ -14,9 +15,12 @@ function setDefaults({ spec }: StatefulSet): void {
   if (!spec) return;
   spec.podManagementPolicy ||= "OrderedReady";
   spec.updateStrategy ??= {};
-  spec.updateStrategy.type ||= "RollingUpdate";
-  if (spec.updateStrategy.type === "RollingUpdate") {
+  // Upstream's own: who names the type and no more gets no more.
+  if (!spec.updateStrategy.type) {
+    spec.updateStrategy.type = "RollingUpdate";
     spec.updateStrategy.rollingUpdate ??= {};
+  }
+  if (spec.updateStrategy.type === "RollingUpdate" && spec.updateStrategy.rollingUpdate) {
     spec.updateStrategy.rollingUpdate.partition ??= 0;
     spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;
   }
@@ -58,6 +62,7 @@ export const statefulSetKind = defineKind<StatefulSet>({
   categories: ["all"],
   namespaced: true,
   schemaName: "io.k8s.api.apps.v1.StatefulSet",
+  validateName: (name) => validateDns1123Label(name),
   hasStatus: true,
   subresources: [subresource("scale", ["get", "patch", "update"], SCALE)],
   scale: {

@@ -46,6 +46,9 @@ function validateUpdateStrategy(strategy: StatefulSetUpdateStrategy): FieldError
       if (countOrPercentNumber(rolling.maxUnavailable) === 0) {
         errors.push(fieldInvalid(at, rolling.maxUnavailable, "cannot be 0"));
       }
+      if (typeof rolling.maxUnavailable === "string" && countOrPercentNumber(rolling.maxUnavailable) > 100) {
+        errors.push(fieldInvalid(at, rolling.maxUnavailable, "must not be greater than 100%"));
+      }
       return errors;
     }
     default:
@@ -78,7 +81,10 @@ function withClaimVolumes(spec: StatefulSetSpec): (template: PodTemplateSpec, pa
   };
 }
 
-function validateStatefulSet(set: StatefulSet): FieldError[] {
+function validateStatefulSet(
+  set: StatefulSet,
+  checkTemplate?: (template: PodTemplateSpec, path: string) => FieldError[],
+): FieldError[] {
   const { spec } = set;
   if (!spec) return [fieldRequired("spec.selector", ""), fieldRequired("spec.template", "")];
   const errors: FieldError[] = [];
@@ -95,7 +101,7 @@ function validateStatefulSet(set: StatefulSet): FieldError[] {
     ...validateNonNegative(spec.replicas, "spec.replicas"),
     ...validateNonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
     ...validateNonNegative(spec.ordinals?.start, "spec.ordinals.start"),
-    ...validateLastingWorkload(spec, "spec", "StatefulSet", withClaimVolumes(spec)),
+    ...validateLastingWorkload(spec, "spec", "StatefulSet", checkTemplate ?? withClaimVolumes(spec)),
   ];
 }
 
@@ -114,7 +120,9 @@ export function validateNewStatefulSet(set: StatefulSet): FieldError[] {
 export function validateStatefulSetUpdate(set: StatefulSet, old: StatefulSet): FieldError[] {
   const fixed = (spec: StatefulSetSpec | undefined) =>
     Object.fromEntries(Object.entries(spec ?? {}).filter(([name]) => !(MUTABLE as readonly string[]).includes(name)));
-  const errors = validateStatefulSet(set);
+  // A template that nobody would take any more does not keep the rest from changing.
+  const known = old.spec === undefined || validateStatefulSet(old).length > 0;
+  const errors = validateStatefulSet(set, known ? () => [] : undefined);
   if (sameValue(fixed(set.spec), fixed(old.spec))) return errors;
   const names = MUTABLE.map((name) => `'${name}'`);
   const listed = `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;

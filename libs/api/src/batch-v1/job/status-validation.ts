@@ -25,7 +25,7 @@ interface Step {
   readonly now: Reading;
   readonly before: Reading;
   /** That the update changes one of these. */
-  changed(...parts: readonly (keyof Reading | keyof JobStatus)[]): boolean;
+  readonly changed: (...parts: readonly (keyof Reading | keyof JobStatus)[]) => boolean;
 }
 
 function holds(status: JobStatus, type: string, value = "True"): boolean {

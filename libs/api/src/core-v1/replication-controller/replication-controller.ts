@@ -5,6 +5,7 @@ import { defineKind, metaOf, specStrategy, subresource } from "../../define-kind
 import { SCALE } from "../../groups.ts";
 import { age, AGE, column, containerCells, CONTAINERS, formatLabels, NAME, nameOf, wide } from "../../printing.ts";
 import type { ReplicationController } from "../../types.gen.ts";
+import { inOrder } from "../../validation/labels.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";
 import { validateRunsForGood } from "../../validation/workload-template.ts";
 import { validateReplicaCounts } from "../../apps-v1/pod-template.ts";
@@ -36,7 +37,13 @@ function validate({ spec }: ReplicationController): FieldError[] {
   if (!template) return [...errors, fieldRequired("spec.template", "")];
   const labels = template.metadata?.labels ?? {};
   if (selector.some(([key, value]) => labels[key] !== value)) {
-    errors.push(fieldInvalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
+    errors.push(
+      fieldInvalid(
+        "spec.template.metadata.labels",
+        inOrder(template.metadata?.labels),
+        "`selector` does not match template `labels`",
+      ),
+    );
   }
   errors.push(...validatePodTemplate(template, "spec.template"));
   return [...errors, ...validateRunsForGood(template, "ReplicationController", "spec.template")];
