@@ -164,7 +164,7 @@ const BAD_PODS: [string, PodChange, string[]][] = [
   [
     "no skew",
     (s) => (s.topologySpreadConstraints = [{ maxSkew: 0, topologyKey: "zone", whenUnsatisfiable: "DoNotSchedule" }]),
-    ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than 0"],
+    ["spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero"],
   ],
   [
     "node affinity without terms",

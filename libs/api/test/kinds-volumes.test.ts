@@ -359,7 +359,7 @@ describe("a claim", () => {
     expect(createErrors("persistentvolumeclaims", bad)).toEqual([
       "spec.resources[storage]: Required value",
       `spec.dataSourceRef: Invalid value: "VolumeSnapshot": must be 'PersistentVolumeClaim' when referencing the default apiGroup`,
-      'spec: Invalid value: "spec.dataSource": must match dataSourceRef',
+      "spec: Invalid value: {}: must match dataSourceRef",
     ]);
   });
 

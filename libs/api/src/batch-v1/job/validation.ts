@@ -11,7 +11,6 @@ import {
   validateLabelSelector,
 } from "@coxswain/apimachinery";
 import { validatePodTemplate } from "../../core-v1/pod-spec/validation.ts";
-import { sameValue } from "../../same-value.ts";
 import type { Job, JobSpec, JobTemplateSpec } from "../../types.gen.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";

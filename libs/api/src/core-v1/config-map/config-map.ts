@@ -23,7 +23,7 @@ function validate(configMap: ConfigMap): FieldError[] {
     if (!isBase64(value)) errors.push(fieldInvalid(keyPath("binaryData", key), value, "must be base64"));
     size += base64Bytes(value);
   }
-  if (size > MAX_DATA_BYTES) errors.push(fieldTooLong("", MAX_DATA_BYTES));
+  if (size > MAX_DATA_BYTES) errors.push(fieldTooLong("[]", MAX_DATA_BYTES));
   return errors;
 }
 

@@ -7,6 +7,7 @@ import {
   indexPath,
   validateDns1123Label,
   validateDns1123Subdomain,
+  validateQualifiedName,
 } from "@coxswain/apimachinery";
 import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
@@ -17,8 +18,12 @@ import { validatePort } from "../../validation/numbers.ts";
 
 function validateAddress(address: EndpointAddress, path: string): FieldError[] {
   const at = childPath(path, "ip");
-  const errors = validateIp(address.ip ?? "", at);
-  if (errors.length === 0) errors.push(...validateEndpointIp(address.ip, at));
+  const unknown = validateIp(address.ip ?? "", at);
+  // Upstream says of what is no address both that and why.
+  const errors =
+    unknown.length === 0
+      ? validateEndpointIp(address.ip, at)
+      : [...unknown, fieldInvalid(at, address.ip ?? "", "must be a valid IP address")];
   if (address.hostname)
     errors.push(...validateWith(validateDns1123Label, address.hostname, childPath(path, "hostname")));
   if (address.nodeName !== undefined) {
@@ -37,7 +42,10 @@ function validateEndpointPort(port: EndpointPort, several: boolean, path: string
         ? []
         : validateWith(validateDns1123Label, name, at)),
     ...validatePort(port.port, childPath(path, "port")),
-    ...validateEnum(port.protocol, ["TCP", "UDP", "SCTP"], childPath(path, "protocol")),
+    ...validateEnum(port.protocol, ["SCTP", "TCP", "UDP"], childPath(path, "protocol")),
+    ...(port.appProtocol === undefined
+      ? []
+      : validateWith(validateQualifiedName, port.appProtocol, childPath(path, "appProtocol"))),
   ];
 }
 

@@ -9,13 +9,12 @@ import type { Event } from "../../types.gen.ts";
 /** The most characters that a field of a new-style event may have. */
 const LIMITS = { reportingInstance: 128, action: 128, reason: 128, message: 1024 } as const;
 
-function validateNewStyle(event: Event): FieldError[] {
+function validateNewStyle(event: Event, reporter: string): FieldError[] {
   const errors: FieldError[] = [];
   const component = event.reportingComponent ?? "";
-  // Both forms of an event have their reporter's errors told by this name.
-  if (component === "") errors.push(fieldRequired("reportingController", ""));
+  if (component === "") errors.push(fieldRequired(reporter, ""));
   for (const message of validateQualifiedName(component)) {
-    errors.push(fieldInvalid("reportingController", component, message));
+    errors.push(fieldInvalid(reporter, component, message));
   }
   for (const name of ["reportingInstance", "action", "reason", "message"] as const) {
     const value = event[name] ?? "";
@@ -25,8 +24,8 @@ function validateNewStyle(event: Event): FieldError[] {
   return errors;
 }
 
-/** What every Event must be, by whichever group it is written. */
-export function validateEvent(event: Event): FieldError[] {
+/** What every Event must be, by whichever group it is written; `reporter` is the group's name for who reports. */
+export function validateEvent(event: Event, reporter = "reportingComponent"): FieldError[] {
   const errors: FieldError[] = [];
   const own = event.metadata.namespace ?? "";
   const involved = event.involvedObject?.namespace ?? "";
@@ -34,7 +33,7 @@ export function validateEvent(event: Event): FieldError[] {
   const clusterScopedIn = event.eventTime ? ["default", "kube-system"] : ["", "default"];
   const agrees = involved === "" ? clusterScopedIn.includes(own) : event.eventTime !== undefined || own === involved;
   if (!agrees) errors.push(fieldInvalid("involvedObject.namespace", involved, "does not match event.namespace"));
-  if (event.eventTime) errors.push(...validateNewStyle(event));
+  if (event.eventTime) errors.push(...validateNewStyle(event, reporter));
   return errors;
 }
 
@@ -74,8 +73,8 @@ export const eventKind = defineKind<Event>({
   shortNames: ["ev"],
   namespaced: true,
   schemaName: "io.k8s.api.core.v1.Event",
-  validateCreate: validateEvent,
-  validateUpdate: validateEvent,
+  validateCreate: (event) => validateEvent(event),
+  validateUpdate: (event) => validateEvent(event),
   strategy: plainStrategy({ allowCreateOnUpdate: true }),
   columns: [
     column("Last Seen", "The time since the latest occurrence."),

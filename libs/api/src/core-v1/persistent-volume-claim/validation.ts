@@ -50,11 +50,10 @@ export function validateVolumeMode(mode: string | undefined, path: string): Fiel
 
 /** A quantity above zero. */
 export function validateStorage(value: string, path: string): FieldError[] {
-  const errors = validateQuantityValue("storage", value, path);
-  if (errors.length === 0 && parseQuantity(value).compare(parseQuantity("0")) === 0) {
-    errors.push(fieldInvalid(path, value, "must be greater than zero"));
-  }
-  return errors;
+  if (!isQuantity(value)) return validateQuantityValue("storage", value, path);
+  const quantity = parseQuantity(value);
+  if (quantity.nanos > 0n) return [];
+  return [fieldInvalid(path, quantity.toString(), "must be greater than zero")];
 }
 
 function validateSource(
@@ -77,8 +76,8 @@ function validateSource(
 /** Both fields name one source. */
 function validateSameSource({ dataSource, dataSourceRef }: PersistentVolumeClaimSpec, path: string): FieldError[] {
   if (!dataSource || !dataSourceRef) return [];
-  // Upstream prints the field in place of its value.
-  const refuse = (detail: string): FieldError[] => [fieldInvalid(path, childPath(path, "dataSource"), detail)];
+  // Upstream shows the field in place of its value, and of a field nothing can be shown.
+  const refuse = (detail: string): FieldError[] => [fieldInvalid(path, {}, detail)];
   if (dataSourceRef.namespace) return refuse("may not be specified when dataSourceRef.namespace is specified");
   const { namespace: _, ...ref } = dataSourceRef;
   return sameValue(dataSource, ref) ? [] : refuse("must match dataSourceRef");
@@ -135,13 +134,13 @@ function withoutAllowedChanges(claim: PersistentVolumeClaim, old: PersistentVolu
 /** What is asked for shrinks no further than to more than the volume has: so people recover from a growth that failed. */
 function validateSize(claim: PersistentVolumeClaim, old: PersistentVolumeClaim): FieldError[] {
   const [asked, was, has] = [
-    claim.spec?.resources?.requests?.["storage"],
-    old.spec?.resources?.requests?.["storage"],
+    claim.spec?.resources?.requests?.["storage"] ?? "0",
+    old.spec?.resources?.requests?.["storage"] ?? "0",
     old.status?.capacity?.["storage"] ?? "0",
   ];
-  if (![asked, was, has].every((text) => text !== undefined && isQuantity(text))) return [];
-  const amount = parseQuantity(asked ?? "");
-  if (amount.compare(parseQuantity(was ?? "")) >= 0 || amount.compare(parseQuantity(has)) > 0) return [];
+  if (![asked, was, has].every((text) => isQuantity(text))) return [];
+  const amount = parseQuantity(asked);
+  if (amount.compare(parseQuantity(was)) >= 0 || amount.compare(parseQuantity(has)) > 0) return [];
   return [fieldForbidden("spec.resources.requests.storage", "field can not be less than status.capacity")];
 }
 

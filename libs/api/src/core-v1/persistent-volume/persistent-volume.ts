@@ -1,4 +1,5 @@
 // PersistentVolume: a piece of storage, of one type, for one claim at a time.
+import { posix } from "node:path";
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
@@ -69,7 +70,7 @@ function validateSource(spec: PersistentVolumeSpec, name: string, path: string):
   if (portal !== undefined) {
     errors.push(fieldInvalid(childPath(path, "iscsi", "targetportal"), spec.iscsi?.targetPortal, portal));
   }
-  if (spec.hostPath?.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle") {
+  if (posix.normalize(spec.hostPath?.path || ".") === "/" && spec.persistentVolumeReclaimPolicy === "Recycle") {
     const at = childPath(path, "persistentVolumeReclaimPolicy");
     errors.push(fieldForbidden(at, "may not be 'recycle' for a hostPath mount of '/'"));
   }

@@ -328,7 +328,16 @@ export function validateEphemeralContainers(
     names.add(container.name);
     const target = container.targetContainerName;
     if (target && !others.includes(target)) errors.push(fieldNotFound(childPath(at, "targetContainerName"), target));
-    const set = NOT_EPHEMERAL.filter((name) => container[name] !== undefined);
+    const set: string[] = NOT_EPHEMERAL.filter((name) => container[name] !== undefined);
+    const { resources, volumeMounts = [] } = container;
+    if (Object.keys({ ...resources?.limits, ...resources?.requests }).length > 0 || resources?.claims?.length) {
+      set.push("resources");
+    }
+    for (const [place, mount] of volumeMounts.entries()) {
+      for (const name of ["subPath", "subPathExpr"] as const) {
+        if (mount[name]) set.push(childPath(indexPath("volumeMounts", place), name));
+      }
+    }
     errors.push(...set.map((name) => fieldForbidden(childPath(at, name), "cannot be set for an Ephemeral Container")));
     return errors;
   });

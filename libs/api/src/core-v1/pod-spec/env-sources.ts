@@ -6,6 +6,8 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  isQuantity,
+  parseQuantity,
   validateConfigMapKey,
   validateDns1123Label,
   validateDns1123Subdomain,
@@ -48,6 +50,25 @@ const RESOURCE_FIELDS = [
   "requests.ephemeral-storage",
   "requests.memory",
 ];
+const MAPS = ["metadata.annotations", "metadata.labels"];
+/** All that a pod can be asked for, be it here or elsewhere. */
+const LABELLED = [
+  ...VOLUME_FIELDS,
+  ...ENV_FIELDS,
+  "spec.host",
+  "spec.restartPolicy",
+  "spec.schedulerName",
+  "status.phase",
+];
+const HUGE_PAGES = /^(limits|requests)\.hugepages-/;
+const CPU_DIVISORS = ["1m", "1"];
+const DIVISORS = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+/** How messages name the resources that are divided. */
+const DIVIDED: Partial<Record<string, string>> = {
+  cpu: "cpu",
+  memory: "memory",
+  "ephemeral-storage": "local ephemeral storage",
+};
 const SUBSCRIPT = /^(metadata\.(?:labels|annotations))\['(.*)'\]$/;
 
 export function validateNoBacksteps(target: string, path: string): FieldError[] {
@@ -60,25 +81,56 @@ export function validateRelativePath(target: string, path: string): FieldError[]
   return [...errors, ...validateNoBacksteps(target, path)];
 }
 
+/** What keeps a path from being one of any field of pods that there is a label for. */
+function strangeField(field: string): string | undefined {
+  const subscripted = /^(.+?)\['.*'\]$/s.exec(field)?.[1];
+  if (subscripted !== undefined)
+    return MAPS.includes(subscripted) ? undefined : "field label does not support subscript";
+  return LABELLED.includes(field) ? undefined : "field label not supported";
+}
+
 /** A field of the pod; labels and annotations by key in brackets. */
 export function validateFieldRef(ref: ObjectFieldSelector, fields: readonly string[], path: string): FieldError[] {
   if (!ref.apiVersion) return [fieldRequired(childPath(path, "apiVersion"), "")];
   if (!ref.fieldPath) return [fieldRequired(childPath(path, "fieldPath"), "")];
   const at = childPath(path, "fieldPath");
+  const strange = strangeField(ref.fieldPath);
+  if (strange !== undefined) {
+    return [fieldInvalid(at, ref.fieldPath, `error converting fieldPath: ${strange}: ${ref.fieldPath}`)];
+  }
   const match = SUBSCRIPT.exec(ref.fieldPath);
   if (match) {
     const key = match[2] ?? "";
-    return validateWith(validateQualifiedName, match[1] === "metadata.annotations" ? key.toLowerCase() : key, at);
+    // Upstream tells of a bad key at the reference, not at its path.
+    return validateWith(validateQualifiedName, match[1] === "metadata.annotations" ? key.toLowerCase() : key, path);
   }
   return fields.includes(ref.fieldPath) ? [] : [fieldNotSupported(at, ref.fieldPath, fields)];
 }
 
 /** A resource of a container; volumes must name the container. */
 export function validateResourceFieldRef(ref: ResourceFieldSelector, volume: boolean, path: string): FieldError[] {
+  return [...validateResourceName(ref, volume, path), ...validateDivisor(ref, path)];
+}
+
+function validateResourceName(ref: ResourceFieldSelector, volume: boolean, path: string): FieldError[] {
   if (volume && !ref.containerName) return [fieldRequired(childPath(path, "containerName"), "")];
   if (!ref.resource) return [fieldRequired(childPath(path, "resource"), "")];
-  const hugePages = /^(limits|requests)\.hugepages-/.test(ref.resource);
+  const hugePages = HUGE_PAGES.test(ref.resource);
   return hugePages ? [] : validateEnum(ref.resource, RESOURCE_FIELDS, childPath(path, "resource"));
+}
+
+/** What an amount may be told in: units that it is measured in. */
+function validateDivisor({ resource, divisor }: ResourceFieldSelector, path: string): FieldError[] {
+  if (!resource || divisor === undefined || !isQuantity(divisor) || parseQuantity(divisor).nanos === 0n) return [];
+  const amount = resource.slice(resource.indexOf(".") + 1);
+  const known = resource.startsWith("limits.") || resource.startsWith("requests.");
+  const name = known ? (HUGE_PAGES.test(resource) ? "hugepages" : DIVIDED[amount]) : undefined;
+  if (name === undefined) return [];
+  const unit = parseQuantity(divisor).toString();
+  if ((name === "cpu" ? CPU_DIVISORS : DIVISORS).includes(unit)) return [];
+  const values = name === "cpu" ? CPU_DIVISORS.join(" and ") : DIVISORS.join(", ");
+  const detail = `only divisor's values ${values} are supported with the ${name} resource`;
+  return [fieldInvalid(childPath(path, "divisor"), resource, detail)];
 }
 
 function validateKeyRef(ref: { name?: string; key: string }, path: string): FieldError[] {

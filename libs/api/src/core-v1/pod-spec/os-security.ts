@@ -152,9 +152,9 @@ function validateLinux(spec: PodSpec, path: string): FieldError[] {
 /** A pod that names its operating system asks for nothing of the other. */
 export function validateOs(spec: PodSpec, path: string): FieldError[] {
   if (spec.os === undefined) return [];
-  const at = childPath(path, "os", "name");
+  const at = childPath(path, "os");
   const { name } = spec.os;
-  if (!name) return [fieldRequired(at, "")];
+  if (!name) return [fieldRequired(childPath(at, "name"), "")];
   if (name === "linux") return validateLinux(spec, path);
   return name === "windows" ? validateWindows(spec, path) : [fieldNotSupported(at, name, ["linux", "windows"])];
 }

@@ -17,10 +17,10 @@ const MAX_RULES = 20;
 const MAX_EXIT_CODES = 255;
 
 function validateRule({ action, exitCodes }: ContainerRestartRule, path: string): FieldError[] {
-  const errors = action === "Restart" ? [] : [fieldNotSupported(childPath(path, "action"), action, ["Restart"])];
+  const errors = action === "Restart" ? [] : [fieldNotSupported(childPath(path, "action"), action ?? "", ["Restart"])];
   const at = childPath(path, "exitCodes");
   if (exitCodes === undefined) return [...errors, fieldRequired(at, "must be specified")];
-  errors.push(...validateOptionalEnum(exitCodes.operator, ["In", "NotIn"], childPath(at, "operator")));
+  errors.push(...validateOptionalEnum(exitCodes.operator ?? "", ["In", "NotIn"], childPath(at, "operator")));
   if ((exitCodes.values?.length ?? 0) > MAX_EXIT_CODES) {
     errors.push(fieldTooLong(childPath(at, "values"), MAX_EXIT_CODES));
   }

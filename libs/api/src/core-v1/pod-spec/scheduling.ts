@@ -5,6 +5,7 @@ import {
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
+  fieldNotSupported,
   fieldRequired,
   indexPath,
   validateDns1123Label,
@@ -214,7 +215,9 @@ function validateToleration(toleration: Toleration, path: string): FieldError[] 
     const messages = validateLabelValue(value);
     if (messages.length > 0) errors.push(fieldInvalid(at, value, messages.join(";")));
   } else if (operator !== "Exists") {
-    errors.push(...validateEnum(operator, ["Equal", "Exists"], at));
+    // Comparing is not for everybody yet; who tries is told what there would be.
+    const compares = operator === "Lt" || operator === "Gt" ? ["Lt", "Gt"] : [];
+    errors.push(fieldNotSupported(at, operator, ["Equal", "Exists", ...compares]));
   }
   return effect === "" ? errors : [...errors, ...validateEnum(effect, TAINT_EFFECTS, childPath(path, "effect"))];
 }

@@ -96,6 +96,12 @@ const IPC_SYSCTLS = new Set([
 
 type HostNamespaces = Pick<PodSpec, "hostIPC" | "hostNetwork" | "hostPID" | "shareProcessNamespace">;
 
+/** A name whose first separator is a slash has slashes for dots, and dots for slashes within its parts. */
+function dotted(name: string): string {
+  if (/[./]/.exec(name)?.[0] !== "/") return name;
+  return name.replaceAll(/[./]/g, (separator) => (separator === "/" ? "." : "/"));
+}
+
 /** Only the form of the names: which of them a node takes, its kubelet decides. */
 function validateSysctls(
   sysctls: NonNullable<PodSecurityContext["sysctls"]>,
@@ -110,8 +116,7 @@ function validateSysctls(
       const detail = `must have at most ${SYSCTL_MAX_LENGTH} characters and match regex ${SYSCTL}`;
       return [fieldInvalid(at, name, detail)];
     }
-    // Slashes and dots say the same.
-    const key = name.replaceAll("/", ".");
+    const key = dotted(name);
     if (seen.has(key)) return [fieldDuplicate(at, name)];
     seen.add(key);
     if (hostNetwork && key.startsWith("net.")) {
@@ -151,7 +156,7 @@ export function validatePodSecurity(
   ];
   if (context.fsGroupChangePolicy !== undefined) {
     const at = childPath(path, "fsGroupChangePolicy");
-    errors.push(...validateEnum(context.fsGroupChangePolicy, ["Always", "OnRootMismatch"], at));
+    errors.push(...validateOptionalEnum(context.fsGroupChangePolicy, ["Always", "OnRootMismatch"], at));
   }
   const policies = childPath(path, "supplementalGroupsPolicy");
   return [

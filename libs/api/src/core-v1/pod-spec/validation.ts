@@ -2,6 +2,7 @@
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   childPath,
+  fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
   fieldNotFound,
@@ -98,8 +99,10 @@ function validateLists(spec: PodSpec, path: string): FieldError[] {
     errors.push(...validateWith(validateQualifiedName, gate.conditionType, at));
   }
   for (const [index, gate] of (spec.schedulingGates ?? []).entries()) {
-    const at = childPath(indexPath(childPath(path, "schedulingGates"), index), "name");
+    const at = indexPath(childPath(path, "schedulingGates"), index);
     errors.push(...validateWith(validateQualifiedName, gate.name, at));
+    const known = spec.schedulingGates?.slice(0, index).some(({ name }) => name === gate.name);
+    if (known) errors.push(fieldDuplicate(at, gate.name));
   }
   for (const [index, alias] of (spec.hostAliases ?? []).entries()) {
     const at = indexPath(childPath(path, "hostAliases"), index);

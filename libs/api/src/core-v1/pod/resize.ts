@@ -38,16 +38,19 @@ export function validatePodResize(pod: Pod, old: Pod): FieldError[] {
   const [spec, before] = [pod.spec ?? NO_SPEC, old.spec ?? NO_SPEC];
   const errors = validatePodSpec(spec, "spec");
   if (old.metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined) {
-    return [...errors, fieldForbidden("", "static pods cannot be resized")];
+    return [...errors, fieldForbidden("[]", "static pods cannot be resized")];
   }
-  if (before.os?.name === "windows") return [...errors, fieldForbidden("", "windows pods cannot be resized")];
+  if (before.os?.name === "windows") return [...errors, fieldForbidden("[]", "windows pods cannot be resized")];
   if ((old.status?.qosClass ?? qosClass(before)) !== qosClass(spec)) {
-    const detail = "Pod QOS Class may not change as a result of resizing";
-    errors.push(fieldInvalid("spec", qosClass(spec), detail));
+    // Upstream shows the class that the status tells, which is the old one.
+    errors.push(
+      fieldInvalid("spec", pod.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing"),
+    );
   }
   if (!nodeSupportsResize(old)) errors.push(fieldForbidden("spec", "Pod running on node without support for resize"));
   if (before.resources !== undefined || spec.resources !== undefined) {
-    errors.push(fieldForbidden("spec", "pods with pod-level resources cannot be resized"));
+    const gate = "InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled";
+    errors.push(fieldForbidden("[]", `resize of pods with pod-level resources is forbidden when ${gate}`));
   }
   const moved = LISTS.flatMap((list) => validateOrder(spec[list] ?? [], before[list] ?? [], list));
   if (moved.length > 0) return [...errors, ...moved];
@@ -123,7 +126,7 @@ function validateMains(after: readonly Container[], before: readonly Container[]
 function validateInits(after: readonly Container[], before: readonly Container[]): FieldError[] {
   return after.flatMap((container, index) => {
     const old = before[index];
-    const at = indexPath("spec.initContainers", index);
+    const at = "spec";
     if (container.restartPolicy === "Always") {
       const detail = "only cpu and memory resources for sidecar containers are mutable";
       return unchanged(container, old) ? [] : [fieldForbidden(at, detail)];

@@ -1,7 +1,8 @@
 // How pods are written: status and class of service belong to the system, the spec counts generations, and deletion
 // waits for the node that runs the pod.
+import { formatTime } from "@coxswain/apimachinery";
 import { metaOf, setGeneration } from "../../define-kind.ts";
-import type { GracefulDeletion, Strategy } from "../../kind.ts";
+import type { GracefulDeletion, Strategy, StrategyContext } from "../../kind.ts";
 import { sameValue } from "../../same-value.ts";
 import type { LabelSelector, Pod, PodAffinityTerm, PodCondition } from "../../types.gen.ts";
 import { syncAppArmor } from "../pod-spec/app-armor.ts";
@@ -44,12 +45,14 @@ const GATED: PodCondition = {
   message: "Scheduling is blocked due to non-empty scheduling gates",
 };
 
-function prepareForCreate(pod: Pod): void {
+function prepareForCreate(pod: Pod, { nowMs }: StrategyContext): void {
   if (pod.spec) pod.spec = withoutDisabledFields(pod.spec);
   syncAppArmor(pod);
   metaOf(pod).generation = 1;
   pod.status = { phase: "Pending", qosClass: pod.spec ? qosClass(pod.spec) : "BestEffort" };
-  if ((pod.spec?.schedulingGates?.length ?? 0) > 0) pod.status.conditions = [{ ...GATED }];
+  if ((pod.spec?.schedulingGates?.length ?? 0) > 0) {
+    pod.status.conditions = [{ ...GATED, lastTransitionTime: formatTime(nowMs) }];
+  }
   resolveLabelKeys(pod);
 }
 

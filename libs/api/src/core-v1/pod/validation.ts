@@ -15,6 +15,7 @@ import { sameValue } from "../../same-value.ts";
 import type {
   Affinity,
   Container,
+  ContainerStatus,
   NodeSelectorRequirement,
   NodeSelectorTerm,
   Pod,
@@ -48,7 +49,7 @@ function validateMetadataUses({ metadata }: Pod, { volumes = [], resourceClaims 
   );
   const errors = made.size > 0 && metadata?.name ? validateMadeClaims(volumes, made) : [];
   if (resourceClaims.length > 0 && metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined) {
-    errors.push(fieldForbidden("", "static pods do not support resource claims"));
+    errors.push(fieldForbidden("[]", "static pods do not support resource claims"));
   }
   return errors;
 }
@@ -76,7 +77,7 @@ function validateMadeClaims(volumes: readonly Volume[], made: ReadonlyMap<string
 export function validatePod(pod: Pod, knownSpec = false): FieldError[] {
   const spec = pod.spec ?? NO_SPEC;
   const errors = [...validatePodAnnotations(pod), ...(knownSpec ? [] : validatePodSpec(spec, "spec"))];
-  errors.push(...validateMetadataUses(pod, spec));
+  errors.push(...validatePodImages(spec), ...validateMetadataUses(pod, spec));
   if ((spec.ephemeralContainers?.length ?? 0) > 0) {
     errors.push(fieldForbidden("spec.ephemeralContainers", "cannot be set on create"));
   }
@@ -86,13 +87,26 @@ export function validatePod(pod: Pod, knownSpec = false): FieldError[] {
   return [...errors, ...validateAnnotatedFields({ metadata: pod.metadata, spec })];
 }
 
-function validateImages(containers: readonly Container[], path: string): FieldError[] {
+function validateImages(containers: readonly Pick<Container, "image">[], path: string): FieldError[] {
   return containers.flatMap(({ image = "" }, index) => {
     const at = childPath(indexPath(path, index), "image");
     const errors = image === "" ? [fieldRequired(at, "")] : [];
     if (image.trim() !== image) errors.push(fieldInvalid(at, image, "must not have leading or trailing whitespace"));
     return errors;
   });
+}
+
+const CONTAINER_LISTS = ["containers", "initContainers", "ephemeralContainers"] as const;
+type ContainerList = (typeof CONTAINER_LISTS)[number];
+
+/** Templates may hold images with white space around them, as they always could; pods may not. */
+function validatePodImages(spec: PodSpec, lists: readonly ContainerList[] = CONTAINER_LISTS): FieldError[] {
+  return lists.flatMap((list) =>
+    (spec[list] ?? []).flatMap(({ image = "" }, index) => {
+      if (image.trim() === image) return [];
+      return [fieldInvalid(`spec.${list}[${index}].image`, image, "must not have leading or trailing whitespace")];
+    }),
+  );
 }
 
 function validateDeadline(seconds: number | undefined, old: number | undefined): FieldError[] {
@@ -122,7 +136,7 @@ function validateGateChange(spec: PodSpec, old: PodSpec): FieldError[] {
   return (spec.schedulingGates ?? []).flatMap((gate, index) => {
     if (before.has(gate.name)) return [];
     const detail = "only deletion is allowed, but found new scheduling gate '" + gate.name + "'";
-    return [fieldForbidden(indexPath("spec.schedulingGates", index), detail)];
+    return [fieldForbidden(childPath(indexPath("spec.schedulingGates", index), "name"), detail)];
   });
 }
 
@@ -157,7 +171,7 @@ function validateSelectorChange(spec: PodSpec, old: PodSpec): FieldError[] {
   return [
     fieldInvalid(
       "spec.nodeSelector",
-      spec.nodeSelector ?? {},
+      spec.nodeSelector,
       "only additions to spec.nodeSelector are allowed (no mutations or deletions)",
     ),
   ];
@@ -187,7 +201,13 @@ function validateNodesChange(spec: PodSpec, old: PodSpec): FieldError[] {
   if (before.length === 0) return [];
   const at = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
   if (after.length !== before.length) {
-    return [fieldInvalid(at, after, "no additions/deletions to non-empty NodeSelectorTerms list are allowed")];
+    return [
+      fieldInvalid(
+        at,
+        after.length === 0 ? null : after,
+        "no additions/deletions to non-empty NodeSelectorTerms list are allowed",
+      ),
+    ];
   }
   return before.flatMap((term, index) =>
     onlyAdds(after[index], term)
@@ -213,6 +233,7 @@ export function validatePodUpdate(pod: Pod, old: Pod, knownSpec = false): FieldE
     ...validatePodAnnotations(pod, old),
     ...(knownSpec ? [] : validatePodSpec(spec, "spec")),
     ...validateMetadataUses(pod, spec),
+    ...validatePodImages(spec, ["ephemeralContainers"]),
   ];
   for (const list of ["containers", "initContainers"] as const) {
     const path = childPath("spec", list);
@@ -238,9 +259,12 @@ export function validatePodUpdate(pod: Pod, old: Pod, knownSpec = false): FieldE
 
 /** Ephemeral containers are only ever added. */
 export function validateEphemeralContainersUpdate(pod: Pod, old: Pod): FieldError[] {
+  if (old.metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined) {
+    return [fieldForbidden("[]", "static pods do not support ephemeral containers")];
+  }
   const spec = pod.spec ?? NO_SPEC;
-  const errors = validatePodSpec(spec, "spec");
-  for (const [index, before] of (old.spec?.ephemeralContainers ?? []).entries()) {
+  const errors = [...validatePodSpec(spec, "spec"), ...validatePodImages(spec)];
+  for (const before of old.spec?.ephemeralContainers ?? []) {
     const after = spec.ephemeralContainers?.find((container) => container.name === before.name);
     const at = "spec.ephemeralContainers";
     if (!after) {
@@ -248,13 +272,14 @@ export function validateEphemeralContainersUpdate(pod: Pod, old: Pod): FieldErro
       errors.push(fieldForbidden(at, detail));
     } else if (!sameValue(after, before)) {
       const detail = `existing ephemeral containers "${before.name}" may not be changed\n`;
-      errors.push(fieldForbidden(indexPath(at, index), detail));
+      errors.push(fieldForbidden(at, detail));
     }
   }
   return errors;
 }
 
-type StatusList = "containerStatuses" | "ephemeralContainerStatuses";
+const STATUS_LISTS = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] as const;
+type StatusList = (typeof STATUS_LISTS)[number];
 
 /** Containers that have ended, and that neither they nor their pod have run again, stay ended; ephemeral ones always do. */
 function validateTransitions(status: PodStatus, { status: old, spec }: Pod, list: StatusList): FieldError[] {
@@ -262,11 +287,35 @@ function validateTransitions(status: PodStatus, { status: old, spec }: Pod, list
     const ended = before.state?.terminated;
     const after = status[list]?.find(({ name }) => name === before.name);
     if (!ended || !after || after.state?.terminated) return [];
-    const containers = list === "containerStatuses" ? spec?.containers : [];
+    const runs = { containerStatuses: spec?.containers, initContainerStatuses: spec?.initContainers };
+    const containers = list === "ephemeralContainerStatuses" ? [] : runs[list];
     const container = containers?.find(({ name }) => name === before.name);
     if (container && containerShouldRestart(container, spec?.restartPolicy, ended.exitCode)) return [];
     const at = childPath(indexPath(childPath("status", list), index), "state");
     return [fieldForbidden(at, "may not be transitioned to non-terminated state")];
+  });
+}
+
+const MAX_ID = 2 ** 31 - 1;
+
+/** Who containers run as: numbers that Linux has, and nothing of Linux in pods of Windows. */
+function validateUsers(statuses: readonly ContainerStatus[], os: string | undefined, path: string): FieldError[] {
+  return statuses.flatMap(({ user }, index) => {
+    const linux = user?.linux;
+    const at = childPath(indexPath(path, index), "user", "linux");
+    if (!linux) return [];
+    if (os === "windows") return [fieldForbidden(at, "cannot be set for a windows pod")];
+    const ids: [string, number][] = [
+      [childPath(at, "uid"), linux.uid],
+      [childPath(at, "gid"), linux.gid],
+      ...(linux.supplementalGroups ?? []).map((id, place): [string, number] => [
+        indexPath(childPath(at, "supplementalGroups"), place),
+        id,
+      ]),
+    ];
+    return ids.flatMap(([field, id]) =>
+      id < 0 || id > MAX_ID ? [fieldInvalid(field, id, rangeMessage(0, MAX_ID))] : [],
+    );
   });
 }
 
@@ -330,9 +379,8 @@ export function validatePodStatusUpdate(pod: Pod, old: Pod): FieldError[] {
   return [
     ...errors,
     ...validateImmutableField(status.qosClass, before.qosClass, "status.qosClass"),
-    ...(["containerStatuses", "ephemeralContainerStatuses"] as const).flatMap((list) =>
-      validateTransitions(status, old, list),
-    ),
+    ...STATUS_LISTS.flatMap((list) => validateTransitions(status, old, list)),
+    ...STATUS_LISTS.flatMap((list) => validateUsers(status[list] ?? [], pod.spec?.os?.name, childPath("status", list))),
     ...validateClaimStatuses(pod),
     ...validateAddresses(status, before, "podIPs"),
     ...validateHostIp(status),

@@ -56,11 +56,11 @@ function validateType(secret: Secret): FieldError[] {
     case "kubernetes.io/basic-auth":
       return has("username") || has("password")
         ? []
-        : [fieldRequired("data[%username]", ""), fieldRequired("data[%password]", "")];
+        : [fieldRequired("data[username]", ""), fieldRequired("data[password]", "")];
     case "kubernetes.io/ssh-auth":
       return has("ssh-privatekey") && secret.data?.["ssh-privatekey"] !== ""
         ? []
-        : [fieldRequired("data[%ssh-privatekey]", "")];
+        : [fieldRequired("data[ssh-privatekey]", "")];
     case "kubernetes.io/tls":
       return [...required("tls.crt"), ...required("tls.key")];
     default:

@@ -26,7 +26,7 @@ import { needsHealthCheckNodePort } from "./type-change.ts";
 const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 const POLICIES = ["Cluster", "Local"];
-const DISTRIBUTIONS = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+const DISTRIBUTIONS = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 const FAMILIES = ["IPv4", "IPv6"];
 const FAMILY_POLICIES = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 const MAX_AFFINITY_SECONDS = 86_400;
@@ -165,6 +165,7 @@ function validateTraffic(service: Service, spec: ServiceSpec): FieldError[] {
     const detail = "may only be set for externally-accessible services";
     errors.push(fieldInvalid("spec.externalTrafficPolicy", policy, detail));
   }
+  if (spec.healthCheckNodePort) errors.push(...validatePort(spec.healthCheckNodePort, "spec.healthCheckNodePort"));
   if (spec.healthCheckNodePort && !needsHealthCheckNodePort(spec)) {
     const detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
     errors.push(fieldInvalid("spec.healthCheckNodePort", spec.healthCheckNodePort, detail));
@@ -211,6 +212,8 @@ function validateBalancer(spec: ServiceSpec): FieldError[] {
       errors.push(fieldForbidden("spec.allocateLoadBalancerNodePorts", only));
     }
     if (spec.loadBalancerClass !== undefined) errors.push(fieldForbidden("spec.loadBalancerClass", only));
+  } else if (spec.loadBalancerClass !== undefined) {
+    errors.push(...validateWith(validateQualifiedName, spec.loadBalancerClass, "spec.loadBalancerClass"));
   }
   for (const [index, range] of ranges.entries()) errors.push(...validateCidr(range.trim(), indexPath(at, index)));
   return errors;
@@ -239,17 +242,21 @@ export function validateService(service: Service, old?: Service): FieldError[] {
 }
 
 function validateIpChange(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
-  if (spec.type === "ExternalName" || old.type === "ExternalName") return [];
-  const after = spec.clusterIPs ?? [];
-  const before = old.clusterIPs ?? [];
-  if (before.length === 0) return [];
-  if (after.length === 0) return [fieldInvalid("spec.clusterIPs[0]", after, "primary clusterIP can not be unset")];
-  const kept = Math.min(after.length, before.length);
-  return before
-    .slice(0, kept)
-    .flatMap((ip, index) =>
-      ip === after[index] ? [] : [fieldInvalid(indexPath("spec.clusterIPs", index), after, "may not change once set")],
-    );
+  if (spec.type === "ExternalName" || old.type === "ExternalName" || (isHeadless(spec) && isHeadless(old))) return [];
+  const [after, before] = [spec.clusterIPs ?? [], old.clusterIPs ?? []];
+  const at = (index: number) => indexPath("spec.clusterIPs", index);
+  const fixed = after.length === before.length ? before.length : Math.min(before.length, after.length, 1);
+  const errors = before
+    .slice(0, fixed)
+    .flatMap((ip, index) => (ip === after[index] ? [] : [fieldInvalid(at(index), after, "may not change once set")]));
+  if (after.length === 0 && before.length > 0) {
+    errors.push(fieldInvalid(at(0), spec.clusterIPs, "primary clusterIP can not be unset"));
+  }
+  if (after.length === 1 && before.length > 1 && spec.ipFamilyPolicy !== "SingleStack") {
+    const detail = "must be set to 'SingleStack' when releasing the secondary clusterIP";
+    errors.push(fieldInvalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy, detail));
+  }
+  return errors;
 }
 
 /** Families may be added to those of a Service that has addresses of its own; the first stays. */
@@ -263,7 +270,9 @@ function validateFamiliesChange(spec: ServiceSpec, old: ServiceSpec): FieldError
     );
   }
   const first = after.length > 0 && before.length > 0 && after[0] !== before[0];
-  const errors = first ? [fieldInvalid(at, spec.clusterIPs ?? null, "may not change once set")] : [];
+  const unset = before.length > after.length && (spec.clusterIPs ?? []).length === 0;
+  const errors = unset ? [fieldInvalid(at, spec.ipFamilies, "primary ipFamily can not be unset")] : [];
+  if (first) errors.push(fieldInvalid(at, spec.clusterIPs, "may not change once set"));
   if (after.length === 1 && before.length > 1 && spec.ipFamilyPolicy !== "SingleStack") {
     const detail = "must be set to 'SingleStack' when releasing the secondary ipFamily";
     errors.push(fieldInvalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, detail));

@@ -34,7 +34,7 @@ function validateSeries({ series }: Event): FieldError[] {
 }
 
 export function validateStrictEvent(event: Event): FieldError[] {
-  const errors = [...validateEvent(event), ...validateSeries(event)];
+  const errors = [...validateEvent(event, "reportingController"), ...validateSeries(event)];
   if (!event.eventTime) errors.push(fieldRequired("eventTime", ""));
   if (event.type !== "Normal" && event.type !== "Warning") {
     errors.push(fieldInvalid("type", "", `has invalid value: ${event.type ?? ""}`));
@@ -48,7 +48,7 @@ export function validateStrictEvent(event: Event): FieldError[] {
 
 export function validateStrictEventUpdate(event: Event, old: Event): FieldError[] {
   return [
-    ...validateEvent(event),
+    ...validateEvent(event, "reportingController"),
     ...(sameValue(event.series, old.series) ? [] : validateSeries(event)),
     ...IMMUTABLE.flatMap(([name, shown = name]) => validateImmutableField(event[name], old[name], shown)),
   ];
