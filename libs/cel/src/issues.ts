@@ -79,16 +79,21 @@ const NAMES: Readonly<Record<string, string>> = {
   "google.protobuf.Duration": "duration",
 };
 
+/** A type that nothing is known of, as in list<T>. */
+const PARAMETER = /(?<=[<( ])[A-Z](?=[>,)])/g;
+
 /** Types as the reference implementation writes them, as in "map(string, list(int))". */
 export function typeTexts(text: string): string {
   let open = 0;
-  return text.replace(/(google\.protobuf\.\w+|\w+)(<?)|>/g, (whole, name: string | undefined, mark: string) => {
-    if (name === undefined) return open > 0 && open-- > 0 ? ")" : whole;
-    if (mark === "<" && /^(list|map|optional)$/.test(name)) open++;
-    else if (mark === "<") return whole;
-    const known = Object.hasOwn(NAMES, name) && (mark === "<" || name.includes(".")) ? NAMES[name] : name;
-    return `${known}${mark === "<" ? "(" : ""}`;
-  });
+  return text
+    .replace(PARAMETER, "dyn")
+    .replace(/(google\.protobuf\.\w+|\w+)(<?)|>/g, (whole, name: string | undefined, mark: string) => {
+      if (name === undefined) return open > 0 && open-- > 0 ? ")" : whole;
+      if (mark === "<" && /^(list|map|optional)$/.test(name)) open++;
+      else if (mark === "<") return whole;
+      const known = Object.hasOwn(NAMES, name) && (mark === "<" || name.includes(".")) ? NAMES[name] : name;
+      return `${known}${mark === "<" ? "(" : ""}`;
+    });
 }
 
 function messageOf(code: string, summary: string): string {

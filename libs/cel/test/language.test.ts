@@ -118,6 +118,8 @@ test.each([
   ["[1].all(i, v, 1)", "expected type 'bool' but found 'int'"],
   ["Object{spec: Object.spec{}}", "compiled to Object"],
   ["[JSONPatch{op: 'test', path: '/'}]", "compiled to list(JSONPatch)"],
+  ["[]", "compiled to list(dyn)"],
+  ["[] == {}", "found no matching overload for '_==_' applied to '(list(dyn), map(dyn, dyn))'"],
   ["{'a': [1]}", "compiled to map(string, list(int))"],
   ["{'a': [1]} > 1", "found no matching overload for '_>_' applied to '(map(string, list(int)), int)'"],
   ["timestamp('2023-08-26T12:39:00Z') + 1", "applied to '(timestamp, int)'"],

@@ -79,7 +79,11 @@ async function mutating(name: string, spec: object, binding: object = {}): Promi
     apiVersion: `${GROUP}/v1beta1`,
     kind: "MutatingAdmissionPolicy",
     metadata: { name },
-    spec: { matchConstraints: { resourceRules: [rule(["configmaps", "deployments"])] }, ...spec },
+    spec: {
+      matchConstraints: { resourceRules: [rule(["configmaps", "deployments"])] },
+      reinvocationPolicy: "Never",
+      ...spec,
+    },
   } as KubeObject);
   await make(MUTATING_BINDINGS, {
     apiVersion: `${GROUP}/v1beta1`,
@@ -433,6 +437,24 @@ test.each<[object, string]>([
     { paramKind: { apiVersion: "a/b/c", kind: "X" }, validations: [{ expression: "true" }] },
     "unexpected GroupVersion string: a/b/c",
   ],
+  [
+    { validations: [{ expression: "true", reason: "Unauthorized" }] },
+    'Unsupported value: "Unauthorized": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge"',
+  ],
+  [
+    {
+      validations: [{ expression: "true" }],
+      matchConditions: Array.from({ length: 65 }, (_, n) => ({ name: `c${n}`, expression: "true" })),
+    },
+    "spec.matchConditions: Too many: 65: must have at most 64 items",
+  ],
+  [
+    {
+      validations: [{ expression: "true" }],
+      matchConstraints: { resourceRules: [rule(["configmaps"], { resourceNames: ["a/b", "a", "a"] })] },
+    },
+    'resourceNames[0]: Invalid value: "a/b": may not contain \'/\', spec.matchConstraints.resourceRules[0].resourceNames[2]: Duplicate value: "a"',
+  ],
 ])("a policy like %j is refused", async (spec, message) => {
   expect((await refusal(validating("wrong", spec))).message).toContain(message);
 });
@@ -572,10 +594,22 @@ describe("mutations", () => {
       applies("{'a': 1}"),
       "spec.mutations[0].applyConfiguration.expression: Invalid value: \"{'a': 1}\": must evaluate to Object but got map(string, int)",
     ],
-    [patches("[1]"), "must evaluate to list(JSONPatch) but got list(int)"],
+    [patches(" [1]\n"), 'Invalid value: "[1]": must evaluate to list(JSONPatch) but got list(int)'],
+    [patches(" "), "spec.mutations[0].jsonPatch.expression: Required value"],
     [patches("[JSONPatch{op: 1}]"), "expected type of field 'op' is 'string' but provided type is 'int'"],
   ])("%j is refused", async (mutation, message) => {
     expect((await refusal(mutating("wrong", { mutations: [mutation] }))).message).toContain(message);
+  });
+
+  test("are for what comes or changes, and say whether they are made again", async () => {
+    const rules = { resourceRules: [rule(["configmaps"], { operations: ["DELETE"] })] };
+    const mutations = [applies("Object{}")];
+    const supported = 'operations: Unsupported value: "DELETE": supported values: "*", "CONNECT", "CREATE", "UPDATE"';
+    const wrong = await refusal(mutating("wrong", { mutations, matchConstraints: rules, reinvocationPolicy: "" }));
+    expect(wrong.message).toContain(`spec.matchConstraints.resourceRules.${supported}`);
+    expect(wrong.message).toContain("spec.reinvocationPolicy: Required value");
+    const bound = await refusal(mutating("wrong-binding", { mutations }, { matchResources: rules }));
+    expect(bound.message).toContain(`spec.matchResources.resourceRules.${supported}`);
   });
 });
 
@@ -605,6 +639,7 @@ test("the second round finds what the first has filled in", async () => {
   const mutations = [applies("Object{metadata: Object.metadata{labels: {'seen': 'yes'}}}")];
   await create(MUTATING, "MutatingAdmissionPolicy", "labels", {
     matchConstraints: { resourceRules: [pods] },
+    reinvocationPolicy: "Never",
     mutations,
   });
   await create(MUTATING_BINDINGS, "MutatingAdmissionPolicyBinding", "labels", { policyName: "labels" });

@@ -6,11 +6,13 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldTooMany,
   indexPath,
   validateLabelSelector,
+  validatePathSegmentName,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
-import type { LabelSelector, MatchCondition, RuleWithOperations } from "../types.gen.ts";
+import type { LabelSelector, MatchCondition, NamedRuleWithOperations, RuleWithOperations } from "../types.gen.ts";
 import { validateRequiredWith } from "../validation/enums.ts";
 
 const OPERATIONS = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
@@ -63,9 +65,9 @@ function validateNames(list: readonly string[] | undefined, path: string, what: 
   if (list.length > 1 && list.includes("*")) {
     return [fieldInvalid(path, list, `if '*' is present, must not specify other ${what}`)];
   }
-  return list.flatMap((name, index) =>
-    name === "" && what !== "API groups" ? [fieldRequired(indexPath(path, index), "")] : [],
-  );
+  // The core group has no name, and an operation without one is none that is known.
+  if (what !== "API versions") return [];
+  return list.flatMap((name, index) => (name === "" ? [fieldRequired(indexPath(path, index), "")] : []));
 }
 
 export function validateRule(rule: Partial<RuleWithOperations>, path: string): FieldError[] {
@@ -84,6 +86,20 @@ export function validateRule(rule: Partial<RuleWithOperations>, path: string): F
     ...validateNames(rule.apiVersions, childPath(path, "apiVersions"), "API versions"),
     ...validateResources(rule.resources ?? [], childPath(path, "resources")),
   ];
+}
+
+/** A rule that may name the objects that it is for. */
+export function validateNamedRule(rule: Partial<NamedRuleWithOperations>, path: string): FieldError[] {
+  const names = rule.resourceNames ?? [];
+  const errors = names.flatMap((name, index) => {
+    const at = indexPath(childPath(path, "resourceNames"), index);
+    const repeated = names.indexOf(name) < index;
+    return [
+      ...validatePathSegmentName(name).map((message) => fieldInvalid(at, name, message)),
+      ...(repeated ? [fieldDuplicate(at, name)] : []),
+    ];
+  });
+  return [...errors, ...validateRule(rule, path)];
 }
 
 /** Resources and their subresources, none of which another stands for already. */
@@ -124,9 +140,8 @@ export function validateMatchConditions(
   issue: (expression: string) => string | undefined,
 ): FieldError[] {
   const list = conditions ?? [];
-  if (list.length > MAX_CONDITIONS)
-    return [fieldInvalid(path, list.length, `must have at most ${MAX_CONDITIONS} items`)];
-  return list.flatMap((condition, index) => {
+  const tooMany = list.length > MAX_CONDITIONS ? [fieldTooMany(path, list.length, MAX_CONDITIONS)] : [];
+  const errors = list.flatMap((condition, index) => {
     const at = indexPath(path, index);
     const repeated = list.slice(0, index).some((other) => other.name === condition.name);
     const expression = condition.expression?.trim() ?? "";
@@ -134,8 +149,9 @@ export function validateMatchConditions(
     return [
       ...(wrong === undefined ? [] : [fieldInvalid(childPath(at, "expression"), expression, wrong)]),
       ...validateRequiredWith(validateQualifiedName, condition.name, childPath(at, "name")),
-      ...(repeated ? [fieldDuplicate(childPath(at, "name"), condition.name)] : []),
+      ...(repeated && condition.name ? [fieldDuplicate(childPath(at, "name"), condition.name)] : []),
       ...(expression !== "" ? [] : [fieldRequired(childPath(at, "expression"), "")]),
     ];
   });
+  return [...tooMany, ...errors];
 }

@@ -33,11 +33,11 @@ import {
   setMatchResourcesDefaults,
   validateMatchConditions,
   validateMatching,
-  validateRule,
+  validateNamedRule,
 } from "./matching.ts";
 import { conditionIssue, PolicyExpressions } from "./policy-expressions.ts";
 
-const REASONS = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+const REASONS = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const ACTIONS = ["Audit", "Deny", "Warn"];
 const MAX_ANNOTATIONS = 20;
 const MAX_VALUE_EXPRESSION_BYTES = 5 * 1024;
@@ -64,9 +64,9 @@ function validateMatchResources(match: MatchResources, path: string, required: b
   const at = childPath(path, "resourceRules");
   const errors = validateMatching(match, path);
   if (required && !match.resourceRules?.length) errors.push(fieldRequired(at, ""));
-  (match.resourceRules ?? []).forEach((rule, index) => errors.push(...validateRule(rule, indexPath(at, index))));
+  (match.resourceRules ?? []).forEach((rule, index) => errors.push(...validateNamedRule(rule, indexPath(at, index))));
   (match.excludeResourceRules ?? []).forEach((rule, index) =>
-    errors.push(...validateRule(rule, indexPath(childPath(path, "excludeResourceRules"), index))),
+    errors.push(...validateNamedRule(rule, indexPath(childPath(path, "excludeResourceRules"), index))),
   );
   return errors;
 }
@@ -258,7 +258,7 @@ function validateActions(actions: readonly string[]): FieldError[] {
   return errors;
 }
 
-/** What bindings of both sorts have in common. The misspelt path is upstream's. */
+/** What bindings of both sorts have in common. */
 export function validateBindingSpec(spec: BindingSpec): FieldError[] {
   const { policyName, paramRef, matchResources } = spec;
   const wrong = policyName ? validateDns1123Subdomain(policyName) : [];
@@ -266,7 +266,7 @@ export function validateBindingSpec(spec: BindingSpec): FieldError[] {
     ...(policyName ? [] : [fieldRequired("spec.policyName", "")]),
     ...wrong.map((message) => fieldInvalid("spec.policyName", policyName, message)),
     ...validateParamRef(paramRef),
-    ...(matchResources ? validateMatchResources(matchResources, "spec.matchResouces", false) : []),
+    ...(matchResources ? validateMatchResources(matchResources, "spec.matchResources", false) : []),
   ];
 }
 

@@ -15,8 +15,14 @@ import { setMatchResourcesDefaults } from "../admissionregistration-v1/matching.
 import { defineKind, metaOf, plainStrategy, setGeneration } from "../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../printing.ts";
 import { sameValue } from "../same-value.ts";
-import type { MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, Mutation } from "../types.gen.ts";
+import type {
+  MatchResources,
+  MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding,
+  Mutation,
+} from "../types.gen.ts";
 
+const OPERATIONS = ["*", "CONNECT", "CREATE", "UPDATE"];
 const PATCH_TYPES = ["ApplyConfiguration", "JSONPatch"];
 
 const RESULTS: Readonly<Record<string, string>> = { ApplyConfiguration: "Object", JSONPatch: "list(JSONPatch)" };
@@ -35,19 +41,28 @@ function validateMutation(mutation: Mutation, path: string, expressions: PolicyE
     errors.push(fieldInvalid(childPath(path, other), `{${other}}`, detail));
   }
   if (!mutation[own]) errors.push(fieldRequired(childPath(path, own), `must be specified when patchType is ${type}`));
-  else if (!mutation[own].expression?.trim())
-    errors.push(fieldRequired(childPath(path, own, "expression"), "expression is not specified"));
+  else if (!mutation[own].expression?.trim()) errors.push(fieldRequired(childPath(path, own, "expression"), ""));
   else {
-    const { expression } = mutation[own];
+    const expression = mutation[own].expression.trim();
     const issue = expressions.check(expression, [RESULTS[type] ?? ""]);
     errors.push(...expressionErrors(childPath(path, own, "expression"), expression, issue));
   }
   return errors;
 }
 
+/** Only what comes or becomes another can be changed. `path` is that of the matching. */
+function validateOperations(match: MatchResources | undefined, path: string): FieldError[] {
+  const at = childPath(path, "resourceRules", "operations");
+  return (match?.resourceRules ?? [])
+    .flatMap(({ operations = [] }) => operations)
+    .filter((operation) => !OPERATIONS.includes(operation))
+    .map((operation) => fieldNotSupported(at, operation, OPERATIONS));
+}
+
 function validatePolicy({ spec }: MutatingAdmissionPolicy): FieldError[] {
   const expressions = expressionsOf(spec ?? {}, true);
   const errors = validatePolicySpec(spec ?? {}, expressions);
+  errors.push(...validateOperations(spec?.matchConstraints, "spec.matchConstraints"));
   const mutations = spec?.mutations ?? [];
   if (mutations.length === 0) errors.push(fieldRequired("spec.mutations", "mutations must contain at least one item"));
   mutations.forEach((mutation, index) =>
@@ -62,7 +77,8 @@ function validatePolicy({ spec }: MutatingAdmissionPolicy): FieldError[] {
 }
 
 function validateBinding({ spec }: MutatingAdmissionPolicyBinding): FieldError[] {
-  return validateBindingSpec(spec ?? {});
+  const errors = validateBindingSpec(spec ?? {});
+  return [...errors, ...validateOperations(spec?.matchResources, "spec.matchResources")];
 }
 
 function strategy<T extends MutatingAdmissionPolicy | MutatingAdmissionPolicyBinding>() {
@@ -85,7 +101,6 @@ export const mutatingAdmissionPolicyKind = defineKind<MutatingAdmissionPolicy>({
   defaults({ spec }) {
     if (!spec) return;
     spec.failurePolicy ??= "Fail";
-    spec.reinvocationPolicy ??= "Never";
     setMatchResourcesDefaults(spec.matchConstraints);
   },
   validateCreate: validatePolicy,

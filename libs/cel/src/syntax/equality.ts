@@ -29,16 +29,13 @@ function comparable(a: CheckedType | undefined, b: CheckedType | undefined): boo
   return comparable(a.keyType, b.keyType) && comparable(a.valueType, b.valueType);
 }
 
-/** As errors write it, where nothing is known of a part. */
-const typeName = (type: CheckedType): string => type.name.replace(/(?<![A-Za-z0-9_.])[A-Z](?![A-Za-z0-9_.])/g, "dyn");
-
 const operation = (negated: boolean): Operation => ({
   name: negated ? "unequal" : "equal",
   check(checker: Checker, node: ASTNode, context: CheckContext): CheckedType {
     const [left, right] = node.args as unknown as Pair;
     const types = [checker.check(left, context), checker.check(right, context)] as const;
     if (comparable(...types)) return checker.getType("bool");
-    const text = `no such overload: ${typeName(types[0])} ${negated ? "!=" : "=="} ${typeName(types[1])}`;
+    const text = `no such overload: ${types[0].name} ${negated ? "!=" : "=="} ${types[1].name}`;
     throw checker.createError("no_such_overload", text, node);
   },
   evaluate(evaluator: Evaluator, node: ASTNode, context: CheckContext): boolean {
