@@ -1,5 +1,5 @@
 // Which form of an answer each Accept header gets, row by row, and then on the wire: bodies, lists, watches and failures.
-import { CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS } from "@coxswain/api";
+import { CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, REPLICA_SETS } from "@coxswain/api";
 import { encodeProtobuf } from "@coxswain/api/wire/index";
 import { WireReader } from "@coxswain/api/wire/reader";
 import { decodeMessage } from "@coxswain/api/wire/decode";
@@ -390,6 +390,25 @@ describe("on the wire", () => {
       code: 400,
       message: expect.stringContaining('duplicate field "metadata.name"'),
     });
+  });
+
+  test("a scale has a Table and metadata of its own", async () => {
+    const template = { metadata: { labels: { app: "d" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+    await server.component.server.loopback.create(REPLICA_SETS, {
+      metadata: { name: "d", namespace: "default" },
+      spec: { replicas: 3, selector: { matchLabels: { app: "d" } }, template },
+    } as never);
+    const scale = "/apis/apps/v1/namespaces/default/replicasets/d/scale";
+    const table = JSON.parse((await call(scale, { accept: `${JSON_TYPE}${TABLE}` })).text) as {
+      columnDefinitions: { name: string }[];
+      rows: { cells: unknown[]; object: object }[];
+    };
+    expect(table.columnDefinitions.map(({ name }) => name)).toEqual(["Name", "Desired", "Available", "Age"]);
+    expect(table.rows.map(({ cells }) => cells.slice(0, 3))).toEqual([["d", 3, 0]]);
+    expect(table.rows[0]?.object).toMatchObject({ kind: "PartialObjectMetadata", metadata: { name: "d" } });
+    const partial = JSON.parse((await call(scale, { accept: `${JSON_TYPE}${PARTIAL}` })).text) as object;
+    expect(partial).toMatchObject({ kind: "PartialObjectMetadata", metadata: { name: "d", namespace: "default" } });
+    expect((await call(scale, { accept: `${JSON_TYPE}${as("PartialObjectMetadataList")}` })).code).toBe(406);
   });
 
   test("a watch in protobuf has frames, and its metadata alone where that is asked for", async () => {

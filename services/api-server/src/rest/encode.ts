@@ -206,9 +206,27 @@ function encodeObject(
   return encodeDocument(object.object, form.encoding, options);
 }
 
+type DocumentResult = Extract<ApiResult, { type: "document" }>;
+
+/** What is answered without being stored: a scale has the other forms too. */
+function encodeAnswer({ kind, document }: DocumentResult, form: Negotiated, options: EncodeOptions): Encoded {
+  if (kind === undefined || form.as === undefined) return encodeDocument(document, form.encoding, options);
+  if (form.as === "Table") {
+    const { resourceVersion } = document.metadata ?? {};
+    const metadata = resourceVersion === undefined ? {} : { resourceVersion };
+    const table = tableOf(kind, [{ object: document }], metadata, tableOptions(form, options));
+    return encodeDocument(table, form.encoding, options);
+  }
+  if (form.as === "PartialObjectMetadata") {
+    return encodeDocument(partialMetadata(document.metadata, form.version), form.encoding, options);
+  }
+  throw wrongShape(form.as, `is not a list (${goType(kind, kind.kind)})`);
+}
+
 /** Throws StatusError NotAcceptable where the kind has no such form. */
 export function encodeResult(result: ApiResult, form: Negotiated, options: EncodeOptions): Encoded {
   if (result.type === "object") return encodeObject(result.kind, result.object, form, options);
   if (result.type === "list") return encodeList(result, form, options);
-  return encodeDocument(result.type === "status" ? result.status : result.document, form.encoding, options);
+  if (result.type === "document") return encodeAnswer(result, form, options);
+  return encodeDocument(result.status, form.encoding, options);
 }

@@ -62,11 +62,14 @@ function columnDefinitions(kind: KindDefinition): unknown[] {
   }));
 }
 
-function rowOf(kind: KindDefinition, item: VersionedObject, { nowMs, include, version }: TableOptions): TableRow {
+function rowOf(kind: KindDefinition, item: Printed, { nowMs, include, version }: TableOptions): TableRow {
   const cells = kind.row(item.object, { nowMs });
   if (include === "None") return { cells };
   return { cells, object: include === "Object" ? item.object : partialMetadata(item.object.metadata, version) };
 }
+
+/** Of what is answered without being stored, there is no more. */
+type Printed = Pick<VersionedObject, "object">;
 
 export interface TableOptions {
   readonly nowMs: number;
@@ -78,7 +81,7 @@ export interface TableOptions {
 
 export function tableOf(
   kind: KindDefinition,
-  items: readonly VersionedObject[],
+  items: readonly Printed[],
   metadata: ListMeta,
   options: TableOptions,
 ): Table {
