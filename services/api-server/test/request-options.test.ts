@@ -102,6 +102,27 @@ test("who takes any version gets the whole list, as it comes from memory", async
   expect(await names(`${MAPS}?labelSelector=of=test&limit=2`)).toEqual([["a", "b"], true]);
 });
 
+test("versions that are none", async () => {
+  const why = 'strconv.ParseUint: parsing "x": invalid syntax';
+  expect(await refusal("GET", `${MAPS}?resourceVersion=x`)).toEqual([
+    400,
+    `invalid resource version: resourceVersion: Invalid value: "x": ${why}`,
+  ]);
+});
+
+test.each([
+  ["metadata.name=a", ["a"]],
+  ["metadata.name=a,metadata.name=a", ["a"]],
+  ["metadata.name=a,metadata.name=b", []],
+  ["metadata.name=a,metadata.name!=a", []],
+  ["metadata.name=a,metadata.namespace=default", ["a"]],
+  ["metadata.name=a,metadata.namespace=", []],
+])("the field selector %s chooses %j", async (selector, expected) => {
+  for (const path of [MAPS, "/api/v1/configmaps"]) {
+    expect(await names(`${path}?labelSelector=of=test&fieldSelector=${selector}`)).toEqual([expected, false]);
+  }
+});
+
 describe("watches", () => {
   const SELECTED = `${MAPS}?watch=1&timeoutSeconds=1&labelSelector=of=test&fieldSelector=metadata.name=a`;
 

@@ -40,7 +40,8 @@ export function selectionOf(request: ApiRequest, kind: KindDefinition): ObjectSe
     fields.requirements.find((each) => each.field === field && each.op === "=")?.value;
   const namespace = kind.namespaced && request.namespace !== "" ? request.namespace : undefined;
   // Names and namespaces are known without parsing the object.
-  const cheap = fields.requirements.every(({ field, op }) => op === "=" && field === "metadata.name");
+  const [first, ...others] = fields.requirements;
+  const cheap = others.length === 0 && first?.op === "=" && first.field === "metadata.name";
   const needsFields = !fields.isEmpty && !cheap;
   const matches =
     labels.isEmpty && !needsFields

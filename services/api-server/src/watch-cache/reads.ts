@@ -38,7 +38,8 @@ export function requireVersion(text: string): bigint {
   if (rv === undefined || rv > MAX_VERSION) {
     const why = rv === undefined ? "invalid syntax" : "value out of range";
     const shown = JSON.stringify(text);
-    throw newBadRequest(`invalid resource version ${shown}: strconv.ParseUint: parsing ${shown}: ${why}`);
+    const problem = `Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: ${why}`;
+    throw newBadRequest(`invalid resource version: resourceVersion: ${problem}`);
   }
   return rv;
 }
