@@ -1,5 +1,5 @@
 // What the query and the body of a request may say about how it is to be done, on the wire, and how what they may not is refused.
-import { CONFIG_MAPS } from "@coxswain/api";
+import { CONFIG_MAPS, PODS, REPLICA_SETS } from "@coxswain/api";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "./support/test-server.ts";
@@ -209,4 +209,60 @@ test("whoever replaces an object that is gone is told so, and of one that never 
   expect(code).toBe(409);
   expect(message).toContain("Precondition failed: UID in precondition: u, UID in object meta: ");
   expect(await put({})).toEqual([404, 'configmaps "gone" not found']);
+});
+
+describe("the body of a subresource is of the object that the path names", () => {
+  const BASE = "/apis/apps/v1/namespaces/default/replicasets/r";
+  const POD = "/api/v1/namespaces/default/pods/p";
+
+  beforeAll(async () => {
+    const { loopback } = server.component.server;
+    const template = { metadata: { labels: { app: "r" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+    await loopback.create(REPLICA_SETS, {
+      metadata: { name: "r", namespace: "default" },
+      spec: { replicas: 0, selector: { matchLabels: { app: "r" } }, template },
+    } as never);
+    await loopback.create(PODS, { metadata: { name: "p", namespace: "default" }, spec: template.spec } as never);
+  });
+
+  const SCALED = { spec: { replicas: 0 } };
+  const ELSEWHERE = "the namespace of the provided object does not match the namespace sent on the request";
+
+  test.each([
+    [
+      "PUT",
+      `${BASE}/scale`,
+      { metadata: { name: "s" }, ...SCALED },
+      "the name of the object (s) does not match the name on the URL (r)",
+    ],
+    [
+      "PUT",
+      `${BASE}/scale`,
+      SCALED,
+      "the name of the object (r based on URL) was undeterminable: name must be provided",
+    ],
+    [
+      "PUT",
+      `${BASE}/scale`,
+      { metadata: { name: "r", namespace: "other" }, ...SCALED },
+      "the namespace of the object (other) does not match the namespace on the request (default)",
+    ],
+    ["POST", `${POD}/binding`, { target: { name: "n" } }, "name in URL does not match name in Binding object"],
+    ["POST", `${POD}/binding`, { metadata: { name: "p", namespace: "other" }, target: { name: "n" } }, ELSEWHERE],
+    ["POST", `${POD}/eviction`, {}, "name in URL does not match name in Eviction object"],
+    ["POST", `${POD}/eviction`, { metadata: { name: "p", namespace: "other" } }, ELSEWHERE],
+    [
+      "POST",
+      "/api/v1/namespaces/default/serviceaccounts/default/token",
+      { metadata: { namespace: "other" }, spec: {} },
+      ELSEWHERE,
+    ],
+  ])("%s %s %j: %s", async (method, path, body, message) => {
+    expect(await refusal(method, path, JSON.stringify(body))).toEqual([400, message]);
+  });
+
+  test("and else it is taken", async () => {
+    const scale = { metadata: { name: "r", namespace: "default" }, ...SCALED };
+    expect((await send("PUT", `${BASE}/scale`, JSON.stringify(scale))).code).toBe(200);
+  });
 });

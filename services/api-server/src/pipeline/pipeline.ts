@@ -27,7 +27,7 @@ import { demand } from "../auth/demand.ts";
 import { acceptObject, acceptPatched, decodeCreated, decodeObject, type CreatedObject } from "../registry/codec.ts";
 import { applyAnew, APPLY_TYPE, applyOver, decodeConfiguration, parentOfScale } from "../registry/apply.ts";
 import { decodeDeleteOptions } from "../registry/delete-options.ts";
-import { checkIdentity } from "../registry/metadata.ts";
+import { checkIdentity, requireNamespace } from "../registry/metadata.ts";
 import { decodePatch, PATCH_TYPES } from "../registry/patch.ts";
 import type { KindSource } from "../extensions/kind-source.ts";
 import type { Registry, UpdateRules } from "../registry/registry.ts";
@@ -364,6 +364,7 @@ class Dispatcher {
     if (document === undefined) throw unsupported(kind, request.verb);
     const context = writeContext(request, document);
     const body = decodeObject(targetOf(context, document), request.body, request.contentType);
+    requireNamespace({ ...context, kind }, (body.metadata ??= {}));
     if (id === "pods/binding") return await this.#bind(request, kind, body as Binding);
     if (id === "pods/eviction") return await this.#evict(request, kind, body);
     if (id === "serviceaccounts/token" && this.#deps.issueToken !== undefined) {
@@ -380,7 +381,7 @@ class Dispatcher {
   async #bind(request: ApiRequest, kind: KindDefinition, binding: Binding): Promise<ApiResult> {
     const context = { ...writeContext(request, kind), name: request.name, subresource: "binding" };
     const bindings = kindFor({ group: "", version: "v1", resource: "bindings" })!;
-    if (binding.metadata?.name && binding.metadata.name !== request.name) {
+    if ((binding.metadata?.name ?? "") !== request.name) {
       throw newBadRequest("name in URL does not match name in Binding object");
     }
     const errors = bindings.validateCreate(binding);
@@ -393,7 +394,7 @@ class Dispatcher {
   }
 
   async #evict(request: ApiRequest, kind: KindDefinition, eviction: Eviction): Promise<ApiResult> {
-    if (eviction.metadata?.name && eviction.metadata.name !== request.name) {
+    if ((eviction.metadata?.name ?? "") !== request.name) {
       throw newBadRequest("name in URL does not match name in Eviction object");
     }
     const options = deletionOptions(request, eviction.deleteOptions);
@@ -440,10 +441,14 @@ class Dispatcher {
         ? decodePatch(request.contentType, request.body, () => patchSchemaFor(scaleKind.schemaName))
         : undefined;
     const target = { ...targetOf(context, scaleKind), ...(patch === undefined ? {} : { patch }) };
-    const desired = (old: CachedObject): KubeObject =>
-      patch === undefined
-        ? decodeObject(target, request.body, request.contentType)
-        : acceptObject(target, patch.apply(structuredClone(scaleOf(kind, old.object))), patch.duplicates);
+    const desired = (old: CachedObject): KubeObject => {
+      const scale =
+        patch === undefined
+          ? decodeObject(target, request.body, request.contentType)
+          : acceptObject(target, patch.apply(structuredClone(scaleOf(kind, old.object))), patch.duplicates);
+      checkIdentity(context, (scale.metadata ??= {}));
+      return scale;
+    };
     const { object } = await this.#deps.registry.update(context, (old) => applyScale(kind, old, desired(old)));
     return answer(object, context.warnings);
   }
