@@ -85,8 +85,14 @@ export interface CustomForm {
    * Returns the paths of that, and what is wrong with the object's own identity (in the words of a decoder).
    */
   accept(object: KubeObject): { readonly unknown: readonly string[]; readonly wrong: readonly string[] };
-  /** Fills in, in place, what a stored object lacks to be of this version; says whether it changed. Absent: nothing ever. */
-  complete?(object: KubeObject): boolean;
+  /**
+   * Brings an object that lies in storage in the version `stored` into the form of that version's schema, in place, with its
+   * defaults; says whether it changed. Absent: nothing ever.
+   * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting
+   */
+  revive?(object: KubeObject, stored: string): boolean;
+  /** Takes out, in place, what this version does not know of an object that came from another; says whether it changed. */
+  prune?(object: KubeObject): boolean;
   /** Asks somebody else for objects in another version; absent: versions differ in their apiVersion alone. */
   readonly convert?: ConvertObjects;
   /** The type as expressions see it where types are checked. */
@@ -107,6 +113,14 @@ export interface ServedForm<T extends KubeObject = KubeObject> {
   fromStored(object: KubeObject): T;
 }
 
+/** Of a kind that is about to go. */
+export interface Leaving {
+  /** What discovery still tells of; what is there can be changed as before. */
+  readonly verbs: readonly Verb[];
+  /** Why nothing is created. */
+  readonly refusal: string;
+}
+
 export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly group: string;
   readonly version: string;
@@ -120,6 +134,7 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly categories: readonly string[];
   readonly namespaced: boolean;
   readonly verbs: readonly Verb[];
+  readonly leaving?: Leaving;
   /** The key in the schema table, as in "io.k8s.api.core.v1.Pod". */
   readonly schemaName: string;
   /** How its fields merge under server-side apply; absent: as the schema of `schemaName` says. */

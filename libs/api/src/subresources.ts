@@ -5,7 +5,7 @@ import type { KindDefinition, SubresourceDefinition } from "./kind.ts";
 
 const VERBS = ["get", "patch", "update"] as const;
 
-/** By their names. */
+/** By their names; those of a custom kind with the status first. */
 export function subresourcesOf(kind: KindDefinition): SubresourceDefinition[] {
   const found = [...kind.subresources];
   const add = (name: string, body: readonly [string, string, string]): void => {
@@ -13,5 +13,5 @@ export function subresourcesOf(kind: KindDefinition): SubresourceDefinition[] {
   };
   if (kind.hasStatus) add("status", [kind.group, kind.version, kind.kind]);
   if (kind.scale !== undefined) add("scale", SCALE);
-  return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return kind.custom !== undefined ? found : found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -8,6 +8,7 @@ import { customKinds } from "../src/apiextensions-v1/custom-kind.ts";
 import { compileJsonPath } from "../src/apiextensions-v1/json-path.ts";
 import { applyDefaults, dropUnwantedNulls } from "../src/apiextensions-v1/structural/default.ts";
 import { pruneResource } from "../src/apiextensions-v1/structural/prune.ts";
+import { compileValueValidator } from "../src/apiextensions-v1/structural/validate-values.ts";
 import { structuralSchema } from "../src/apiextensions-v1/structural/schema.ts";
 import type { CrdVersion, JsonSchemaProps } from "../src/apiextensions-v1/types.ts";
 import { checkTypes, pruneUnknown } from "../src/schema/index.ts";
@@ -117,6 +118,41 @@ test("no schema makes validation fail, and no object one that was accepted", () 
     { numRuns: 2_000 },
   );
   expect(accepted).toBeGreaterThan(20);
+});
+
+test("a list of type map that is only in another order counts as unchanged, any other list does not", () => {
+  const field = (type: string): JsonSchemaProps => ({
+    type: "array",
+    maxItems: 1,
+    "x-kubernetes-list-type": type,
+    ...(type === "map" ? { "x-kubernetes-list-map-keys": ["name"] } : {}),
+    items: { type: "object", properties: { name: { type: "string" }, on: { type: "boolean" } } },
+  });
+  const items = [
+    { name: "a", on: true },
+    { name: "b", on: false },
+  ];
+  const complaints = (type: string, value: object[]): number =>
+    compileValueValidator({ type: "object", properties: { list: field(type) } }).validate(
+      { list: value },
+      { list: items },
+    ).length;
+  const reordered = items.toReversed();
+  expect(complaints("map", reordered)).toBe(0);
+  expect(complaints("atomic", items)).toBe(0);
+  expect(complaints("atomic", reordered)).toBe(1);
+  expect(
+    complaints("map", [
+      { name: "a", on: true },
+      { name: "b", on: true },
+    ]),
+  ).toBe(1);
+  expect(
+    complaints("map", [
+      { name: "a", on: true },
+      { name: "c", on: false },
+    ]),
+  ).toBe(1);
 });
 
 test("paths of columns find what is there", () => {

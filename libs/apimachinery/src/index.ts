@@ -19,6 +19,7 @@ export * from "./resource-version.ts";
 export * from "./status-error.ts";
 export * from "./status-factories.ts";
 export * from "./time.ts";
+export * from "./version-order.ts";
 export * from "./patch/json-patch.ts";
 export * from "./patch/merge-patch.ts";
 export * from "./patch/patch-schema.ts";

@@ -134,7 +134,7 @@ describe("kubectl with a custom resource", () => {
     };
     expect(await read("/apis")).toContain("stable.example.com");
     expect(JSON.parse(await read("/apis/stable.example.com/v1"))).toMatchObject({
-      resources: [{ name: "crontabs" }, { name: "crontabs/scale" }, { name: "crontabs/status" }],
+      resources: [{ name: "crontabs" }, { name: "crontabs/status" }, { name: "crontabs/scale" }],
     });
     expect(await read("/openapi/v3")).toContain("apis/stable.example.com/v1");
     expect(await read("/openapi/v3/apis/stable.example.com/v1")).toContain("com.example.stable.v1.CronTab");

@@ -2,6 +2,8 @@
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from "@coxswain/api";
 import type { CrdVersion, CustomResourceDefinition, JsonSchemaProps } from "@coxswain/api/apiextensions-v1/types";
 import { crdCondition, crdConditionTrue } from "@coxswain/api/apiextensions-v1/types";
+import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
+import { createCa } from "@coxswain/component-base/identity/certificates";
 import { isReason, type KubeObject, type ResourceRef, StatusError } from "@coxswain/apimachinery";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startTestServer, type TestServer } from "./test-server.ts";
@@ -169,8 +171,10 @@ test("unknown fields are refused where that is asked for, and strategic patches 
   expect(strict.message).toBe(
     'CronTab in version "v1" cannot be handled as a CronTab: strict decoding error: unknown field "spec.foo"',
   );
-  const patch = client.patch(cronTabs, at("one"), "application/strategic-merge-patch+json", {});
-  expect((await refusal(patch)).code).toBe(415);
+  for (const subresource of ["", "status", "scale"]) {
+    const patch = client.patch(cronTabs, at("one"), "application/strategic-merge-patch+json", {}, { subresource });
+    expect([subresource, (await refusal(patch)).code]).toEqual([subresource, 415]);
+  }
 });
 
 test("status and scale have doors of their own", async () => {
@@ -260,6 +264,96 @@ test("versions differ in their apiVersion and their defaults, and are one object
   expect((await client.list<Custom>(v1, {})).items[0]).toMatchObject({ apiVersion: "stable.example.com/v1" });
 });
 
+test("an object that is read has the defaults of the version that it is stored in, one that is written its own too", async () => {
+  const { client } = server;
+  const name = "heirs.stable.example.com";
+  const version = (of: string, storage: boolean, defaults: readonly string[]): CrdVersion => {
+    const field = (key: string): JsonSchemaProps => ({
+      type: "string",
+      ...(defaults.includes(key) ? { default: of } : {}),
+    });
+    const fields = Object.fromEntries(["v1", "v1beta1", "late"].map((key) => [key, field(key)]));
+    const spec = { type: "object", properties: fields };
+    const schema = { openAPIV3Schema: { type: "object", properties: { spec } } };
+    return { name: of, served: true, storage, schema };
+  };
+  const versions = [version("v1", true, ["v1"]), version("v1beta1", false, ["v1beta1"])];
+  await client.create(CUSTOM_RESOURCE_DEFINITIONS, definition("heirs", "Heir", versions));
+  await until(name, established);
+  const beta: ResourceRef = { group: "stable.example.com", version: "v1beta1", resource: "heirs" };
+  const heir = {
+    apiVersion: "stable.example.com/v1beta1",
+    kind: "Heir",
+    metadata: { name: "h", namespace: "default" },
+  };
+  const both = { v1: "v1", v1beta1: "v1beta1" };
+  expect((await client.create<Custom>(beta, { ...heir, spec: {} })).spec).toEqual(both);
+  const change = async (later: CrdVersion[]): Promise<void> => {
+    const patch = [{ op: "replace", path: "/spec/versions", value: later }];
+    await client.patch(CUSTOM_RESOURCE_DEFINITIONS, { name }, "application/json-patch+json", patch);
+    const served = server.api.source.get(CUSTOM_RESOURCE_DEFINITIONS, "", name)?.object as CustomResourceDefinition;
+    expect(served.spec.versions).toEqual(later);
+  };
+  await change([version("v1", true, ["v1", "late"]), version("v1beta1", false, ["v1beta1"])]);
+  expect((await client.get<Custom>(beta, at("h"))).spec).toEqual({ ...both, late: "v1" });
+  expect((await client.list<Custom>(beta, { namespace: "default" })).items[0]?.spec).toEqual({ ...both, late: "v1" });
+  await change([version("v1", true, ["v1"]), version("v1beta1", false, ["v1beta1", "late"])]);
+  expect((await client.get<Custom>(beta, at("h"))).spec).toEqual(both);
+});
+
+test("a version that is deprecated names the one to use", async () => {
+  const name = "relics.stable.example.com";
+  const version = (of: string, more: Partial<CrdVersion>): CrdVersion => ({
+    ...VERSION,
+    name: of,
+    storage: of === "v1beta2",
+    ...more,
+  });
+  const versions = [
+    version("v1alpha1", { deprecated: true }),
+    version("v1beta1", {}),
+    version("v1beta2", {}),
+    version("v1", { served: false }),
+    version("v1beta3", { deprecated: true }),
+  ];
+  await server.client.create(CUSTOM_RESOURCE_DEFINITIONS, definition("relics", "Relic", versions));
+  await until(name, established);
+  const crd = server.api.source.get(CUSTOM_RESOURCE_DEFINITIONS, "", name)?.object as CustomResourceDefinition;
+  const told = Object.fromEntries(customKinds(crd).map((kind) => [kind.version, kind.deprecation]));
+  expect(told).toEqual({
+    v1alpha1: "stable.example.com/v1alpha1 Relic is deprecated; use stable.example.com/v1beta2 Relic",
+    v1beta3: "stable.example.com/v1beta3 Relic is deprecated",
+  });
+});
+
+test("a definition whose webhook has a bundle without certificates is not established until it is mended", async () => {
+  const { client } = server;
+  const name = "bundles.stable.example.com";
+  const crd = definition("bundles", "Bundle", [VERSION]);
+  const bundle = (caBundle: string): CustomResourceDefinition["spec"]["conversion"] => ({
+    strategy: "Webhook",
+    webhook: {
+      clientConfig: { caBundle, service: { namespace: "default", name: "converter" } },
+      conversionReviewVersions: ["v1"],
+    },
+  });
+  const wrong = Buffer.from("no certificate").toString("base64");
+  await client.create(CUSTOM_RESOURCE_DEFINITIONS, { ...crd, spec: { ...crd.spec, conversion: bundle(wrong) } });
+  await until(name, (found) => found !== undefined && crdCondition(found, "Established") !== undefined);
+  const refused = await client.get<CustomResourceDefinition>(CUSTOM_RESOURCE_DEFINITIONS, { name });
+  expect(crdCondition(refused, "Established")).toMatchObject({ status: "False", reason: "InvalidCABundle" });
+  const right = Buffer.from((await createCa(server.env)).certPem).toString("base64");
+  const change = (value: string): Promise<CustomResourceDefinition> =>
+    client.patch(CUSTOM_RESOURCE_DEFINITIONS, { name }, "application/merge-patch+json", {
+      spec: { conversion: bundle(value) },
+    });
+  await change(right);
+  await until(name, established);
+  expect((await refusal(change(wrong))).message).toContain(
+    `spec.conversion.webhookClientConfig.caBundle: Invalid value: "${wrong}": unable to load root certificates: unable to parse bytes as PEM block`,
+  );
+});
+
 test("objects are found by label and by selectable field", async () => {
   const { client } = server;
   await client.create(cronTabs, cronTab("chosen", { image: "special" }));
@@ -312,7 +406,24 @@ test("a definition goes after its objects, and its resource is gone then", async
     name,
     (crd) => crdCondition(crd as CustomResourceDefinition, "Terminating")?.reason === "InstanceDeletionInProgress",
   );
-  expect((await refusal(client.create(cronTabs, cronTab("late", {})))).code).toBe(405);
+  const late = {
+    code: 403,
+    message:
+      'crontabs.stable.example.com "late" is forbidden: create not allowed while custom resource definition is terminating',
+  };
+  expect(await refusal(client.create(cronTabs, cronTab("late", {})))).toMatchObject(late);
+  const applied = server.api.pipeline.handle({
+    ...cronTabs,
+    ...at("late"),
+    verb: "patch",
+    subresource: "",
+    user: { username: "admin", groups: ["system:masters"] },
+    contentType: "application/apply-patch+yaml",
+    options: { fieldManager: "m" },
+    signal: new AbortController().signal,
+    body: Buffer.from(JSON.stringify(cronTab("late", {}))),
+  });
+  expect(await refusal(applied)).toMatchObject(late);
   const patch = { metadata: { finalizers: null } };
   await client.patch(cronTabs, { namespace: "held", name: "held" }, "application/merge-patch+json", patch);
   await until(name, (crd) => crd === undefined);

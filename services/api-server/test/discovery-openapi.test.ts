@@ -1,10 +1,11 @@
 // The generated OpenAPI and discovery documents: complete, self-contained, and of the shape that clients walk.
 import { expect, test } from "vitest";
+import { parse as parseYaml } from "yaml";
 import { allKinds } from "@coxswain/api";
 import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
 import type { JsonSchemaProps } from "@coxswain/api/apiextensions-v1/types";
 import { createDiscovery } from "../src/discovery/discovery-documents.ts";
-import { wantsAggregated } from "../src/discovery/discovery-paths.ts";
+import { createDiscoveryPaths, wantsAggregated } from "../src/discovery/discovery-paths.ts";
 import { createOpenApi } from "../src/openapi/openapi-documents.ts";
 import { createOpenApiPaths } from "../src/openapi/openapi-paths.ts";
 import type { PathAnswer } from "../src/rest/deps.ts";
@@ -215,6 +216,21 @@ test("aggregated discovery is given to those who ask for v2", () => {
   expect(wantsAggregated(`${v2},application/json`)).toBe(true);
   expect(wantsAggregated(`${v2.replace("v2", "v2beta1")},application/json`)).toBe(false);
   expect(wantsAggregated("application/json")).toBe(false);
+});
+
+test("documents of discovery come in the encoding that is asked for", () => {
+  const discovery = createDiscovery(allKinds(), "127.0.0.1:6443");
+  const paths = createDiscoveryPaths(discovery);
+  const get = (accept: string): PathAnswer =>
+    paths({ path: "/apis/apps/v1", query: new URLSearchParams(), accept, ifNoneMatch: undefined }) as PathAnswer;
+  const yaml = get("application/yaml");
+  expect([yaml.contentType, parseYaml(String(yaml.body))]).toEqual([
+    "application/yaml",
+    discovery.legacy("/apis/apps/v1"),
+  ]);
+  for (const accept of ["application/json;q=0.9,application/yaml;q=0.1", "application/vnd.kubernetes.protobuf"]) {
+    expect([accept, get(accept).contentType]).toEqual([accept, "application/json"]);
+  }
 });
 
 test("who has an OpenAPI document is not sent it again, and one asked for by its hash may be kept", async () => {

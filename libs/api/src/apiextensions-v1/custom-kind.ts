@@ -1,7 +1,7 @@
 // Makes kinds of a CustomResourceDefinition: one for each version that is served. A custom kind goes through the same
 // registry as a built-in one; what is special about it is data.
 import {
-  apiVersionOf,
+  compareVersions,
   deepEqual,
   deepClone,
   fieldInvalid,
@@ -13,7 +13,14 @@ import {
 import type { CelType } from "@coxswain/cel";
 import { structuralType, type TypeSchema } from "@coxswain/apimachinery/managed-fields/index";
 import { defineKind, metaOf } from "../define-kind.ts";
-import { ALL_VERBS, type ConvertObjects, type CustomForm, type KindDefinition, type Strategy } from "../kind.ts";
+import {
+  ALL_VERBS,
+  type ConvertObjects,
+  type CustomForm,
+  type KindDefinition,
+  type Leaving,
+  type Strategy,
+} from "../kind.ts";
 import { celTypeFor } from "../schema/cel-type.ts";
 import { typeSchemaFor } from "../schema/type-schema.ts";
 import { checkTypes, pruneUnknown, walkUnknownFields } from "../schema/walk.ts";
@@ -32,6 +39,7 @@ import { scaleAccess, validateScaleValues } from "./scale-paths.ts";
 import {
   crdConditionTrue,
   storageVersion,
+  type CrdSpec,
   type CrdVersion,
   type CustomResourceDefinition,
   type JsonSchemaProps,
@@ -48,8 +56,18 @@ export function customKinds(crd: CustomResourceDefinition, convert?: ConvertObje
   return crd.spec.versions.filter(({ served }) => served).map((version) => customKind(crd, version, convert));
 }
 
+const LEAVING: Leaving = {
+  verbs: ["delete", "deletecollection", "get", "list", "watch"],
+  refusal: "create not allowed while custom resource definition is terminating",
+};
+
 /** An open schema where the version has none: whatever is there stays. */
 const OPEN: JsonSchemaProps = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+
+function versionSchema({ preserveUnknownFields }: CrdSpec, version: CrdVersion): StructuralSchema {
+  const props = version.schema?.openAPIV3Schema ?? OPEN;
+  return structuralSchema(preserveUnknownFields ? { ...props, ...OPEN } : props);
+}
 
 function customKind(
   crd: CustomResourceDefinition,
@@ -59,7 +77,7 @@ function customKind(
   const { group, names, scope } = crd.spec;
   const accepted = { ...names, ...crd.status?.acceptedNames };
   const props = version.schema?.openAPIV3Schema ?? OPEN;
-  const schema = structuralSchema(crd.spec.preserveUnknownFields ? { ...props, ...OPEN } : props);
+  const schema = versionSchema(crd.spec, version);
   const status = version.subresources?.status !== undefined;
   const scale = version.subresources?.scale;
   const identity = { group, version: version.name, kind: accepted.kind };
@@ -78,23 +96,31 @@ function customKind(
     shortNames: accepted.shortNames ?? [],
     categories: accepted.categories ?? [],
     namespaced: scope === "Namespaced",
+    verbs: ALL_VERBS,
     // A definition that goes away takes no new objects; those that are there must still be let go.
-    verbs: terminating ? ALL_VERBS.filter((verb) => verb !== "create") : ALL_VERBS,
+    ...(terminating ? { leaving: LEAVING } : {}),
     schemaName: customSchemaName(identity),
     stored: true,
     freeFinalizers: true,
     defaults: (object) => void applyDefaults(object, schema),
     ...validation(props, schema, scale),
     strategy: customStrategy(status),
-    ...(version.deprecated
-      ? { deprecation: version.deprecationWarning ?? `${apiVersionOf(identity)} ${accepted.kind} is deprecated` }
-      : {}),
+    ...(version.deprecated ? { deprecation: version.deprecationWarning ?? deprecationOf(crd.spec, version) } : {}),
     hasStatus: status,
     ...(scale === undefined ? {} : { scale: scaleAccess(scale) }),
     selectableFields: (object) => Object.fromEntries(fields.map(({ name, path }) => [name, textOf(path(object)[0])])),
     typeSchema: () => type,
     custom: { ...customForm(crd, schema, version, props), ...(convert === undefined ? {} : { convert }) },
   });
+}
+
+/** Names the version to use instead: the first of those that are served, not deprecated and rank higher. */
+function deprecationOf({ group, names, versions }: CrdSpec, { name }: CrdVersion): string {
+  const [better] = versions
+    .filter((each) => each.served && each.deprecated !== true && compareVersions(each.name, name) < 0)
+    .toSorted((a, b) => compareVersions(a.name, b.name));
+  const text = `${group}/${name} ${names.kind} is deprecated`;
+  return better === undefined ? text : `${text}; use ${group}/${better.name} ${names.kind}`;
 }
 
 function textOf(value: unknown): string {
@@ -110,6 +136,14 @@ function customForm(
 ): CustomForm {
   const storage = storageVersion(crd.spec) ?? version;
   const { group, names } = crd.spec;
+  const others = new Map<string, StructuralSchema | undefined>();
+  const schemaOf = (name: string): StructuralSchema | undefined => {
+    if (!others.has(name)) {
+      const found = crd.spec.versions.find((each) => each.name === name);
+      others.set(name, found && versionSchema(crd.spec, found));
+    }
+    return others.get(name);
+  };
   return {
     storedAs: { group, version: storage.name, kind: names.kind },
     accept(object) {
@@ -126,12 +160,15 @@ function customForm(
       const paths = [...pruned, ...embedded.unknown].map((path) => `unknown field ${JSON.stringify(path)}`);
       return { unknown: [...unknown, ...paths], wrong: embedded.errors.map(({ detail }) => detail) };
     },
-    complete(object) {
+    revive(object, stored) {
       const custom = object as CustomObject;
-      const pruned = pruneResource(custom, schema).length > 0;
-      const dropped = dropUnwantedNulls(custom, schema);
-      return applyDefaults(custom, schema) || pruned || dropped;
+      const own = stored === version.name ? schema : schemaOf(stored);
+      if (own === undefined) return false;
+      const pruned = pruneResource(custom, own).length > 0;
+      const dropped = dropUnwantedNulls(custom, own);
+      return applyDefaults(custom, own) || pruned || dropped;
     },
+    prune: (object) => pruneResource(object as CustomObject, schema).length > 0,
     celType: () => withMetadata(celTypeOf(schema, true)),
     schemas: customSchemas(crd, version, props),
   };

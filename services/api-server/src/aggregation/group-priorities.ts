@@ -1,6 +1,6 @@
 // In which order clients should prefer groups and versions, as APIServices say it. Pure.
 // https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/api-service-v1/
-import { compareVersions } from "../extensions/version-order.ts";
+import { compareVersions } from "@coxswain/apimachinery";
 
 export interface GroupPriority {
   /** Higher comes first among groups. */

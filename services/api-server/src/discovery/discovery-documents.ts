@@ -37,13 +37,17 @@ function storageVersionHash({ group, version, kind }: GroupVersionKind): string 
   return createHash("sha256").update(`${group}/${version}/${kind}`).digest().subarray(0, 8).toString("base64");
 }
 
+function advertisedVerbs(kind: KindDefinition): readonly string[] {
+  return (kind.leaving?.verbs ?? kind.verbs).toSorted();
+}
+
 function legacyResource(kind: KindDefinition): object[] {
   const main = {
     name: kind.resource,
     singularName: kind.singular,
     namespaced: kind.namespaced,
     kind: kind.kind,
-    verbs: kind.verbs.toSorted(),
+    verbs: advertisedVerbs(kind),
     ...(kind.shortNames.length === 0 ? {} : { shortNames: kind.shortNames }),
     ...(kind.categories.length === 0 ? {} : { categories: kind.categories }),
     ...(kind.stored ? { storageVersionHash: storageVersionHash(kind.custom?.storedAs ?? storedKindOf(kind)) } : {}),
@@ -70,7 +74,7 @@ function aggregatedResource(kind: KindDefinition): object {
     responseKind: { group: kind.group, version: kind.version, kind: kind.kind },
     scope: kind.namespaced ? "Namespaced" : "Cluster",
     singularResource: kind.singular,
-    verbs: kind.verbs.toSorted(),
+    verbs: advertisedVerbs(kind),
     ...(kind.shortNames.length === 0 ? {} : { shortNames: kind.shortNames }),
     ...(kind.categories.length === 0 ? {} : { categories: kind.categories }),
     ...(subresources.length === 0 ? {} : { subresources }),

@@ -1,7 +1,8 @@
 // Answers /api, /apis and what lies below them, aggregated where the client asks for that.
 import { createHash } from "node:crypto";
 import type { PathAnswer, PathHandler } from "../rest/deps.ts";
-import { parseAccept } from "../rest/negotiate.ts";
+import { CONTENT_TYPES, documentBytes } from "../rest/encode.ts";
+import { failureEncoding, parseAccept } from "../rest/negotiate.ts";
 import type { DiscoveryDocuments } from "./discovery-documents.ts";
 
 const AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -50,11 +51,9 @@ export function createDiscoveryPaths(documents: DiscoveryDocuments): PathHandler
     }
     const document = documents.legacy(plain);
     if (document === undefined) return undefined;
-    return {
-      code: 200,
-      contentType: "application/json",
-      body: Buffer.from(JSON.stringify(document)),
-      headers: { Vary: "Accept" },
-    };
+    // These have no form in protobuf here: who accepts nothing else gets JSON, and is told so.
+    const encoding = failureEncoding(accept) === "yaml" ? "yaml" : "json";
+    const body = documentBytes(document, encoding, { pretty: false, protobuf: () => undefined });
+    return { code: 200, contentType: CONTENT_TYPES[encoding], body, headers: { Vary: "Accept" } };
   };
 }

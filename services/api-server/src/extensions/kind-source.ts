@@ -7,11 +7,10 @@ import { CUSTOM_RESOURCE_DEFINITIONS } from "@coxswain/api";
 import { allKinds, kindFor, kindForGvk } from "@coxswain/api/scheme";
 import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
 import { crdCondition, type CustomResourceDefinition } from "@coxswain/api/apiextensions-v1/types";
-import { deepEqual, type GroupVersionKind, type ResourceRef } from "@coxswain/apimachinery";
+import { compareVersions, deepEqual, type GroupVersionKind, type ResourceRef } from "@coxswain/apimachinery";
 import type { Logger } from "@coxswain/component-base";
 import { SERVED_BY_DEFAULT, type Served } from "../features/runtime-config.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
-import { compareVersions } from "./version-order.ts";
 
 export interface KindSource {
   kindFor(ref: ResourceRef): KindDefinition | undefined;

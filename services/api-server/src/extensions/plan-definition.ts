@@ -4,6 +4,7 @@ import {
   CRD_FINALIZER,
   withCondition,
 } from "@coxswain/api/apiextensions-v1/custom-resource-definition/custom-resource-definition";
+import { validateConversionBundle } from "@coxswain/api/apiextensions-v1/custom-resource-definition/conversion";
 import {
   APPROVAL_ANNOTATION,
   approvalOf,
@@ -84,6 +85,9 @@ function establish(crd: CustomResourceDefinition, accepted: boolean): Condition 
   if (crdConditionTrue(crd, "Established")) return undefined;
   const type = "Established";
   if (!accepted) return { type, status: "False", reason: "NotAccepted", message: "not all names are accepted" };
+  if (validateConversionBundle(crd.spec).length > 0) {
+    return { type, status: "False", reason: "InvalidCABundle", message: "The conversion webhook CABundle is invalid" };
+  }
   return { type, status: "True", reason: "InitialNamesAccepted", message: "the initial names have been accepted" };
 }
 

@@ -26,7 +26,7 @@ export function createDiscoveryService(
         kind: kind.kind,
         singular: kind.singular,
         namespaced: kind.namespaced,
-        verbs: kind.verbs,
+        verbs: kind.leaving?.verbs ?? kind.verbs,
         shortNames: kind.shortNames,
         categories: kind.categories,
         subresources: subresourcesOf(kind).map((sub) => sub.name),

@@ -438,7 +438,7 @@ class Dispatcher {
     }
     const patch =
       request.verb === "patch"
-        ? decodePatch(request.contentType, request.body, () => patchSchemaFor(scaleKind.schemaName))
+        ? decodePatch(request.contentType, request.body, () => strategicSchema(kind, scaleKind))
         : undefined;
     const target = { ...targetOf(context, scaleKind), ...(patch === undefined ? {} : { patch }) };
     const desired = (old: CachedObject): KubeObject => {
@@ -459,8 +459,8 @@ function targetOf(context: WriteContext, kind: KindDefinition): Parameters<typeo
 }
 
 /** Strategic merge needs patch rules, which custom resources do not have. */
-function strategicSchema(kind: KindDefinition): PatchSchema {
-  if (kind.custom === undefined) return patchSchemaFor(kind.schemaName);
+function strategicSchema(kind: KindDefinition, body = kind): PatchSchema {
+  if (kind.custom === undefined) return patchSchemaFor(body.schemaName);
   throw newUnsupportedMediaType(PATCH_TYPES.filter((type) => !type.includes("strategic")));
 }
 

@@ -8,6 +8,7 @@ import type { Condition, Mutation, Storage, StoredValue } from "@coxswain/storag
 import { CachedObject } from "../watch-cache/cached-object.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import { encodeStored, storageKey } from "../watch-cache/stored-form.ts";
+import { APPLY_TYPE } from "./apply.ts";
 import { fenceCondition, fenceHolds, planFence, refuseFenced } from "./fences.ts";
 import type { WriteContext } from "./write-context.ts";
 
@@ -225,17 +226,25 @@ function encodeChecked(
     const stored = convertForm(kind, form.of, object);
     // What a form leaves out has the stored kind's defaults, in storage and in the answer.
     form.of.defaults(stored);
-    return checkedSize(encodeStored(form.of, stored));
+    return encodeFitting(request, stored, () => encodeStored(form.of, stored));
   }
   if (custom?.convert === undefined || custom.storedAs.version === kind.version) {
-    return checkedSize(encodeStored(custom?.storedAs ?? kind, object, specText));
+    return encodeFitting(request, object, () => encodeStored(custom?.storedAs ?? kind, object, specText));
   }
   const plain = JSON.parse(encodeStored(kind, object).toString()) as KubeObject;
   const converting = custom.convert([plain], apiVersionOf(custom.storedAs), request);
-  return converting.then(([converted]) => checkedSize(encodeStored(custom.storedAs, converted!)));
+  return converting.then(([converted]) =>
+    encodeFitting(request, converted!, () => encodeStored(custom.storedAs, converted!)),
+  );
 }
 
-function checkedSize(stored: Buffer): Buffer {
+/** An object that is too large with its managedFields loses them, unless an apply wants them to be kept. */
+function encodeFitting({ contentType }: WriteContext["request"], object: KubeObject, encode: () => Buffer): Buffer {
+  const whole = encode();
+  if (whole.length <= MAX_OBJECT_BYTES) return whole;
+  const sheds = contentType !== APPLY_TYPE && object.metadata?.managedFields !== undefined;
+  if (sheds) delete object.metadata!.managedFields;
+  const stored = sheds ? encode() : whole;
   if (stored.length <= MAX_OBJECT_BYTES) return stored;
   throw newRequestEntityTooLarge(`limit is ${MAX_OBJECT_BYTES} bytes for an object, this one has ${stored.length}`);
 }

@@ -19,11 +19,10 @@ import type { WriteContext } from "./write-context.ts";
 /** Leaves room for the suffix within 63 characters. */
 const MAX_GENERATED_BASE = 58;
 
+/** An object without a namespace gets that of the request; one of a kind that lies in none loses its own, as charts name one. */
 export function requireNamespace(context: WriteContext, meta: ObjectMeta): void {
   if (!context.kind.namespaced) {
-    if (meta.namespace) {
-      throw newBadRequest("the namespace of the provided object does not match the namespace sent on the request");
-    }
+    delete meta.namespace;
     return;
   }
   if (!meta.namespace) meta.namespace = context.namespace;

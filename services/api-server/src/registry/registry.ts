@@ -9,6 +9,7 @@ import {
   isJsonObject,
   isReason,
   newAlreadyExists,
+  newForbidden,
   newGenerateNameConflict,
   newInvalid,
   newNotFound,
@@ -111,6 +112,7 @@ export class Registry {
     if (rules.applied !== true) {
       setManagedFields(object, trackWrite(context, object, undefined, env.clock.now(), rules.template?.sets));
     }
+    if (kind.leaving !== undefined) throw newForbidden(storedKindOf(kind), name, kind.leaving.refusal);
     const attributes = this.#attributes(context, "CREATE", name, object, undefined);
     await admission.admit(attributes);
     kind.defaults(object);

@@ -36,7 +36,7 @@ export interface Encoded {
   readonly length: number;
 }
 
-const CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
+export const CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
   json: JSON_TYPE,
   yaml: YAML_TYPE,
   protobuf: PROTOBUF_TYPE,
@@ -50,11 +50,18 @@ export function encodeDocument(
   encoding: Encoding,
   options: Pick<EncodeOptions, "pretty" | "protobuf">,
 ): Encoded {
-  const contentType = CONTENT_TYPES[encoding];
-  if (encoding === "yaml") return one(contentType, Buffer.from(writeYaml(document)));
-  if (encoding === "protobuf") return one(contentType, toProtobuf(document, options.protobuf));
-  const text = options.pretty ? JSON.stringify(document, undefined, 2) : JSON.stringify(document);
-  return one(contentType, Buffer.from(text));
+  return one(CONTENT_TYPES[encoding], documentBytes(document, encoding, options));
+}
+
+/** @throws StatusError NotAcceptable where the document has no such form */
+export function documentBytes(
+  document: object,
+  encoding: Encoding,
+  options: Pick<EncodeOptions, "pretty" | "protobuf">,
+): Buffer {
+  if (encoding === "yaml") return Buffer.from(writeYaml(document));
+  if (encoding === "protobuf") return toProtobuf(document, options.protobuf);
+  return Buffer.from(options.pretty ? JSON.stringify(document, undefined, 2) : JSON.stringify(document));
 }
 
 function toProtobuf(document: object, encode: ProtobufEncoder): Buffer {

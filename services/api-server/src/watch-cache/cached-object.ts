@@ -112,14 +112,15 @@ export class CachedObject implements VersionedObject, SlabMember {
 
   static fromStored(kind: KindDefinition, namespace: string, name: string, rv: bigint, stored: Buffer): CachedObject {
     if (kind.form !== undefined) return CachedObject.fromStored(kind.form.of, namespace, name, rv, stored).as(kind);
-    const object = new CachedObject(kind, namespace, name, rv, spliceVersion(kind, stored, rv));
-    return kind.custom === undefined ? object : object.#completed(kind);
+    if (kind.custom === undefined) return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, stored, rv));
+    const own = opaqueKind(kind, identityOf(stored));
+    return new CachedObject(own, namespace, name, rv, spliceVersion(own, stored, rv)).#revived(kind);
   }
 
   /** The same state as `kind` has it. Custom kinds have versions, and defaults that came after the object. */
   as(kind: KindDefinition): CachedObject {
     if (this.kind === kind || (kind.custom === undefined && kind.form === undefined)) return this;
-    return this.#formOf(kind) ?? (this.#form = kind.form === undefined ? this.#completed(kind) : this.#formed(kind));
+    return this.#formOf(kind) ?? (this.#form = kind.form === undefined ? this.#revived(kind) : this.#formed(kind));
   }
 
   /** The same, where a webhook may have to be asked first. Rejects with StatusError. */
@@ -134,7 +135,7 @@ export class CachedObject implements VersionedObject, SlabMember {
     const forms = objects.map((each) => (each.#isForeign(kind) ? each.#formOf(kind) : each.as(kind)));
     const missing = objects.filter((_, at) => forms[at] === undefined);
     if (missing.length === 0) return forms as CachedObject[];
-    const plain = missing.map((each) => JSON.parse(each.json.toString()) as KubeObject);
+    const plain = missing.map((each) => each.#revivedIn(kind).object);
     const converted = (await kind.custom!.convert!(plain, apiVersionOf(kind), asker)).values();
     return objects.map((each, at) => forms[at] ?? (each.#form = each.#converted(kind, converted.next().value!)));
   }
@@ -163,7 +164,7 @@ export class CachedObject implements VersionedObject, SlabMember {
   }
 
   #converted(kind: KindDefinition, object: KubeObject): CachedObject {
-    kind.custom?.complete?.(object);
+    kind.custom?.prune?.(object);
     const { namespace, name, rv } = this;
     return new CachedObject(kind, namespace, name, rv, spliceVersion(kind, Buffer.from(JSON.stringify(object)), rv));
   }
@@ -175,11 +176,17 @@ export class CachedObject implements VersionedObject, SlabMember {
     return new CachedObject(kind, namespace, name, rv, json);
   }
 
-  #completed(kind: KindDefinition): CachedObject {
-    const { namespace, name, rv } = this;
+  /** As a version of a custom kind has it: in the form of the version that it is stored in first. */
+  #revivedIn(kind: KindDefinition): { readonly object: KubeObject; readonly changed: boolean } {
     const object = this.copy();
-    const changed = kind.custom?.complete?.(object) === true;
+    return { object, changed: kind.custom?.revive?.(object, this.kind.version) === true };
+  }
+
+  #revived(kind: KindDefinition): CachedObject {
+    const { namespace, name, rv } = this;
+    const { object, changed } = this.#revivedIn(kind);
     const same = !changed && this.kind.version === kind.version && this.kind.kind === kind.kind;
+    if (this.kind.version !== kind.version) kind.custom?.prune?.(object);
     const json = same ? this.json : spliceVersion(kind, encodeStored(kind, object), rv);
     return new CachedObject(kind, namespace, name, rv, json);
   }

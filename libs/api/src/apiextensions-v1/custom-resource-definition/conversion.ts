@@ -11,10 +11,21 @@ import {
   type FieldError,
 } from "@coxswain/apimachinery";
 import { validateClientConfig } from "../../admissionregistration-v1/webhooks.ts";
+import { caBundleError } from "../../certificates.ts";
 import type { CrdSpec, WebhookConversion } from "../types.ts";
 
 /** Versions of ConversionReview. */
 export const REVIEW_VERSIONS: readonly string[] = ["v1", "v1beta1"];
+
+/**
+ * What is wrong with the bundle of the conversion's webhook. New definitions may have any, and are not established with it; those
+ * that are established may keep a wrong one.
+ */
+export function validateConversionBundle({ conversion }: CrdSpec): FieldError[] {
+  const { caBundle = "" } = conversion?.webhook?.clientConfig ?? {};
+  const wrong = caBundle === "" ? undefined : caBundleError(caBundle);
+  return wrong === undefined ? [] : [fieldInvalid("spec.conversion.webhookClientConfig.caBundle", caBundle, wrong)];
+}
 
 export function validateConversion({ conversion, preserveUnknownFields }: CrdSpec, path: string): FieldError[] {
   if (conversion === undefined) return [];

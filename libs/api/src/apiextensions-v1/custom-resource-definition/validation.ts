@@ -14,7 +14,7 @@ import {
 } from "@coxswain/apimachinery";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { crdConditionTrue, type CrdSpec, type CrdVersion, type CustomResourceDefinition } from "../types.ts";
-import { validateConversion } from "./conversion.ts";
+import { validateConversion, validateConversionBundle } from "./conversion.ts";
 import { validateNames, validateSpecNames } from "./names.ts";
 import { validateColumns, validateSelectableFields, validateSubresources } from "./served-forms.ts";
 import { validateVersionSchema } from "./version-schema.ts";
@@ -38,6 +38,7 @@ export function validateCrdUpdate(crd: CustomResourceDefinition, old: CustomReso
   if (crdConditionTrue(old, "Established")) {
     errors.push(...validateImmutableField(spec.scope, old.spec.scope, "spec.scope"));
     errors.push(...validateImmutableField(spec.names.kind, old.spec.names.kind, "spec.names.kind"));
+    if (validateConversionBundle(old.spec).length === 0) errors.push(...validateConversionBundle(spec));
   }
   errors.push(...validateImmutableField(spec.group, old.spec.group, "spec.group"));
   errors.push(...validateImmutableField(spec.names.plural, old.spec.names.plural, "spec.names.plural"));

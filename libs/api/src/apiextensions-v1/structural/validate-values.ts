@@ -79,7 +79,27 @@ class Node {
   ratcheted(value: unknown, old: unknown, path: string, out: Findings): void {
     const before = out.errors.length;
     this.check(value, old, path, out);
-    if (out.errors.length > before && old !== UNCORRELATED && deepEqual(value, old)) out.errors.length = before;
+    if (out.errors.length > before && old !== UNCORRELATED && this.#unchanged(value, old)) out.errors.length = before;
+  }
+
+  /** The order of a list of type map says nothing; everything else must be equal. */
+  #unchanged(value: unknown, old: unknown): boolean {
+    if (deepEqual(value, old)) return true;
+    if (Array.isArray(value) && Array.isArray(old)) return this.#sameItems(value, old);
+    if (!isJsonObject(value) || !isJsonObject(old)) return false;
+    const names = Object.keys(value);
+    if (names.length !== Object.keys(old).length || this.#props["x-kubernetes-map-type"] === "atomic") return false;
+    return names.every((name) => {
+      const node = this.#properties.get(name) ?? this.#additional;
+      return node !== undefined && Object.hasOwn(old, name) && node.#unchanged(value[name], old[name]);
+    });
+  }
+
+  #sameItems(value: readonly unknown[], old: readonly unknown[]): boolean {
+    if (value.length !== old.length || this.#props["x-kubernetes-list-type"] !== "map") return false;
+    const items = this.#items;
+    const oldOf = this.#correlateItems(value, old);
+    return items !== undefined && value.every((item, index) => items.#unchanged(item, oldOf(index)));
   }
 
   check(value: unknown, old: unknown, path: string, out: Findings): void {

@@ -1,5 +1,4 @@
 // What a request for a certificate must be, and what may be said about it.
-import { X509Certificate } from "node:crypto";
 import type { FieldError } from "@coxswain/apimachinery";
 import {
   fieldDuplicate,
@@ -10,6 +9,7 @@ import {
   indexPath,
   validateDns1123Subdomain,
 } from "@coxswain/apimachinery";
+import { isCertificate } from "../../certificates.ts";
 import { sameValue } from "../../same-value.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../../types.gen.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
@@ -141,16 +141,6 @@ function certificateIssue(data: string): string | undefined {
     if (!isCertificate(body)) return "x509: malformed certificate";
   }
   return undefined;
-}
-
-function isCertificate(base64: string): boolean {
-  try {
-    return new X509Certificate(Buffer.from(base64, "base64")).raw.length > 0;
-  } catch (error) {
-    // What is no certificate is an error of OpenSSL's decoder.
-    if (error instanceof Error) return false;
-    throw error;
-  }
 }
 
 export function validateSigningStatus(
