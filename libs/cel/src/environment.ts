@@ -2,6 +2,7 @@
 import { Environment } from "@marcbachmann/cel-js";
 import { registerAuthorization } from "./functions/authorization.ts";
 import { registerComprehensions } from "./functions/comprehensions.ts";
+import { registerConversions } from "./functions/conversions.ts";
 import { registerAll } from "./functions/definition.ts";
 import { registerKubernetes } from "./functions/kubernetes.ts";
 import { registerListExtensions } from "./functions/list-extensions.ts";
@@ -27,6 +28,7 @@ export function celEnvironment(patches: boolean): Environment {
     registerListExtensions(base);
     registerNetwork(base);
     registerTimes(base);
+    registerConversions(base);
     registerKubernetes(base);
     registerComprehensions(base);
     registerOptionals(base);

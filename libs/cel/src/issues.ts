@@ -13,16 +13,46 @@ export function issueText(
   const known = error instanceof ParseError || error instanceof TypeError;
   if (!known) return `ERROR: <input>:1:1: ${error instanceof Error ? error.message : String(error)}`;
   if (error instanceof ParseError) {
-    return issueAt(expression, sourceOf(error.range?.start ?? 0), `Syntax error: ${error.summary}`);
+    return issueAt(expression, sourceOf(error.range?.start ?? 0), syntaxText(error.summary));
   }
-  const { node } = error as { readonly node?: ASTNode };
+  const { node: blamed } = error as { readonly node?: ASTNode };
+  const node = blamed === undefined ? undefined : wrongOperand(error.code, blamed);
   const start = node === undefined ? (error.range?.start ?? 0) : placeOf(node);
   const told = (node && nodeMessage(error.code, node, isFunction)) ?? messageOf(error.code, error.summary);
   return issueAt(expression, sourceOf(start), typeTexts(told));
 }
 
+/** What may stand at the beginning of an expression. */
+const OPERANDS =
+  "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+/** What ends what was opened, or goes on in it. */
+const CLOSERS: Readonly<Record<string, string>> = {
+  RPAREN: "missing ')' at '<EOF>'",
+  RBRACKET: "mismatched input '<EOF>' expecting {']', ','}",
+  RBRACE: "mismatched input '<EOF>' expecting {'}', ','}",
+  IDENTIFIER: "no viable alternative at input '.'",
+};
+
+/** The parser's complaint in the words of the reference implementation's, where it has the same one. */
+function syntaxText(summary: string): string {
+  if (summary === "Unexpected token: EOF") return `Syntax error: mismatched input '<EOF>' expecting ${OPERANDS}`;
+  const wanted = /^Expected (\w+), got EOF$/.exec(summary)?.[1];
+  if (wanted !== undefined && Object.hasOwn(CLOSERS, wanted)) return `Syntax error: ${CLOSERS[wanted]}`;
+  const more = /^Unexpected character: '([^']+)'$/.exec(summary)?.[1];
+  if (more !== undefined) return `Syntax error: extraneous input '${more}' expecting <EOF>`;
+  const macro = /invalid predicate iteration variable|invalid variable argument/.test(summary);
+  return macro ? "argument must be a simple name" : `Syntax error: ${summary}`;
+}
+
 interface Checked {
   readonly checkedType?: CheckedType;
+}
+
+/** The operand that is wrong, where only the operator is blamed. */
+function wrongOperand(code: string, node: ASTNode): ASTNode {
+  if (code !== "invalid_logical_operand" || (node.op !== "&&" && node.op !== "||")) return node;
+  const operands = node.args as unknown as readonly ASTNode[];
+  return operands.find((each) => !/^(?:bool|dyn\b.*)$/.test(typeOf(each))) ?? node;
 }
 
 const typeOf = (node: ASTNode): string => (node as Checked).checkedType?.name ?? "dyn";
@@ -34,7 +64,10 @@ function nodeMessage(code: string, node: ASTNode, isFunction: (name: string) => 
   const operands = node.args as unknown as readonly ASTNode[];
   switch (code) {
     case "invalid_logical_operand":
-      return unmatched(`_${node.op}_`, `(${operands.map((each) => typeOf(each)).join(", ")})`);
+      return `expected type 'bool' but found '${typeOf(node)}'`;
+    case "invalid_condition_type":
+      // The body of a macro: of all and exists, and of filter, which chooses by it.
+      return `expected type 'bool' but found '${typeOf(node)}'`;
     case "incompatible_ternary_branches":
       return unmatched("_?_:_", `(${operands.map((each) => typeOf(each)).join(", ")})`);
     case "no_such_overload":
@@ -61,7 +94,12 @@ function callMessage(
   if (!isFunction(called[0])) return `undeclared reference to '${name}' (in container '')`;
   const given = called.at(-1) as readonly ASTNode[];
   const types = given.map((each) => typeOf(each)).join(", ");
-  return unmatched(name, op === "call" ? `(${types})` : `${typeOf(called[1] as ASTNode)}.(${types})`);
+  if (op === "call") return unmatched(name, `(${types})`);
+  const receiver = typeOf(called[1] as ASTNode);
+  const namespace = /^Namespace\.(\w+)$/.exec(receiver)?.[1] ?? /^(\w+)Namespace$/.exec(receiver)?.[1]?.toLowerCase();
+  return namespace === undefined
+    ? unmatched(name, `${receiver}.(${types})`)
+    : unmatched(`${namespace}.${name}`, `(${types})`);
 }
 
 /** `start` is the place in the expression, in UTF-16 units. */
@@ -100,6 +138,8 @@ function messageOf(code: string, summary: string): string {
   const rest = summary.slice(summary.indexOf(":") + 1).trim();
   if (code === "unknown_variable") return `undeclared reference to '${rest}' (in container '')`;
   if (code === "no_such_key") return `undefined field '${rest}'`;
+  if (code === "invalid_comprehension_range") return summary.replace(/^E/, "e").replace(/\.$/, "");
+  if (summary === "has() invalid argument") return "invalid argument to has() macro";
   const binary = /^no such overload: (.+) (==|!=|<=|>=|<|>|\+|-|\*|\/|%|in) (.+)$/.exec(summary);
   if (binary !== null) {
     const operator = binary[2] === "in" ? "@in" : `_${binary[2]}_`;

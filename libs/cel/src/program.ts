@@ -5,6 +5,8 @@ import { estimateCost } from "./cost/estimate.ts";
 import type { CostSizes } from "./cost/operand.ts";
 import type { Range } from "./cost/ranges.ts";
 import { celEnvironment } from "./environment.ts";
+import { CONVERSIONS } from "./functions/conversions.ts";
+import { OWN_TEXTS } from "./functions/strings.ts";
 import { TIME_PARTS } from "./functions/times.ts";
 import { issueAt, issueText, typeTexts } from "./issues.ts";
 import { Meter, meterNodes } from "./meter.ts";
@@ -152,6 +154,8 @@ function failureText(error: unknown): string {
   if (text.startsWith("No such key:")) return `no such key:${text.slice("No such key:".length)}`;
   if (text.startsWith("integer overflow:")) return "integer overflow";
   if (text === "modulo by zero") return "modulus by zero";
+  if (text === "Unsigned integer overflow") return "unsigned integer overflow";
+  if (/^no such overload: (?!sum$)/.test(text)) return "no such overload";
   return text === "Optional value is not present" ? "optional.none() dereference" : text;
 }
 
@@ -161,14 +165,18 @@ function prepare(root: ASTNode): void {
     resolveLiteral(node);
     openPresence(node);
     openEquality(node);
-    if (node.op !== "rcall") return;
-    const args = node.args as unknown[];
-    // Regular expressions are Go's: the library's own `matches` takes another syntax.
-    if (args[0] === "matches") args[0] = "go_matches";
-    // Places in time are told by offsets, too, and the library's own know only names.
-    else if (TIME_PARTS.has(String(args[0])) && (args[2] as readonly unknown[]).length === 1)
-      args[0] = `go_${String(args[0])}`;
+    if (node.op === "call" || node.op === "rcall") takeOwn(node.args as unknown[], node.op === "call");
   });
+}
+
+/** Lets a call find what stands in the place of the library's own function: its name gets a prefix. */
+function takeOwn(args: unknown[], global: boolean): void {
+  const name = String(args[0]);
+  const count = (args[global ? 1 : 2] as readonly unknown[]).length;
+  const own = global
+    ? CONVERSIONS.has(name) && count === 1
+    : name === "matches" || OWN_TEXTS.has(name) || (TIME_PARTS.has(name) && count === 1);
+  if (own) args[0] = `go_${name}`;
 }
 
 function variablesOf(root: ASTNode): Set<string> {

@@ -75,7 +75,7 @@ test.each([
   ["texts.sortBy(t, [t])", "found no matching overload for '@sortByAssociatedKeys'"],
   ["n.sortBy(t, t)", "expression of type 'int' cannot be range of a comprehension"],
   ["'a'.slice(0, 1)", "found no matching overload for 'slice'"],
-  ["lists.range('a')", "found no matching overload for 'range'"],
+  ["lists.range('a')", "found no matching overload for 'lists.range'"],
 ])("%s is refused", (expression, text) => {
   expect(() => program(expression)).toThrow(text);
 });

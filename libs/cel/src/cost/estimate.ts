@@ -3,6 +3,7 @@
 // cost beside the parts that the author wrote is in the tables below.
 // https://github.com/google/cel-go/blob/v0.26.0/checker/cost.go, https://github.com/google/cel-go/blob/v0.26.0/parser/macro.go
 import type { ASTNode } from "@marcbachmann/cel-js";
+import { authorName } from "../syntax/places.ts";
 import { CONSTRUCT } from "../syntax/desugar.ts";
 import { internals, type CheckedType } from "../syntax/node.ts";
 import { callCost, sortCost, LIST_COST, MAP_COST, STRUCT_COST } from "./calls.ts";
@@ -208,7 +209,7 @@ class Estimator {
         ...(entries === undefined ? {} : { entries }),
       };
     }
-    return this.#costOf(name, undefined, args);
+    return this.#costOf(authorName(name), undefined, args);
   }
 
   #costOf(name: string, target: Operand | undefined, args: readonly Operand[]): Made {
@@ -222,7 +223,7 @@ class Estimator {
     // A fallback is a macro to the library, and a function here.
     const expanded = (alternate !== undefined || macro !== undefined) && name !== "or" && name !== "orValue";
     if (expanded) return this.#macro(name, receiver, nodes, macro);
-    const plain = name === "go_matches" ? "matches" : name;
+    const plain = authorName(name);
     const namespace = namespaceOf(receiver);
     const target = namespace === undefined ? this.visit(receiver) : undefined;
     const args = nodes.map((each) => this.visit(each));

@@ -131,7 +131,7 @@ function registerQuantities(environment: Environment): void {
   registerAll(environment, {
     [`quantity(string): ${type}`]: quantity,
     "isQuantity(string): bool": isQuantity,
-    [`${type}.sign(): int`]: (value: Quantity) => BigInt(value.sign()),
+    [`sign(${type}): int`]: (value: Quantity) => BigInt(value.sign()),
     [`${type}.isInteger(): bool`]: isInteger,
     [`${type}.asInteger(): int`]: asInteger,
     [`${type}.asApproximateFloat(): double`]: (value: Quantity) => Number(value.nanos) / 1e9,

@@ -1,4 +1,5 @@
 // The Kubernetes list library. https://kubernetes.io/docs/reference/using-api/cel/#kubernetes-list-library
+import { unsigned } from "./conversions.ts";
 import { celError, type FunctionTable } from "./definition.ts";
 import { sameCelValue } from "../values.ts";
 
@@ -22,9 +23,16 @@ interface Duration {
 const isDuration = (value: unknown): value is Duration =>
   typeof value === "object" && value !== null && "addDuration" in value;
 
+const isUnsigned = (value: unknown): value is { valueOf(): bigint } =>
+  typeof value === "object" && value !== null && typeof value.valueOf() === "bigint";
+
 function sum(list: readonly unknown[]): unknown {
   if (list.every((each) => typeof each === "bigint")) return list.reduce<bigint>((total, each) => total + each, 0n);
   if (list.every((each) => typeof each === "number")) return list.reduce<number>((total, each) => total + each, 0);
+  if (list.every((each) => isUnsigned(each))) {
+    const total = list.reduce<bigint>((sum, each) => sum + each.valueOf(), 0n);
+    return unsigned(total);
+  }
   if (list.every((each) => isDuration(each))) {
     return list.reduce<Duration | undefined>((total, each) => total?.addDuration(each) ?? each, undefined);
   }
@@ -37,8 +45,8 @@ export const LISTS: FunctionTable = {
   "list<T>.sum(): T": sum,
   "list<T>.min(): T": (list: readonly Comparable[]) => smallest(list, (a, b) => a < b, "min"),
   "list<T>.max(): T": (list: readonly Comparable[]) => smallest(list, (a, b) => a > b, "max"),
-  "list<T>.indexOf(T): int": (list: readonly unknown[], value: unknown) =>
+  "list<T>.go_indexOf(T): int": (list: readonly unknown[], value: unknown) =>
     BigInt(list.findIndex((each) => sameCelValue(each, value))),
-  "list<T>.lastIndexOf(T): int": (list: readonly unknown[], value: unknown) =>
+  "list<T>.go_lastIndexOf(T): int": (list: readonly unknown[], value: unknown) =>
     BigInt(list.findLastIndex((each) => sameCelValue(each, value))),
 };

@@ -37,9 +37,19 @@ function checked(node: ASTNode): readonly [string, ASTNode | undefined] {
   return name === "matches" ? [name, args[1]] : [args.length === 1 ? name : "", args[0]];
 }
 
+const INT_LIMIT = 2n ** 63n;
+
+/** The smallest number there is has a sign that the parser reads apart from it. */
+function tooLarge(node: ASTNode): boolean {
+  const { args, input, start } = node as unknown as { args: unknown; input?: string; start: number };
+  if (typeof args !== "bigint" || args < INT_LIMIT) return false;
+  return args > INT_LIMIT || input?.[start - 1] !== "-";
+}
+
 export function literalProblems(root: ASTNode): Problem[] {
   const found: Problem[] = [];
   eachNode(root, root.constructor, (node) => {
+    if (node.op === "value" && tooLarge(node)) found.push({ start: node.start, message: "invalid int literal" });
     const [name, argument] = checked(node);
     const check = Object.hasOwn(CHECKS, name) ? CHECKS[name] : undefined;
     if (check === undefined || argument?.op !== "value" || typeof argument.args !== "string") return;

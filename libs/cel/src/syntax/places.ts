@@ -30,7 +30,7 @@ export function placeOf(node: ASTNode): number {
   const { op, args, start, input = "" } = node as unknown as Placed;
   if (op === "call") {
     const [name] = args as readonly [string];
-    return past(SPACE, input, start + name.length);
+    return past(SPACE, input, start + authorName(name).length);
   }
   if (op === "rcall") {
     const [name, receiver] = args as readonly [string, Placed];

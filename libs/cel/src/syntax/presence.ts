@@ -47,6 +47,8 @@ function checkField(checker: Checker, asking: ASTNode, field: Field, context: Ch
   const type = checker.check(operand, context);
   const fields = type.kind === "message" ? checker.registry.objectTypes.get(type.name)?.fields : undefined;
   if (fields === undefined) {
+    const selects = ["dyn", "map", "param", "message", "optional"].includes(type.kind);
+    if (!selects) throw checker.createError("no_field", `type '${type.name}' does not support field selection`, asking);
     checker.check(field, context);
     return;
   }

@@ -5,6 +5,7 @@ import type { ASTNode } from "@marcbachmann/cel-js";
 import { CONSTRUCT } from "./desugar.ts";
 import type { Problem } from "./literals.ts";
 import { eachNode, internals, type CheckedType } from "./node.ts";
+import { messageElements } from "./optional-elements.ts";
 import { placeOf } from "./places.ts";
 
 const NUMBERS = ["int", "uint", "double", "google.protobuf.Duration"];
@@ -56,23 +57,29 @@ const isWithin = (node: ASTNode, outer: ASTNode): boolean => node.start >= outer
 /** Elements of which one is another type than the first. Optional ones say nothing of their own. */
 function mixedElements(node: ASTNode): Problem[] {
   if (internals(node).meta.alternate !== undefined && node.op === "list") return [];
-  const pairs = node.args as unknown as readonly (ASTNode | readonly [ASTNode, ASTNode])[];
-  const columns =
-    node.op === "list"
-      ? [pairs as readonly ASTNode[]]
-      : [0, 1].map((at) => pairs.map((pair) => (pair as readonly ASTNode[])[at]!));
-  return columns.flatMap((elements) => {
-    const [first] = elements;
-    const wanted = first === undefined ? undefined : typeOf(first);
-    if (wanted === undefined || isOpen(wanted)) return [];
-    const differs = elements.filter((each) => {
-      const type = typeOf(each);
-      return type !== undefined && !alike(wanted, type);
-    });
-    return differs.map((each) => ({
-      start: placeOf(each),
-      message: `expected type '${wanted.name}' but found '${typeOf(each)!.name}'`,
-    }));
+  if (node.op === "map") return mixedEntries(node);
+  const elements = node.args as unknown as readonly ASTNode[];
+  return mixed(elements.map((each) => ({ node: each, type: typeOf(each) })));
+}
+
+function mixedEntries(node: ASTNode): Problem[] {
+  const entries = messageElements(node);
+  const keys = entries.map(({ key }) => ({ node: key!, type: typeOf(key!) }));
+  // Of an optional value counts what may be in it.
+  const values = entries.map(({ value, optional }) => {
+    const type = typeOf(value);
+    return { node: value, type: optional ? type?.valueType : type };
+  });
+  return [...mixed(keys), ...mixed(values)];
+}
+
+/** Complains of all that are of another type than the first. */
+function mixed(elements: readonly { readonly node: ASTNode; readonly type: CheckedType | undefined }[]): Problem[] {
+  const wanted = elements[0]?.type;
+  if (wanted === undefined || isOpen(wanted)) return [];
+  return elements.flatMap(({ node, type }) => {
+    if (type === undefined || alike(wanted, type)) return [];
+    return [{ start: placeOf(node), message: `expected type '${wanted.name}' but found '${type.name}'` }];
   });
 }
 
