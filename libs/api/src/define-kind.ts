@@ -69,6 +69,25 @@ export function plainStrategy<T extends KubeObject>(parts: Partial<Strategy<T>> 
   };
 }
 
+const KEPT_BY_STATUS = [
+  "deletionTimestamp",
+  "generation",
+  "labels",
+  "annotations",
+  "finalizers",
+  "ownerReferences",
+] as const;
+
+/** For kinds whose status update changes the status and nothing of the metadata. */
+export function keepMetadata(object: KubeObject, old: KubeObject): void {
+  const meta = metaOf(object);
+  for (const name of KEPT_BY_STATUS) {
+    const before = old.metadata?.[name];
+    if (before === undefined) delete meta[name];
+    else Object.assign(meta, { [name]: before });
+  }
+}
+
 interface WithSpecAndStatus extends KubeObject {
   spec?: unknown;
   status?: unknown;

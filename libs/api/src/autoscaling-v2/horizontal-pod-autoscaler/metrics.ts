@@ -8,8 +8,19 @@ import {
   fieldNotSupported,
   isQuantity,
   parseQuantity,
+  validateDns1123Label,
+  validatePathSegmentName,
 } from "@coxswain/apimachinery";
-import type { MetricSpec, MetricStatus, MetricTarget, MetricValueStatus } from "../../types.gen.ts";
+import type {
+  CrossVersionObjectReference,
+  MetricSpec,
+  MetricStatus,
+  MetricTarget,
+  MetricValueStatus,
+} from "../../types.gen.ts";
+import { validateWith } from "../../validation/enums.ts";
+import { validateContainerResource } from "../../validation/resources.ts";
+import { validateReference, type VersionRule } from "./object-reference.ts";
 
 const SOURCES = {
   ContainerResource: "containerResource",
@@ -26,26 +37,24 @@ interface Source {
   readonly container?: string;
   readonly metric?: { readonly name: string };
   readonly target?: MetricTarget;
-  readonly describedObject?: { readonly kind: string; readonly name: string };
+  readonly describedObject?: CrossVersionObjectReference;
 }
 
 const sourceOf = (metric: MetricSpec, name: SourceName): Source | undefined => metric[name];
 
 function validateTarget(target: MetricTarget | undefined, path: string): FieldError[] {
-  if (!target?.type) return [fieldRequired(childPath(path, "type"), "must specify a metric target type")];
-  const errors: FieldError[] = [];
-  if (!["AverageValue", "Utilization", "Value"].includes(target.type)) {
-    errors.push(
-      fieldInvalid(childPath(path, "type"), target.type, "must be either Utilization, Value, or AverageValue"),
-    );
+  const type = target?.type ?? "";
+  const errors = type === "" ? [fieldRequired(childPath(path, "type"), "must specify a metric target type")] : [];
+  if (!["AverageValue", "Utilization", "Value"].includes(type)) {
+    errors.push(fieldInvalid(childPath(path, "type"), type, "must be either Utilization, Value, or AverageValue"));
   }
   for (const name of ["value", "averageValue"] as const) {
-    const value = target[name];
+    const value = target?.[name];
     if (value !== undefined && isQuantity(value) && parseQuantity(value).compare(parseQuantity("0")) <= 0) {
       errors.push(fieldInvalid(childPath(path, name), value, "must be positive"));
     }
   }
-  if (target.averageUtilization !== undefined && target.averageUtilization < 1) {
+  if (target?.averageUtilization !== undefined && target.averageUtilization < 1) {
     errors.push(
       fieldInvalid(childPath(path, "averageUtilization"), target.averageUtilization, "must be greater than 0"),
     );
@@ -53,15 +62,30 @@ function validateTarget(target: MetricTarget | undefined, path: string): FieldEr
   return errors;
 }
 
-function validateSource(source: Source, name: SourceName, path: string): FieldError[] {
+/** Only of one container of each pod, it must be what a container can have. */
+function validateResource(resource: string | undefined, name: SourceName, path: string): FieldError[] {
+  if (!resource) return [fieldRequired(path, "must specify a resource name")];
+  return name === "containerResource" ? validateContainerResource(resource, path) : [];
+}
+
+function validateSource(source: Source, name: SourceName, rule: VersionRule, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const resource = name === "resource" || name === "containerResource";
   const target = childPath(path, "target");
-  if (resource && !source.name) errors.push(fieldRequired(childPath(path, "name"), "must specify a resource name"));
-  if (name === "containerResource" && !source.container)
-    errors.push(fieldRequired(childPath(path, "container"), "must specify a container"));
-  if (!resource && !source.metric?.name)
-    errors.push(fieldRequired(childPath(path, "metric", "name"), "must specify a metric name"));
+  if (name === "object") {
+    errors.push(...validateReference(source.describedObject, rule, childPath(path, "describedObject")));
+  }
+  if (resource) errors.push(...validateResource(source.name, name, childPath(path, "name")));
+  else {
+    const at = childPath(path, "metric", "name");
+    if (!source.metric?.name) errors.push(fieldRequired(at, "must specify a metric name"));
+    else errors.push(...validateWith(validatePathSegmentName, source.metric.name, at));
+  }
+  if (name === "containerResource") {
+    const at = childPath(path, "container");
+    if (!source.container) errors.push(fieldRequired(at, "must specify a container"));
+    else errors.push(...validateWith(validateDns1123Label, source.container, at));
+  }
   errors.push(...validateTarget(source.target, target));
   const { averageUtilization, averageValue, value } = source.target ?? {};
   if (resource) {
@@ -95,19 +119,23 @@ function validateSource(source: Source, name: SourceName, path: string): FieldEr
   return errors;
 }
 
-export function validateMetric(metric: MetricSpec, path: string): FieldError[] {
-  if (!metric.type) return [fieldRequired(childPath(path, "type"), "must specify a metric source type")];
-  if (!TYPES.includes(metric.type)) return [fieldNotSupported(childPath(path, "type"), metric.type, TYPES)];
-  const expected = SOURCES[metric.type as keyof typeof SOURCES];
-  const given = Object.values(SOURCES).filter((name) => metric[name] !== undefined);
-  const errors = given.flatMap((name) => {
-    const at = childPath(path, name);
-    if (name !== expected) return [fieldForbidden(at, "must populate the given metric source only")];
-    return validateSource(sourceOf(metric, name) ?? {}, name, at);
-  });
-  if (!given.includes(expected))
-    errors.push(fieldRequired(childPath(path, expected), "must populate information for the given metric source"));
-  return errors;
+/** In upstream's order: of several sources the first is looked at. */
+const ORDER: readonly SourceName[] = ["object", "external", "pods", "resource", "containerResource"];
+
+export function validateMetric(metric: MetricSpec, rule: VersionRule, path: string): FieldError[] {
+  const at = (name: string) => childPath(path, name);
+  const errors = metric.type ? [] : [fieldRequired(at("type"), "must specify a metric source type")];
+  const expected: SourceName | undefined = SOURCES[metric.type as keyof typeof SOURCES];
+  if (expected === undefined) errors.push(fieldNotSupported(at("type"), metric.type ?? "", TYPES));
+  const given = ORDER.filter((name) => metric[name] !== undefined);
+  const [first, ...others] = given;
+  if (first !== undefined) errors.push(...validateSource(sourceOf(metric, first) ?? {}, first, rule, at(first)));
+  if (expected !== undefined && !given.includes(expected)) {
+    errors.push(fieldRequired(at(expected), "must populate information for the given metric source"));
+  }
+  if (others.length === 0) return errors;
+  const wrong = given.filter((name) => name !== expected);
+  return [...errors, ...wrong.map((name) => fieldForbidden(at(name), "must populate the given metric source only"))];
 }
 
 function amounts(target: MetricTarget | undefined, current: MetricValueStatus | undefined): string {

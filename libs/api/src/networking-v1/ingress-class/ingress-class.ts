@@ -6,12 +6,15 @@ import {
   fieldNotSupported,
   fieldRequired,
   fieldTooLong,
+  validateDns1123Label,
   validateDns1123Subdomain,
+  validatePathSegmentName,
 } from "@coxswain/apimachinery";
 import { defineKind, metaOf, plainStrategy, setGeneration } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
 import type { IngressClass } from "../../types.gen.ts";
+import { validateRequiredWith, validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 
 const MAX_CONTROLLER = 250;
@@ -35,8 +38,11 @@ function validate({ spec }: IngressClass): FieldError[] {
   const parameters = spec?.parameters;
   if (!parameters) return errors;
   const at = "spec.parameters";
-  if (!parameters.kind) errors.push(fieldRequired(`${at}.kind`, ""));
-  if (!parameters.name) errors.push(fieldRequired(`${at}.name`, ""));
+  const { apiGroup, namespace } = parameters;
+  if (apiGroup) errors.push(...validateWith(validateDns1123Subdomain, apiGroup, `${at}.apiGroup`));
+  errors.push(...validateRequiredWith(validatePathSegmentName, parameters.kind, `${at}.kind`));
+  errors.push(...validateRequiredWith(validatePathSegmentName, parameters.name, `${at}.name`));
+  if (namespace) errors.push(...validateWith(validateDns1123Label, namespace, `${at}.namespace`));
   const scope = parameters.scope ?? "";
   if (scope !== "Cluster" && scope !== "Namespace")
     errors.push(fieldNotSupported(`${at}.scope`, scope, ["Cluster", "Namespace"]));

@@ -1,11 +1,11 @@
 // IPAddress: an address in use, named by itself, and what uses it.
 import type { FieldError } from "@coxswain/apimachinery";
-import { childPath, fieldRequired, validatePathSegmentName } from "@coxswain/apimachinery";
+import { childPath, fieldRequired, validateDns1123Subdomain, validatePathSegmentName } from "@coxswain/apimachinery";
 import ipaddr from "ipaddr.js";
-import { defineKind, metaOf, plainStrategy, setGeneration } from "../../define-kind.ts";
+import { defineKind } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
-import { sameValue } from "../../same-value.ts";
 import type { IPAddress } from "../../types.gen.ts";
+import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 import { ipFamily } from "../../validation/ip.ts";
 
@@ -24,8 +24,12 @@ function validate({ spec }: IPAddress): FieldError[] {
   for (const name of ["resource", "name"] as const) {
     const value = parent[name] ?? "";
     const at = childPath(path, name);
-    if (value === "" || validatePathSegmentName(value).length > 0) errors.push(fieldRequired(at, ""));
+    if (value === "") errors.push(fieldRequired(at, ""));
+    else errors.push(...validateWith(validatePathSegmentName, value, at));
   }
+  const { group, namespace } = parent;
+  if (group) errors.push(...validateWith(validateDns1123Subdomain, group, childPath(path, "group")));
+  if (namespace) errors.push(...validateWith(validatePathSegmentName, namespace, childPath(path, "namespace")));
   return errors;
 }
 
@@ -51,12 +55,6 @@ export const ipAddressKind = defineKind<IPAddress>({
     ...validate(address),
     ...validateImmutableField(address.spec?.parentRef, old.spec?.parentRef, "spec.parentRef"),
   ],
-  strategy: plainStrategy({
-    prepareForCreate(address) {
-      metaOf(address).generation = 1;
-    },
-    prepareForUpdate: (address, old) => setGeneration(address, old, !sameValue(address.spec, old.spec)),
-  }),
   columns: [NAME, column("ParentRef", "What uses the address."), AGE],
   row: (address, context) => [nameOf(address), parentOf(address), age(address, context)],
   selectableFields: ({ spec }) => ({

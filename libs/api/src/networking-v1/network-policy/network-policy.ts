@@ -28,16 +28,18 @@ function validatePolicyPort(port: NetworkPolicyPort, path: string): FieldError[]
   const end = port.endPort;
   const at = childPath(path, "endPort");
   if (port.port === undefined) {
-    if (end !== undefined)
-      errors.push(fieldRequired(childPath(path, "port"), "may not be specified when `port` is not specified"));
+    if (end !== undefined) errors.push(fieldInvalid(at, end, "may not be specified when `port` is not specified"));
     return errors;
   }
   errors.push(...validatePortNumberOrName(port.port, childPath(path, "port")));
   if (end === undefined) return errors;
   if (typeof port.port === "string")
     errors.push(fieldInvalid(at, end, "may not be specified when `port` is non-numeric"));
-  else if (end < port.port) errors.push(fieldInvalid(at, end, "must be greater than or equal to `port`"));
-  else errors.push(...validatePortNumberOrName(end, at));
+  else {
+    // Upstream shows the port, which is too high, in place of the end, which is too low.
+    if (end < port.port) errors.push(fieldInvalid(at, port.port, "must be greater than or equal to `port`"));
+    errors.push(...validatePortNumberOrName(end, at));
+  }
   return errors;
 }
 

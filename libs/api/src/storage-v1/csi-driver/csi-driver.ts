@@ -1,21 +1,45 @@
 // CSIDriver: what a storage driver can do and wants.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldInvalid, fieldNotSupported, fieldTooLong } from "@coxswain/apimachinery";
-import { defineKind, metaOf, plainStrategy, setGeneration } from "../../define-kind.ts";
+import { fieldDuplicate, fieldInvalid, fieldNotSupported, fieldTooLong } from "@coxswain/apimachinery";
+import { defineKind, plainStrategy, setGeneration } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
-import type { CSIDriver } from "../../types.gen.ts";
+import type { CSIDriver, StorageTokenRequest as TokenRequest } from "../../types.gen.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 
 const MAX_NAME = 63;
 const MIN_UPDATE_SECONDS = 10;
 const TOKENS_IN_SECRETS =
   "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
-const MODES = ["Ephemeral", "Persistent"];
+const MODES = ["Persistent", "Ephemeral"];
+const MIN_TOKEN_SECONDS = 600;
+const MAX_TOKEN_SECONDS = 2 ** 32;
 const GROUP_POLICIES = ["File", "None", "ReadWriteOnceWithFSType"];
 
-function validate({ metadata, spec }: CSIDriver): FieldError[] {
-  const errors = (metadata?.name ?? "").length > MAX_NAME ? [fieldTooLong("metadata.name", MAX_NAME)] : [];
+/** Each audience once, with tokens that live neither too short nor too long. */
+function validateTokens(requests: readonly TokenRequest[]): FieldError[] {
+  const at = (index: number, name: string) => `spec.tokenRequests[${index}].${name}`;
+  return requests.flatMap(({ audience, expirationSeconds: seconds }, index) => {
+    const repeated = requests.slice(0, index).some((other) => other.audience === audience);
+    if (repeated) return [fieldDuplicate(at(index, "audience"), audience)];
+    if (seconds === undefined) return [];
+    const path = at(index, "expirationSeconds");
+    if (seconds < MIN_TOKEN_SECONDS) {
+      return [fieldInvalid(path, seconds, "may not specify a duration less than 10 minutes")];
+    }
+    return seconds > MAX_TOKEN_SECONDS
+      ? [fieldInvalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
+      : [];
+  });
+}
+
+function validateNew(driver: CSIDriver): FieldError[] {
+  const tooLong = (driver.metadata?.name ?? "").length > MAX_NAME;
+  return [...(tooLong ? [fieldTooLong("metadata.name", MAX_NAME)] : []), ...validate(driver)];
+}
+
+function validate({ spec }: CSIDriver): FieldError[] {
+  const errors = validateTokens(spec?.tokenRequests ?? []);
   for (const mode of spec?.volumeLifecycleModes ?? []) {
     if (!MODES.includes(mode)) errors.push(fieldNotSupported("spec.volumeLifecycleModes", mode, MODES));
   }
@@ -44,7 +68,8 @@ function warnings(driver: CSIDriver, old: CSIDriver | undefined): string[] {
   return old && sameValue(requests, old.spec?.tokenRequests) ? [] : [TOKENS_IN_SECRETS];
 }
 
-const IMMUTABLE = ["attachRequired", "volumeLifecycleModes"] as const;
+/** With the names that upstream tells them by. */
+const IMMUTABLE = { attachRequired: "attachedRequired", volumeLifecycleModes: "volumeLifecycleModes" } as const;
 
 export const csiDriverKind = defineKind<CSIDriver>({
   group: "storage.k8s.io",
@@ -64,15 +89,15 @@ export const csiDriverKind = defineKind<CSIDriver>({
     driver.spec.requiresRepublish ??= false;
     driver.spec.seLinuxMount ??= false;
   },
-  validateCreate: validate,
+  validateCreate: validateNew,
   validateUpdate: (driver, old) => [
     ...validate(driver),
-    ...IMMUTABLE.flatMap((name) => validateImmutableField(driver.spec[name], old.spec[name], `spec.${name}`)),
+    ...Object.entries(IMMUTABLE).flatMap(([name, shown]) => {
+      const key = name as keyof typeof IMMUTABLE;
+      return validateImmutableField(driver.spec[key], old.spec[key], `spec.${shown}`);
+    }),
   ],
   strategy: plainStrategy({
-    prepareForCreate(driver) {
-      metaOf(driver).generation = 1;
-    },
     prepareForUpdate: (driver, old) => setGeneration(driver, old, !sameValue(driver.spec, old.spec)),
     allowUnconditionalUpdate: false,
     warnings,

@@ -1,7 +1,9 @@
 // StorageClass: how volumes are made for claims of a class.
 import type { FieldError } from "@coxswain/apimachinery";
 import {
+  fieldDuplicate,
   fieldForbidden,
+  fieldInvalid,
   fieldNotSupported,
   fieldRequired,
   fieldTooLong,
@@ -10,7 +12,7 @@ import {
 import { defineKind } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import { sameValue } from "../../same-value.ts";
-import type { StorageClass } from "../../types.gen.ts";
+import type { StorageClass, TopologySelectorLabelRequirement, TopologySelectorTerm } from "../../types.gen.ts";
 import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 
@@ -24,18 +26,59 @@ const BETA_DEFAULT = "storageclass.beta.kubernetes.io/is-default-class";
 export function validateParameters(parameters: Record<string, string> | undefined, path: string): FieldError[] {
   const entries = Object.entries(parameters ?? {});
   if (entries.length > MAX_PARAMETERS) return [fieldTooLong(path, MAX_PARAMETERS)];
-  const errors = entries.some(([name]) => name === "") ? [fieldRequired(path, "field can not be empty.")] : [];
+  const errors = entries.some(([name]) => name === "") ? [fieldInvalid(path, "", "field can not be empty.")] : [];
   const bytes = entries.reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0);
   return bytes > MAX_PARAMETERS_BYTES ? [...errors, fieldTooLong(path, MAX_PARAMETERS_BYTES)] : errors;
 }
 
+/** Who makes volumes, or changes them. */
+export function validateProvisioner(name: string | undefined, path: string): FieldError[] {
+  return name ? validateWith(validateQualifiedName, name.toLowerCase(), path) : [fieldRequired(path, "")];
+}
+
+function validateTerm({ matchLabelExpressions: list = [] }: TopologySelectorTerm, path: string): FieldError[] {
+  return list.flatMap(({ key, values = [] }: Partial<TopologySelectorLabelRequirement>, index) => {
+    const at = `${path}.matchLabelExpressions[${index}]`;
+    const repeated = list.slice(0, index).some((other) => other.key === key);
+    return [
+      ...(values.length === 0 ? [fieldRequired(`${at}.values`, "")] : []),
+      ...values.flatMap((value, place) =>
+        values.indexOf(value) < place ? [fieldDuplicate(`${at}.values[${place}]`, value)] : [],
+      ),
+      ...validateWith(validateQualifiedName, key, `${at}.key`),
+      ...(repeated ? [fieldDuplicate(`${at}.key`, key)] : []),
+    ];
+  });
+}
+
+/** Where volumes may be: terms of which no two say the same, and none says nothing. */
+function validateTopologies(terms: readonly TopologySelectorTerm[]): FieldError[] {
+  const meaning = ({ matchLabelExpressions: list = [] }: TopologySelectorTerm) =>
+    Object.fromEntries(
+      list.map(({ key, values = [] }: Partial<TopologySelectorLabelRequirement>) => [
+        key,
+        [...new Set(values)].toSorted(),
+      ]),
+    );
+  return terms.flatMap((term, index) => {
+    const own = meaning(term);
+    const same = terms.slice(0, index).filter((other) => sameValue(meaning(other), own)).length;
+    // Upstream compares with as many terms that say nothing, besides.
+    const times = same + (Object.keys(own).length === 0 ? terms.length : 0);
+    const path = `allowedTopologies[${index}]`;
+    return [
+      ...validateTerm(term, path),
+      ...Array.from({ length: times }, () => fieldDuplicate(`${path}.matchLabelExpressions`, "")),
+    ];
+  });
+}
+
 function validate(storageClass: StorageClass): FieldError[] {
-  const { reclaimPolicy, volumeBindingMode } = storageClass;
-  const provisioner = storageClass.provisioner ?? "";
-  const errors =
-    provisioner === ""
-      ? [fieldRequired("provisioner", "")]
-      : validateWith(validateQualifiedName, provisioner.toLowerCase(), "provisioner");
+  const { reclaimPolicy, volumeBindingMode, allowedTopologies = [] } = storageClass;
+  const errors = [
+    ...validateProvisioner(storageClass.provisioner, "provisioner"),
+    ...validateTopologies(allowedTopologies),
+  ];
   errors.push(...validateParameters(storageClass.parameters, "parameters"));
   if (reclaimPolicy && reclaimPolicy !== "Delete" && reclaimPolicy !== "Retain") {
     errors.push(fieldNotSupported("reclaimPolicy", reclaimPolicy, ["Delete", "Retain"]));

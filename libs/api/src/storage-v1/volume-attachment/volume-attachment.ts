@@ -1,16 +1,17 @@
 // VolumeAttachment: the wish that a volume be attached to a node, and whether it is.
 import type { FieldError } from "@coxswain/apimachinery";
-import { fieldForbidden, fieldRequired, validateDns1123Subdomain } from "@coxswain/apimachinery";
+import { fieldForbidden, fieldRequired, fieldTooLong, validateDns1123Subdomain } from "@coxswain/apimachinery";
 import { validateInlineVolume } from "../../core-v1/persistent-volume/persistent-volume.ts";
-import { defineKind, plainStrategy } from "../../define-kind.ts";
+import { defineKind, keepMetadata, plainStrategy } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { VolumeAttachment } from "../../types.gen.ts";
-import { validateRequiredWith } from "../../validation/enums.ts";
+import { validateWith } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
+import { validateDriverName } from "../driver-name.ts";
 
 function validate({ spec }: VolumeAttachment): FieldError[] {
   const source = spec?.source ?? {};
-  const errors = validateRequiredWith(validateDns1123Subdomain, spec?.attacher, "spec.attacher");
+  const errors = validateDriverName(spec?.attacher, "spec.attacher");
   if (source.inlineVolumeSpec === undefined && source.persistentVolumeName === undefined) {
     errors.push(fieldRequired("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
   } else if (source.inlineVolumeSpec !== undefined && source.persistentVolumeName !== undefined) {
@@ -21,7 +22,26 @@ function validate({ spec }: VolumeAttachment): FieldError[] {
   } else if (source.inlineVolumeSpec !== undefined) {
     errors.push(...validateInlineVolume(source.inlineVolumeSpec, "spec.source.inlineVolumeSpec"));
   }
-  return [...errors, ...validateRequiredWith(validateDns1123Subdomain, spec?.nodeName, "spec.nodeName")];
+  return [...errors, ...validateWith(validateDns1123Subdomain, spec?.nodeName, "spec.nodeName")];
+}
+
+/** The name of a volume is looked at once; it never changes. */
+function validateNew(attachment: VolumeAttachment): FieldError[] {
+  const name = attachment.spec?.source?.persistentVolumeName;
+  const named =
+    name === undefined ? [] : validateWith(validateDns1123Subdomain, name, "spec.source.persistentVolumeName");
+  return [...validate(attachment), ...named];
+}
+
+const MAX_MESSAGE = 1024;
+/** Upstream's own: the limit that a refusal names is another one. */
+const NAMED_LIMIT = 256 * 1024;
+
+function validateStatus({ status }: VolumeAttachment): FieldError[] {
+  return (["attachError", "detachError"] as const).flatMap((name) => {
+    const long = (status?.[name]?.message?.length ?? 0) > MAX_MESSAGE;
+    return long ? [fieldTooLong(`status.${name}.message`, NAMED_LIMIT)] : [];
+  });
 }
 
 export const volumeAttachmentKind = defineKind<VolumeAttachment>({
@@ -33,7 +53,8 @@ export const volumeAttachmentKind = defineKind<VolumeAttachment>({
   schemaName: "io.k8s.api.storage.v1.VolumeAttachment",
   returnDeletedObject: true,
   hasStatus: true,
-  validateCreate: validate,
+  validateCreate: validateNew,
+  validateStatusUpdate: validateStatus,
   validateUpdate: (attachment, old) => [
     ...validate(attachment),
     ...validateImmutableField(attachment.spec, old.spec, "spec"),
@@ -47,6 +68,7 @@ export const volumeAttachmentKind = defineKind<VolumeAttachment>({
     },
     prepareForStatusUpdate(attachment, old) {
       attachment.spec = old.spec;
+      keepMetadata(attachment, old);
     },
   }),
   columns: [

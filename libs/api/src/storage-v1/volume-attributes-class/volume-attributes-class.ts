@@ -5,11 +5,11 @@ import { defineKind } from "../../define-kind.ts";
 import { age, AGE, column, NAME, nameOf } from "../../printing.ts";
 import type { VolumeAttributesClass } from "../../types.gen.ts";
 import { sameValue } from "../../same-value.ts";
-import { validateParameters } from "../storage-class/storage-class.ts";
+import { validateParameters, validateProvisioner } from "../storage-class/storage-class.ts";
 
 function validate(attributes: VolumeAttributesClass): FieldError[] {
   return [
-    ...(attributes.driverName ? [] : [fieldRequired("driverName", "")]),
+    ...validateProvisioner(attributes.driverName, "driverName"),
     ...(Object.keys(attributes.parameters ?? {}).length === 0
       ? [fieldRequired("parameters", "must contain at least one key/value pair")]
       : validateParameters(attributes.parameters, "parameters")),
