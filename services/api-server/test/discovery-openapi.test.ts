@@ -1,5 +1,5 @@
 // The generated OpenAPI and discovery documents: complete, self-contained, and of the shape that clients walk.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { allKinds } from "@coxswain/api";
 import { customKinds } from "@coxswain/api/apiextensions-v1/custom-kind";
@@ -112,7 +112,11 @@ test("the older document has all kinds, and every reference of it", () => {
       ],
       responses: { "200": { schema: { $ref: "#/definitions/io.k8s.api.apps.v1.Deployment" } } },
     },
-    parameters: [{ name: "name", in: "path", type: "string", required: true }, { name: "namespace" }],
+    parameters: [
+      { name: "name", in: "path", type: "string", required: true },
+      { name: "namespace" },
+      { name: "pretty" },
+    ],
   });
   expect(document.definitions["io.k8s.api.apps.v1.DeploymentSpec"]).toMatchObject({
     properties: {
@@ -261,4 +265,77 @@ test("who has an OpenAPI document is not sent it again, and one asked for by its
     expect([again.code, again.body.length, again.headers?.["ETag"]]).toEqual([304, 0, etag]);
     expect((await get(target, '"other"', accept)).code).toBe(200);
   }
+});
+
+describe("a generated client can ask for all that there is", () => {
+  type Named = readonly { readonly name: string; readonly in: string }[];
+  type Path = Record<string, { readonly parameters?: Named; readonly requestBody?: { readonly content: object } }> & {
+    readonly parameters?: Named;
+  };
+  const document = JSON.parse(String(openApi.v3("api/v1")?.body)) as { readonly paths: Record<string, Path> };
+  const MAPS = "/api/v1/namespaces/{namespace}/configmaps";
+  const POD = "/api/v1/namespaces/{namespace}/pods/{name}";
+  const namesOf = (parameters: Named = []): string[] => parameters.map(({ name }) => name).toSorted();
+
+  const WRITE = ["dryRun", "fieldManager", "fieldValidation"];
+  const DELETE = [
+    "dryRun",
+    "gracePeriodSeconds",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+    "orphanDependents",
+    "propagationPolicy",
+  ];
+  const SELECT = [
+    "continue",
+    "fieldSelector",
+    "labelSelector",
+    "limit",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "sendInitialEvents",
+    "timeoutSeconds",
+  ];
+  const STREAMS = ["container", "stderr", "stdin", "stdout", "tty"];
+
+  test.each([
+    [MAPS, "get", ["allowWatchBookmarks", ...SELECT, "watch"]],
+    [MAPS, "post", WRITE],
+    [MAPS, "delete", [...DELETE, ...SELECT].toSorted()],
+    [`${MAPS}/{name}`, "get", []],
+    [`${MAPS}/{name}`, "put", WRITE],
+    [`${MAPS}/{name}`, "patch", [...WRITE, "force"]],
+    [`${MAPS}/{name}`, "delete", DELETE],
+    [`${POD}/status`, "patch", [...WRITE, "force"]],
+    [`${POD}/exec`, "get", ["command", ...STREAMS]],
+    [`${POD}/exec`, "post", ["command", ...STREAMS]],
+    [`${POD}/attach`, "post", STREAMS],
+    [`${POD}/portforward`, "get", ["ports"]],
+    [`${POD}/proxy`, "get", ["path"]],
+    [
+      `${POD}/log`,
+      "get",
+      [
+        "container",
+        "follow",
+        "insecureSkipTLSVerifyBackend",
+        "limitBytes",
+        "previous",
+        "sinceSeconds",
+        "stream",
+        "tailLines",
+        "timestamps",
+      ],
+    ],
+  ])("%s %s", (path, method, expected) => {
+    expect(namesOf(document.paths[path]?.[method]?.parameters)).toEqual(expected);
+  });
+
+  test("what all operations of a path take", () => {
+    expect(namesOf(document.paths[`${MAPS}/{name}`]?.parameters)).toEqual(["name", "namespace", "pretty"]);
+    expect(namesOf(document.paths["/api/v1/configmaps"]?.parameters)).toEqual(["pretty"]);
+    expect(namesOf(document.paths[`${POD}/exec`]?.parameters)).toEqual(["name", "namespace"]);
+    expect(Object.keys(document.paths[`${MAPS}/{name}`]?.["patch"]?.requestBody?.content ?? {})).toContain(
+      "application/apply-patch+yaml",
+    );
+  });
 });

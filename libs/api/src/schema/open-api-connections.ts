@@ -1,6 +1,7 @@
 // The paths of subresources that carry no object: a stream to a container, or a request passed on. Pure.
 import type { KindDefinition, SubresourceDefinition } from "../kind.ts";
 import { operationId } from "./open-api-operation-id.ts";
+import { CONNECTION_PARAMETERS } from "./open-api-parameters.ts";
 import type { JsonSchema } from "./open-api-schemas.ts";
 
 const METHODS: Readonly<Record<string, readonly string[]>> = {
@@ -25,10 +26,12 @@ function operation(
 ): JsonSchema {
   const { group, version } = subresource;
   const target = { subresource: subresource.name, of: method, suffix: rest ? "WithPath" : "" };
+  const asked = CONNECTION_PARAMETERS[subresource.name];
   return {
     operationId: operationId(kind, "connect", target),
     "x-kubernetes-action": "connect",
     "x-kubernetes-group-version-kind": { group, version, kind: subresource.kind },
+    ...(asked === undefined ? {} : { parameters: asked }),
     responses: { "200": { description: "OK", content: { "*/*": { schema: { type: "string" } } } }, ...UNAUTHORIZED },
   };
 }

@@ -5,6 +5,16 @@ import type { KindDefinition } from "../kind.ts";
 import { subresourcesOf } from "../subresources.ts";
 import { connectionPaths, isConnection, UNAUTHORIZED } from "./open-api-connections.ts";
 import { operationId, type OperationTarget } from "./open-api-operation-id.ts";
+import {
+  CONNECTION_PARAMETERS,
+  DELETE,
+  DELETE_COLLECTION,
+  LIST,
+  objectParameters,
+  PATCH,
+  pathParameters,
+  WRITE,
+} from "./open-api-parameters.ts";
 import { componentSchemas, type JsonSchema, kindSchemaNames, referenceTo } from "./open-api-schemas.ts";
 import { modelType } from "./model.ts";
 
@@ -14,37 +24,7 @@ const PATCH_TYPES = [
   "application/json-patch+json",
   "application/merge-patch+json",
   "application/strategic-merge-patch+json",
-];
-
-const query = (name: string, type: "string" | "integer" | "boolean", description: string): JsonSchema => ({
-  name,
-  in: "query",
-  description,
-  schema: { type, uniqueItems: true },
-});
-const DRY_RUN = query("dryRun", "string", "All: check everything and store nothing.");
-const FIELD_MANAGER = query("fieldManager", "string", "The name that the change is recorded under.");
-const FIELD_VALIDATION = query("fieldValidation", "string", "Ignore, Warn or Strict: what unknown fields mean.");
-const WRITE = [DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
-const DELETE = [
-  DRY_RUN,
-  query("gracePeriodSeconds", "integer", "Seconds to end in; 0 ends at once."),
-  query("propagationPolicy", "string", "Orphan, Background or Foreground: what becomes of dependents."),
-];
-const SELECT = [
-  query("labelSelector", "string", "Chooses objects by labels."),
-  query("fieldSelector", "string", "Chooses objects by fields."),
-  query("limit", "integer", "The most objects a page holds."),
-  query("continue", "string", "The token that the last page ended with."),
-  query("resourceVersion", "string", "The version to read or start at."),
-  query("resourceVersionMatch", "string", "How resourceVersion is meant."),
-  query("timeoutSeconds", "integer", "Ends the call after that time."),
-];
-const LIST = [
-  ...SELECT,
-  query("watch", "boolean", "Follow changes instead of returning a list."),
-  query("allowWatchBookmarks", "boolean", "Send bookmarks in a watch."),
-  query("sendInitialEvents", "boolean", "Begin a watch with what is there."),
+  "application/apply-patch+yaml",
 ];
 
 /** "api/v1" or "apis/apps/v1": where the document of a group and version lives below /openapi/v3/. */
@@ -98,21 +78,25 @@ function addPaths(paths: Record<string, JsonSchema>, root: string, kind: KindDef
   if (kind.verbs.includes("create")) collection["post"] = operation(whole, "post", WRITE);
   if (kind.verbs.includes("deletecollection")) {
     const target = { of: "Collection" };
-    collection["delete"] = operation({ ...whole, answer: STATUS, target }, "deletecollection", [...DELETE, ...SELECT]);
+    collection["delete"] = operation({ ...whole, answer: STATUS, target }, "deletecollection", DELETE_COLLECTION);
   }
   names.add(kind.schemaName);
-  paths[scoped] = { ...collection, ...parameters(inPath(kind.namespaced, false)) };
+  paths[scoped] = { ...collection, ...parameters(objectParameters(kind.namespaced, false)) };
   if (kind.namespaced && collection["get"] !== undefined) {
-    paths[`${root}/${kind.resource}`] = { get: list({ namespaced: false, suffix: "ForAllNamespaces" }) };
+    const get = list({ namespaced: false, suffix: "ForAllNamespaces" });
+    paths[`${root}/${kind.resource}`] = { get, ...parameters(objectParameters(false, false)) };
   }
   const single = singleOperations(whole, kind.verbs);
   if (Object.keys(single).length > 0) {
-    paths[`${scoped}/{name}`] = { ...single, ...parameters(inPath(kind.namespaced, true)) };
+    paths[`${scoped}/{name}`] = { ...single, ...parameters(objectParameters(kind.namespaced, true)) };
   }
   for (const [subresource, operations] of subresourceOperations(kind, names)) {
-    paths[`${scoped}/{name}/${subresource}`] = { ...operations, ...parameters(inPath(kind.namespaced, true)) };
+    paths[`${scoped}/{name}/${subresource}`] = {
+      ...operations,
+      ...parameters(objectParameters(kind.namespaced, true)),
+    };
   }
-  Object.assign(paths, connectionPaths(kind, `${scoped}/{name}`, inPath(kind.namespaced, true)));
+  Object.assign(paths, connectionPaths(kind, `${scoped}/{name}`, pathParameters(kind.namespaced, true)));
 }
 
 /** What an operation is named after, takes and answers. */
@@ -141,6 +125,7 @@ function subresourceOperations(kind: KindDefinition, names: Set<string>): [strin
     const text = name === "log";
     const subject = { kind, target: { subresource: name }, type: one, body, answer: text ? "" : body };
     const operations = singleOperations(subject, verbs);
+    if (text) operations["get"] = operation(subject, "get", CONNECTION_PARAMETERS[name] ?? []);
     if (verbs.includes("create")) operations["post"] = operation(subject, "post", WRITE);
     names.add(body);
     found.push([name, operations]);
@@ -158,7 +143,7 @@ function singleOperations(subject: Subject, verbs: readonly string[]): JsonSchem
   const found: JsonSchema = {};
   if (verbs.includes("get")) found["get"] = operation(subject, "get", []);
   if (verbs.includes("update")) found["put"] = operation(subject, "put", WRITE);
-  if (verbs.includes("patch")) found["patch"] = operation(subject, "patch", WRITE);
+  if (verbs.includes("patch")) found["patch"] = operation(subject, "patch", PATCH);
   if (verbs.includes("delete")) {
     const answer = answersDeleted(subject.kind) ? subject.answer : STATUS;
     found["delete"] = operation({ ...subject, answer }, "delete", DELETE);
@@ -232,17 +217,3 @@ function operation(subject: Subject, action: keyof typeof VERBS, extra: readonly
 
 /** None is left out: typed clients read an empty list, write none, and find that the document is another one. */
 const parameters = (given: readonly JsonSchema[]): JsonSchema => (given.length === 0 ? {} : { parameters: given });
-
-function inPath(namespaced: boolean, named: boolean): JsonSchema[] {
-  const one = (name: string, description: string): JsonSchema => ({
-    name,
-    in: "path",
-    description,
-    required: true,
-    schema: { type: "string", uniqueItems: true },
-  });
-  return [
-    ...(named ? [one("name", "The object's name.")] : []),
-    ...(namespaced ? [one("namespace", "The object's namespace.")] : []),
-  ];
-}
