@@ -261,6 +261,24 @@ describe("the body of a subresource is of the object that the path names", () =>
     expect(await refusal(method, path, JSON.stringify(body))).toEqual([400, message]);
   });
 
+  test.each([
+    ["spec.host=n", []],
+    ["spec.host=", ["p"]],
+    ["spec.host!=n", ["p"]],
+    ["status.podIPs=10.0.0.1", []],
+    ["status.podIPs=", ["p"]],
+  ])("pods by %s", async (selector, expected) => {
+    const path = `/api/v1/namespaces/default/pods?fieldSelector=${encodeURIComponent(selector)}`;
+    expect(await names(path)).toEqual([expected, false]);
+  });
+
+  test("namespaces by a field that they no longer have", async () => {
+    expect(await refusal("GET", "/api/v1/namespaces?fieldSelector=name=default")).toEqual([
+      400,
+      "field label not supported: name",
+    ]);
+  });
+
   test("and else it is taken", async () => {
     const scale = { metadata: { name: "r", namespace: "default" }, ...SCALED };
     expect((await send("PUT", `${BASE}/scale`, JSON.stringify(scale))).code).toBe(200);

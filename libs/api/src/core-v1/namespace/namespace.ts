@@ -91,9 +91,5 @@ export const namespaceKind = defineKind<Namespace>({
   }),
   columns: [NAME, column("Status", "The phase of the namespace."), AGE],
   row: (namespace, context) => [nameOf(namespace), namespace.status?.phase ?? "", age(namespace, context)],
-  selectableFields: (namespace) => ({
-    "status.phase": namespace.status?.phase ?? "",
-    // Kept by upstream for clients of old.
-    name: nameOf(namespace),
-  }),
+  selectableFields: (namespace) => ({ "status.phase": namespace.status?.phase ?? "" }),
 });

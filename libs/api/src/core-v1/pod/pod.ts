@@ -48,12 +48,16 @@ export const podKind = defineKind<Pod>({
   row: podRow,
   selectableFields: (pod) => ({
     "spec.nodeName": pod.spec?.nodeName ?? "",
+    // An older name of the same.
+    "spec.host": pod.spec?.nodeName ?? "",
     "spec.restartPolicy": pod.spec?.restartPolicy ?? "",
     "spec.schedulerName": pod.spec?.schedulerName ?? "",
     "spec.serviceAccountName": pod.spec?.serviceAccountName ?? "",
     "spec.hostNetwork": String(pod.spec?.hostNetwork ?? false),
     "status.phase": pod.status?.phase ?? "",
     "status.podIP": pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? "",
+    // May be asked for, and never has a value.
+    "status.podIPs": "",
     "status.nominatedNodeName": pod.status?.nominatedNodeName ?? "",
   }),
 });
