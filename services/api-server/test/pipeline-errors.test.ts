@@ -316,7 +316,7 @@ describe("requests that cannot be", () => {
         verb: "create",
         name: "bound",
         subresource: "binding",
-        body: { target: { kind: "Node", name: node } },
+        body: { metadata: { name: "bound" }, target: { kind: "Node", name: node } },
       });
     await bind("n1");
     await expect(bind("n2")).rejects.toMatchObject({
