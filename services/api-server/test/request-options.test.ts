@@ -110,6 +110,39 @@ test("versions that are none", async () => {
   ]);
 });
 
+describe("a dry run", () => {
+  const named = (name: string, more: object = {}): string => JSON.stringify({ metadata: { name, ...more } });
+
+  test("creates nothing over what is there", async () => {
+    expect(await refusal("POST", `${MAPS}?dryRun=All`, named("a"))).toEqual([409, 'configmaps "a" already exists']);
+  });
+
+  test("is answered with what can be created then", async () => {
+    const { code, text } = await send("POST", `${MAPS}?dryRun=All`, named("dry", { labels: { of: "test" } }));
+    expect(code).toBe(201);
+    expect((await names(`${MAPS}?labelSelector=of=test`))[0]).toEqual(["a", "b", "c"]);
+    expect((await send("POST", MAPS, text)).code).toBe(201);
+    expect((await names(`${MAPS}?labelSelector=of=test`))[0]).toEqual(["a", "b", "c", "dry"]);
+  });
+
+  test("changes what is there by its version, and deletes nothing", async () => {
+    const before = JSON.parse((await send("GET", `${MAPS}/a`)).text) as { metadata: { resourceVersion: string } };
+    const { resourceVersion } = before.metadata;
+    const put = (version: string) => send("PUT", `${MAPS}/a?dryRun=All`, named("a", { resourceVersion: version }));
+    const done = await put(resourceVersion);
+    expect(done.code).toBe(200);
+    expect(JSON.parse(done.text)).toMatchObject({ metadata: { resourceVersion } });
+    expect((await put("1")).code).toBe(409);
+    expect((await send("DELETE", `${MAPS}/a?dryRun=All`)).code).toBe(200);
+    expect(JSON.parse((await send("GET", `${MAPS}/a`)).text)).toEqual(before);
+  });
+});
+
+test.each(["0", "x", "-1"])("a new object may have %s for its version, as that is none", async (resourceVersion) => {
+  const body = JSON.stringify({ metadata: { name: "fresh", labels: { of: "test" }, resourceVersion } });
+  expect((await send("POST", MAPS, body)).code).toBe(201);
+});
+
 test.each([
   ["metadata.name=a", ["a"]],
   ["metadata.name=a,metadata.name=a", ["a"]],

@@ -121,6 +121,11 @@ export class Committer {
     const stored = encoded instanceof Promise ? await encoded : encoded;
     if (context.dryRun) {
       const unchanged = old?.rv ?? 0n;
+      const now = await this.#storage.get(key);
+      if ((now?.rv ?? 0n) !== unchanged) {
+        const current = now && (await CachedObject.read(kind, namespace, name, now.rv, now.value));
+        return { committed: false, current };
+      }
       return { committed: true, object: await versioned(change, stored, unchanged), rv: unchanged };
     }
     const { fence } = context.request;

@@ -6,6 +6,7 @@ import {
   newBadRequest,
   newConflict,
   newInvalid,
+  parseResourceVersion,
   StatusError,
   type KubeObject,
   type ObjectMeta,
@@ -52,7 +53,8 @@ export function fillForCreate(env: Env, context: WriteContext, object: KubeObjec
   const meta = (object.metadata ??= {});
   requireNamespace(context, meta);
   dropRepeatedOwners(context, meta);
-  if (!meta.resourceVersion) delete meta.resourceVersion;
+  // What is none, as that of a dry run's answer, stands for nothing.
+  if ((parseResourceVersion(meta.resourceVersion ?? "") ?? 0n) === 0n) delete meta.resourceVersion;
   delete meta.deletionTimestamp;
   delete meta.deletionGracePeriodSeconds;
   delete meta.selfLink;
