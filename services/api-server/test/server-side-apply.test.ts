@@ -200,19 +200,25 @@ describe("apply", () => {
     });
   });
 
-  test.each([
+  test.each<[string, unknown, string, number?]>([
     ["another kind", { apiVersion: "v1", kind: "Pod", metadata: { name: "x" } }, "invalid object type: /v1, Kind=Pod"],
     [
       "an unknown field",
       { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "x" }, nope: 1 },
       "failed to create typed patch object (/x; /v1, Kind=ConfigMap): .nope: field not declared in schema",
+      500,
     ],
     ["managedFields", configMap("x", {}, { managedFields: [] }), "metadata.managedFields must be nil"],
     ["another name", configMap("y", {}), "the name of the object (y) does not match the name on the URL (x)"],
-    ["text", "just text", "error decoding YAML"],
-  ])("%s is refused", async (_what, body, message) => {
+    [
+      "text",
+      "just text",
+      "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go value of type map[string]interface {}",
+    ],
+    ["no YAML", "a: [", "error decoding YAML: error converting YAML to JSON: "],
+  ])("%s is refused", async (_what, body, message, code = 400) => {
     await expect(apply("me", body, { name: "x" })).rejects.toMatchObject({
-      code: 400,
+      code,
       message: expect.stringContaining(message) as string,
     });
   });
@@ -222,7 +228,8 @@ describe("apply", () => {
     const strict = { name: "twice", options: { fieldValidation: "Strict" } };
     await expect(apply("me", yaml, strict)).rejects.toMatchObject({
       code: 400,
-      message: 'error decoding YAML: yaml: unmarshal errors:\n  line 6: key "k" already set in map',
+      message:
+        'error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  line 6: key "k" already set in map',
     });
     await expect(send("create", "application/yaml", yaml, strict)).rejects.toMatchObject({
       code: 400,

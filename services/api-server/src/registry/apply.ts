@@ -9,8 +9,10 @@ import {
   newBadRequest,
   newConflict,
   parseApiVersion,
+  StatusError,
   type KubeObject,
 } from "@coxswain/apimachinery";
+import { jsonKind } from "@coxswain/api/schema/index";
 import {
   applyConfiguration,
   checkTyped,
@@ -21,21 +23,22 @@ import {
 } from "@coxswain/apimachinery/managed-fields/index";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import { setManagedFields, typeOf, writerOf } from "./apply-tracking.ts";
-import { acceptObject, decodeValue, warnAll } from "./codec.ts";
+import { acceptObject, decodeValue, prefixed, warnAll } from "./codec.ts";
 import { checkIdentity } from "./metadata.ts";
 import type { WriteContext } from "./write-context.ts";
 
 export const APPLY_TYPE = "application/apply-patch+yaml";
 
-/** The configuration of an apply request, of `kind` (a subresource's own kind for scale). @throws StatusError BadRequest */
+/** The configuration of an apply request, of `kind` (a subresource's own kind for scale). @throws StatusError */
 export function decodeConfiguration(context: WriteContext, kind: KindDefinition): Record<string, unknown> {
   const { request, warnings, fieldValidation } = context;
-  const { value, duplicates } = decodeValue(request.body ?? Buffer.alloc(0), "application/yaml", true);
-  if (!isJsonObject(value)) throw newBadRequest("error decoding YAML: the body is not a YAML object");
-  if (duplicates.length > 0 && fieldValidation === "Strict") {
-    throw newBadRequest(`error decoding YAML: ${duplicates.join(", ")}`);
+  const { value, duplicates } = prefixed("error decoding YAML: ", () =>
+    decodeValue(request.body ?? Buffer.alloc(0), "application/yaml", true),
+  );
+  if (!isJsonObject(value)) {
+    const detail = `cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`;
+    throw newBadRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: json: ${detail}`);
   }
-  if (fieldValidation === "Warn") warnAll(warnings, duplicates);
   checkGroupVersionKind(kind, value);
   const metadata = isJsonObject(value["metadata"]) ? value["metadata"] : {};
   if (metadata["managedFields"] !== undefined && metadata["managedFields"] !== null) {
@@ -46,8 +49,14 @@ export function decodeConfiguration(context: WriteContext, kind: KindDefinition)
     const { group, version, kind: name } = kind;
     const what = `${textOf(metadata["namespace"])}/${textOf(metadata["name"])}; ${group}/${version}, Kind=${name}`;
     const why = errors.length === 1 ? errors[0] : ["errors:", ...errors.map((each) => `  ${each}`)].join("\n");
-    throw newBadRequest(`failed to create typed patch object (${what}): ${why}`);
+    // Upstream has no reason for it.
+    throw new StatusError("Unknown", 500, `failed to create typed patch object (${what}): ${why}`);
   }
+  if (duplicates.length > 0 && fieldValidation === "Strict") {
+    const told = duplicates.join(", ");
+    throw newBadRequest(`error strict decoding YAML: error converting YAML to JSON: ${told}`);
+  }
+  if (fieldValidation === "Warn") warnAll(warnings, duplicates);
   return value;
 }
 
