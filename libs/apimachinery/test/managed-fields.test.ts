@@ -272,14 +272,28 @@ describe("updates", () => {
 describe("typed values", () => {
   test("what does not fit is told by path", () => {
     expect(
-      checkTyped({ replicas: "x", nope: 1, list: [{ value: "v" }, { name: "n" }, { name: "n" }], set: [null] }, TYPE),
+      checkTyped({ replicas: "x", list: [{ value: "v" }, { name: "n" }, { name: "n" }], set: [null] }, TYPE),
     ).toEqual([
-      '.replicas: expected numeric (int or float), got "x"',
-      ".nope: field not declared in schema",
+      ".replicas: expected numeric (int or float), got string",
       '.list: element 0: associative list with keys has an element that omits all key fields ["name"] (and doesn\'t have default values for any key fields)',
       '.list: duplicate entries for key [name="n"]',
       ".set: element 0: associative list without keys has an element that's an explicit null",
     ]);
+  });
+
+  test.each<[object, string]>([
+    [{ replicas: [1] }, ".replicas: expected numeric (int or float), got []interface {}"],
+    [{ replicas: true }, ".replicas: expected numeric (int or float), got bool"],
+    [{ name: 1 }, ".name: expected string, got &value.valueUnstructured{Value:1}"],
+    [
+      { name: { b: ["x"], a: null } },
+      '.name: expected string, got &value.valueUnstructured{Value:map[string]interface {}{"a":interface {}(nil), "b":[]interface {}{"x"}}}',
+    ],
+    [{ map: "x" }, ".map: expected map, got &{x}"],
+    [{ list: { a: 1 } }, ".list: expected list, got &{map[a:1]}"],
+    [{ nope: 1, other: 2 }, ".nope: field not declared in schema"],
+  ])("%j is told as Go prints it", (value, text) => {
+    expect(checkTyped(value, TYPE)).toEqual([text]);
   });
 
   test("no member of an object's prototype is one of a set", () => {

@@ -1,5 +1,6 @@
 // Says why a value does not fit its type: unknown fields, wrong kinds, list items without or with double keys.
 import { isJsonObject } from "../deep.ts";
+import { goText, quote } from "../quote.ts";
 import { itemElement, showElement } from "./path-element.ts";
 import type { ListSchema, MapSchema, ScalarType, TypeSchema } from "./type-schema.ts";
 
@@ -14,12 +15,11 @@ function check(value: unknown, type: TypeSchema, path: string, errors: string[])
   if (value === null || value === undefined) return;
   if (Array.isArray(value) && type.list !== undefined) checkItems(value, type.list, path, errors);
   else if (isJsonObject(value) && type.map !== undefined) checkMembers(value, type.map, path, errors);
-  else if (typeof value !== "object" && type.scalar !== undefined) {
-    if (!fits(value, type.scalar)) errors.push(`${path}: expected ${expected(type.scalar)}, got ${show(value)}`);
-  } else
-    errors.push(
-      `${path}: expected ${type.map ? "map" : type.list ? "list" : expected(type.scalar)}, got ${show(value)}`,
-    );
+  else if (type.scalar === undefined || (typeof value === "object" && (type.map ?? type.list) !== undefined)) {
+    errors.push(`${path}: expected ${type.map ? "map" : "list"}, got &{${goText(value)}}`);
+  } else if (typeof value === "object" || !fits(value, type.scalar)) {
+    errors.push(`${path}: expected ${expected(type.scalar)}, got ${showScalar(value, type.scalar)}`);
+  }
 }
 
 const TYPE_OF: Readonly<Record<Exclude<ScalarType, "untyped">, string>> = {
@@ -32,23 +32,43 @@ function fits(value: unknown, type: ScalarType): boolean {
   return type === "untyped" || typeof value === TYPE_OF[type];
 }
 
-function expected(type: ScalarType | undefined): string {
-  return type === "numeric" ? "numeric (int or float)" : (type ?? "scalar");
+function expected(type: ScalarType): string {
+  return type === "numeric" ? "numeric (int or float)" : type === "untyped" ? "scalar" : type;
 }
 
-const MAX_SHOWN = 256;
+/** As Go's printing has it, which is upstream's way here. */
+function showScalar(value: unknown, wanted: ScalarType): string {
+  if (wanted === "numeric") return goType(value);
+  return wanted === "string" ? `&value.valueUnstructured{Value:${goSyntax(value)}}` : `&{${goText(value)}}`;
+}
 
-function show(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+function goType(value: unknown): string {
+  if (Array.isArray(value)) return "[]interface {}";
+  if (isJsonObject(value)) return "map[string]interface {}";
+  return typeof value === "boolean" ? "bool" : "string";
+}
+
+function goSyntax(value: unknown): string {
+  if (value === null) return "interface {}(nil)";
+  if (typeof value !== "object") return typeof value === "string" ? quote(value) : JSON.stringify(value);
+  const members = Array.isArray(value)
+    ? value.map((each) => goSyntax(each))
+    : Object.keys(value)
+        .toSorted()
+        .map((key) => `${quote(key)}:${goSyntax((value as Record<string, unknown>)[key])}`);
+  return `${goType(value)}{${members.join(", ")}}`;
 }
 
 function checkMembers(value: Record<string, unknown>, map: MapSchema, path: string, errors: string[]): void {
   for (const name of Object.keys(value)) {
     const at = `${path}.${name}`;
     const type = map.field(name)?.type ?? map.element();
-    if (type === undefined) errors.push(`${at}: field not declared in schema`);
-    else check(value[name], type, at, errors);
+    if (type === undefined) {
+      // The rest of the map is not looked at.
+      errors.push(`${at}: field not declared in schema`);
+      return;
+    }
+    check(value[name], type, at, errors);
   }
 }
 
