@@ -6,6 +6,7 @@ import {
   fieldForbidden,
   fieldInvalid,
   fieldRequired,
+  fieldTooLong,
   fieldTooMany,
   indexPath,
   validateDns1123Label,
@@ -15,9 +16,11 @@ import type {
   AllocationResult,
   DeviceResourceClaim,
   DeviceRequestAllocationResult,
+  NetworkDeviceData,
   ResourceClaimStatus,
 } from "../types.gen.ts";
 import { validateEnum, validateRequiredWith } from "../validation/enums.ts";
+import { looseIp } from "../validation/ip.ts";
 import { validateImmutableField } from "../validation/immutable.ts";
 import {
   requestNames,
@@ -31,6 +34,10 @@ import {
 const MAX_RESERVED = 256;
 const MAX_RESULTS = 32;
 const MAX_CONFIGS = 64;
+const MAX_CONDITIONS = 8;
+const MAX_INTERFACE_NAME = 256;
+const MAX_HARDWARE_ADDRESS = 128;
+const MAX_IPS = 16;
 
 interface Named {
   readonly driver?: string;
@@ -124,13 +131,48 @@ function validateAllocation(allocation: AllocationResult, claim: DeviceResourceC
   return errors;
 }
 
+/** An address with the length of its network, as Go writes it. */
+function validateInterfaceAddress(address: string, path: string): FieldError[] {
+  const [text = "", length = "", ...rest] = address.split("/");
+  const ip = looseIp(text);
+  const bits = Number(length);
+  const most = text.includes(":") ? 128 : 32;
+  if (ip === undefined || rest.length > 0 || !/^\d+$/.test(length) || bits > most) {
+    const detail = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+    return [fieldInvalid(path, address, detail)];
+  }
+  // An IPv4 address in IPv6's clothes counts its own bits.
+  const canonical = `${ip.canonical}/${ip.family === "IPv4" && bits > 32 ? bits - 96 : bits}`;
+  return canonical === address ? [] : [fieldInvalid(path, address, `must be in canonical form ("${canonical}")`)];
+}
+
+function validateNetwork({ interfaceName, hardwareAddress, ips = [] }: NetworkDeviceData, path: string): FieldError[] {
+  const at = childPath(path, "ips");
+  const tooLong = (name: string, value: string | undefined, most: number): FieldError[] =>
+    (value?.length ?? 0) > most ? [fieldTooLong(childPath(path, name), most)] : [];
+  return [
+    ...tooLong("interfaceName", interfaceName, MAX_INTERFACE_NAME),
+    ...tooLong("hardwareAddress", hardwareAddress, MAX_HARDWARE_ADDRESS),
+    ...(ips.length > MAX_IPS ? [fieldTooMany(at, ips.length, MAX_IPS)] : []),
+    ...ips
+      .slice(0, MAX_IPS)
+      .flatMap((ip, index) => [
+        ...validateInterfaceAddress(ip, indexPath(at, index)),
+        ...(ips.indexOf(ip) < index ? [fieldDuplicate(indexPath(at, index), ip)] : []),
+      ]),
+  ];
+}
+
 function validateDeviceStatuses({ allocation, devices = [] }: ResourceClaimStatus): FieldError[] {
   const allocated = new Set(allocation?.devices?.results?.map(idOf));
   const ids = devices.map(idOf);
   return devices.flatMap((device, index) => {
     const at = indexPath("status.devices", index);
     const id = ids[index]!;
+    const conditions = device.conditions?.length ?? 0;
     return [
+      ...(conditions > MAX_CONDITIONS ? [fieldTooMany(childPath(at, "conditions"), conditions, MAX_CONDITIONS)] : []),
+      ...validateNetwork(device.networkData ?? {}, childPath(at, "networkData")),
       ...(device.data === undefined ? [] : validateRawObject(device.data, childPath(at, "data"))),
       ...(allocated.has(id) ? [] : [fieldInvalid(at, id, "must be an allocated device in the claim")]),
       ...(ids.indexOf(id) < index ? [fieldDuplicate(at, id)] : []),

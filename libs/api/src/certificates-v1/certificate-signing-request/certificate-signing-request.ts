@@ -24,7 +24,9 @@ export function prepareSigningApproval(
 ): void {
   const conditions = request.status?.conditions;
   request.spec = old.spec;
-  request.status = { ...old.status, ...(conditions === undefined ? {} : { conditions }) };
+  request.status = { ...old.status };
+  if (conditions === undefined) delete request.status.conditions;
+  else request.status.conditions = conditions;
   stampConditions(request, old, nowMs);
 }
 
@@ -39,7 +41,7 @@ function prepareForStatusUpdate(
     const before = conditionsOf(old, type);
     const after = conditionsOf(request, type);
     if (before.length !== after.length) continue;
-    const kept = new Map(after.map((condition, at) => [condition, before[at]!]));
+    const kept = new Map(after.map((condition, at) => [condition, { ...before[at]! }]));
     const { conditions } = request.status ?? {};
     if (conditions !== undefined)
       request.status = { ...request.status, conditions: conditions.map((one) => kept.get(one) ?? one) };

@@ -6,12 +6,16 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldTooLong,
   indexPath,
+  quote,
+  validateDns1123Label,
   validateDns1123Subdomain,
 } from "@coxswain/apimachinery";
 import { isCertificate } from "../../certificates.ts";
 import { sameValue } from "../../same-value.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../../types.gen.ts";
+import { validateEnum } from "../../validation/enums.ts";
 import { validateImmutableField } from "../../validation/immutable.ts";
 
 /** Conditions that only an approver writes. */
@@ -47,7 +51,21 @@ const USAGES = [
 function validatePem(request: string | undefined): FieldError[] {
   const text = Buffer.from(request ?? "", "base64").toString("latin1");
   const fine = /-----BEGIN CERTIFICATE REQUEST-----\r?\n[A-Za-z0-9+/=\s]+-----END CERTIFICATE REQUEST-----/.test(text);
-  return fine ? [] : [fieldInvalid("spec.request", request ?? "", "PEM block type must be CERTIFICATE REQUEST")];
+  return fine ? [] : [fieldInvalid("spec.request", request, "PEM block type must be CERTIFICATE REQUEST")];
+}
+
+const MAX_DOMAIN = 253;
+/** Of the domain, and of a path with room for a label, a dot and a subdomain. */
+const MAX_SIGNER = MAX_DOMAIN + 1 + MAX_DOMAIN + 63 + 1;
+
+/** What `check` says of the first part of `text` that it has something to say of. */
+function validateParts(text: string, check: (part: string) => string[], path: string): FieldError[] {
+  for (const part of text.split(".")) {
+    const messages = check(part);
+    if (messages.length === 0) continue;
+    return messages.map((message) => fieldInvalid(path, text, `validating label ${quote(part)}: ${message}`));
+  }
+  return [];
 }
 
 function validateSigner(name: string): FieldError[] {
@@ -56,14 +74,18 @@ function validateSigner(name: string): FieldError[] {
   if (name === "kubernetes.io/legacy-unknown") {
     return [fieldInvalid(path, name, "the legacy signerName is not allowed via this API version")];
   }
-  const [domain = "", tail = "", ...rest] = name.split("/");
-  if (tail === "" || rest.length > 0) {
+  const [domain = "", tail, ...rest] = name.split("/");
+  if (tail === undefined || rest.length > 0) {
     const detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
     return [fieldInvalid(path, name, detail)];
   }
-  const errors = [...validateDns1123Subdomain(domain), ...validateDns1123Subdomain(tail)];
-  if (!domain.includes(".")) errors.push("should be a domain with at least two segments separated by dots");
-  return errors.map((message) => fieldInvalid(path, name, message));
+  const errors = domain.length > MAX_DOMAIN ? [fieldTooLong(path, MAX_DOMAIN)] : [];
+  errors.push(...validateParts(domain, validateDns1123Label, path));
+  if (!domain.includes(".")) {
+    errors.push(fieldInvalid(path, domain, "should be a domain with at least two segments separated by dots"));
+  }
+  errors.push(...validateParts(tail, validateDns1123Subdomain, path));
+  return name.length > MAX_SIGNER ? [...errors, fieldTooLong(path, MAX_SIGNER)] : errors;
 }
 
 export function validateSigningRequest({ spec }: CertificateSigningRequest): FieldError[] {
@@ -73,7 +95,7 @@ export function validateSigningRequest({ spec }: CertificateSigningRequest): Fie
   for (const [index, usage] of usages.entries()) {
     const at = indexPath("spec.usages", index);
     if (!USAGES.includes(usage)) errors.push(fieldNotSupported(at, usage, USAGES));
-    else if (usages.indexOf(usage) < index) errors.push(fieldDuplicate(at, usage));
+    if (usages.indexOf(usage) < index) errors.push(fieldDuplicate(at, usage));
   }
   const seconds = spec?.expirationSeconds;
   if (seconds !== undefined && seconds < MIN_SECONDS) {
@@ -90,22 +112,31 @@ export function validateSigningRequestUpdate(
   return validateImmutableField(request.spec, old.spec, "spec");
 }
 
-function validateConditions(conditions: readonly CertificateSigningRequestCondition[]): FieldError[] {
+const hasBoth = (conditions: readonly CertificateSigningRequestCondition[]): boolean =>
+  DECISIONS.every((decision) => conditions.some(({ type }) => type === decision));
+const hasRepeated = (conditions: readonly CertificateSigningRequestCondition[]): boolean =>
+  new Set(conditions.map(({ type }) => type)).size < conditions.length;
+
+/** What was wrong in the old conditions may go on being so. */
+function validateConditions(
+  conditions: readonly CertificateSigningRequestCondition[],
+  old: readonly CertificateSigningRequestCondition[],
+): FieldError[] {
   const path = "status.conditions";
   const errors: FieldError[] = [];
+  const [unnamed, both, repeated] = [old.some(({ type }) => !type), hasBoth(old), hasRepeated(old)];
   for (const [index, { type, status }] of conditions.entries()) {
     const at = indexPath(path, index);
-    if (!type) errors.push(fieldRequired(`${at}.type`, ""));
-    if (["Approved", "Denied", "Failed"].includes(type)) {
-      if (status !== "True") errors.push(fieldNotSupported(`${at}.status`, status, ["True"]));
-    } else if (!["False", "True", "Unknown"].includes(status)) {
-      errors.push(fieldNotSupported(`${at}.status`, status, ["False", "True", "Unknown"]));
+    if (!type && !unnamed) errors.push(fieldRequired(`${at}.type`, ""));
+    const allowed = ["Approved", "Denied", "Failed"].includes(type) ? ["True"] : ["False", "True", "Unknown"];
+    errors.push(...validateEnum(status, allowed, `${at}.status`));
+    const before = conditions.slice(0, index);
+    const opposed = DECISIONS.includes(type) && before.some((other) => hasBoth([other, { type, status: "True" }]));
+    if (!both && opposed) {
+      errors.push(fieldInvalid(path, type, "Approved and Denied conditions are mutually exclusive"));
     }
-    if (conditions.slice(0, index).some((other) => other.type === type))
-      errors.push(fieldDuplicate(`${at}.type`, type));
+    if (!repeated && before.some((other) => other.type === type)) errors.push(fieldDuplicate(`${at}.type`, type));
   }
-  const both = DECISIONS.every((type) => conditions.some((each) => each.type === type));
-  if (both) errors.push(fieldInvalid(path, "Approved/Denied", "Approved and Denied conditions are mutually exclusive"));
   return errors;
 }
 
@@ -123,7 +154,7 @@ export function validateSigningApproval(
   request: CertificateSigningRequest,
   old: CertificateSigningRequest,
 ): FieldError[] {
-  const errors = validateConditions(request.status?.conditions ?? []);
+  const errors = validateConditions(request.status?.conditions ?? [], old.status?.conditions ?? []);
   for (const type of [...DECISIONS, "Failed"]) {
     if (conditionsOf(request, type).length < conditionsOf(old, type).length) errors.push(changed("remove", type));
   }
@@ -149,7 +180,9 @@ export function validateSigningStatus(
 ): FieldError[] {
   const errors = validateSigningApproval(request, old);
   for (const type of DECISIONS) {
-    if (conditionsOf(request, type).length > conditionsOf(old, type).length) errors.push(changed("add", type));
+    const [after, before] = [conditionsOf(request, type), conditionsOf(old, type)];
+    if (after.length > before.length) errors.push(changed("add", type));
+    else if (after.length === before.length && !sameValue(after, before)) errors.push(changed("modify", type));
   }
   const before = old.status?.certificate;
   const after = request.status?.certificate ?? "";
