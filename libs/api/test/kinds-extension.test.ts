@@ -142,7 +142,8 @@ test("a binding says what to do, once", () => {
 test("a changing policy holds the change that it names", () => {
   const name = "mutatingadmissionpolicies.admissionregistration.k8s.io/v1beta1";
   const rule = { operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"] };
-  const spec = { matchConstraints: { resourceRules: [rule] }, mutations: [{ patchType: "JSONPatch" }] };
+  const mutations = [{ patchType: "JSONPatch" }];
+  const spec = { matchConstraints: { resourceRules: [rule] }, reinvocationPolicy: "Never", mutations };
   expect(createErrors(name, { metadata: { name: "m" }, spec } as object)).toEqual([
     "spec.mutations[0].jsonPatch: Required value: must be specified when patchType is JSONPatch",
   ]);
