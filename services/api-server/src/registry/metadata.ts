@@ -107,8 +107,9 @@ export function fillForUpdate(context: WriteContext, object: KubeObject, old: Ca
   } else if (version !== before.resourceVersion) throw newConflict(storedKindOf(kind), name);
   meta.uid = before.uid;
   meta.resourceVersion = before.resourceVersion;
-  // What is left out stays; what is said otherwise, validation refuses.
-  if (!meta.creationTimestamp) carry(meta, before, "creationTimestamp");
+  // Clients write the time in other forms than they read it: whatever they say of it is passed over.
+  carry(meta, before, "creationTimestamp");
+  // What else is left out stays; what is said otherwise, validation refuses.
   if (before.deletionTimestamp !== undefined) carry(meta, before, "deletionTimestamp");
   if (meta.deletionGracePeriodSeconds === undefined) carry(meta, before, "deletionGracePeriodSeconds");
   carry(meta, before, "generation");
