@@ -110,6 +110,18 @@ describe("service allocation", () => {
     await clear(client);
   });
 
+  test("a load balancer keeps its node ports where none are allocated any more, and loses those that are taken out", async () => {
+    const made = await first.client.create(SERVICES, service("lb", { type: "LoadBalancer" }));
+    const nodePort = made.spec!.ports![0]!.nodePort!;
+    const spec = { ...made.spec, allocateLoadBalancerNodePorts: false };
+    const kept = await first.client.update(SERVICES, { ...made, spec });
+    expect(kept.spec?.ports?.[0]?.nodePort).toBe(nodePort);
+    const without: Service["spec"] = { ...kept.spec, ports: [{ port: 80 }] };
+    const gone = await first.client.update(SERVICES, { ...kept, spec: without });
+    expect(gone.spec?.ports?.[0]).not.toHaveProperty("nodePort");
+    await clear(first.client);
+  });
+
   test("a dry run takes nothing", async () => {
     const { client } = first;
     await client.create(SERVICES, service("dry", { clusterIP: "10.96.0.11" }), { dryRun: true });

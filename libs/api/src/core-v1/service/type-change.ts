@@ -6,9 +6,8 @@ import { externallyAccessible } from "./defaults.ts";
 
 export const needsClusterIp = (spec: ServiceSpec) => spec.type !== "ExternalName";
 
-export function needsNodePort(spec: ServiceSpec): boolean {
-  return spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
-}
+/** Or may have some: a load balancer for which none are allocated keeps those that it has. */
+export const needsNodePort = (spec: ServiceSpec) => spec.type === "NodePort" || spec.type === "LoadBalancer";
 
 export function needsHealthCheckNodePort(spec: ServiceSpec): boolean {
   return spec.type === "LoadBalancer" && spec.externalTrafficPolicy === "Local";
