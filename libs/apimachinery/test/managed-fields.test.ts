@@ -296,6 +296,23 @@ describe("typed values", () => {
     expect(checkTyped(value, TYPE)).toEqual([text]);
   });
 
+  test("objects that stand in others have a kind and metadata, too", () => {
+    const text: TypeSchema = { scalar: "string" };
+    const inside = { type: "object", "x-kubernetes-embedded-resource": true, properties: { spec: { type: "object" } } };
+    const properties = { one: inside, many: { type: "array", items: inside }, plain: { type: "object" } };
+    const metadata = structuralType({ type: "object", properties: { name: { type: "string" } } });
+    const type = structuralType({ type: "object", properties }, { apiVersion: text, kind: text, metadata });
+    const top = { apiVersion: "v1", kind: "K", metadata: { name: "n" } };
+    const good = { ...top, spec: {} };
+    expect(checkTyped({ ...top, one: good, many: [good] }, type)).toEqual([]);
+    expect(checkTyped({ ...top, one: { ...good, metadata: { nope: 1 } } }, type)).toEqual([
+      ".one.metadata.nope: field not declared in schema",
+    ]);
+    expect(checkTyped({ ...top, plain: { metadata: {} } }, type)).toEqual([
+      ".plain.metadata: field not declared in schema",
+    ]);
+  });
+
   test("no member of an object's prototype is one of a set", () => {
     const config = JSON.parse('{"map":{"__proto__":"x","constructor":"y"}}') as Any;
     const state = apply(NOBODY, "a", config);

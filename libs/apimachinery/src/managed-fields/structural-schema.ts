@@ -5,18 +5,23 @@ import { type FieldSchema, type ListSchema, type MapSchema, type TypeSchema, UNT
 
 type JsonSchema = Readonly<Record<string, unknown>>;
 
+type Members = Readonly<Record<string, TypeSchema>>;
+
 /**
- * The type that a structural schema describes. `top` are members that the schema need not name and that have types of
- * their own: apiVersion, kind and metadata of the object itself.
+ * The type of objects that a structural schema describes. `members`: what a schema of objects need not name and what has
+ * types of its own (apiVersion, kind and metadata), of the object itself and of those embedded in it.
  */
-export function structuralType(given: object, top: Readonly<Record<string, TypeSchema>> = {}): TypeSchema {
-  const schema = given as JsonSchema;
+export function structuralType(given: object, members: Members = {}): TypeSchema {
+  return typeOf(given as JsonSchema, members, true);
+}
+
+function typeOf(schema: JsonSchema, members: Members, top = false): TypeSchema {
   if (schema["x-kubernetes-int-or-string"] === true) return { scalar: "untyped" };
   switch (schema["type"]) {
     case "object":
-      return { map: new StructuralMap(schema, top) };
+      return { map: new StructuralMap(schema, members, top) };
     case "array":
-      return { list: structuralList(schema) };
+      return { list: structuralList(schema, members) };
     case "string":
       return { scalar: "string" };
     case "integer":
@@ -34,14 +39,17 @@ class StructuralMap implements MapSchema {
   readonly #properties: Readonly<Record<string, unknown>>;
   readonly #fields = new Map<string, FieldSchema>();
   readonly #schema: JsonSchema;
+  readonly #members: Members;
   #element: TypeSchema | undefined;
 
-  constructor(schema: JsonSchema, top: Readonly<Record<string, TypeSchema>>) {
+  constructor(schema: JsonSchema, members: Members, top: boolean) {
     this.atomic = schema["x-kubernetes-map-type"] === "atomic";
     this.#schema = schema;
+    this.#members = members;
     this.#properties = isJsonObject(schema["properties"]) ? schema["properties"] : {};
-    for (const [name, type] of Object.entries(top)) {
-      this.#fields.set(name, { type, key: fieldElement(name), implied: name === "metadata" });
+    if (!top && schema["x-kubernetes-embedded-resource"] !== true) return;
+    for (const [name, type] of Object.entries(members)) {
+      this.#fields.set(name, { type, key: fieldElement(name), implied: top && name === "metadata" });
     }
   }
 
@@ -50,14 +58,14 @@ class StructuralMap implements MapSchema {
     if (known !== undefined) return known;
     const schema = Object.hasOwn(this.#properties, name) ? this.#properties[name] : undefined;
     if (!isJsonObject(schema)) return undefined;
-    const field = { type: structuralType(schema), key: fieldElement(name), implied: false };
+    const field = { type: typeOf(schema, this.#members), key: fieldElement(name), implied: false };
     this.#fields.set(name, field);
     return field;
   }
 
   element(): TypeSchema | undefined {
     const { additionalProperties } = this.#schema as { additionalProperties?: unknown };
-    if (isJsonObject(additionalProperties)) this.#element ??= structuralType(additionalProperties);
+    if (isJsonObject(additionalProperties)) this.#element ??= typeOf(additionalProperties, this.#members);
     else if (additionalProperties === true || this.#open()) this.#element ??= UNTYPED;
     return this.#element;
   }
@@ -70,7 +78,7 @@ class StructuralMap implements MapSchema {
   }
 }
 
-function structuralList(schema: JsonSchema): ListSchema {
+function structuralList(schema: JsonSchema, members: Members): ListSchema {
   const items = isJsonObject(schema["items"]) ? schema["items"] : {};
   const given = schema["x-kubernetes-list-type"];
   const keys = Array.isArray(schema["x-kubernetes-list-map-keys"]) ? schema["x-kubernetes-list-map-keys"] : [];
@@ -85,6 +93,6 @@ function structuralList(schema: JsonSchema): ListSchema {
     relationship: given === "map" && keys.length > 0 ? "map" : given === "set" ? "set" : "atomic",
     keys: keys.map(String).toSorted(),
     keyDefaults,
-    element: () => (element ??= structuralType(items)),
+    element: () => (element ??= typeOf(items, members)),
   };
 }
