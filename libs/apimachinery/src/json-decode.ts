@@ -23,6 +23,14 @@ export function decodeJson(input: Buffer | string, options: { duplicates?: boole
   return { value, duplicates: complete ? [] : new DuplicateScanner(text).scan() };
 }
 
+/**
+ * What is wrong with text that decodeJson has accepted, in the order in which it stands there: members written twice, and those
+ * that `unknown` tells of (as in `unknown field "spec.nope"`), into which nobody looks.
+ */
+export function strictProblems(text: string, unknown: readonly string[]): string[] {
+  return new DuplicateScanner(text, new Set(unknown)).scan();
+}
+
 const QUOTE = '"';
 const BACKSLASH = 92;
 const COLON = 58;
@@ -97,10 +105,12 @@ function checkSafe(value: unknown, depth: number): void {
 class DuplicateScanner {
   private readonly text: string;
   private readonly found: string[] = [];
+  private readonly unknown: ReadonlySet<string>;
   private at = 0;
 
-  constructor(text: string) {
+  constructor(text: string, unknown: ReadonlySet<string> = new Set()) {
     this.text = text;
+    this.unknown = unknown;
   }
 
   scan(): string[] {
@@ -150,14 +160,18 @@ class DuplicateScanner {
       const raw = this.string();
       const key = raw.includes("\\") ? (JSON.parse(raw) as string) : raw.slice(1, -1);
       const at = path === "" ? key : `${path}.${key}`;
-      if (seen.has(key) && !reported.has(key)) {
+      const unknown = `unknown field ${quote(at)}`;
+      const problem = this.unknown.has(unknown) ? unknown : seen.has(key) ? `duplicate field ${quote(at)}` : undefined;
+      if (problem !== undefined && !reported.has(key)) {
         reported.add(key);
-        this.found.push(`duplicate field ${quote(at)}`);
+        this.found.push(problem);
       }
       seen.add(key);
       this.blanks();
       this.at++;
+      const before = this.found.length;
       this.value(at);
+      if (problem === unknown) this.found.length = before;
       this.blanks();
       if (this.text[this.at] === ",") this.at++;
     }

@@ -1,7 +1,7 @@
 // Bytes from outside become values, or a BadRequest; never a crash, never a changed prototype.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeJson, StatusError } from "../src/index.ts";
+import { decodeJson, StatusError, strictProblems } from "../src/index.ts";
 
 test("duplicates are named with their path, and only when asked for", () => {
   const text = '{"a":1,"b":{"x":[{"y":1,"y":2}],"x":1},"a":2,"\\u0061":3,"s":"{\\"a\\":1,\\"a\\":2}"}';
@@ -11,6 +11,12 @@ test("duplicates are named with their path, and only when asked for", () => {
     'duplicate field "a"',
   ]);
   expect(decodeJson(text).duplicates).toEqual([]);
+});
+
+test("unknown members are told once, where they stand, and nothing of what is in them", () => {
+  const text = '{"a":1,"b":{"x":{"y":1,"y":2},"n":1,"n":2,"x":{}},"a":2}';
+  const unknown = ['unknown field "b.x"'];
+  expect(strictProblems(text, unknown)).toEqual([...unknown, 'duplicate field "b.n"', 'duplicate field "a"']);
 });
 
 test.each([

@@ -94,6 +94,17 @@ describe("requests that cannot be", () => {
       'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "foo"',
     ],
     [
+      "fields written twice and unknown ones",
+      {
+        ref: CONFIG_MAPS,
+        verb: "create",
+        body: '{"nope":{"x":1,"x":2},"metadata":{"name":"a","name":"b","bad":1},"nope":2,"data":{"k":"v","k":"w"}}',
+        options: { fieldValidation: "Strict" },
+      },
+      400,
+      'strict decoding error: unknown field "nope", duplicate field "metadata.name", unknown field "metadata.bad", duplicate field "data.k"',
+    ],
+    [
       "another kind",
       { ref: CONFIG_MAPS, verb: "create", body: { apiVersion: "v1", kind: "Secret", metadata: { name: "a" } } },
       400,
@@ -239,6 +250,20 @@ describe("requests that cannot be", () => {
       '[{"op":"add","op":"add","path":"/data","value":{}}]',
       422,
       'strict decoding error: json patch duplicate field "[0].op"',
+    ],
+    [
+      "a JSON patch that says what no operation says",
+      "json-patch",
+      '[{"op":"add","path":"/data","value":{},"foo":1,"op":"add"}]',
+      422,
+      'strict decoding error: json patch unknown field "[0].foo", json patch duplicate field "[0].op"',
+    ],
+    [
+      "a merge patch for an object of another identity",
+      "merge-patch",
+      { metadata: { uid: "abc" } },
+      422,
+      'metadata.uid: Invalid value: "abc": field is immutable',
     ],
     ["a merge patch that is no JSON", "merge-patch", "{]", 400, "error decoding patch: invalid character ']' looking"],
     ["a strategic patch that is no JSON", "strategic-merge-patch", "{]", 400, "invalid character ']' looking"],

@@ -193,7 +193,10 @@ describe("apply", () => {
     const stale = configMap("f", { k: "x" }, { resourceVersion: metadata?.resourceVersion });
     await expect(apply("me", stale, { name: "f" })).rejects.toMatchObject({ reason: "Conflict" });
     const other = configMap("f", { k: "x" }, { uid: "other" });
-    await expect(apply("me", other, { name: "f" })).rejects.toMatchObject({ reason: "Conflict" });
+    await expect(apply("me", other, { name: "f" })).rejects.toMatchObject({
+      code: 422,
+      message: 'ConfigMap "f" is invalid: metadata.uid: Invalid value: "other": field is immutable',
+    });
     await expect(apply("me", configMap("g", {}, { uid: "other" }), { name: "g" })).rejects.toMatchObject({
       message:
         'Operation cannot be fulfilled on configmaps "g": uid mismatch: the provided object specified uid other, and no existing object was found',
@@ -236,6 +239,10 @@ describe("apply", () => {
       message: expect.stringContaining(
         'strict decoding error: yaml: unmarshal errors:\n  line 6: key "k" already set in map',
       ) as string,
+    });
+    const unknown = `${yaml}nope: 1\nmetas: {}\n`;
+    await expect(send("create", "application/yaml", unknown, strict)).rejects.toMatchObject({
+      message: expect.stringMatching(/already set in map, unknown field "metas", unknown field "nope"$/) as string,
     });
     const told = await apply("me", yaml, { name: "twice" });
     expect(told).toMatchObject({ warnings: ['line 6: key "k" already set in map'] });

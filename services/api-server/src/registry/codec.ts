@@ -14,6 +14,7 @@ import {
   newUnsupportedMediaType,
   parseApiVersion,
   quote,
+  strictProblems,
   type KubeObject,
   type StatusError,
 } from "@coxswain/apimachinery";
@@ -43,18 +44,30 @@ export interface DecodeTarget {
   readonly patch?: Pick<DecodedPatch, "shown" | "complaint">;
 }
 
-/** The JSON value of a body, and what was written twice in it. */
-export function decodeValue(
-  body: Buffer,
-  contentType: string | undefined,
-  duplicates: boolean,
-): { value: unknown; duplicates: readonly string[] } {
-  const type = contentType ?? "application/json";
-  if (type === "application/yaml") return decodeYaml(body, duplicates);
-  return prefixed("couldn't get version/kind; json parse error: ", () => decodeJson(body, { duplicates }));
+interface DecodedValue {
+  readonly value: unknown;
+  /** What was written twice in it. */
+  readonly duplicates: readonly string[];
+  /** The order in which reading it into a kind meets those and what the kind does not know. */
+  readonly order?: ProblemOrder;
 }
 
-function decodeYaml(body: Buffer, wanted: boolean): { value: unknown; duplicates: readonly string[] } {
+/** All that is told, of the duplicates and the unknown fields. */
+type ProblemOrder = (duplicates: readonly string[], unknown: readonly string[]) => readonly string[];
+
+const duplicatesFirst: ProblemOrder = (duplicates, unknown) => [...duplicates, ...unknown];
+
+/** The JSON value of a body. */
+export function decodeValue(body: Buffer, contentType: string | undefined, duplicates: boolean): DecodedValue {
+  const type = contentType ?? "application/json";
+  if (type === "application/yaml") return decodeYaml(body, duplicates);
+  const decoded = prefixed("couldn't get version/kind; json parse error: ", () => decodeJson(body, { duplicates }));
+  // Where nothing is there twice, what is unknown comes in the order of the text already.
+  if (decoded.duplicates.length === 0) return decoded;
+  return { ...decoded, order: (_duplicates, unknown) => strictProblems(body.toString("utf8"), unknown) };
+}
+
+function decodeYaml(body: Buffer, wanted: boolean): DecodedValue {
   const lines = new LineCounter();
   const document = parseYaml(body.toString("utf8"), lines);
   const [error] = document.errors;
@@ -62,13 +75,27 @@ function decodeYaml(body: Buffer, wanted: boolean): { value: unknown; duplicates
   try {
     // Through JSON, so that what YAML alone can say (dates, non-string keys) takes the form that JSON gives it.
     const value = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: MAX_ALIASES }) ?? null)) as unknown;
-    return { value, duplicates: wanted ? repeatedKeys(document, lines) : [] };
+    return { value, duplicates: wanted ? repeatedKeys(document, lines) : [], order: yamlOrder };
   } catch (failure) {
     // Unresolved and exploding aliases are found only here, and so are cycles.
     throw newBadRequest(
       `error converting YAML to JSON: ${failure instanceof Error ? failure.message : String(failure)}`,
     );
   }
+}
+
+/** YAML is read by way of JSON whose members are sorted. */
+const yamlOrder: ProblemOrder = (duplicates, unknown) => [...duplicates, ...unknown.toSorted(compareByPath)];
+
+function compareByPath(left: string, right: string): number {
+  const [ours, theirs] = [left, right].map((each) => each.split(/[.[]/));
+  for (const [at, own] of ours!.entries()) {
+    const other = theirs![at] ?? "";
+    if (own === other) continue;
+    const places = own.endsWith("]") && other.endsWith("]");
+    return places ? Number.parseInt(own, 10) - Number.parseInt(other, 10) : own < other ? -1 : 1;
+  }
+  return 0;
 }
 
 /** Adds what is not said yet. A message of several lines has its details in all but the first: each is a warning. */
@@ -114,7 +141,7 @@ export function decodeObject(
   }
   const bytes = body ?? Buffer.alloc(0);
   const decoded = recognized(kind, bytes, () => decodeValue(bytes, contentType, target.fieldValidation !== "Ignore"));
-  return acceptObject(target, decoded.value, decoded.duplicates);
+  return acceptObject(target, decoded.value, decoded.duplicates, decoded.order);
 }
 
 export interface CreatedObject {
@@ -139,16 +166,17 @@ export function decodeCreated(
   const split = splitBody(kind, text);
   if (split === undefined) {
     const decoded = recognized(kind, body, () => decodeValue(body, contentType, duplicates));
-    return { object: acceptObject(target, decoded.value, decoded.duplicates) };
+    return { object: acceptObject(target, decoded.value, decoded.duplicates, decoded.order) };
   }
   const { template } = split;
-  return { object: complete(acceptObject(target, split.head, duplicates ? split.duplicates : []), template), template };
+  const order: ProblemOrder | undefined =
+    split.duplicates.length === 0 ? undefined : (_duplicates, unknown) => strictProblems(text, unknown);
+  const object = acceptObject(target, split.head, duplicates ? split.duplicates : [], order);
+  return { object: complete(object, template), template };
 }
 
-type Decoded = ReturnType<typeof decodeValue>;
-
 /** Refusals say what was to be read, and show how the body begins. */
-function recognized(kind: KindDefinition, body: Buffer, decode: () => Decoded): Decoded {
+function recognized(kind: KindDefinition, body: Buffer, decode: () => DecodedValue): DecodedValue {
   try {
     const decoded = decode();
     const problem = typeMetaProblem(decoded.value);
@@ -226,8 +254,13 @@ export function acceptPatched(
 }
 
 /** Takes a value that was decoded or made by a patch. The value is the caller's own and becomes the object. */
-export function acceptObject(target: DecodeTarget, value: unknown, duplicates: readonly string[]): KubeObject {
-  const { kind, fieldValidation, warnings, patch } = target;
+export function acceptObject(
+  target: DecodeTarget,
+  value: unknown,
+  duplicates: readonly string[],
+  order: ProblemOrder = duplicatesFirst,
+): KubeObject {
+  const { kind, fieldValidation, warnings } = target;
   if (!isJsonObject(value)) {
     throw newBadRequest("couldn't get version/kind; json parse error: the body is not a JSON object");
   }
@@ -236,7 +269,8 @@ export function acceptObject(target: DecodeTarget, value: unknown, duplicates: r
   const form = kind.custom === undefined ? inspect(object, kind.schemaName) : "odd";
   const { unknown, wrong } = form === "odd" ? complaintsOf(target, object) : NO_COMPLAINTS;
   if (wrong !== undefined) throw refusal(target, object, wrong);
-  const complaints = patch === undefined ? [...unknown, ...duplicates] : [...duplicates, ...unknown];
+  // Custom resources are read as they come, and looked through then.
+  const complaints = (kind.custom === undefined ? order : duplicatesFirst)(duplicates, unknown);
   if (complaints.length > 0 && fieldValidation === "Strict") {
     throw refusal(target, object, `strict decoding error: ${complaints.join(", ")}`);
   }

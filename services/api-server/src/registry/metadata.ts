@@ -2,6 +2,7 @@
 import { storedKindOf } from "@coxswain/api/scheme";
 import {
   deepEqual,
+  fieldInvalid,
   formatTime,
   newBadRequest,
   newConflict,
@@ -70,7 +71,13 @@ export function fillForCreate(env: Env, context: WriteContext, object: KubeObjec
  * @throws StatusError
  */
 export function requireNoVersion(object: KubeObject): void {
-  if (object.metadata?.resourceVersion === undefined) return;
+  // What is no version at all is taken, and replaced by the one that the object gets.
+  const { metadata } = object;
+  if (metadata?.resourceVersion === undefined) return;
+  if (!/^0*[1-9]\d*$/.test(metadata.resourceVersion)) {
+    delete metadata.resourceVersion;
+    return;
+  }
   // Upstream has these words under code 500, which here means a defect of the server alone.
   throw new StatusError("Unknown", 400, "resourceVersion should not be set on objects to be created");
 }
@@ -85,14 +92,20 @@ export function otherObject(context: WriteContext, wanted: string, actual: strin
   );
 }
 
-/** Checks identity and version of an update against `old`, and carries over what only the system writes. */
-export function fillForUpdate(context: WriteContext, object: KubeObject, old: CachedObject): void {
+/**
+ * Checks identity and version of an update against `old`, and carries over what only the system writes. `meant`: the uid of the
+ * object that is to be replaced; another one that a patch writes would change it.
+ */
+export function fillForUpdate(context: WriteContext, object: KubeObject, old: CachedObject, meant?: string): void {
   const { kind, name } = context;
   const meta = (object.metadata ??= {});
   const before = old.object.metadata!;
   checkIdentity(context, meta);
   dropRepeatedOwners(context, meta);
-  if (meta.uid && meta.uid !== before.uid) throw otherObject(context, meta.uid, before.uid);
+  if (meant && meant !== before.uid) throw otherObject(context, meant, before.uid);
+  if (meta.uid && meta.uid !== before.uid) {
+    throw newInvalid(storedKindOf(kind), name, [fieldInvalid("metadata.uid", meta.uid, "field is immutable")]);
+  }
   const version = meta.resourceVersion ?? "";
   if (version === "" || version === "0") {
     if (!kind.strategy.allowUnconditionalUpdate) {

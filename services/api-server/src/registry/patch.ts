@@ -8,6 +8,8 @@ import {
   isJsonObject,
   newBadRequest,
   newUnsupportedMediaType,
+  quote,
+  strictProblems,
   type PatchSchema,
 } from "@coxswain/apimachinery";
 import { converterComplaint, jsonKind, type TypeComplaint } from "@coxswain/api/schema/index";
@@ -29,6 +31,18 @@ export interface DecodedPatch {
   readonly complaint?: TypeComplaint;
 }
 
+const OPERATION_FIELDS: ReadonlySet<string> = new Set(["op", "path", "from", "value"]);
+
+/** What operations of a JSON patch say beyond what there is to be said of one. */
+function unknownInOperations(operations: unknown): string[] {
+  if (!Array.isArray(operations)) return [];
+  return operations.flatMap((operation, at) =>
+    Object.keys(isJsonObject(operation) ? operation : {})
+      .filter((name) => !OPERATION_FIELDS.has(name))
+      .map((name) => `unknown field ${quote(`[${at}].${name}`)}`),
+  );
+}
+
 /** @throws StatusError UnsupportedMediaType, BadRequest */
 export function decodePatch(
   contentType: string | undefined,
@@ -43,7 +57,10 @@ export function decodePatch(
   const { value, duplicates } = prefixed(prefix, () => decodeJson(body ?? Buffer.alloc(0), { duplicates: true }));
   const shown = JSON.stringify;
   if (type === "application/json-patch+json") {
-    const told = duplicates.map((each) => `json patch ${each}`);
+    const text = (body ?? Buffer.alloc(0)).toString("utf8");
+    const unknown = unknownInOperations(value);
+    const problems = unknown.length === 0 ? duplicates : strictProblems(text, unknown);
+    const told = problems.map((each) => `json patch ${each}`);
     return { apply: (document) => applyJsonPatch(document, value), duplicates: told, shown };
   }
   if (!isJsonObject(value)) {

@@ -190,7 +190,7 @@ export class Registry {
   ): Promise<Decision> {
     const { kind, name, subresource } = context;
     const { env, admission } = this.#deps;
-    fillForUpdate(context, object, old);
+    fillForUpdate(context, object, old, rules.uid);
     const before = old.object;
     const now = { nowMs: env.clock.now() };
     const managed =
