@@ -143,6 +143,8 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   statusResets?(): FieldSet;
   /** False for review kinds (SubjectAccessReview, …), which are answered and never stored. */
   readonly stored: boolean;
+  /** Other versions of the group that a body may name, of the same form. */
+  readonly alsoReads?: readonly string[];
   /** Fills in defaults, in place. Idempotent. */
   defaults(object: T): void;
   /**

@@ -79,6 +79,14 @@ test("a pod without a budget goes, and says why", async () => {
   });
 });
 
+test("an eviction may be of the older version, and of none that there never was", async () => {
+  await makePod("older", "older");
+  const dry = { deleteOptions: { dryRun: ["All"] } };
+  await evict("older", { ...dry, apiVersion: "policy/v1beta1" });
+  expect((await refusal(evict("older", { ...dry, apiVersion: "policy/v2" }))).message).toContain("policy/v2");
+  expect((await refusal(evict("older", { ...dry, apiVersion: "other/v1beta1" }))).message).toContain("other/v1beta1");
+});
+
 test("however many ask at once, no more go than the budget allows", async () => {
   const names = Array.from({ length: 8 }, (_, at) => `many-${at}`);
   for (const name of names) await makePod(name, "many");

@@ -337,7 +337,8 @@ function checkKind(kind: KindDefinition, object: KubeObject): void {
       `${object.kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind.kind}: converting (${version}.${object.kind}) to (${internalPackage(kind)}.${kind.kind}): unknown conversion`,
     );
   }
-  if (object.apiVersion && (group !== kind.group || version !== kind.version)) {
+  const known = version === kind.version || kind.alsoReads?.includes(version) === true;
+  if (object.apiVersion && (group !== kind.group || !known)) {
     throw newBadRequest(
       `the API version in the data (${object.apiVersion}) does not match the expected API version (${apiVersionOf(kind)})`,
     );

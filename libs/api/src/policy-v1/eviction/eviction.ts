@@ -9,4 +9,5 @@ export const evictionKind = defineDocument<Eviction>({
   resource: "evictions",
   namespaced: true,
   schemaName: "io.k8s.api.policy.v1.Eviction",
+  alsoReads: ["v1beta1"],
 });
