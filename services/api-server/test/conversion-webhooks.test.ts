@@ -350,6 +350,7 @@ test("a policy for one version sees requests of the other as its own", async () 
     },
   ];
   await make("v1beta1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", "prefix", {
+    reinvocationPolicy: "Never",
     matchConstraints,
     mutations,
   });

@@ -433,3 +433,144 @@ test("connections and evictions are asked about, with what they are asked for", 
     expect.objectContaining({ kind: "Eviction" }),
   ]);
 });
+
+const podOf = (name: string): KubeObject & { spec: object } => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, namespace: "hooked" },
+  spec: { containers: [{ name: "main", image: "x" }] },
+});
+
+const seenOf = (index: number): object | undefined => asked[index]?.review.request;
+
+test("a patch is an update, a collection has no name, a Namespace lies in itself, and a connection has no options", async () => {
+  const { loopback } = server.component.server;
+  await create("fifteen");
+  await loopback.create(NAMESPACES, { metadata: { name: "apart" } });
+  await loopback.create(PODS, podOf("entered"));
+  const rules = [
+    { operations: ["*"], apiGroups: [""], apiVersions: ["v1"], resources: ["configmaps", "namespaces", "pods/exec"] },
+  ];
+  const more = {
+    rules,
+    namespaceSelector: {
+      matchExpressions: [{ key: "kubernetes.io/metadata.name", operator: "In", values: ["hooked", "apart"] }],
+    },
+  };
+  await register("Validating", "notes", [
+    { path: "/notes", handler: () => ({ allowed: true, warnings: ["noted"] }), more },
+  ]);
+  const at = { namespace: "hooked", name: "fifteen" };
+  await loopback.patch(CONFIG_MAPS, at, "application/merge-patch+json", { data: { a: "b" } });
+  await loopback.patch(NAMESPACES, { name: "apart" }, "application/merge-patch+json", {
+    metadata: { labels: { a: "b" } },
+  });
+  const cleared = await kubectl(server, ["delete", "configmaps", "-n", "hooked", "--all"]);
+  expect(cleared.err).toContain("Warning: noted");
+  await kubectl(server, ["exec", "-n", "hooked", "entered", "--", "true"]);
+  const options = { kind: "UpdateOptions", apiVersion: "meta.k8s.io/v1" };
+  expect(seenOf(0)).toMatchObject({ operation: "UPDATE", name: "fifteen", namespace: "hooked", options });
+  expect(seenOf(1)).toMatchObject({ operation: "UPDATE", name: "apart", namespace: "apart", options });
+  expect(asked.at(-1)?.review.request).toMatchObject({ operation: "CONNECT", name: "entered", options: null });
+});
+
+test("who deletes a collection is asked about each object, but names none", async () => {
+  const { loopback } = server.component.server;
+  for (const name of ["sixteen", "seventeen"]) await create(name);
+  await register("Validating", "each", [{ path: "/each", handler: () => ({ allowed: true }) }]);
+  await loopback.deleteCollection(CONFIG_MAPS, { namespace: "hooked" });
+  const deletions = asked.map(({ review: { request } }) => [
+    request.operation,
+    request.name,
+    request.oldObject?.metadata?.name,
+  ]);
+  expect(deletions).toContainEqual(["DELETE", undefined, "sixteen"]);
+  expect(deletions).toContainEqual(["DELETE", undefined, "seventeen"]);
+});
+
+test("who is refused hears the warnings, too", async () => {
+  await register("Mutating", "hints", [
+    { path: "/hints", handler: () => ({ allowed: true, warnings: ["mind the step"] }) },
+  ]);
+  await register("Validating", "shuts", [{ path: "/shuts", handler: () => ({ allowed: false }) }]);
+  const { err, code } = await kubectl(server, ["create", "configmap", "eighteen", "-n", "hooked"]);
+  expect([code, err]).toEqual([1, expect.stringMatching(/^Warning: mind the step\n.*denied/) as unknown]);
+});
+
+test("a Scale, a Binding and a TokenRequest are asked about as such, and are taken as webhooks change them", async () => {
+  const { loopback } = server.component.server;
+  for (const name of ["bound", "tied"]) await loopback.create(PODS, podOf(name));
+  const controllers: ResourceRef = { group: "", version: "v1", resource: "replicationcontrollers" };
+  await loopback.create(controllers, {
+    apiVersion: "v1",
+    kind: "ReplicationController",
+    metadata: { name: "scaled", namespace: "hooked" },
+    spec: { replicas: 1, selector: { a: "b" }, template: { metadata: { labels: { a: "b" } }, spec: podOf("x").spec } },
+  } as KubeObject);
+  const resources = ["replicationcontrollers/scale", "pods/binding", "bindings", "serviceaccounts/token"];
+  const rules = [{ operations: ["*"], apiGroups: [""], apiVersions: ["v1"], resources }];
+  const change: Handler = ({ request }) => {
+    const { kind } = request.kind as { kind: string };
+    if (kind === "Scale") return patch({ op: "replace", path: "/spec/replicas", value: 3 });
+    if (kind === "Binding") return patch({ op: "add", path: "/metadata/annotations", value: { hooked: "yes" } });
+    return { allowed: true };
+  };
+  await register("Mutating", "changes", [{ path: "/changes", handler: change, more: { rules } }]);
+  await loopback.patch(
+    controllers,
+    { namespace: "hooked", name: "scaled" },
+    "application/merge-patch+json",
+    { spec: { replicas: 2 } },
+    { subresource: "scale" },
+  );
+  expect(await loopback.get(controllers, { namespace: "hooked", name: "scaled" })).toMatchObject({
+    spec: { replicas: 3 },
+  });
+  const binding = (name: string): KubeObject =>
+    ({
+      apiVersion: "v1",
+      kind: "Binding",
+      metadata: { name, namespace: "hooked" },
+      target: { name: "n" },
+    }) as KubeObject;
+  await loopback.create(PODS, binding("bound"), { namespace: "hooked", name: "bound", subresource: "binding" });
+  await loopback.create({ group: "", version: "v1", resource: "bindings" }, binding("tied"));
+  for (const name of ["bound", "tied"]) {
+    expect(await loopback.get(PODS, { namespace: "hooked", name })).toMatchObject({
+      metadata: { annotations: { hooked: "yes" } },
+      spec: { nodeName: "n" },
+    });
+  }
+  const accounts: ResourceRef = { group: "", version: "v1", resource: "serviceaccounts" };
+  await loopback.create(accounts, { metadata: { name: "bearer", namespace: "hooked" } });
+  const token = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", metadata: {}, spec: {} };
+  await loopback.create(accounts, token, { namespace: "hooked", name: "bearer", subresource: "token" });
+  const seen = asked.map(({ review: { request } }) => [
+    request.operation,
+    (request.resource as { resource: string }).resource,
+    (request.kind as { kind: string }).kind,
+    request.object?.kind,
+    request.oldObject?.kind,
+  ]);
+  expect(seen).toEqual([
+    ["UPDATE", "replicationcontrollers", "Scale", "Scale", "Scale"],
+    ["CREATE", "pods", "Binding", "Binding", undefined],
+    ["CREATE", "bindings", "Binding", "Binding", undefined],
+    ["CREATE", "serviceaccounts", "TokenRequest", "TokenRequest", undefined],
+  ]);
+});
+
+test("reviews are asked about", async () => {
+  const rules = [{ operations: ["CREATE"], apiGroups: ["*"], apiVersions: ["v1"], resources: ["tokenreviews"] }];
+  const more = { rules, namespaceSelector: {} };
+  await register("Validating", "reviews", [{ path: "/reviews", handler: () => ({ allowed: false }), more }]);
+  const reviews: ResourceRef = { group: "authentication.k8s.io", version: "v1", resource: "tokenreviews" };
+  const review = {
+    apiVersion: "authentication.k8s.io/v1",
+    kind: "TokenReview",
+    metadata: { name: "named" },
+    spec: { token: "x" },
+  };
+  expect((await refusal(server.component.server.loopback.create(reviews, review))).message).toContain("denied");
+  expect(seenOf(0)).toMatchObject({ operation: "CREATE", name: "named", object: { kind: "TokenReview" } });
+});

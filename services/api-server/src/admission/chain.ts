@@ -3,37 +3,60 @@
 import type { AdmissionAttributes, AdmissionPlugin } from "../pipeline/extension.ts";
 import { Reinvocation } from "./reinvocation.ts";
 
+interface Plugins {
+  readonly mutating: readonly AdmissionPlugin[];
+  readonly deleting: readonly AdmissionPlugin[];
+  readonly validating: readonly AdmissionPlugin[];
+}
+
+function sorted(plugins: readonly AdmissionPlugin[]): Plugins {
+  return {
+    mutating: plugins.filter((plugin) => plugin.admit !== undefined),
+    deleting: plugins.filter((plugin) => plugin.admitDelete !== undefined),
+    validating: plugins.filter((plugin) => plugin.validate !== undefined),
+  };
+}
+
 export class AdmissionChain {
-  readonly #mutating: readonly AdmissionPlugin[];
-  readonly #deleting: readonly AdmissionPlugin[];
-  readonly #validating: readonly AdmissionPlugin[];
+  readonly #all: Plugins;
+  readonly #dynamic: Plugins;
+  readonly #builtIn: Plugins;
 
   constructor(plugins: readonly AdmissionPlugin[]) {
-    this.#mutating = plugins.filter((plugin) => plugin.admit !== undefined);
-    this.#deleting = plugins.filter((plugin) => plugin.admitDelete !== undefined);
-    this.#validating = plugins.filter((plugin) => plugin.validate !== undefined);
+    this.#all = sorted(plugins);
+    this.#dynamic = sorted(plugins.filter((plugin) => plugin.dynamic === true));
+    this.#builtIn = sorted(plugins.filter((plugin) => plugin.dynamic !== true));
   }
 
   /** Those who are asked about more than what is stored: first who may change the object, then who only looks. */
   async ask(attributes: AdmissionAttributes): Promise<void> {
-    const dynamic = (plugin: AdmissionPlugin): boolean => plugin.dynamic === true;
-    await admitBy(this.#mutating.filter(dynamic), attributes);
-    for (const plugin of this.#validating) if (dynamic(plugin)) await plugin.validate!(attributes);
+    await this.askToChange(attributes);
+    await validateBy(this.#dynamic, attributes);
   }
 
-  async admit(attributes: AdmissionAttributes): Promise<void> {
-    await admitBy(this.#mutating, attributes);
+  /** Of those the ones who may change the object. */
+  async askToChange(attributes: AdmissionAttributes): Promise<void> {
+    await admitBy(this.#dynamic.mutating, attributes);
   }
 
-  async validate(attributes: AdmissionAttributes): Promise<void> {
-    if (attributes.operation === "DELETE") {
-      const round = { ...attributes, reinvocation: new Reinvocation() };
-      for (const plugin of this.#deleting) await plugin.admitDelete!(round);
-    }
-    for (const plugin of this.#validating) {
-      const pending = plugin.validate!(attributes);
-      if (pending !== undefined) await pending;
-    }
+  /** `asked`: who is asked about more than what is stored was so already, about what the change is made of. */
+  async admit(attributes: AdmissionAttributes, asked = false): Promise<void> {
+    await admitBy((asked ? this.#builtIn : this.#all).mutating, attributes);
+  }
+
+  async validate(attributes: AdmissionAttributes, asked = false): Promise<void> {
+    await validateBy(asked ? this.#builtIn : this.#all, attributes);
+  }
+}
+
+async function validateBy({ deleting, validating }: Plugins, attributes: AdmissionAttributes): Promise<void> {
+  if (attributes.operation === "DELETE") {
+    const round = { ...attributes, reinvocation: new Reinvocation() };
+    for (const plugin of deleting) await plugin.admitDelete!(round);
+  }
+  for (const plugin of validating) {
+    const pending = plugin.validate!(attributes);
+    if (pending !== undefined) await pending;
   }
 }
 

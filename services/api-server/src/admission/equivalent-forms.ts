@@ -45,9 +45,10 @@ export async function attributesIn(
 /** What `next`, of `kind`, is in the version of the request: with the defaults of its own version, which may say more. */
 export async function inOwnVersion(
   kind: KindDefinition,
-  { kind: own, request }: AdmissionAttributes,
+  { kind: own, request, objectKind }: AdmissionAttributes,
   next: KubeObject,
 ): Promise<KubeObject> {
+  if (objectKind !== undefined) return { ...next, apiVersion: apiVersionOf(objectKind), kind: objectKind.kind };
   if (kind === own) return next;
   const accepted = acceptObject({ kind, fieldValidation: "Ignore", warnings: [] }, next, []);
   kind.defaults(accepted);

@@ -48,6 +48,8 @@ export interface ApiRequest {
   readonly userAgent?: string | undefined;
   /** Says something about the request in the audit log; absent where none is kept of it. */
   readonly annotate?: ((key: string, value: string) => void) | undefined;
+  /** What the caller is to be told besides the answer, be it a refusal; filled while the request is handled. */
+  readonly warnings?: string[];
   /** Made when it is asked for, where few ask: a copy of the request has to name it. */
   readonly signal: AbortSignal;
 }

@@ -37,13 +37,13 @@ import { applyBinding } from "../subresources/binding.ts";
 import { allowEviction } from "../subresources/eviction.ts";
 import { EPHEMERAL_CONTAINERS_RULES } from "../subresources/ephemeral-containers.ts";
 import { RESIZE_RULES } from "../subresources/pod-resize.ts";
-import { applyScale, SCALE_REF, scaleOf } from "../subresources/scale.ts";
+import { applyScale, SCALE_REF, scaleOf, setScale } from "../subresources/scale.ts";
 import type { CachedObject } from "../watch-cache/cached-object.ts";
 import { readList, readObject } from "../watch-cache/reads.ts";
 import { startWatch } from "../watch-cache/watches.ts";
 import type { WatchCache } from "../watch-cache/watch-cache.ts";
 import type { ApiRequest, ApiResult, Authorizer, Pipeline, WatchSink } from "./contract.ts";
-import type { PipelineExtensions } from "./extension.ts";
+import type { AdmissionAttributes, AdmissionOperation, PipelineExtensions } from "./extension.ts";
 import { methodNotAllowed, resourceNotFound } from "./not-served.ts";
 import { hasSubresource, misplaced } from "./scope.ts";
 import { requestedName, selectionOf } from "./selection.ts";
@@ -169,14 +169,14 @@ class Dispatcher {
     await this.#ask(writeContext(request, kind), "CONNECT", options);
   }
 
-  /** Asks admission about an object that is not stored under the resource. */
-  async #ask(context: WriteContext, operation: "CREATE" | "CONNECT", object: KubeObject): Promise<void> {
-    const { request, kind, namespace, subresource, dryRun, warnings } = context;
-    const objectKind = { ...parseApiVersion(object.apiVersion ?? ""), kind: object.kind ?? "" };
-    const base = { request, kind, namespace, name: request.name, subresource, dryRun, old: undefined };
-    const warn = (text: string): void => void warnings.push(text);
-    const annotate = request.annotate === undefined ? {} : { annotate: request.annotate };
-    await this.#deps.admission.ask({ ...base, operation, object, objectKind, warn, ...annotate });
+  /** Asks admission about an object that is not stored under the resource; it may be changed. */
+  async #ask(
+    context: WriteContext,
+    operation: AdmissionOperation,
+    object: KubeObject,
+    old?: KubeObject,
+  ): Promise<void> {
+    await this.#deps.admission.ask(attributesOf(context, operation, object, old));
   }
 
   #kind(request: ApiRequest): KindDefinition {
@@ -339,9 +339,10 @@ class Dispatcher {
       const name = body.metadata?.name ?? "";
       const pods = kindFor({ group: "", version: "v1", resource: "pods" })!;
       const bound = { ...request, signal: request.signal, resource: "pods", subresource: "binding", name };
-      return await this.#bind(bound, pods, body as Binding);
+      return await this.#bind(bound, pods, body as Binding, { ...context, name });
     }
     if (this.#deps.review === undefined) throw unsupported(kind, request.verb);
+    await this.#ask({ ...context, name: body.metadata?.name ?? "" }, "CREATE", body);
     const document = await this.#deps.review({ request, kind, body, parent: undefined });
     return { type: "document", code: 201, document, kind, warnings: context.warnings };
   }
@@ -365,32 +366,34 @@ class Dispatcher {
     const context = writeContext(request, document);
     const body = decodeObject(targetOf(context, document), request.body, request.contentType);
     requireNamespace({ ...context, kind }, (body.metadata ??= {}));
-    if (id === "pods/binding") return await this.#bind(request, kind, body as Binding);
+    if (id === "pods/binding") return await this.#bind(request, kind, body as Binding, writeContext(request, kind));
     if (id === "pods/eviction") return await this.#evict(request, kind, body);
     if (id === "serviceaccounts/token" && this.#deps.issueToken !== undefined) {
       const parent = await readObject(this.#deps, kind, request.namespace, request.name, undefined, request);
-      const { namespace, name, subresource } = request;
-      const attributes = { request, kind, namespace, name, subresource, dryRun: context.dryRun, old: undefined };
-      await this.#deps.admission.validate({ ...attributes, operation: "CREATE", object: body });
+      const attributes = attributesOf({ ...context, kind }, "CREATE", body);
+      await this.#deps.admission.askToChange(attributes);
+      await this.#deps.admission.validate(attributes);
       const answer = await this.#deps.issueToken({ request, kind: document, body, parent });
       return { type: "document", code: 201, document: answer, kind: document, warnings: context.warnings };
     }
     throw unsupported(kind, request.verb);
   }
 
-  async #bind(request: ApiRequest, kind: KindDefinition, binding: Binding): Promise<ApiResult> {
+  /** `asked` is the request as admission sees it: bindings have a path of their own, too. */
+  async #bind(request: ApiRequest, kind: KindDefinition, body: Binding, asked: WriteContext): Promise<ApiResult> {
     const context = { ...writeContext(request, kind), name: request.name, subresource: "binding" };
     const bindings = kindFor({ group: "", version: "v1", resource: "bindings" })!;
+    const binding = { ...body, apiVersion: "v1", kind: "Binding" };
     if ((binding.metadata?.name ?? "") !== request.name) {
       throw newBadRequest("name in URL does not match name in Binding object");
     }
     const errors = bindings.validateCreate(binding);
     if (errors.length > 0) throw newInvalid(bindings, request.name, errors);
-    await this.#ask(context, "CREATE", { ...binding, apiVersion: "v1", kind: "Binding" });
-    const rules: UpdateRules = { prepare: bumpNothing, validate: () => [] };
+    await this.#ask(asked, "CREATE", binding);
+    const rules: UpdateRules = { prepare: bumpNothing, validate: () => [], asked: true };
     const nowMs = this.#deps.env.clock.now();
     await this.#deps.registry.update(context, (old) => applyBinding(old, binding, nowMs), rules);
-    return created();
+    return created(asked.warnings);
   }
 
   async #evict(request: ApiRequest, kind: KindDefinition, eviction: Eviction): Promise<ApiResult> {
@@ -403,8 +406,8 @@ class Dispatcher {
     const versioned = options.preconditions?.resourceVersion !== undefined;
     await this.#ask(context, "CREATE", { ...eviction, apiVersion: "policy/v1", kind: "Eviction" });
     await allowEviction(deps, { request, dryRun: options.dryRun, versioned });
-    await this.#deps.registry.delete(context, options);
-    return created();
+    await this.#deps.registry.delete(context, options, { asked: true });
+    return created(context.warnings);
   }
 
   async #finalize(request: ApiRequest, kind: KindDefinition): Promise<ApiResult> {
@@ -432,8 +435,13 @@ class Dispatcher {
     const context = writeContext({ ...request, signal: request.signal, subresource: "scale" }, kind);
     if (request.contentType === APPLY_TYPE) {
       const config = parentOfScale(kind, decodeConfiguration(context, scaleKind));
-      const produce = (old: CachedObject): KubeObject => applyOver(context, config, old, this.#deps.env.clock.now());
-      const { object } = await this.#deps.registry.update(context, produce, { applied: true });
+      const produce = async (old: CachedObject): Promise<KubeObject> => {
+        const next = applyOver(context, config, old, this.#deps.env.clock.now());
+        const scale = scaleOf(kind, next);
+        await this.#ask(context, "UPDATE", scale, scaleOf(kind, old.object));
+        return setScale(kind, next, scale);
+      };
+      const { object } = await this.#deps.registry.update(context, produce, { applied: true, asked: true });
       return answer(object, context.warnings);
     }
     const patch =
@@ -449,9 +457,28 @@ class Dispatcher {
       checkIdentity(context, (scale.metadata ??= {}));
       return scale;
     };
-    const { object } = await this.#deps.registry.update(context, (old) => applyScale(kind, old, desired(old)));
+    const produce = async (old: CachedObject): Promise<KubeObject> => {
+      const scale = desired(old);
+      await this.#ask(context, "UPDATE", scale, scaleOf(kind, old.object));
+      return applyScale(kind, old, scale);
+    };
+    const { object } = await this.#deps.registry.update(context, produce, { asked: true });
     return answer(object, context.warnings);
   }
+}
+
+/** Of an object that has a kind of its own. */
+function attributesOf(
+  context: WriteContext,
+  operation: AdmissionOperation,
+  object: KubeObject,
+  old?: KubeObject,
+): AdmissionAttributes {
+  const { request, kind, namespace, name, subresource, dryRun, warnings } = context;
+  const objectKind = { ...parseApiVersion(object.apiVersion ?? ""), kind: object.kind ?? "" };
+  const warn = (text: string): void => void (warnings.includes(text) || warnings.push(text));
+  const annotate = request.annotate === undefined ? {} : { annotate: request.annotate };
+  return { request, kind, namespace, name, subresource, dryRun, operation, object, old, objectKind, warn, ...annotate };
 }
 
 function targetOf(context: WriteContext, kind: KindDefinition): Parameters<typeof decodeObject>[0] {
@@ -473,7 +500,7 @@ function bumpNothing(): void {
   // A binding changes what it changes; the kind's own preparation would take the node away again.
 }
 
-function created(): ApiResult {
+function created(warnings: readonly string[]): ApiResult {
   const status: Status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 };
-  return { type: "status", code: 201, status, warnings: [] };
+  return { type: "status", code: 201, status, warnings };
 }

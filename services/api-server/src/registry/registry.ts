@@ -67,6 +67,8 @@ export interface UpdateRules {
   readonly validate?: (object: KubeObject, old: KubeObject) => readonly FieldError[];
   /** The object comes with its managedFields settled: an apply. */
   readonly applied?: boolean;
+  /** Webhooks and policies were asked already, about what the change is made of: a Scale, a Binding. */
+  readonly asked?: boolean;
   /** The uid of the object that a whole new state is meant for: where none is there it is not that it was never there. */
   readonly uid?: string | undefined;
 }
@@ -197,7 +199,7 @@ export class Registry {
       rules.applied === true ? object.metadata?.managedFields : trackWrite(context, object, before, now.nowMs);
     setManagedFields(object, managed);
     const attributes = this.#attributes(context, "UPDATE", name, object, before);
-    await admission.admit(attributes);
+    await admission.admit(attributes, rules.asked);
     if (!keepsSpec(kind, object, before)) kind.defaults(object);
     this.#deps.committer.prepare({ context, next: object, old: before, state });
     if (rules.prepare !== undefined) rules.prepare(object, before, now);
@@ -215,17 +217,21 @@ export class Registry {
     const errors = [...validateObjectMetaUpdate(object.metadata!, before.metadata!, kind), ...specific];
     if (errors.length > 0) throw newInvalid(storedKindOf(kind), name, errors);
     if (subresource === "") replaceWarnings(context, kind, object, before);
-    await admission.validate(attributes);
+    await admission.validate(attributes, rules.asked);
     if (isUnchanged(object, before)) return { keep: old, unchanged: object };
     return isReleased(kind, object, before) ? { remove: old, last: object } : { put: object, specText };
   }
 
   /** Deletes, or marks where grace or finalizers hold the object. */
-  async delete(context: WriteContext, options: DeletionOptions): Promise<WriteOutcome> {
+  async delete(
+    context: WriteContext,
+    options: DeletionOptions,
+    { asked }: Pick<UpdateRules, "asked"> = {},
+  ): Promise<WriteOutcome> {
     const { kind, name } = context;
     return await this.#transact(context, async (old) => {
       if (old === undefined) throw newNotFound(storedKindOf(kind), name);
-      await this.#deps.admission.validate(this.#attributes(context, "DELETE", name, undefined, old.object));
+      await this.#deps.admission.validate(this.#attributes(context, "DELETE", name, undefined, old.object), asked);
       // Deletion changes an object at its top and in its metadata; a kind's own preparation may do so anywhere.
       const object = kind.strategy.prepareForDelete === undefined ? old.draft() : old.unmanaged();
       const plan = planDeletion(kind, object, options, this.#deps.env.clock.now());

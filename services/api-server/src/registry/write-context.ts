@@ -56,7 +56,7 @@ export function writeContext(request: ApiRequest, kind: KindDefinition): WriteCo
     subresource: request.subresource,
     dryRun: (options.dryRun ?? []).length > 0,
     fieldValidation: validation === "" ? "Warn" : (validation as FieldValidation),
-    warnings: [],
+    warnings: request.warnings ?? [],
   };
 }
 

@@ -7,7 +7,7 @@ import { isReason, newBadRequest, PassingMap } from "@coxswain/apimachinery";
 import { impersonate, readImpersonation } from "../auth/impersonation.ts";
 import { demand } from "../auth/demand.ts";
 import type { AuditRecord } from "../audit/auditor.ts";
-import type { Asker, ApiRequest, AuthorizationAttributes } from "../pipeline/contract.ts";
+import type { Asker, AuthorizationAttributes } from "../pipeline/contract.ts";
 import { methodNotAllowed, resourceNotFound } from "../pipeline/not-served.ts";
 import { hasSubresource, misplaced } from "../pipeline/scope.ts";
 import { TooBusyError } from "../flow-control/too-busy.ts";
@@ -155,7 +155,7 @@ async function servePath(deps: RestDeps, info: PathInfo, call: Flight): Promise<
 
 const takesBody = ({ verb }: ResourceInfo): boolean => verb !== "get" && verb !== "list" && verb !== "watch";
 
-async function requestWithBody(info: ResourceInfo, call: RestCall): Promise<ApiRequest> {
+async function requestWithBody(info: ResourceInfo, call: RestCall): Promise<RestRequest> {
   const contentType = bodyType(call.request.headers["content-type"], info.verb);
   const body = await readBody(call.request);
   call.audit?.requestBody(body, contentType);
@@ -190,6 +190,7 @@ export async function admitConnection(
   deps: Pick<RestDeps, "pipeline">,
   info: ResourceInfo,
   { request, user, signal, audit }: Pick<RestCall, "request" | "user" | "signal" | "audit">,
+  warnings: string[] = [],
 ): Promise<void> {
   const options = connectOptions(info);
   if (options === undefined) return;
@@ -197,8 +198,22 @@ export async function admitConnection(
   const where = { verb, group, version, resource, subresource, namespace, name };
   const agent = request.headers["user-agent"];
   const annotate = audit && ((key: string, value: string) => audit.annotate(key, value));
-  const base = { user, options: {}, signal, annotate, ...(agent === undefined ? {} : { userAgent: agent }) };
+  const base = { user, options: {}, signal, annotate, warnings, ...(agent === undefined ? {} : { userAgent: agent }) };
   await deps.pipeline.connect({ ...where, ...base }, options);
+}
+
+function tellAll(call: Flight, warnings: readonly string[]): void {
+  for (const text of warnings) call.tell("Warning", warningHeader(text));
+}
+
+/** The answer; who is refused is told the warnings, too. */
+async function telling<T>(call: Flight, warnings: readonly string[], answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    tellAll(call, warnings);
+    throw error;
+  }
 }
 
 async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): Promise<void> {
@@ -214,8 +229,10 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
   }
   if (kind.deprecation !== undefined) call.tell("Warning", warningHeader(kind.deprecation));
   if (deps.connect?.handles(info) === true) {
+    const warnings: string[] = [];
+    await telling(call, warnings, admitConnection(deps, info, call, warnings));
+    tellAll(call, warnings);
     call.setHeaders();
-    await admitConnection(deps, info, call);
     await deps.connect.serve(info, call);
     return;
   }
@@ -232,9 +249,8 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
     await serveWatch(deps, info, form, call);
     return;
   }
-  const result = await deps.pipeline.handle(
-    takesBody(info) ? await requestWithBody(info, call) : new RestRequest(info, call),
-  );
+  const asked = takesBody(info) ? await requestWithBody(info, call) : new RestRequest(info, call);
+  const result = await telling(call, asked.warnings, deps.pipeline.handle(asked));
   call.audit?.response(result);
   const options = {
     pretty: form.pretty === true || wantsPretty(info.query, request.headers["user-agent"]),
@@ -244,7 +260,7 @@ async function serveResource(deps: RestDeps, info: ResourceInfo, call: Flight): 
     pause: inTurns(deps.env),
   };
   const encoded = encodeResult(result, form, options);
-  if ("warnings" in result) for (const text of result.warnings) call.tell("Warning", warningHeader(text));
+  tellAll(call, "warnings" in result ? result.warnings : asked.warnings);
   const code = "code" in result ? result.code : 200;
   const told = call.ending(code);
   if (told !== undefined) await told;

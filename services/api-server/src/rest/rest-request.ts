@@ -29,6 +29,7 @@ export class RestRequest implements ApiRequest {
   readonly options: ApiRequest["options"];
   readonly userAgent: string | undefined;
   readonly annotate: ApiRequest["annotate"];
+  readonly warnings: string[] = [];
   readonly #call: RestCall;
 
   constructor(info: ResourceInfo, call: RestCall, body?: Buffer, contentType?: string) {

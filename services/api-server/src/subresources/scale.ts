@@ -20,11 +20,16 @@ export function scaleOf(kind: KindDefinition, parent: KubeObject): Scale {
 
 /** The parent with the replicas that `scale` asks for. */
 export function applyScale(kind: KindDefinition, old: CachedObject, scale: Scale): KubeObject {
-  validateScale(scale, old.name);
   const meta = scale.metadata ?? {};
   const parent = old.copy();
   const stale = meta.resourceVersion && meta.resourceVersion !== parent.metadata?.resourceVersion;
   if (stale || (meta.uid && meta.uid !== parent.metadata?.uid)) throw newConflict(kind, old.name);
+  return setScale(kind, parent, scale);
+}
+
+/** Gives `parent` the replicas that `scale` asks for. */
+export function setScale(kind: KindDefinition, parent: KubeObject, scale: Scale): KubeObject {
+  validateScale(scale, parent.metadata?.name ?? "");
   kind.scale?.setReplicas(parent, scale.spec?.replicas ?? 0);
   return parent;
 }

@@ -2,15 +2,15 @@
 // https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
 import type { KindDefinition } from "@coxswain/api";
 import { isJsonObject, StatusError, type KubeObject, type StatusReason } from "@coxswain/apimachinery";
-import type { AdmissionAttributes } from "../../pipeline/extension.ts";
+import type { AdmissionAttributes, AdmissionOperation } from "../../pipeline/extension.ts";
 
 const GROUP = "admission.k8s.io";
 const VERSIONS = ["v1", "v1beta1"];
-const OPTIONS: Readonly<Record<string, string>> = {
+/** What an operation is asked for with; a connection has its options for an object. */
+const OPTIONS: Readonly<Partial<Record<AdmissionOperation, string>>> = {
   CREATE: "CreateOptions",
   UPDATE: "UpdateOptions",
   DELETE: "DeleteOptions",
-  CONNECT: "ConnectOptions",
 };
 
 export interface ReviewAnswer {
@@ -40,14 +40,39 @@ export function reviewObject(kind: KindDefinition, { object, objectKind }: Admis
   return objectKind === undefined ? asVersion(kind, object) : (object ?? null);
 }
 
+/** Likewise the one before. */
+export function reviewOld(kind: KindDefinition, { old, objectKind }: AdmissionAttributes): KubeObject | null {
+  return objectKind === undefined ? asVersion(kind, old) : (old ?? null);
+}
+
+function optionsOf({ operation, dryRun, request }: AdmissionAttributes): object | null {
+  const kind = OPTIONS[operation];
+  if (kind === undefined) return null;
+  const { fieldManager, fieldValidation } = request.options;
+  return {
+    kind,
+    apiVersion: "meta.k8s.io/v1",
+    ...(dryRun ? { dryRun: ["All"] } : {}),
+    ...(fieldManager === undefined ? {} : { fieldManager }),
+    ...(fieldValidation === undefined ? {} : { fieldValidation }),
+  };
+}
+
+/** Where the object is said to lie: a Namespace in itself. */
+function placeOf({ kind, namespace, name, request }: AdmissionAttributes): { name?: string; namespace?: string } {
+  const within = namespace === "" && kind.group === "" && kind.resource === "namespaces" ? name : namespace;
+  // Who deletes a collection names none of its objects.
+  const named = request.verb === "deletecollection" ? "" : name;
+  return { ...(named === "" ? {} : { name: named }), ...(within === "" ? {} : { namespace: within }) };
+}
+
 const gvk = ({ group, version, kind }: KindDefinition) => ({ group, version, kind });
 const gvr = ({ group, version, resource }: KindDefinition) => ({ group, version, resource });
 
 /** The request part, which match conditions see too. `kind` is the one that the webhook wants. */
 export function reviewRequest(uid: string, kind: KindDefinition, attributes: AdmissionAttributes): object {
-  const { request, operation, namespace, name, subresource, old, dryRun } = attributes;
+  const { request, operation, subresource, dryRun } = attributes;
   const { username, uid: userUid, groups, extra } = request.user;
-  const { fieldManager, fieldValidation } = request.options;
   const sub = subresource === "" ? {} : { subResource: subresource, requestSubResource: subresource };
   return {
     uid,
@@ -56,8 +81,7 @@ export function reviewRequest(uid: string, kind: KindDefinition, attributes: Adm
     ...sub,
     requestKind: attributes.objectKind ?? gvk(attributes.kind),
     requestResource: gvr(attributes.kind),
-    ...(name === "" ? {} : { name }),
-    ...(namespace === "" ? {} : { namespace }),
+    ...placeOf(attributes),
     operation,
     userInfo: {
       username,
@@ -66,15 +90,9 @@ export function reviewRequest(uid: string, kind: KindDefinition, attributes: Adm
       ...(extra === undefined ? {} : { extra }),
     },
     object: reviewObject(kind, attributes),
-    oldObject: asVersion(kind, old),
+    oldObject: reviewOld(kind, attributes),
     dryRun,
-    options: {
-      kind: request.verb === "patch" && operation === "UPDATE" ? "PatchOptions" : OPTIONS[operation],
-      apiVersion: "meta.k8s.io/v1",
-      ...(dryRun ? { dryRun: ["All"] } : {}),
-      ...(fieldManager === undefined ? {} : { fieldManager }),
-      ...(fieldValidation === undefined ? {} : { fieldValidation }),
-    },
+    options: optionsOf(attributes),
   };
 }
 

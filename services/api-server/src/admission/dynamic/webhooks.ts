@@ -17,7 +17,7 @@ import type { KindSource } from "../../extensions/kind-source.ts";
 import type { VersionedObject } from "../../pipeline/contract.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../../pipeline/extension.ts";
 import {
-  asVersion,
+  reviewObject,
   denial,
   readReview,
   reviewOf,
@@ -182,10 +182,10 @@ async function patchInPlace(
   attributes: AdmissionAttributes,
   patch: unknown[],
 ): Promise<void> {
-  const { object } = await attributesIn(kind, attributes);
-  if (object === undefined) return;
+  const seen = reviewObject(kind, await attributesIn(kind, attributes));
+  if (seen === null) return;
   try {
-    const next = applyJsonPatch(deepClone(asVersion(kind, object)), patch) as KubeObject;
+    const next = applyJsonPatch(deepClone(seen), patch) as KubeObject;
     replaceObject(attributes, await inOwnVersion(kind, attributes, next));
   } catch (error) {
     throw newInternalError(

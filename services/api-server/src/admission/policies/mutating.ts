@@ -12,7 +12,8 @@ import {
   type StatusReason,
 } from "@coxswain/apimachinery";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../pipeline/extension.ts";
-import { asVersion } from "../dynamic/admission-review.ts";
+import { kindForGvk } from "@coxswain/api/scheme";
+import { reviewObject } from "../dynamic/admission-review.ts";
 import { attributesIn, inOwnVersion } from "../equivalent-forms.ts";
 import { replaceObject } from "../replace-object.ts";
 import { mutated, MutationError } from "./mutations.ts";
@@ -123,6 +124,8 @@ async function invoke(
   if (verdict !== true) return { changed: false, failures: [verdict.failure] };
   const failures: string[] = [];
   let changed = false;
+  const { objectKind } = attributes;
+  const seenKind = (objectKind && kindForGvk(objectKind)) ?? kind;
   for (const mutation of due ? (hook.spec.mutations ?? []) : []) {
     const formed = await attributesIn(kind, attributes);
     const { object } = attributes;
@@ -133,7 +136,7 @@ async function invoke(
       const before = deepClone(object);
       const next = await seen.decided(() => {
         const run = hook.program.start(seen.of(kind, params));
-        return deepClone(mutated(mutation, kind, deepClone(asVersion(kind, formed.object)!), run));
+        return deepClone(mutated(mutation, seenKind, deepClone(reviewObject(kind, formed)!), run));
       });
       replaceObject(attributes, await inOwnVersion(kind, attributes, next));
       changed ||= !deepEqual(before, object);

@@ -6,7 +6,7 @@ import type { KubeObject } from "@coxswain/apimachinery";
 import type { UserInfo } from "@coxswain/component-base";
 import type { Asker, AuthorizationAttributes, AuthorizationDecision, Authorizer } from "../../pipeline/contract.ts";
 import type { AdmissionAttributes, ObjectSource } from "../../pipeline/extension.ts";
-import { asVersion, reviewObject, reviewRequest } from "../dynamic/admission-review.ts";
+import { reviewObject, reviewOld, reviewRequest } from "../dynamic/admission-review.ts";
 import { namespaceOf } from "../dynamic/request-matching.ts";
 import { attributesIn, needsConversion } from "../equivalent-forms.ts";
 import type { PolicyValues } from "./policy-program.ts";
@@ -148,7 +148,7 @@ export class RequestValues {
     return {
       ...this.#common,
       object: dynamicValue(reviewObject(kind, attributes)),
-      oldObject: once(this.#old, kind, () => dynamicValue(asVersion(kind, attributes.old))),
+      oldObject: once(this.#old, kind, () => dynamicValue(reviewOld(kind, attributes))),
       request: once(this.#requests, kind, () => requestValue(kind, attributes)),
       params: dynamicValue(params),
     };
