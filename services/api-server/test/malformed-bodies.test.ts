@@ -64,6 +64,31 @@ test("null values of a map are empty", async () => {
   expect(answer).toMatchObject({ object: { object: { metadata: { labels: { a: "" } }, data: { key: "" } } } });
 });
 
+const HALF = 3 * 512 * 1024 - 1000;
+
+// In time: the parser would need most of a minute for each.
+test.each([
+  ["lists in each other", `values: ${"[".repeat(HALF)}${"]".repeat(HALF)}`],
+  ["lists that are not closed", `values: ${"[".repeat(2 * HALF)}`],
+  ["lists of lists on one line", "- ".repeat(HALF)],
+  ["keys of keys on one line", "? ".repeat(HALF)],
+])("YAML with %s is too deep, which is seen at once", async (_what, body) => {
+  await expect(post(CONFIG_MAPS, body, "application/yaml")).rejects.toMatchObject({
+    code: 400,
+    message: expect.stringContaining("error converting YAML to JSON: yaml: exceeded max depth") as string,
+  });
+});
+
+test("YAML with many collections, and with rulers in its texts, is not deep", async () => {
+  const text = ["[", "-", " ", "{"].map((each) => `    ${each.repeat(5000)}\n`).join("");
+  const quoted = JSON.stringify("[{".repeat(2000));
+  const owners = Array.from({ length: 1200 }, (_, at) => `{kind: K, name: n${at}, apiVersion: v1, uid: u${at}}`);
+  const body = `metadata: {name: deep, ownerReferences: [${owners.join(", ")}]}\ndata:\n  plain: a${"[".repeat(2000)}\n  quoted: ${quoted}\n  text: |\n${text}`;
+  await expect(post(CONFIG_MAPS, body, "application/yaml")).resolves.toMatchObject({
+    object: { object: { data: { quoted: "[{".repeat(2000), plain: `a${"[".repeat(2000)}` } } },
+  });
+});
+
 test.each(["*x", "a: &a [*a]", "a: &x {b: 1}\nc: *y"])("YAML with a bad alias: %s", async (body) => {
   await expect(post(CONFIG_MAPS, body, "application/yaml")).rejects.toMatchObject({
     code: 400,

@@ -7,6 +7,7 @@ import type { UserInfo } from "@coxswain/component-base";
 import type { Clock } from "@coxswain/env";
 import { parse as parseYaml } from "yaml";
 import type { ApiResult, AuthorizationAttributes } from "../pipeline/contract.ts";
+import { isTooDeep } from "../registry/yaml-depth.ts";
 import { decideAudit, type AuditDecision, type AuditPolicy, type AuditStage } from "./policy.ts";
 
 /** Takes events, one JSON text each, without a line's end. */
@@ -193,7 +194,9 @@ function objectRefOf(attributes: AuthorizationAttributes): object | undefined {
 function readBody(body: Buffer, contentType = "application/json"): unknown {
   try {
     if (contentType === "application/vnd.kubernetes.protobuf") return decodeProtobuf(body);
-    return contentType.endsWith("yaml") ? parseYaml(body.toString()) : JSON.parse(body.toString());
+    const text = body.toString();
+    if (!contentType.endsWith("yaml")) return JSON.parse(text);
+    return isTooDeep(text) ? undefined : parseYaml(text);
   } catch {
     return undefined;
   }

@@ -25,6 +25,7 @@ import { type Document, isScalar, LineCounter, visit } from "yaml";
 import type { DecodedPatch } from "./patch.ts";
 import { complete, splitBody, type Template } from "./templates.ts";
 import type { FieldValidation } from "./write-context.ts";
+import { isTooDeep } from "./yaml-depth.ts";
 import { parseYaml } from "./yaml.ts";
 
 export const BODY_TYPES: readonly string[] = [
@@ -69,7 +70,9 @@ export function decodeValue(body: Buffer, contentType: string | undefined, dupli
 
 function decodeYaml(body: Buffer, wanted: boolean): DecodedValue {
   const lines = new LineCounter();
-  const document = parseYaml(body.toString("utf8"), lines);
+  const text = body.toString("utf8");
+  if (isTooDeep(text)) throw newBadRequest("error converting YAML to JSON: yaml: exceeded max depth");
+  const document = parseYaml(text, lines);
   const [error] = document.errors;
   if (error !== undefined) throw newBadRequest(`error converting YAML to JSON: ${error.message}`);
   try {
