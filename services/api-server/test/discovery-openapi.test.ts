@@ -215,6 +215,43 @@ test("discovery lists subresources with the kind they speak", () => {
   });
 });
 
+test("a definition adds versions to a group that has kinds of its own, and nothing to those that are there", () => {
+  const group = "networking.k8s.io";
+  const names = { kind: "Bar", listKind: "BarList", plural: "bars", singular: "bar" };
+  const version = { served: true, schema: { openAPIV3Schema: { type: "object" } } };
+  const bars = customKinds({
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `bars.${group}`, uid: "u" },
+    spec: {
+      group,
+      names,
+      scope: "Namespaced",
+      versions: [
+        { ...version, name: "v1", storage: true },
+        { ...version, name: "vfake", storage: false },
+      ],
+    },
+    status: { conditions: [{ type: "Established", status: "True" }] },
+  });
+  expect(bars).toHaveLength(2);
+  const discovery = createDiscovery([...allKinds(), ...bars], "127.0.0.1:6443");
+  const listed = (version: string): string[] =>
+    (discovery.legacy(`/apis/${group}/${version}`) as { resources: { name: string }[] }).resources.map(
+      ({ name }) => name,
+    );
+  expect(listed("vfake")).toContain("bars");
+  expect(listed("v1")).toContain("networkpolicies");
+  expect(listed("v1")).not.toContain("bars");
+  const { items } = discovery.aggregated("/apis") as {
+    items: { metadata: { name: string }; versions: { version: string; resources: { resource: string }[] }[] }[];
+  };
+  const found = items
+    .flatMap(({ versions }) => versions)
+    .filter(({ resources }) => resources.some(({ resource }) => resource === "bars"));
+  expect(found.map((one) => one.version)).toEqual(["vfake"]);
+});
+
 test("aggregated discovery is given to those who ask for v2", () => {
   const v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
   expect(wantsAggregated(`${v2},application/json`)).toBe(true);

@@ -112,8 +112,11 @@ function servedGroups(kinds: readonly KindDefinition[], remotes: readonly Remote
     const { group, version, priority } = remote;
     versionsOf(group).set(version, { version, priority, kinds: [], remote });
   }
+  const ownVersions = new Set(kinds.filter(({ custom }) => custom === undefined).map(apiVersionOf));
   for (const kind of servedKinds(kinds)) {
     const { group, version } = kind;
+    // A definition adds nothing to a version that has kinds of its own.
+    if (kind.custom !== undefined && ownVersions.has(apiVersionOf(kind))) continue;
     const priority = builtInPriority(group, version) ?? CUSTOM_PRIORITY;
     const served = versionsOf(group).get(version) ?? { version, priority, kinds: [] };
     if (served.remote === undefined) served.kinds.push(kind);
