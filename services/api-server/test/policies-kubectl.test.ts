@@ -141,3 +141,30 @@ spec: {policyName: sidecar}
     /mutatingadmissionpolicies +admissionregistration.k8s.io\/v1beta1/,
   );
 });
+
+test("a policy for everything hinders no review", async () => {
+  await applied(
+    `
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: nothing}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: ["*"], apiVersions: ["*"], operations: ["*"], resources: ["*"]}
+  validations: [{expression: "false", message: nothing goes}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: nothing}
+spec: {policyName: nothing, validationActions: [Deny]}
+`,
+    "validatingadmissionpolicybinding.admissionregistration.k8s.io/nothing created",
+  );
+  await eventually(async () =>
+    expect((await run("create configmap none --dry-run=server")).err).toContain("nothing goes"),
+  );
+  expect(await run("auth can-i get pods")).toMatchObject({ code: 0, out: "yes\n" });
+  expect((await run("delete validatingadmissionpolicy,validatingadmissionpolicybinding --all")).code).toBe(0);
+});

@@ -30,8 +30,11 @@ export interface ConfigurationError<P extends PolicySpec, B extends BindingSpec>
   readonly message: string;
 }
 
-/** A policy cannot hinder the change of policies. */
-export function isPolicyResource({ group, resource }: KindDefinition): boolean {
+const REVIEWS: ReadonlySet<string> = new Set(["authentication.k8s.io", "authorization.k8s.io"]);
+
+/** A policy can hinder neither the change of policies nor the reviews that others ask who may do what. */
+function isExempt({ group, resource, stored }: KindDefinition): boolean {
+  if (REVIEWS.has(group)) return !stored;
   return group === GROUP && /^(mutating|validating)admissionpolic(ies|ybindings)$/.test(resource);
 }
 
@@ -53,7 +56,7 @@ export function invocationsOf<P extends PolicySpec, B extends BindingSpec>(
   hooks: readonly Hook<P, B>[],
   attributes: AdmissionAttributes,
 ): Outcome<P, B>[] {
-  if (hooks.length === 0 || isPolicyResource(attributes.kind)) return [];
+  if (hooks.length === 0 || isExempt(attributes.kind)) return [];
   const kinds = deps.kinds();
   const equivalents = equivalentsOf(attributes.kind, kinds);
   const matches = (matching: Matching): KindDefinition | undefined => {
