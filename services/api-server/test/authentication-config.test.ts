@@ -141,12 +141,12 @@ describe("the claims of a token", () => {
         { key: "shop.example/none", valueExpression: "''" },
       ],
     };
-    const claims = { user: { name: "joe" }, realm: "x", roles: ["dev", "admin"], number: 7, tenant: "t" };
+    const claims = { user: { name: "joe" }, realm: "x", roles: ["dev", "admin"], number: 7, tenant: "t", jti: "5" };
     expect(userOf({ claimMappings }, claims)).toEqual({
       username: "joe@x",
       groups: ["dev", "system:authenticated"],
       uid: "7",
-      extra: { "shop.example/tenant": ["t"] },
+      extra: { "shop.example/tenant": ["t"], "authentication.kubernetes.io/credential-id": ["JTI=5"] },
     });
     expect(() => userOf({ claimMappings }, {})).toThrow("oidc: error evaluating username claim expression");
   });

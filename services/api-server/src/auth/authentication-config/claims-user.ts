@@ -90,6 +90,8 @@ class Mapper {
   /** Keys without a value are left out. */
   extra(): Record<string, string[]> {
     const extra: Record<string, string[]> = {};
+    const { jti } = this.#claims;
+    if (typeof jti === "string" && jti !== "") extra["authentication.kubernetes.io/credential-id"] = [`JTI=${jti}`];
     for (const { key, expression } of this.#authenticator.mappings.extra) {
       const values = textsOf(this.ask(expression, "claims", this.#claims, "extra claim expression"), `extra "${key}"`);
       const told = values.filter((value) => value !== "");
