@@ -105,7 +105,7 @@ describe("service allocation", () => {
       service("u", { type: "NodePort", ports: [{ port: 80, nodePort: port }] }),
     );
     expect(reused.spec?.ports?.[0]?.nodePort).toBe(port);
-    const headless = await client.create(SERVICES, service("h", { clusterIP: "None" }));
+    const headless = await client.create(SERVICES, service("h", { clusterIP: "None", selector: { app: "h" } }));
     expect(headless.spec).toMatchObject({ clusterIP: "None", clusterIPs: ["None"], ipFamilies: ["IPv4"] });
     await clear(client);
   });
@@ -120,6 +120,28 @@ describe("service allocation", () => {
     const gone = await first.client.update(SERVICES, { ...kept, spec: without });
     expect(gone.spec?.ports?.[0]).not.toHaveProperty("nodePort");
     await clear(first.client);
+  });
+
+  test("families that the cluster does not have are refused, and free where there are neither addresses nor pods", async () => {
+    const { client } = first;
+    const families = (policy: string, ...ipFamilies: string[]): Promise<unknown> =>
+      client.create(SERVICES, service("f", { ipFamilyPolicy: policy, ipFamilies }));
+    await expect(families("SingleStack", "IPv4", "IPv6")).rejects.toThrow(
+      `Service "f" is invalid: spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified`,
+    );
+    await expect(families("PreferDualStack", "IPv4", "IPv6")).rejects.toThrow(
+      'spec.ipFamilies[1]: Invalid value: "IPv6": not configured on this cluster',
+    );
+    await expect(families("SingleStack", "IPv6")).rejects.toThrow(
+      'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+    );
+    const free = await client.create(SERVICES, service("free", { clusterIP: "None" }));
+    expect(free.spec).toMatchObject({ ipFamilyPolicy: "RequireDualStack", ipFamilies: ["IPv4", "IPv6"] });
+    const same = await client.update(SERVICES, free);
+    expect(same.spec).toMatchObject({ ipFamilyPolicy: "RequireDualStack", ipFamilies: ["IPv4", "IPv6"] });
+    const single = { ...same, spec: { ...same.spec, ipFamilyPolicy: "SingleStack" } };
+    expect((await client.update(SERVICES, single)).spec).toMatchObject({ ipFamilies: ["IPv4"] });
+    await clear(client);
   });
 
   test("a dry run takes nothing", async () => {

@@ -2,7 +2,14 @@
 // its key is written in the Service's own transaction on the condition that it is absent, and goes with it.
 import type { Service, ServicePort } from "@coxswain/api";
 import { canonicalIp } from "@coxswain/api/validation/ip";
-import { fieldInvalid, newInternalError, newInvalid, type FieldError, type KubeObject } from "@coxswain/apimachinery";
+import {
+  deepEqual,
+  fieldInvalid,
+  newInternalError,
+  newInvalid,
+  type FieldError,
+  type KubeObject,
+} from "@coxswain/apimachinery";
 import type { Random } from "@coxswain/env";
 import type { Mutation, StoredValue } from "@coxswain/storage";
 import type { Contribution, Contributor } from "../registry/committer.ts";
@@ -19,6 +26,7 @@ import {
 } from "./service-needs.ts";
 
 const STATE = "service-allocation";
+const OWN_FAMILY = "IPv4";
 
 /** What one request has learnt so far. */
 interface Progress {
@@ -111,12 +119,8 @@ function assign(deps: AllocatorDeps, service: Service, old: Service | undefined,
   const spec = service.spec!;
   const held = heldKeys(old);
   if (needsClusterIp(service)) {
-    if (spec.ipFamilyPolicy === "RequireDualStack") {
-      const detail = "this cluster is not configured for dual-stack services";
-      errors.push(fieldInvalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy, detail));
-    }
-    spec.ipFamilyPolicy ??= "SingleStack";
-    spec.ipFamilies ??= ["IPv4"];
+    errors.push(...assignFamilies(service, old));
+    if (errors.length > 0) throw newInvalid({ group: "", kind: "Service" }, service.metadata?.name ?? "", errors);
     assignClusterIp(deps, service, held, progress, errors);
   }
   const mine = new Set<string>();
@@ -136,6 +140,32 @@ function assign(deps: AllocatorDeps, service: Service, old: Service | undefined,
     } else spec.healthCheckNodePort = drawNodePort(deps, progress, mine);
   }
   if (errors.length > 0) throw newInvalid({ group: "", kind: "Service" }, service.metadata?.name ?? "", errors);
+}
+
+/** Here are addresses of one family. Who has neither an address nor pods to look for may name any. */
+function assignFamilies({ spec = {} }: Service, old: Service | undefined): FieldError[] {
+  const free = spec.clusterIP === NONE && Object.keys(spec.selector ?? {}).length === 0;
+  const policy = (spec.ipFamilyPolicy ??= free ? "RequireDualStack" : "SingleStack");
+  let families = (spec.ipFamilies ??= [OWN_FAMILY]);
+  if (policy === "SingleStack" && families.length > 1 && deepEqual(families, old?.spec?.ipFamilies)) {
+    families = spec.ipFamilies = families.slice(0, 1);
+  }
+  if (policy === "SingleStack" && families.length > 1) {
+    const detail = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
+    return [fieldInvalid("spec.ipFamilyPolicy", policy, detail)];
+  }
+  if (free) {
+    if (policy !== "SingleStack" && families.length === 1) {
+      spec.ipFamilies = [families[0]!, families[0] === OWN_FAMILY ? "IPv6" : OWN_FAMILY];
+    }
+    return [];
+  }
+  const errors = families.flatMap((family, at) =>
+    family === OWN_FAMILY ? [] : [fieldInvalid(`spec.ipFamilies[${at}]`, family, "not configured on this cluster")],
+  );
+  if (policy !== "RequireDualStack") return errors;
+  const detail = "this cluster is not configured for dual-stack services";
+  return [fieldInvalid("spec.ipFamilyPolicy", policy, detail), ...errors];
 }
 
 function assignClusterIp(
