@@ -38,6 +38,7 @@ function requestFor({ ref, ...rest }: Asked): ApiRequest {
   };
 }
 
+const BINDINGS: ResourceRef = { group: "", version: "v1", resource: "bindings" };
 const NOT_FOUND = { code: 404, message: "the server could not find the requested resource" };
 const NOT_ALLOWED = { code: 405, message: "the server does not allow this method on the requested resource" };
 
@@ -47,6 +48,8 @@ test.each<[string, Asked, object]>([
   ["a node for a namespace", { ref: NODES, verb: "create", namespace: "default" }, NOT_FOUND],
   ["a role of the cluster", { ref: CLUSTER_ROLES, verb: "update", namespace: "default", name: "admin" }, NOT_FOUND],
   ["volumes away", { ref: PERSISTENT_VOLUMES, verb: "deletecollection", namespace: "default" }, NOT_FOUND],
+  ["a binding that was made", { ref: BINDINGS, verb: "get", namespace: "default", name: "made" }, NOT_FOUND],
+  ["a binding again", { ref: BINDINGS, verb: "update", namespace: "default", name: "made" }, NOT_FOUND],
   ["an object of no namespace", { ref: CONFIG_MAPS, verb: "get", namespace: "", name: "kept" }, NOT_FOUND],
   ["an object of no namespace away", { ref: CONFIG_MAPS, verb: "delete", namespace: "", name: "kept" }, NOT_FOUND],
   ["an object for no namespace", { ref: CONFIG_MAPS, verb: "create", namespace: "" }, NOT_ALLOWED],

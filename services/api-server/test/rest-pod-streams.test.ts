@@ -25,9 +25,9 @@ afterAll(async () => {
   await kubelet.close();
 });
 
-async function log(path: string): Promise<{ code: number; text: string }> {
+async function log(path: string, method: "GET" | "PUT" | "DELETE" = "GET"): Promise<{ code: number; text: string }> {
   const url = `${server.url}/api/v1/namespaces/default/pods/${path}`;
-  const { statusCode, body } = await request(url, { dispatcher: agent });
+  const { statusCode, body } = await request(url, { dispatcher: agent, method });
   const text = await body.text();
   return { code: statusCode, text: text.startsWith("{") ? (JSON.parse(text) as { message: string }).message : text };
 }
@@ -235,6 +235,12 @@ test.each([
   ["two/attach?container=z", 400, "container z is not valid for pod two"],
 ])("without an upgrade, %s: %i %s", async (path, code, text) => {
   expect(await log(path)).toEqual({ code, text });
+});
+
+test.each(["PUT", "DELETE"] as const)("nothing is opened by %s, as that stands for another right", async (method) => {
+  for (const path of ["one/exec?command=ls&stdout=1", "one/attach", "one/portforward", "one/log"]) {
+    expect([path, (await log(path, method)).code]).toEqual([path, 405]);
+  }
 });
 
 test("a pod on a node without an address: refused before the upgrade", async () => {

@@ -15,6 +15,8 @@ export function misplaced(
   kind: KindDefinition,
   { verb, namespace, name }: Pick<ApiRequest, "verb" | "namespace" | "name">,
 ): StatusError | undefined {
+  // Of what is answered and not stored there is none to be named.
+  if (!kind.stored && name !== "") return resourceNotFound();
   if (!kind.namespaced) return namespace === "" ? undefined : resourceNotFound();
   if (namespace !== "" || (name === "" && ACROSS_NAMESPACES.has(verb))) return undefined;
   return kind.custom === undefined && name === "" && OF_COLLECTIONS.has(verb) ? methodNotAllowed() : resourceNotFound();

@@ -51,6 +51,11 @@ async function dialableNode(deps: PodConnectDeps, pod: Pod, signal: AbortSignal)
 }
 
 /** The streams of pods for the REST server. */
+/** A log is read; a connection is asked for by GET or POST, and by no verb that stands for another right. */
+function requireMethod({ subresource, verb }: ResourceInfo): void {
+  if (verb !== "get" && (subresource === "log" || verb !== "create")) throw methodNotAllowed();
+}
+
 export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close(): void } {
   const commandSockets = createSocketUpgrader(COMMAND_PROTOCOLS);
   const logSockets = createSocketUpgrader(LOG_PROTOCOLS);
@@ -110,7 +115,6 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
   };
 
   const upgradeLog = async (info: ResourceInfo, call: UpgradeCall): Promise<void> => {
-    if (info.verb !== "get") throw methodNotAllowed();
     if (upgradeKind(call) !== "websocket") throw newBadRequest("the log of a pod is not served over SPDY");
     logSockets.check(call);
     const gone = new AbortController();
@@ -123,16 +127,17 @@ export function createPodConnect(deps: PodConnectDeps): ConnectHandler & { close
       info.group === "" && info.resource === "pods" && info.name !== "" && SUBRESOURCES.has(info.subresource),
     async serve(info, call) {
       await authorizeConnect(deps, info, call, info.verb);
+      requireMethod(info);
       if (info.subresource !== "log") {
         if (info.verb === "get") await authorizeConnect(deps, info, call, "create");
         await destination(info, call.signal);
         throw newBadRequest("Upgrade request required");
       }
-      if (info.verb !== "get") throw methodNotAllowed();
       await streamLogs(deps, info, call.signal, logsAsBody(call));
     },
     async upgrade(info, call) {
       await authorizeConnect(deps, info, call, info.verb);
+      requireMethod(info);
       if (info.subresource === "log") return upgradeLog(info, call);
       // A command or a connection does something, however it is asked for.
       if (info.verb === "get") await authorizeConnect(deps, info, call, "create");
