@@ -23,19 +23,26 @@ export const silentLogger: Logger = {
   child: () => silentLogger,
 };
 
-/** A metrics sink, so that app code needs no metrics library. Names follow Prometheus conventions. */
+/**
+ * A metrics sink, so that app code needs no metrics library. Names follow Prometheus conventions. `of` gives the series with some
+ * labels, for who counts so often that looking the labels up each time would show.
+ */
 export interface Metrics {
   counter(
     name: string,
     help: string,
     labels?: readonly string[],
-  ): { inc(labels?: Record<string, string>, by?: number): void };
+  ): {
+    inc(labels?: Record<string, string>, by?: number): void;
+    of(labels: Record<string, string>): { inc(by?: number): void };
+  };
   gauge(
     name: string,
     help: string,
     labels?: readonly string[],
   ): {
     set(value: number, labels?: Record<string, string>): void;
+    of(labels: Record<string, string>): { set(value: number): void };
     /** The series with these labels is told no more. */
     remove(labels: Record<string, string>): void;
   };
@@ -44,13 +51,16 @@ export interface Metrics {
     help: string,
     buckets: readonly number[],
     labels?: readonly string[],
-  ): { observe(value: number, labels?: Record<string, string>): void };
+  ): {
+    observe(value: number, labels?: Record<string, string>): void;
+    of(labels: Record<string, string>): { observe(value: number): void };
+  };
 }
 
 export const noMetrics: Metrics = {
-  counter: () => ({ inc: () => {} }),
-  gauge: () => ({ set: () => {}, remove: () => {} }),
-  histogram: () => ({ observe: () => {} }),
+  counter: () => ({ inc: () => {}, of: () => ({ inc: () => {} }) }),
+  gauge: () => ({ set: () => {}, remove: () => {}, of: () => ({ set: () => {} }) }),
+  histogram: () => ({ observe: () => {}, of: () => ({ observe: () => {} }) }),
 };
 
 /** What every createX(deps) gets. */

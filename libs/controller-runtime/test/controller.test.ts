@@ -1,6 +1,6 @@
 // Controllers retry, pause, step and stop cleanly.
 import { expect, test } from "vitest";
-import { silentLogger, type Metrics } from "@coxswain/component-base";
+import { silentLogger, noMetrics, type Metrics } from "@coxswain/component-base";
 import { VirtualEnv } from "@coxswain/env";
 import { createController } from "../src/controller.ts";
 
@@ -30,9 +30,15 @@ test("what is queued, tried again and worked on is counted", async () => {
   const counted = new Map<string, number>();
   const count = (name: string, by = 1): void => void counted.set(name, (counted.get(name) ?? 0) + by);
   const metrics: Metrics = {
-    counter: (name) => ({ inc: (labels) => count(`${name} ${labels?.["name"]}`) }),
-    gauge: () => ({ set: () => {}, remove: () => {} }),
-    histogram: (name) => ({ observe: (value) => count(name, value) }),
+    ...noMetrics,
+    counter: (name) => {
+      const inc = (labels: Record<string, string> = {}): void => count(`${name} ${labels["name"]}`);
+      return { inc, of: (labels) => ({ inc: () => inc(labels) }) };
+    },
+    histogram: (name) => {
+      const observe = (value: number): void => count(name, value);
+      return { observe, of: () => ({ observe }) };
+    },
   };
   const env = new VirtualEnv({ seed: 1 });
   const abort = new AbortController();

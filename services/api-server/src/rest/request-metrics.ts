@@ -28,9 +28,9 @@ export interface CountedRequest {
   readonly contentType: string | undefined;
 }
 
-interface Labels extends Record<string, string> {
-  readonly verb: string;
-}
+type Labels = Readonly<
+  Record<"verb" | "group" | "version" | "resource" | "subresource" | "scope" | "component", string>
+>;
 
 export interface RequestMetrics {
   /** One more that is being answered; the function that is returned tells of its end. */
@@ -59,48 +59,80 @@ function dryRunOf(info: RequestInfo | undefined): string {
   return info?.query.getAll("dryRun").includes("All") === true ? "All" : "";
 }
 
-/** Counts what runs under a gauge by its labels. */
-class Running {
-  readonly #gauge: ReturnType<Metrics["gauge"]>;
-  readonly #counts = new Map<string, number>();
+/** The series of requests that are alike. */
+interface Kept {
+  readonly byCode: Map<number, { inc(): void }>;
+  readonly duration: { observe(value: number): void };
+}
 
-  constructor(gauge: ReturnType<Metrics["gauge"]>) {
+/** How many run now. */
+class Running {
+  readonly #gauge: { set(value: number): void };
+  #count = 0;
+
+  constructor(gauge: { set(value: number): void }) {
     this.#gauge = gauge;
   }
 
-  add(by: number, labels: Readonly<Record<string, string>>): void {
-    const key = Object.values(labels).join(" ");
-    const count = (this.#counts.get(key) ?? 0) + by;
-    this.#counts.set(key, count);
-    this.#gauge.set(count, labels);
+  add(by: number): void {
+    this.#count += by;
+    this.#gauge.set(this.#count);
   }
 }
+
+const READS: ReadonlySet<string> = new Set(["GET", "LIST", "WATCH"]);
 
 /** `isServed`: whether there is such a resource with such a subresource. */
 export function createRequestMetrics(metrics: Metrics, isServed: (info: ResourceInfo) => boolean): RequestMetrics {
   const labelled = [...OF_RESOURCES, "dry_run"];
   const total = metrics.counter("apiserver_request_total", "Requests answered.", [...labelled, "code"]);
   const duration = metrics.histogram("apiserver_request_duration_seconds", "Time to answer.", BUCKETS, labelled);
-  const longRunning = new Running(
-    metrics.gauge("apiserver_longrunning_requests", "Requests without a limit of time that run.", OF_RESOURCES),
+  const long = metrics.gauge(
+    "apiserver_longrunning_requests",
+    "Requests without a limit of time that run.",
+    OF_RESOURCES,
   );
-  const inFlight = new Running(
-    metrics.gauge("apiserver_current_inflight_requests", "Requests that are being answered.", ["request_kind"]),
-  );
+  const inFlight = metrics.gauge("apiserver_current_inflight_requests", "Requests that are being answered.", [
+    "request_kind",
+  ]);
+  const reading = new Running(inFlight.of({ request_kind: "readOnly" }));
+  const mutating = new Running(inFlight.of({ request_kind: "mutating" }));
+  const longRunning = new Map<string, Running>();
+  const kept = new Map<string, Kept>();
+  const keyOf = ({ verb, group, version, resource, subresource, scope }: Labels): string =>
+    `${verb} ${group} ${version} ${resource} ${subresource} ${scope}`;
+  const runningOf = (labels: Labels, isLong: boolean): Running => {
+    if (!isLong) return READS.has(labels.verb) ? reading : mutating;
+    const key = keyOf(labels);
+    let running = longRunning.get(key);
+    if (running === undefined) {
+      running = new Running(long.of(labels));
+      longRunning.set(key, running);
+    }
+    return running;
+  };
   const count = (labels: Labels, dry_run: string, code: number, seconds: number): void => {
-    total.inc({ ...labels, dry_run, code: String(code) });
-    duration.observe(seconds, { ...labels, dry_run });
+    const key = keyOf(labels) + dry_run;
+    let found = kept.get(key);
+    if (found === undefined) {
+      found = { byCode: new Map(), duration: duration.of({ ...labels, dry_run }) };
+      kept.set(key, found);
+    }
+    let answers = found.byCode.get(code);
+    if (answers === undefined) {
+      answers = total.of({ ...labels, dry_run, code: String(code) });
+      found.byCode.set(code, answers);
+    }
+    answers.inc();
+    found.duration.observe(seconds);
   };
   return {
-    begun(request, long) {
+    begun(request, isLong) {
       const labels = labelsOf(request, isServed);
-      const reads = ["GET", "LIST", "WATCH"].includes(labels.verb);
-      const [running, under] = long
-        ? ([longRunning, labels] as const)
-        : ([inFlight, { request_kind: reads ? "readOnly" : "mutating" }] as const);
-      running.add(1, under);
+      const running = runningOf(labels, isLong);
+      running.add(1);
       return (code, seconds) => {
-        running.add(-1, under);
+        running.add(-1);
         count(labels, dryRunOf(request.info), code, seconds);
       };
     },
