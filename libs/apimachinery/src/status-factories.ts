@@ -124,6 +124,14 @@ export function newTooManyRequests(message: string, retryAfterSeconds = 0): Stat
   return new StatusError("TooManyRequests", 429, message, retry(retryAfterSeconds));
 }
 
+/**
+ * What a client sent is refused, and no reason is named: upstream answers the same words with 500. Here a fault of the
+ * client's is never a 5xx, by which an outage of the server is known.
+ */
+export function newUnnamedRefusal(message: string): StatusError {
+  return new StatusError("Unknown", 400, message);
+}
+
 export function newInternalError(error: unknown): StatusError {
   const text = error instanceof Error ? error.message : String(error);
   return new StatusError(

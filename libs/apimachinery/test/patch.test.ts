@@ -230,16 +230,16 @@ test("strategic: what directs itself is nothing where there is nothing to merge 
 });
 
 test.each([
-  [{ strategy: { $patch: "merge", a: 1 } }, 500, "unknown patch type: merge in map: map[$patch:merge a:1]"],
-  [{ containers: [{ name: "a", $patch: "x" }] }, 500, "unknown patch type: x in map: map[$patch:x name:a]"],
-  [{ containers: [{ name: "a", $patch: "merge" }] }, 500, "merging lists cannot yet be specified in the patch"],
-  [{ containers: [{ image: "x" }] }, 500, "map: map[image:x] does not contain declared merge key: name"],
+  [{ strategy: { $patch: "merge", a: 1 } }, 400, "unknown patch type: merge in map: map[$patch:merge a:1]"],
+  [{ containers: [{ name: "a", $patch: "x" }] }, 400, "unknown patch type: x in map: map[$patch:x name:a]"],
+  [{ containers: [{ name: "a", $patch: "merge" }] }, 400, "merging lists cannot yet be specified in the patch"],
+  [{ containers: [{ image: "x" }] }, 400, "map: map[image:x] does not contain declared merge key: name"],
   [{ strategy: { $retainKeys: "type" } }, 400, "invalid patch format of retainKeys"],
   [{ "$deleteFromPrimitiveList/finalizers": "x" }, 400, "invalid patch format of primitive list"],
   [{ "$setElementOrder/finalizers": "x" }, 400, "invalid patch format of setElementOrder list"],
   [
     { "$setElementOrder/containers": [{ name: "b" }], containers: [{ name: "a" }] },
-    500,
+    400,
     "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
   ],
 ])("strategic: %j is refused with %i", (patch, code, message) => {

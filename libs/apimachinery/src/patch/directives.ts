@@ -1,6 +1,7 @@
 // The directives of a strategic merge patch, and how values that enter the document lose them.
 import { goText } from "../quote.ts";
-import { StatusError } from "../status-error.ts";
+import type { StatusError } from "../status-error.ts";
+import { newUnnamedRefusal } from "../status-factories.ts";
 import { deepClone, isJsonObject, setOwn } from "../deep.ts";
 
 export const DIRECTIVE = "$patch";
@@ -46,13 +47,8 @@ export function withoutDirectives(value: unknown): unknown {
   return copy;
 }
 
-/** A refusal that upstream has no reason for. */
-export function patchFailed(message: string): StatusError {
-  return new StatusError("Unknown", 500, message);
-}
-
 export function unknownPatchType(directive: unknown, map: Record<string, unknown>): StatusError {
-  return patchFailed(`unknown patch type: ${goText(directive)} in map: ${goText(map)}`);
+  return newUnnamedRefusal(`unknown patch type: ${goText(directive)} in map: ${goText(map)}`);
 }
 
 /** A copy in which no object has a null member: a null that matches nothing means nothing. */

@@ -2,7 +2,8 @@
 // relative to those.
 import { deepEqual, isJsonObject } from "../deep.ts";
 import { goText } from "../quote.ts";
-import { DIRECTIVE, patchFailed } from "./directives.ts";
+import { DIRECTIVE } from "./directives.ts";
+import { newUnnamedRefusal } from "../status-factories.ts";
 
 /** `merged` reordered. With a merge key, elements of `order` and `before` are matched by it, else by value. */
 export function normalizeOrder(
@@ -60,7 +61,7 @@ export function checkOrder(order: readonly unknown[], patch: readonly unknown[],
     while (at < order.length && !deepEqual(idOf(order[at], mergeKey), idOf(element, mergeKey))) at++;
     if (at++ >= order.length) {
       const [given, wanted] = [goText(patch), goText(order)];
-      throw patchFailed(`The order in patch list:\n${given}\n doesn't match $setElementOrder list:\n${wanted}\n`);
+      throw newUnnamedRefusal(`The order in patch list:\n${given}\n doesn't match $setElementOrder list:\n${wanted}\n`);
     }
   }
 }

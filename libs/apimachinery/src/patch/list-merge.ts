@@ -1,8 +1,8 @@
 // Merges lists in a strategic merge patch: scalars as sets, objects by merge key.
 import { deepEqual, isJsonObject } from "../deep.ts";
 import { goText } from "../quote.ts";
-import { newBadRequest } from "../status-factories.ts";
-import { DIRECTIVE, patchFailed, unknownPatchType, withoutDirectives, withoutNulls } from "./directives.ts";
+import { newBadRequest, newUnnamedRefusal } from "../status-factories.ts";
+import { DIRECTIVE, unknownPatchType, withoutDirectives, withoutNulls } from "./directives.ts";
 import { normalizeOrder } from "./element-order.ts";
 import { type PatchField, type PatchSchema, UNKNOWN_PATCH_SCHEMA } from "./patch-schema.ts";
 
@@ -65,7 +65,7 @@ function applyElementDirectives(
     else if (directive === "delete") {
       const id = identity(element, key);
       rest = rest.filter((each) => !(isJsonObject(each) && deepEqual(each[key], id)));
-    } else if (directive === "merge") throw patchFailed("merging lists cannot yet be specified in the patch");
+    } else if (directive === "merge") throw newUnnamedRefusal("merging lists cannot yet be specified in the patch");
     else throw unknownPatchType(directive, element);
   }
   return { rest: replace ? [] : rest, changes };
@@ -74,7 +74,7 @@ function applyElementDirectives(
 function identity(element: Record<string, unknown>, key: string): unknown {
   const id = Object.hasOwn(element, key) ? element[key] : undefined;
   if (id === undefined || id === null) {
-    throw patchFailed(`map: ${goText(element)} does not contain declared merge key: ${key}`);
+    throw newUnnamedRefusal(`map: ${goText(element)} does not contain declared merge key: ${key}`);
   }
   return id;
 }

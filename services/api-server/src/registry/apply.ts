@@ -9,7 +9,7 @@ import {
   newBadRequest,
   newConflict,
   parseApiVersion,
-  StatusError,
+  newUnnamedRefusal,
   type KubeObject,
 } from "@coxswain/apimachinery";
 import { jsonKind } from "@coxswain/api/schema/index";
@@ -49,8 +49,7 @@ export function decodeConfiguration(context: WriteContext, kind: KindDefinition)
     const { group, version, kind: name } = kind;
     const what = `${textOf(metadata["namespace"])}/${textOf(metadata["name"])}; ${group}/${version}, Kind=${name}`;
     const why = errors.length === 1 ? errors[0] : ["errors:", ...errors.map((each) => `  ${each}`)].join("\n");
-    // Upstream has no reason for it.
-    throw new StatusError("Unknown", 500, `failed to create typed patch object (${what}): ${why}`);
+    throw newUnnamedRefusal(`failed to create typed patch object (${what}): ${why}`);
   }
   if (duplicates.length > 0 && fieldValidation === "Strict") {
     const told = duplicates.join(", ");
