@@ -424,7 +424,7 @@ validation("unknown/duplicate fields of typed object detected", async ({ api, na
   const { message } = JSON.parse(strict.text) as { message: string };
   for (const part of [
     'unknown field "spec.unknown1"',
-    'duplicate field "spec.unknownDupe"',
+    'unknown field "spec.unknownDupe"',
     'duplicate field "spec.paused"',
     'unknown field "spec.template.spec.containers[0].unknownNested"',
     'duplicate field "spec.template.spec.containers[0].imagePullPolicy"',

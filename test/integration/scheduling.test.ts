@@ -129,21 +129,23 @@ test("a pod of high priority pushes a less important one off, and both say so", 
   await k.ok(["delete", "pod", "polite"]);
 
   const columns = "NAME:.metadata.name,ON:.status.nominatedNodeName,WHY:.status.conditions[*].reason";
-  const watch = k.start(["get", "pods", "low", "-w", "--no-headers", "-o", `custom-columns=${columns}`]);
-  const wish = k.start(["get", "pods", "-l", "app=high", "-w", "--no-headers", "-o", `custom-columns=${columns}`]);
-  const lines = { low: "", high: "" };
-  watch.stdout.on("data", (text: Buffer) => (lines.low += text.toString()));
-  wish.stdout.on("data", (text: Buffer) => (lines.high += text.toString()));
+  const both = ["-l", "app in (low,high)"];
+  const watch = k.start(["get", "pods", ...both, "-w", "--no-headers", "-o", `custom-columns=${columns}`]);
+  let lines = "";
+  watch.stdout.on("data", (text: Buffer) => (lines += text.toString()));
   try {
+    await eventually(
+      async () => lines,
+      (seen) => seen.startsWith("low"),
+    );
     await apply(pod("high", { ...onNode, priorityClassName: "high" }, { cpu }));
     await k.ok(["wait", "--for=condition=Ready", "pod/high", "--timeout=60s"]);
     await eventually(
       async () => lines,
-      ({ low, high }) => low.includes("PreemptionByScheduler") && /high\s+node-1\s/.test(high),
+      (seen) => /^low\s.*PreemptionByScheduler/m.test(seen) && /^high\s+node-1\s/m.test(seen),
     );
   } finally {
     watch.kill();
-    wish.kill();
   }
   expect((await k.kubectl(["get", "pod", "low"])).stderr).toContain('pods "low" not found');
   const high = await k.get<Pod>(["pod", "high"]);
