@@ -200,6 +200,7 @@ test("`down --volumes` leaves nothing", async () => {
   expect(links.filter((line) => !/^(lo|docker0)\s/.test(line))).toEqual([]);
   const shims = await docker.run(["pgrep", "-af", "containerd-shim|kubelet.mjs|httpd"]);
   expect(shims.stdout).toBe("");
-  const cgroups = await docker.ok(["sh", "-c", "find /sys/fs/cgroup -type d -path '*/cox-docker-*/*' -name 'pod*'"]);
+  const own = `*/${path.basename(docker.folder)}/*`;
+  const cgroups = await docker.ok(["find", "/sys/fs/cgroup", "-type", "d", "-path", own, "-name", "pod*"]);
   expect(cgroups).toBe("");
 });

@@ -248,6 +248,35 @@ function sweepLeftovers(): void {
     const [pid, began] = ownerOf(folder);
     if (startTime(pid) !== began || began === "") removeFolder(folder);
   }
+  // Where somebody else emptied the folder for temporary files, cgroups without a process tell of it.
+  for (const hierarchy of hierarchies()) {
+    for (const name of namesIn(hierarchy).filter((entry) => entry.startsWith(PREFIX))) {
+      const cgroup = path.join(hierarchy, name);
+      if (!existsSync(path.join(tmpdir(), name)) && !hasProcesses(cgroup)) removeCgroup(cgroup);
+    }
+  }
+}
+
+function hierarchies(): string[] {
+  return [".", ...readdirSync(CGROUPS)].map((controller) => path.join(CGROUPS, controller));
+}
+
+function hasProcesses(cgroup: string): boolean {
+  return namesIn(cgroup).some((name) =>
+    name === "cgroup.procs"
+      ? readFileSync(path.join(cgroup, name), "utf8") !== ""
+      : hasProcesses(path.join(cgroup, name)),
+  );
+}
+
+/** Nothing where `folder` is none. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    throw error;
+  }
 }
 
 function ownerOf(folder: string): [number, string] {
@@ -261,8 +290,7 @@ function ownerOf(folder: string): [number, string] {
 }
 
 function removeFolder(folder: string): void {
-  for (const controller of [".", ...readdirSync(CGROUPS)])
-    removeCgroup(path.join(CGROUPS, controller, path.basename(folder)));
+  for (const hierarchy of hierarchies()) removeCgroup(path.join(hierarchy, path.basename(folder)));
   // Processes that are just ending may still write.
   rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
