@@ -28,6 +28,7 @@ import { runAuthorizationReload, type AuthorizationFile } from "./auth/authoriza
 import type { AuthorizerSettings } from "./auth/authorization-config/types.ts";
 import type { AuthenticationRules } from "./auth/authentication-config/types.ts";
 import { createIssuers } from "./auth/authentication-config/issuers.ts";
+import type { StaticTokens } from "./auth/static-tokens.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
 import { createSecurity } from "./auth/security.ts";
 import type { Security } from "./auth/security.ts";
@@ -64,6 +65,7 @@ export interface ApiServerComponentDeps {
   readonly serviceAccountIssuer?: string;
   /** False: bootstrap tokens are refused. */
   readonly bootstrapTokens?: boolean;
+  readonly staticTokens?: StaticTokens;
   readonly oidc?: OidcOptions;
   readonly auditor?: Auditor;
   /** Seats of the whole server; 600 where unset, and 0 turns priority and fairness off. */
@@ -186,6 +188,7 @@ export function createApiServerComponent(deps: ApiServerComponentDeps): ApiServe
     anonymous,
     ...(anonymousPaths === undefined ? {} : { anonymousPaths }),
     bootstrapTokens: deps.bootstrapTokens ?? true,
+    ...(deps.staticTokens === undefined ? {} : { staticTokens: deps.staticTokens }),
     logger,
     metrics,
     ...(authorizers === undefined ? {} : { authorizers }),

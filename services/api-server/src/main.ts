@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import type { Logger } from "@coxswain/component-base";
 import { runComponent } from "@coxswain/component-base/process";
 import { createMemoryBus, createNatsBus } from "@coxswain/event-bus";
 import { createEtcdStorage, createMemoryStorage } from "@coxswain/storage";
@@ -16,6 +17,7 @@ import { parseAuthorizationConfiguration } from "./auth/authorization-config/con
 import { addAuthorizationFlags, authorizersOf, type AuthorizationFlags } from "./auth/authorization-config/flags.ts";
 import type { AuthorizationFile } from "./auth/authorization-config/reload.ts";
 import type { OidcOptions } from "./auth/oidc.ts";
+import { parseTokenFile, type StaticTokens } from "./auth/static-tokens.ts";
 import { parseFeatureGates } from "./features/feature-gates.ts";
 import { parseRuntimeConfig } from "./features/runtime-config.ts";
 import { createApiServerComponent, DEFAULT_ISSUER } from "./component.ts";
@@ -41,6 +43,7 @@ interface Flags extends AuditFlags, AuthorizationFlags {
   readonly component: readonly ComponentAddress[];
   readonly encryptionProviderConfig?: string;
   readonly enableBootstrapTokenAuth: string | boolean;
+  readonly tokenAuthFile?: string;
   readonly authenticationConfig?: string;
   readonly oidcIssuerUrl?: string;
   readonly oidcClientId?: string;
@@ -98,6 +101,12 @@ function authenticationRules(flags: Flags): AuthenticationRules | undefined {
   return rules;
 }
 
+/** @throws Error where the file is none */
+function staticTokens(file: string | undefined, logger: Logger): StaticTokens | undefined {
+  if (file === undefined) return undefined;
+  return parseTokenFile(readFileSync(file, "utf8"), file, (message) => logger.warn({}, message));
+}
+
 /** @throws AuthorizationConfigError where the file is none */
 function authorizationFile(file: string | undefined): AuthorizationFile | undefined {
   if (file === undefined) return undefined;
@@ -149,6 +158,7 @@ function addFlags(command: Command): void {
     .option("--feature-gates <name=true|false>", "features to turn on or off", list, [])
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
     .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
+    .option("--token-auth-file <file>", "CSV of tokens: token, user name, user id and, quoted, groups")
     .option("--authentication-config <file>", "AuthenticationConfiguration: issuers of tokens, and anonymous callers")
     .option("--oidc-issuer-url <url>", "an OpenID issuer whose tokens are taken; https only")
     .option("--oidc-client-id <id>", "the audience that its tokens must have")
@@ -210,6 +220,7 @@ void runComponent<Flags>({
         ? createMemoryBus({ env })
         : createNatsBus({ env, logger, servers: flags.nats, tls: clientTls, name: `api-server ${flags.instance}` });
     const oidc = oidcOptions(flags);
+    const tokens = staticTokens(flags.tokenAuthFile, logger);
     const authentication = authenticationRules(flags);
     const authorizers = authorizersOf(flags);
     const authorization = authorizationFile(flags.authorizationConfig);
@@ -228,6 +239,7 @@ void runComponent<Flags>({
       serviceAccountKeyFile: flags.serviceAccountKeyFile,
       serviceAccountIssuer: flags.serviceAccountIssuer,
       bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
+      ...(tokens === undefined ? {} : { staticTokens: tokens }),
       ...(oidc === undefined ? {} : { oidc }),
       ...(authentication === undefined ? {} : { authentication }),
       ...(authorization === undefined ? {} : { authorization }),

@@ -1,10 +1,11 @@
-// Whose bearer token is it: bootstrap tokens, an OpenID issuer on loopback, service-account tokens and what they are bound to.
+// Whose bearer token is it: tokens of a file, bootstrap tokens, an OpenID issuer on loopback, service-account tokens and what they are bound to.
 import { NODES, PODS, SECRETS, SERVICE_ACCOUNTS } from "@coxswain/api";
 import { createRealEnv } from "@coxswain/env";
 import { generateKeyPair, SignJWT } from "jose";
 import { Agent, request } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createOidcAuthenticator, userOf } from "../src/auth/oidc.ts";
+import { parseTokenFile } from "../src/auth/static-tokens.ts";
 import { CLIENT, startIssuer, type Issuer } from "./support/test-issuer.ts";
 import { startTestServer, type TestServer } from "./support/test-server.ts";
 
@@ -22,7 +23,9 @@ beforeAll(async () => {
     groupsClaim: "teams",
     groupsPrefix: "oidc:",
   };
-  server = await startTestServer(["ServiceAccount"], { oidc });
+  const file = 'of-alice,alice,7,"dev,ops"\n';
+  const staticTokens = parseTokenFile(file, "tokens.csv", () => {});
+  server = await startTestServer(["ServiceAccount"], { oidc, staticTokens });
   agent = new Agent({ connect: { ca: server.tls("admin").ca as Buffer } });
 });
 
@@ -52,6 +55,42 @@ async function whoIs(token: string): Promise<Identity> {
 
 const UNAUTHORIZED = { code: 401, message: "Unauthorized" };
 const { client } = { client: () => server.component.server.loopback };
+
+describe("tokens of a file", () => {
+  test("are their user's, in the groups of the last column, and good for the api-server's own audience", async () => {
+    expect(await whoIs("of-alice")).toEqual({
+      code: 201,
+      username: "alice",
+      uid: "7",
+      groups: ["dev", "ops", "system:authenticated"],
+    });
+    expect(await whoIs("of-bob")).toEqual(UNAUTHORIZED);
+    const REVIEWS = { group: "authentication.k8s.io", version: "v1", resource: "tokenreviews" };
+    const review = async (audiences?: string[]): Promise<object> => {
+      const asked: object = { spec: { token: "of-alice", ...(audiences && { audiences }) } };
+      return await client().create(REVIEWS, asked);
+    };
+    expect(await review()).toHaveProperty("status.user.username", "alice");
+    expect(await review(["elsewhere"])).not.toHaveProperty("status.authenticated", true);
+  });
+
+  test("are read line by line: what is quoted is one column, the last of two that are alike counts", () => {
+    const warnings: string[] = [];
+    const found = parseTokenFile('a,"x ""y""",1\n\n,nobody,2\r\na,z,3,,\n', "f.csv", (said) => warnings.push(said));
+    expect([...found]).toEqual([["a", { username: "z", uid: "3", groups: ["", "system:authenticated"] }]]);
+    expect(warnings).toEqual([
+      "empty token has been found in token file 'f.csv', record number '2'",
+      "duplicate token has been found in token file 'f.csv', record number '3'",
+    ]);
+  });
+
+  test.each([
+    ["a,b\n", "token file 'f' must have at least 3 columns (token, user name, user uid), found 2"],
+    ['a,"b', "Quote"],
+  ])("%j is none", (text, message) => {
+    expect(() => parseTokenFile(text, "f", () => {})).toThrow(message);
+  });
+});
 
 describe("bootstrap tokens", () => {
   const secret = (id: string, data: Record<string, string>, type = "bootstrap.kubernetes.io/token"): object => ({

@@ -17,6 +17,7 @@ import { createReviews } from "./reviews.ts";
 import { createTokenIssuer } from "./service-account-tokens.ts";
 import type { LegacyTokenUse } from "./legacy-token-use.ts";
 import type { OidcAuthenticator } from "./oidc.ts";
+import type { StaticTokens } from "./static-tokens.ts";
 import { createTokenAuthenticator } from "./token-authenticator.ts";
 
 export interface Security {
@@ -40,6 +41,7 @@ export interface SecurityDeps {
   readonly anonymousPaths?: readonly string[];
   /** True where unset. */
   readonly bootstrapTokens?: boolean;
+  readonly staticTokens?: StaticTokens;
   readonly oidc?: OidcAuthenticator;
   readonly legacyTokens?: LegacyTokenUse;
   /** Node and RBAC where unset. */
@@ -83,6 +85,7 @@ export function createSecurity(deps: SecurityDeps): Security {
     source,
     clock: env.clock,
     bootstrapTokens: deps.bootstrapTokens ?? true,
+    ...(deps.staticTokens === undefined ? {} : { staticTokens: deps.staticTokens }),
     ...(oidc === undefined ? {} : { oidc }),
     ...(deps.legacyTokens === undefined ? {} : { legacyTokens: deps.legacyTokens }),
   });

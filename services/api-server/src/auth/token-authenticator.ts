@@ -1,4 +1,4 @@
-// Bearer tokens of all sorts: bootstrap tokens, an issuer's ID tokens, service-account tokens. Guarantees: each token is judged
+// Bearer tokens of all sorts: those of a file, bootstrap tokens, an issuer's ID tokens, service-account tokens. Guarantees: each token is judged
 // by the one authenticator whose form it has; what an object behind a token is now, counts, also where another api-server
 // made it a moment ago; a signature that held is believed for ten seconds, its objects are looked at each time.
 import type { Secret } from "@coxswain/api";
@@ -11,6 +11,7 @@ import { bootstrapUser, isBootstrapToken } from "./bootstrap-tokens.ts";
 import type { LegacyTokenUse } from "./legacy-token-use.ts";
 import type { OidcAuthenticator } from "./oidc.ts";
 import { userOfClaims } from "./service-account-tokens.ts";
+import type { StaticTokens } from "./static-tokens.ts";
 
 export interface TokenAuthenticatorDeps {
   readonly keys: TokenSigner;
@@ -18,6 +19,7 @@ export interface TokenAuthenticatorDeps {
   readonly clock: Clock;
   /** False: bootstrap tokens are nobody's. */
   readonly bootstrapTokens: boolean;
+  readonly staticTokens?: StaticTokens;
   readonly oidc?: OidcAuthenticator;
   /** Nobody hears of the use of tokens in Secrets where unset. */
   readonly legacyTokens?: LegacyTokenUse;
@@ -62,6 +64,8 @@ export function createTokenAuthenticator(deps: TokenAuthenticatorDeps): TokenAut
 
   return {
     async authenticate(token, asked) {
+      const known = deps.staticTokens?.get(token);
+      if (known !== undefined) return forOwn(known, asked);
       if (deps.bootstrapTokens && isBootstrapToken(token)) {
         return forOwn(await looking(() => bootstrapUser(token, source(), clock)), asked);
       }
