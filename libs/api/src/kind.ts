@@ -30,6 +30,14 @@ export interface PrintContext {
   readonly nowMs: number;
 }
 
+/** As upstream's TableRowCondition. */
+export interface RowCondition {
+  readonly type: "Completed";
+  readonly status: "True";
+  readonly reason: string;
+  readonly message: string;
+}
+
 export interface StrategyContext {
   readonly nowMs: number;
 }
@@ -178,6 +186,10 @@ export interface KindDefinition<T extends KubeObject = KubeObject> {
   readonly columns: readonly ColumnDefinition[];
   /** The cells of a Table row, in order of `columns`. */
   row(object: T, context: PrintContext): unknown[];
+  /** The order of the rows of a Table; absent: that of the list. */
+  tableOrder?(a: T, b: T): number;
+  /** What a Table row says of the object besides its cells; absent, or undefined for an object: nothing. */
+  rowConditions?(object: T): readonly RowCondition[] | undefined;
   /** What every caller is warned of, as in "v1 ComponentStatus is deprecated in v1.19+". */
   readonly deprecation?: string;
   /** Set for custom resources. */

@@ -211,8 +211,33 @@ const TABLE: [string, string, KubeObject, unknown[]][] = [
   ["leases", "coordination.k8s.io", { spec: { holderIdentity: "me" } } as KubeObject, ["x", "me", "5m"]],
   ["secrets", "", { type: "Opaque", data: { a: "" } } as KubeObject, ["x", "Opaque", 1, "5m"]],
   ["configmaps", "", { data: { a: "" }, binaryData: { b: "" } } as KubeObject, ["x", 2, "5m"]],
+  [
+    "prioritylevelconfigurations",
+    "flowcontrol.apiserver.k8s.io",
+    { spec: { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } } } as KubeObject,
+    ["x", "Exempt", "<none>", "<none>", "<none>", "<none>", "5m"],
+  ],
+  [
+    "resourceslices",
+    "resource.k8s.io",
+    { spec: { driver: "d.example.com", allNodes: true, pool: { name: "p" } } } as KubeObject,
+    ["x", "", "d.example.com", "p", "5m"],
+  ],
 ];
 
 test.each(TABLE)("%s", (resource, group, object, expected) => {
   expect(row(resource, object, group)).toEqual(expected);
+});
+
+test.each([
+  [
+    "Succeeded",
+    [{ type: "Completed", status: "True", reason: "Succeeded", message: "The pod has completed successfully." }],
+  ],
+  ["Failed", [{ type: "Completed", status: "True", reason: "Failed", message: "The pod failed." }]],
+  ["Running", undefined],
+  ["", undefined],
+])("the row of a pod that is %s says whether it is over", (phase, expected) => {
+  const kind = kindFor({ group: "", version: "v1", resource: "pods" });
+  expect(kind?.rowConditions?.({ metadata: { name: "x" }, status: { phase } } as KubeObject)).toEqual(expected);
 });

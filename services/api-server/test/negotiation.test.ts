@@ -297,6 +297,7 @@ describe("on the wire", () => {
       rows: [{ object: { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1beta1" } }],
     });
     expect(JSON.parse((await table("?includeObject=Object")).text)).toMatchObject({ rows: [{ object: { data: {} } }] });
+    expect(JSON.parse((await table("?includeObject=None")).text)).toMatchObject({ rows: [{ object: null }] });
     const wrong = await table("?includeObject=All");
     expect([wrong.code, (JSON.parse(wrong.text) as { message: string }).message]).toEqual([
       400,

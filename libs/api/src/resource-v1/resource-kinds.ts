@@ -134,7 +134,7 @@ export const resourceSliceKind = defineKind<ResourceSlice>({
   ],
   row: (slice, context) => [
     nameOf(slice),
-    slice.spec?.nodeName || "<unset>",
+    slice.spec?.nodeName ?? "",
     slice.spec?.driver ?? "",
     slice.spec?.pool?.name ?? "",
     age(slice, context),

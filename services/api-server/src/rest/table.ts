@@ -1,5 +1,5 @@
 // The Table and PartialObjectMetadata forms of objects and lists. Pure. https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
-import type { KindDefinition } from "@coxswain/api";
+import type { KindDefinition, RowCondition } from "@coxswain/api";
 import { newBadRequest, quote, type ListMeta, type ObjectMeta } from "@coxswain/apimachinery";
 import type { VersionedObject } from "../pipeline/contract.ts";
 import type { Negotiated, TransformVersion } from "./negotiate.ts";
@@ -24,7 +24,9 @@ const metaVersion = (version: TransformVersion = "v1"): string => `meta.k8s.io/$
 
 interface TableRow {
   cells: unknown[];
-  object?: unknown;
+  conditions?: readonly RowCondition[];
+  /** Null where none is asked for. */
+  object: unknown;
 }
 
 export interface Table {
@@ -64,8 +66,10 @@ function columnDefinitions(kind: KindDefinition): unknown[] {
 
 function rowOf(kind: KindDefinition, item: Printed, { nowMs, include, version }: TableOptions): TableRow {
   const cells = kind.row(item.object, { nowMs });
-  if (include === "None") return { cells };
-  return { cells, object: include === "Object" ? item.object : partialMetadata(item.object.metadata, version) };
+  const conditions = kind.rowConditions?.(item.object);
+  const row = conditions === undefined ? { cells } : { cells, conditions };
+  if (include === "None") return { ...row, object: null };
+  return { ...row, object: include === "Object" ? item.object : partialMetadata(item.object.metadata, version) };
 }
 
 /** Of what is answered without being stored, there is no more. */
@@ -79,6 +83,11 @@ export interface TableOptions {
   readonly version?: TransformVersion | undefined;
 }
 
+function inOrder(kind: KindDefinition, items: readonly Printed[]): readonly Printed[] {
+  if (!kind.tableOrder) return items;
+  return items.toSorted((a, b) => kind.tableOrder?.(a.object, b.object) ?? 0);
+}
+
 export function tableOf(
   kind: KindDefinition,
   items: readonly Printed[],
@@ -90,6 +99,6 @@ export function tableOf(
     apiVersion: metaVersion(options.version),
     metadata,
     columnDefinitions: options.withColumns ? columnDefinitions(kind) : null,
-    rows: items.map((item) => rowOf(kind, item, options)),
+    rows: inOrder(kind, items).map((item) => rowOf(kind, item, options)),
   };
 }

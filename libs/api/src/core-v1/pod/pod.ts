@@ -2,7 +2,7 @@
 import { defineKind, PROXY_VERBS, subresource } from "../../define-kind.ts";
 import type { Pod } from "../../types.gen.ts";
 import { setPodOnlyDefaults, setPodSpecDefaults } from "../pod-spec/defaults.ts";
-import { POD_COLUMNS, podRow } from "./printer.ts";
+import { POD_COLUMNS, podRow, podRowConditions } from "./printer.ts";
 import { podStrategy } from "./strategy.ts";
 import { validatePod, validatePodStatusUpdate, validatePodUpdate } from "./validation.ts";
 
@@ -46,6 +46,7 @@ export const podKind = defineKind<Pod>({
   strategy: podStrategy,
   columns: POD_COLUMNS,
   row: podRow,
+  rowConditions: podRowConditions,
   selectableFields: (pod) => ({
     "spec.nodeName": pod.spec?.nodeName ?? "",
     // An older name of the same.

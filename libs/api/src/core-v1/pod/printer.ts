@@ -1,7 +1,7 @@
 // The row of a pod in `kubectl get pods`: what one word says best about its state, from the phase, the reasons of its
 // containers and its deletion.
 import { parseTime } from "@coxswain/apimachinery";
-import type { PrintContext } from "../../kind.ts";
+import type { PrintContext, RowCondition } from "../../kind.ts";
 import { age, column, NAME, AGE, nameOf, since, wide } from "../../printing.ts";
 import type { ContainerState, ContainerStatus, Pod } from "../../types.gen.ts";
 
@@ -145,4 +145,16 @@ export function podRow(pod: Pod, context: PrintContext): unknown[] {
     pod.status?.nominatedNodeName || "<none>",
     readinessGates(pod),
   ];
+}
+
+const ENDINGS: Readonly<Record<string, string>> = {
+  Succeeded: "The pod has completed successfully.",
+  Failed: "The pod failed.",
+};
+
+/** That the pod has run its course, for clients that hide such rows. */
+export function podRowConditions({ status }: Pod): RowCondition[] | undefined {
+  const reason = status?.phase ?? "";
+  const message = ENDINGS[reason];
+  return message === undefined ? undefined : [{ type: "Completed", status: "True", reason, message }];
 }

@@ -188,6 +188,13 @@ function validate({ metadata, spec }: FlowSchema): FieldError[] {
   return errors;
 }
 
+/** In the order in which requests try them. */
+function byPrecedence(a: FlowSchema, b: FlowSchema): number {
+  const [first, second] = [nameOf(a), nameOf(b)];
+  const byName = first === second ? 0 : first < second ? -1 : 1;
+  return (a.spec?.matchingPrecedence ?? 0) - (b.spec?.matchingPrecedence ?? 0) || byName;
+}
+
 function row(schema: FlowSchema, context: PrintContext): unknown[] {
   const dangling = schema.status?.conditions?.find((condition) => condition.type === "Dangling");
   return [
@@ -223,4 +230,5 @@ export const flowSchemaKind = defineKind<FlowSchema>({
     column("MissingPL", "Whether its level is missing."),
   ],
   row,
+  tableOrder: byPrecedence,
 });

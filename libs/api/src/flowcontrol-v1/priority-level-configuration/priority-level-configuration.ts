@@ -120,12 +120,12 @@ function validate({ metadata, spec }: PriorityLevelConfiguration): FieldError[] 
 }
 
 function row(level: PriorityLevelConfiguration, context: PrintContext): unknown[] {
-  const { type = "", limited, exempt } = level.spec ?? {};
+  const { type = "", limited } = level.spec ?? {};
   const queuing = limited?.limitResponse?.queuing;
   return [
     nameOf(level),
     type,
-    limited?.nominalConcurrencyShares ?? exempt?.nominalConcurrencyShares ?? "<none>",
+    limited?.nominalConcurrencyShares ?? "<none>",
     queuing?.queues ?? "<none>",
     queuing?.handSize ?? "<none>",
     queuing?.queueLengthLimit ?? "<none>",
