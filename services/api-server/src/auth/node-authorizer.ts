@@ -1,6 +1,6 @@
 // The Node authorizer for ConfigMaps, Secrets, claims, volumes and slices of devices: a kubelet, or a pack of them, reads by name
 // those that pods bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by
-// their label. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. Of pods, nodes and
+// their label. It reads attachments to its nodes, and service accounts that pods bound to them run as. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. Of pods, nodes and
 // leases it reads those of its nodes. All else it may that the rules for nodes say. What it may not is for others to allow.
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
 import {
@@ -8,10 +8,12 @@ import {
   PERSISTENT_VOLUMES,
   PODS,
   RESOURCE_SLICES,
+  VOLUME_ATTACHMENTS,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
   type ResourceSlice,
+  type VolumeAttachment,
 } from "@coxswain/api";
 import { RecentMap } from "@coxswain/apimachinery";
 import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
@@ -28,7 +30,7 @@ const STATUS_VERBS = new Set(["get", "update", "patch"]);
 const MAX_REMEMBERED = 20_000;
 
 interface Wanted {
-  readonly resource: ReferencedResource;
+  readonly resource: ReferencedResource | "serviceaccounts";
   readonly namespace: string;
   readonly name: string;
 }
@@ -45,6 +47,8 @@ export function createNodeAuthorizer(source: ObjectSource): ChainLink {
       const reason =
         denialFor(attributes, isReferenced) ??
         volumeDenial(attributes, source, isReferenced) ??
+        attachmentDenial(attributes, source) ??
+        serviceAccountDenial(attributes, isReferenced) ??
         sliceDenial(attributes, source) ??
         podDenial(attributes, source) ??
         nodeDenial(attributes) ??
@@ -129,6 +133,33 @@ function volumeDenial(
   return `no relationship found between node '${identity.name}' and this object`;
 }
 
+/** Attachments are read one by one, each by the node that it is to. */
+function attachmentDenial(attributes: AuthorizationAttributes, source: ObjectSource): string | undefined {
+  const { group, resource, path, user, name, verb, subresource } = attributes;
+  if (path !== undefined || group !== "storage.k8s.io" || resource !== "volumeattachments") return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined) return undefined;
+  if (verb !== "get") return `can only get individual resources of this type`;
+  if (subresource !== "") return `cannot get subresource`;
+  if (name === "") return `No Object name found`;
+  const attachment = source.get(VOLUME_ATTACHMENTS, "", name)?.object as VolumeAttachment | undefined;
+  if (identity.covers(attachment?.spec?.nodeName ?? "")) return undefined;
+  return `no relationship found between node '${identity.name}' and this object`;
+}
+
+/** Of reads of service accounts. Whom a token is for is for admission to look at. */
+function serviceAccountDenial(attributes: AuthorizationAttributes, isReferenced: IsReferenced): string | undefined {
+  const { group, resource, path, user, namespace, name, verb, subresource } = attributes;
+  if (path !== undefined || group !== "" || resource !== "serviceaccounts") return undefined;
+  if (verb !== "get" || subresource !== "") return undefined;
+  const identity = nodeIdentityOf(user);
+  if (identity === undefined) return undefined;
+  if (namespace === "") return `can only read namespaced object of this type`;
+  if (name === "") return `No Object name found`;
+  if (isReferenced(identity, user.username, { resource, namespace, name })) return undefined;
+  return `no relationship found between node '${identity.name}' and this object`;
+}
+
 const SLICE_LISTS = new Set(["list", "watch", "deletecollection"]);
 
 /** What a node makes is looked at by admission. */
@@ -201,8 +232,13 @@ function csiNodeDenial({ group, resource, path, user, name, verb }: Authorizatio
 }
 
 /** The claim of an ephemeral volume is named nowhere in its pod: the name is put together. */
-function mayName(json: Buffer, resource: ReferencedResource, name: string): boolean {
+function mayName(json: Buffer, resource: Wanted["resource"], name: string): boolean {
   return json.includes(name) || (resource === "persistentvolumeclaims" && json.includes('"ephemeral"'));
+}
+
+function references(pod: Pod, resource: Wanted["resource"], name: string): boolean {
+  if (resource === "serviceaccounts") return pod.spec?.serviceAccountName === name;
+  return podReferences(pod)[resource].has(name);
 }
 
 /** Packs cover many nodes. */
@@ -215,8 +251,7 @@ const isPack = (identity: NodeIdentity): boolean => identity.mention !== identit
 function createReferenceSearch(source: ObjectSource): IsReferenced {
   const witnesses = new RecentMap<string, string>(MAX_REMEMBERED);
   return (identity, username, { resource, namespace, name }) => {
-    const proves = (pod: Pod): boolean =>
-      identity.covers(pod.spec?.nodeName ?? "") && podReferences(pod)[resource].has(name);
+    const proves = (pod: Pod): boolean => identity.covers(pod.spec?.nodeName ?? "") && references(pod, resource, name);
     const key = `${username}/${resource}/${namespace}/${name}`;
     const known = witnesses.get(key);
     const witness = known === undefined ? undefined : source.get(PODS, namespace, known);

@@ -2,6 +2,7 @@
 // Node's status, and then, for each, by its VolumeAttachment, as the driver's attacher has it.
 import { attachmentName, uniqueVolumeName } from "@coxswain/api/core-v1/persistent-volume/attachable";
 import type { Node, PersistentVolume, Pod, VolumeAttachment } from "@coxswain/api";
+import { isReason } from "@coxswain/apimachinery";
 import type { ObjectCache } from "../pods/object-cache.ts";
 import { claimedVolumes } from "./claimed-volumes.ts";
 
@@ -53,13 +54,29 @@ export async function attachProblems(
     volumes.map(async ({ volume }) => {
       const { driver = "", volumeHandle = "" } = volume.spec?.csi ?? {};
       const attachment = attachmentName(driver, volumeHandle, node);
-      const why = attachProblem(volumeHandle, attachment, await objects.volumeAttachment(attachment));
+      const why = await problemOf(volumeHandle, attachment, objects);
       return why === undefined
         ? []
         : [`MountVolume.WaitForAttach failed for volume "${volume.metadata?.name}" : ${why}`];
     }),
   );
   return problems.flat();
+}
+
+/** The api-server refuses to tell a kubelet of an attachment that is not there, as of one that is another node's. */
+async function problemOf(handle: string, name: string, objects: ObjectCache): Promise<string | undefined> {
+  let attachment: VolumeAttachment | undefined;
+  try {
+    attachment = await objects.volumeAttachment(name);
+  } catch (error) {
+    if (!(error instanceof Error) || !isReason(error, "Forbidden")) throw error;
+    return readProblem(handle, name, error.message);
+  }
+  return attachProblem(handle, name, attachment);
+}
+
+function readProblem(handle: string, name: string, why: string): string {
+  return `volume ${handle} has GET error for volume attachment ${name}: ${why}`;
 }
 
 /** Why the volume is not attached; undefined where it is. Pure. */
@@ -69,8 +86,7 @@ export function attachProblem(
   attachment: VolumeAttachment | undefined,
 ): string | undefined {
   if (attachment === undefined) {
-    const missing = `volumeattachments.storage.k8s.io "${name}" not found`;
-    return `volume ${handle} has GET error for volume attachment ${name}: ${missing}`;
+    return readProblem(handle, name, `volumeattachments.storage.k8s.io "${name}" not found`);
   }
   if (attachment.metadata?.deletionTimestamp !== undefined) return "volume attachment is being deleted";
   const { attached, attachError } = attachment.status ?? {};
