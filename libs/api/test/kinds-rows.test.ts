@@ -223,6 +223,18 @@ const TABLE: [string, string, KubeObject, unknown[]][] = [
     { spec: { driver: "d.example.com", allNodes: true, pool: { name: "p" } } } as KubeObject,
     ["x", "", "d.example.com", "p", "5m"],
   ],
+  [
+    "csidrivers",
+    "storage.k8s.io",
+    { spec: { tokenRequests: [{ audience: "" }] } } as KubeObject,
+    ["x", true, false, false, "", false, "<none>", "5m"],
+  ],
+  [
+    "storageclasses",
+    "storage.k8s.io",
+    { provisioner: "p.example.com" } as KubeObject,
+    ["x", "p.example.com", "Delete", "Immediate", false, "5m"],
+  ],
 ];
 
 test.each(TABLE)("%s", (resource, group, object, expected) => {

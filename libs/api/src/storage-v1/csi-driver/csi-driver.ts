@@ -117,7 +117,7 @@ export const csiDriverKind = defineKind<CSIDriver>({
     driver.spec?.attachRequired ?? true,
     driver.spec?.podInfoOnMount ?? false,
     driver.spec?.storageCapacity ?? false,
-    driver.spec?.tokenRequests?.map((request) => request.audience).join(",") || "<unset>",
+    driver.spec?.tokenRequests?.map((request) => request.audience).join(",") ?? "<unset>",
     driver.spec?.requiresRepublish ?? false,
     (driver.spec?.volumeLifecycleModes ?? []).join(",") || "<none>",
     age(driver, context),

@@ -141,7 +141,7 @@ export const storageClassKind = defineKind<StorageClass>({
     nameOf(storageClass) + (isDefaultStorageClass(storageClass) ? " (default)" : ""),
     storageClass.provisioner ?? "",
     storageClass.reclaimPolicy ?? "Delete",
-    storageClass.volumeBindingMode ?? "<unset>",
+    storageClass.volumeBindingMode ?? "Immediate",
     storageClass.allowVolumeExpansion ?? false,
     age(storageClass, context),
   ],
