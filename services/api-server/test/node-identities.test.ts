@@ -13,6 +13,7 @@ import {
   RESOURCE_CLAIMS,
   RESOURCE_SLICES,
   SECRETS,
+  VOLUME_ATTACHMENTS,
   type DeviceResourceClaim,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -88,8 +89,17 @@ beforeAll(async () => {
     await client.create(PODS, pod(`pod-${node}`, node, uses(node)));
     for (const name of [`data-${node}`, `pod-${node}-scratch`]) {
       await client.create(PERSISTENT_VOLUME_CLAIMS, claim(name, `pv-${name}`));
-      await client.create(PERSISTENT_VOLUMES, volume(`pv-${name}`, name));
+      await client.create(PERSISTENT_VOLUMES, volume(`pv-${name}`, name, node));
     }
+    for (const name of [`stage-${node}`, `control-${node}`]) {
+      await client.create(SECRETS, { apiVersion: "v1", kind: "Secret", metadata: { name, namespace: "default" } });
+    }
+    await client.create(VOLUME_ATTACHMENTS, {
+      apiVersion: "storage.k8s.io/v1",
+      kind: "VolumeAttachment",
+      metadata: { name: `attached-${node}` },
+      spec: { attacher: "d.example.com", nodeName: node, source: { persistentVolumeName: `pv-data-${node}` } },
+    });
     await client.create(PERSISTENT_VOLUMES, onDisk(node));
     await client.create(RESOURCE_CLAIMS, deviceClaim(`gpu-${node}`));
     await client.create(RESOURCE_SLICES, slice(`slice-${node}`, node));
@@ -124,14 +134,24 @@ const claim = (name: string, volumeName: string): PersistentVolumeClaim => ({
   spec: { ...modes, volumeName, resources: { requests: { storage: "1Gi" } } },
 });
 
-const volume = (name: string, forClaim?: string): PersistentVolume => ({
+/** A folder, or, with the node that stages it, a driver's. */
+const volume = (name: string, forClaim?: string, node?: string): PersistentVolume => ({
   apiVersion: "v1",
   kind: "PersistentVolume",
   metadata: { name },
   spec: {
     ...modes,
     capacity: { storage: "1Gi" },
-    hostPath: { path: "/srv" },
+    ...(node === undefined
+      ? { hostPath: { path: "/srv" } }
+      : {
+          csi: {
+            driver: "d.example.com",
+            volumeHandle: name,
+            nodeStageSecretRef: { namespace: "default", name: `stage-${node}` },
+            controllerPublishSecretRef: { namespace: "default", name: `control-${node}` },
+          },
+        }),
     ...(forClaim === undefined ? {} : { claimRef: { namespace: "default", name: forClaim } }),
   },
 });
@@ -260,6 +280,36 @@ describe.each(IDENTITIES)("%s", (what, user) => {
     for (const selector of [undefined, "metadata.name=sim-9"]) {
       await expect(names(NODES, selector)).rejects.toThrow("only its own Node object");
     }
+  });
+
+  test("reads the volumes of its pods' claims, the Secrets of those volumes, and which are attached to its own nodes", async () => {
+    const client = as(user);
+    const none = "no relationship found between node";
+    for (const [node, may] of [
+      ["sim-1", true],
+      ["sim-9", false],
+    ] as const) {
+      for (const read of [
+        () => client.get(PERSISTENT_VOLUMES, { name: `pv-data-${node}` }),
+        () => client.get(SECRETS, { namespace: "default", name: `stage-${node}` }),
+        () => client.get(VOLUME_ATTACHMENTS, { name: `attached-${node}` }),
+      ]) {
+        await (may ? expect(read()).resolves.toBeDefined() : expect(read()).rejects.toThrow(none));
+      }
+    }
+    await expect(client.get(SECRETS, { namespace: "default", name: "control-sim-1" })).rejects.toThrow(none);
+    await expect(client.list(VOLUME_ATTACHMENTS)).rejects.toThrow("can only get individual resources of this type");
+  });
+
+  test("tells how a claim of its pods has grown, and nothing else of it", async () => {
+    const client = as(user);
+    const target = { namespace: "default", name: "data-sim-1" };
+    const patch = (status: object) =>
+      client.patch(PERSISTENT_VOLUME_CLAIMS, target, MERGE, { status }, { subresource: "status" });
+    await patch({ capacity: { storage: `${what.length}Gi` } });
+    await expect(patch({ phase: "Lost" })).rejects.toThrow(
+      "is not allowed to update fields other than status.quantity and status.conditions",
+    );
   });
 
   test("keeps the CSINode of its own nodes only", async () => {
@@ -487,4 +537,18 @@ test("a right to read ends with the pod", async () => {
   await client.delete(PODS, { namespace: "default", name: "guest" }, { gracePeriodSeconds: 0 });
   await vi.waitUntil(() => server.api.source.get(PODS, "default", "guest") === undefined);
   await expect(as(KUBELET).get(SECRETS, key)).rejects.toMatchObject({ code: 403 });
+});
+
+test("a member of the nodes' group whose name is no node's may do nothing as a node", async () => {
+  const client = as({ username: "unknown", groups: ["system:nodes"] });
+  const unknown = 'unknown node for user "unknown"';
+  await expect(client.get(NODES, { name: "sim-1" })).rejects.toThrow(unknown);
+  await expect(client.delete(PODS, { namespace: "default", name: "pod-sim-1" })).rejects.toThrow(unknown);
+  await expect(client.create(CSI_NODES, { metadata: { name: "x" } })).rejects.toThrow(unknown);
+  const admission = createNodeRestriction(server.api.source);
+  const attributes = { operation: "CREATE", kind: { group: "", resource: "events" }, name: "e" };
+  const request = { user: { username: "unknown", groups: ["system:nodes"] } };
+  expect(() => admission.validate?.({ ...attributes, request } as never)).toThrow(
+    'could not determine node from user "unknown"',
+  );
 });

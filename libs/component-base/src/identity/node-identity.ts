@@ -32,6 +32,11 @@ export function parseNodePack(username: string): NodePack | undefined {
   return { prefix, first: Number(first), last: Number(last) };
 }
 
+/** Whether the user name stands for a node or a pack; a member of one of the groups may have any other. */
+export function isNodeUsername(username: string): boolean {
+  return (username.startsWith(NODE) && username.length > NODE.length) || parseNodePack(username) !== undefined;
+}
+
 /** May this identity act for the node? False for users that are no node identity at all. */
 export function identityCoversNode(username: string, node: string): boolean {
   if (username.startsWith(NODE)) return username.slice(NODE.length) === node;

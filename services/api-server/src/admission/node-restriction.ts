@@ -20,7 +20,7 @@ import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
-import { nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
+import { isKnownNode, nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
 import type { Authorizer } from "../pipeline/contract.ts";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
 import { readSigningRequest } from "./certificate-subject.ts";
@@ -39,9 +39,13 @@ export function createNodeRestriction(source: ObjectSource, authorizer?: Authori
     validate(attributes) {
       const node = nodeIdentityOf(attributes.request.user);
       if (node === undefined) return undefined;
+      if (!isKnownNode(attributes.request.user)) {
+        refuse(attributes, `could not determine node from user ${quoted(attributes.request.user.username)}`);
+      }
       const { group, resource } = attributes.kind;
       if (group === "" && resource === "nodes") checkNode(attributes, node);
       if (group === "" && resource === "pods") checkPod(attributes, node, source);
+      if (group === "" && resource === "persistentvolumeclaims") checkClaim(attributes, node);
       if (group === "" && resource === "persistentvolumes") checkVolume(attributes, node);
       if (group === "resource.k8s.io" && resource === "resourceslices") checkSlice(attributes, node);
       if (group === "coordination.k8s.io" && resource === "leases") checkLease(attributes, node);
@@ -199,6 +203,24 @@ function claimNames(pod: Pod | undefined): PodResourceClaimStatus[] {
 
 function boundNode(pod: Pod | undefined): string {
   return pod?.spec?.nodeName ?? "";
+}
+
+/** Of a claim, a kubelet tells how it has grown. */
+function checkClaim(attributes: AdmissionAttributes, node: NodeIdentity): void {
+  const { operation, object, old, subresource } = attributes;
+  if (subresource !== "status") refuse(attributes, "may only update PVC status");
+  if (operation === "UPDATE" && deepEqual(ungrown(object), ungrown(old))) return;
+  const told =
+    "node " + quoted(node.name) + " is not allowed to update fields other than status.quantity and status.conditions";
+  refuse(attributes, told);
+}
+
+/** A claim without what changes by itself, and without what a kubelet tells of it. */
+function ungrown(claim: PersistentVolumeClaim | undefined): unknown {
+  const { managedFields: _fields, resourceVersion: _version, ...metadata } = claim?.metadata ?? {};
+  const { capacity: _capacity, conditions: _told, ...rest } = claim?.status ?? {};
+  const { allocatedResources: _allocated, allocatedResourceStatuses: _statuses, ...status } = rest;
+  return { ...claim, metadata, status };
 }
 
 /** A kubelet says that a folder of its own node's disk is gone, and nothing else. */

@@ -1,27 +1,27 @@
 // The Node authorizer for ConfigMaps, Secrets, claims, volumes and slices of devices: a kubelet, or a pack of them, reads by name
-// those that pods bound to its nodes name, and no others; of volumes also those on the disks of its nodes, which it may list by
-// their label. It reads attachments to its nodes, and service accounts that pods bound to them run as. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. Of pods, nodes and
+// those that pods bound to its nodes name, or the volumes that they mount, and no others; of volumes also those on the disks of
+// its nodes, which it may list by their label. It reads attachments to its nodes, and service accounts that pods bound to them
+// run as. Slices are those of its nodes' devices, which it lists by the node, makes, changes and takes away. Of pods, nodes and
 // leases it reads those of its nodes. All else it may that the rules for nodes say. What it may not is for others to allow.
 // https://kubernetes.io/docs/reference/access-authn-authz/node/
 import {
-  PERSISTENT_VOLUME_CLAIMS,
   PERSISTENT_VOLUMES,
   PODS,
   RESOURCE_SLICES,
   VOLUME_ATTACHMENTS,
   type PersistentVolume,
-  type PersistentVolumeClaim,
   type Pod,
   type ResourceSlice,
   type VolumeAttachment,
 } from "@coxswain/api";
 import { RecentMap } from "@coxswain/apimachinery";
+import { volumeSecrets, type SecretName } from "@coxswain/api/core-v1/persistent-volume/secrets";
 import { NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
 import type { AuthorizationAttributes } from "../pipeline/contract.ts";
 import type { ObjectSource } from "../pipeline/extension.ts";
 import { ALLOWED, NO_OPINION, type ChainLink } from "./authorizer-chain.ts";
 import { nodeRules } from "./bootstrap-policy.ts";
-import { isNode, nodeIdentityOf, type NodeIdentity } from "./node-identity.ts";
+import { isKnownNode, isNode, nodeIdentityOf, type NodeIdentity } from "./node-identity.ts";
 import { ruleAllows } from "./rbac-rules.ts";
 import { podReferences, type ReferencedResource } from "@coxswain/api/core-v1/pod/references";
 
@@ -44,8 +44,11 @@ export function createNodeAuthorizer(source: ObjectSource): ChainLink {
     name: "node",
     authorize(attributes) {
       if (!isNode(attributes.user)) return NO_OPINION;
+      if (!isKnownNode(attributes.user)) {
+        return { allowed: false, reason: `unknown node for user ${JSON.stringify(attributes.user.username)}` };
+      }
       const reason =
-        denialFor(attributes, isReferenced) ??
+        denialFor(attributes, isReferenced, source) ??
         volumeDenial(attributes, source, isReferenced) ??
         attachmentDenial(attributes, source) ??
         serviceAccountDenial(attributes, isReferenced) ??
@@ -94,7 +97,11 @@ function isReferencedResource(group: string, resource: string): resource is Refe
   return Object.hasOwn(REFERENCED, resource) && REFERENCED[resource as ReferencedResource] === group;
 }
 
-function denialFor(attributes: AuthorizationAttributes, isReferenced: IsReferenced): string | undefined {
+function denialFor(
+  attributes: AuthorizationAttributes,
+  isReferenced: IsReferenced,
+  source: ObjectSource,
+): string | undefined {
   const { group, resource, path, user, namespace, name, verb, subresource } = attributes;
   if (path !== undefined || !isReferencedResource(group, resource)) return undefined;
   const identity = nodeIdentityOf(user);
@@ -105,7 +112,30 @@ function denialFor(attributes: AuthorizationAttributes, isReferenced: IsReferenc
   if (name === "") return `No Object name found`;
   if (namespace === "") return `can only read namespaced object of this type`;
   if (isReferenced(identity, user.username, { resource, namespace, name })) return undefined;
+  const mounts = (volume: PersistentVolume): boolean => isMounted(identity, user.username, volume, isReferenced);
+  if (resource === "secrets" && volumesWith({ namespace, name }, source).some(mounts)) return undefined;
   return `no relationship found between node '${identity.name}' and this object`;
+}
+
+function volumesWith(secret: SecretName, source: ObjectSource): PersistentVolume[] {
+  return source
+    .list(PERSISTENT_VOLUMES, "")
+    .filter(({ json }) => json.includes(secret.name))
+    .map(({ object }): PersistentVolume => object)
+    .filter((volume) =>
+      volumeSecrets(volume).some(({ namespace, name }) => namespace === secret.namespace && name === secret.name),
+    );
+}
+
+/** Whether a pod of the identity's nodes names the claim that the volume is for. */
+function isMounted(
+  identity: NodeIdentity,
+  username: string,
+  { spec }: PersistentVolume,
+  isReferenced: IsReferenced,
+): boolean {
+  const { namespace = "", name = "" } = spec?.claimRef ?? {};
+  return name !== "" && isReferenced(identity, username, { resource: "persistentvolumeclaims", namespace, name });
 }
 
 /** Of reads of volumes; what a node may change of them is for admission to say. */
@@ -125,11 +155,7 @@ function volumeDenial(
   }
   const volume: PersistentVolume | undefined = source.get(PERSISTENT_VOLUMES, "", name)?.object;
   if (identity.covers(volume?.metadata?.labels?.[NODE_DISK_LABEL] ?? "")) return undefined;
-  const { namespace = "", name: claim = "" } = volume?.spec?.claimRef ?? {};
-  const bound: PersistentVolumeClaim | undefined = source.get(PERSISTENT_VOLUME_CLAIMS, namespace, claim)?.object;
-  const wanted = { resource: "persistentvolumeclaims", namespace, name: claim } as const;
-  if (claim !== "" && bound?.spec?.volumeName === name && isReferenced(identity, user.username, wanted))
-    return undefined;
+  if (volume !== undefined && isMounted(identity, user.username, volume, isReferenced)) return undefined;
   return `no relationship found between node '${identity.name}' and this object`;
 }
 

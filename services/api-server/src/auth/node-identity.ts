@@ -2,6 +2,7 @@
 import type { UserInfo } from "@coxswain/component-base";
 import {
   identityCoversNode,
+  isNodeUsername,
   NODE_PACKS_GROUP,
   NODES_GROUP,
   parseNodePack,
@@ -17,6 +18,11 @@ export interface NodeIdentity {
 
 export function isNode({ groups }: UserInfo): boolean {
   return groups.includes(NODES_GROUP) || groups.includes(NODE_PACKS_GROUP);
+}
+
+/** Of a member of one of the groups: whether its user name tells for which nodes it acts. */
+export function isKnownNode({ username }: UserInfo): boolean {
+  return isNodeUsername(username);
 }
 
 /** Undefined for users in neither group. A member of one whose user name fits neither form covers no node. */
