@@ -31,7 +31,7 @@ function named(list: unknown, name: string, part: string): Entry {
   const found: unknown = Array.isArray(list)
     ? list.find((each: unknown) => isJsonObject(each) && each["name"] === name)
     : undefined;
-  const inner = isJsonObject(found) ? found[part] : undefined;
+  const inner = isJsonObject(found) ? (found[part] ?? {}) : undefined;
   if (!isJsonObject(inner)) throw new KubeconfigError(`the kubeconfig has no ${part} ${JSON.stringify(name)}`);
   return inner;
 }

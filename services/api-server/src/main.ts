@@ -42,7 +42,7 @@ interface Flags extends AuditFlags, AuthorizationFlags {
   readonly restFd?: number;
   readonly component: readonly ComponentAddress[];
   readonly encryptionProviderConfig?: string;
-  readonly enableBootstrapTokenAuth: string | boolean;
+  readonly enableBootstrapTokenAuth: boolean;
   readonly tokenAuthFile?: string;
   readonly authenticationConfig?: string;
   readonly oidcIssuerUrl?: string;
@@ -56,7 +56,7 @@ interface Flags extends AuditFlags, AuthorizationFlags {
   readonly oidcRequiredClaim: readonly string[];
   readonly maxRequestsInflight: number;
   readonly maxMutatingRequestsInflight: number;
-  readonly enablePriorityAndFairness: string | boolean;
+  readonly enablePriorityAndFairness: boolean;
 }
 
 /** @throws Error where flags of an issuer come without one, or a claim has no value */
@@ -119,6 +119,13 @@ function count(text: string): number {
   return Number(text);
 }
 
+/** As Go reads one. */
+function truth(text: string): boolean {
+  if (/^(1|t|true)$/i.test(text)) return true;
+  if (/^(0|f|false)$/i.test(text)) return false;
+  throw new InvalidArgumentError("must be true or false");
+}
+
 function storageKind(text: string): Flags["storage"] {
   if (text === "etcd" || text === "memory") return text;
   throw new InvalidArgumentError("must be etcd or memory");
@@ -150,14 +157,20 @@ function addFlags(command: Command): void {
     .requiredOption("--service-account-key-file <file>", "private key that signs service-account tokens")
     .option("--service-account-issuer <url>", "issuer of service-account tokens", DEFAULT_ISSUER)
     .option("--advertise-address <address>", "address under which clients reach this server", "127.0.0.1")
-    .option("--no-anonymous-auth", "refuse callers without credentials")
+    .option(
+      "--anonymous-auth [boolean]",
+      "let callers without credentials in, who may do what they are given rights to",
+      truth,
+      true,
+    )
+    .option("--no-anonymous-auth", "the same as --anonymous-auth=false")
     .option("--service-cluster-ip-range <cidr>", "addresses for Services", "10.96.0.0/16")
     .option("--service-node-port-range <from-to>", "ports for NodePort Services", "30000-32767")
     .option("--disable-admission-plugins <names>", "built-in admission plugins to leave out", list, [])
     .option("--runtime-config <key=true|false>", "versions of the API to serve or not: api/all, apps/v1, …", list, [])
     .option("--feature-gates <name=true|false>", "features to turn on or off", list, [])
     .option("--encryption-provider-config <file>", "EncryptionConfiguration: what lies encrypted in etcd, and how")
-    .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", "true")
+    .option("--enable-bootstrap-token-auth [boolean]", "take bootstrap tokens of kube-system", truth, true)
     .option("--token-auth-file <file>", "CSV of tokens: token, user name, user id and, quoted, groups")
     .option("--authentication-config <file>", "AuthenticationConfiguration: issuers of tokens, and anonymous callers")
     .option("--oidc-issuer-url <url>", "an OpenID issuer whose tokens are taken; https only")
@@ -169,7 +182,7 @@ function addFlags(command: Command): void {
     .option("--oidc-ca-file <file>", "CA of the issuer (default: the machine's)")
     .option("--oidc-signing-algs <names>", "algorithms that are taken (default: RS256)", list, [])
     .option("--oidc-required-claim <key=value>", "a claim that its tokens must have; repeatable", list, [])
-    .option("--enable-priority-and-fairness [boolean]", "queue and refuse requests by FlowSchemas", "true")
+    .option("--enable-priority-and-fairness [boolean]", "queue and refuse requests by FlowSchemas", truth, true)
     .option("--max-requests-inflight <count>", "with the next: the seats that priority levels share", count, 400)
     .option("--max-mutating-requests-inflight <count>", "see above", count, 200)
     .option("--component <name=host:port>", "a part that ComponentStatus tells of; repeatable", component, [])
@@ -238,17 +251,14 @@ void runComponent<Flags>({
       servingTls,
       serviceAccountKeyFile: flags.serviceAccountKeyFile,
       serviceAccountIssuer: flags.serviceAccountIssuer,
-      bootstrapTokens: String(flags.enableBootstrapTokenAuth) !== "false",
+      bootstrapTokens: flags.enableBootstrapTokenAuth,
       ...(tokens === undefined ? {} : { staticTokens: tokens }),
       ...(oidc === undefined ? {} : { oidc }),
       ...(authentication === undefined ? {} : { authentication }),
       ...(authorization === undefined ? {} : { authorization }),
       ...(authorizers === undefined ? {} : { authorizers }),
       ...(auditor === undefined ? {} : { auditor }),
-      maxInFlight:
-        String(flags.enablePriorityAndFairness) === "false"
-          ? 0
-          : flags.maxRequestsInflight + flags.maxMutatingRequestsInflight,
+      maxInFlight: flags.enablePriorityAndFairness ? flags.maxRequestsInflight + flags.maxMutatingRequestsInflight : 0,
       listen: flags.restFd === undefined ? { host: flags.listenAddress, port: flags.port } : { fd: flags.restFd },
       advertiseAddress: flags.advertiseAddress,
       anonymous: flags.anonymousAuth,

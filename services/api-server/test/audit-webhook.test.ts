@@ -275,10 +275,19 @@ describe("over a connection", () => {
     expect(received).toHaveLength(1);
   });
 
+  test("a user of whom a kubeconfig says nothing is nobody", () => {
+    const file = kubeconfig({});
+    const config = JSON.parse(readFileSync(file, "utf8")) as object;
+    writeFileSync(file, JSON.stringify({ ...config, users: [{ name: "me" }] }));
+    const { authorization, tls } = readKubeconfig(file);
+    expect([authorization, tls.cert]).toEqual([undefined, undefined]);
+  });
+
   test.each([
     [{ "current-context": "none" }, 'the kubeconfig has no context "none"'],
     [{ users: [] }, 'the kubeconfig has no user "me"'],
     [{ users: [{ name: "me", user: { exec: {} } }] }, "users[].user.exec is not supported"],
+    [{ users: ["me"] }, 'the kubeconfig has no user "me"'],
     [{ clusters: [{ name: "audit", cluster: {} }] }, "the cluster has no server"],
   ])("a kubeconfig with %o is refused", (change, message) => {
     const file = kubeconfig({});

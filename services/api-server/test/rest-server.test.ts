@@ -255,6 +255,23 @@ test("without credentials only health and version are open", async () => {
   expect(bad.code).toBe(401);
 });
 
+test("who asks for groups, extras or a uid without a user is told what was asked for", async () => {
+  const headers = { "impersonate-group": "team", "impersonate-extra-a%2fb": "v", "impersonate-uid": "7" };
+  const answer = await front.call("GET", "/api/v1/nodes", { headers });
+  expect(answer.json()).toMatchObject({
+    code: 400,
+    message:
+      "requested [{Group  team    } {UserExtra  v  authentication.k8s.io/v1  a/b} {UID  7  authentication.k8s.io/v1  }] without impersonating a user",
+  });
+});
+
+test("the keys of tokens may be kept for an hour", async () => {
+  for (const path of ["/.well-known/openid-configuration", "/openid/v1/jwks"]) {
+    expect((await front.call("GET", path)).headers["cache-control"], path).toBe("public, max-age=3600");
+  }
+  expect((await front.call("GET", "/version")).headers["cache-control"]).toBe("no-cache, private");
+});
+
 test("impersonation is checked for the caller and takes effect", async () => {
   const headers = { "impersonate-user": "alice", "impersonate-group": "team" };
   const as = await front.call("GET", COLLECTION, { headers });

@@ -50,10 +50,23 @@ export function readImpersonation(raw: readonly string[]): ImpersonationHeaders 
   const asked = groups.length > 0 || uid !== undefined || extra.size > 0;
   if (user === undefined || user === "") {
     if (!asked) return undefined;
-    // Upstream calls its caller's mistake an internal error.
-    throw newBadRequest("requested impersonation without impersonating a user");
+    const wanted = wantedText({ user, uid, groups, extra: Object.fromEntries(extra) });
+    throw newBadRequest(`requested ${wanted} without impersonating a user`);
   }
   return { user, uid, groups, extra: Object.fromEntries(extra) };
+}
+
+/** Object references as Go prints them: kind, namespace, name, uid, version, resource version and field of each. */
+function wantedText({ uid, groups, extra }: ImpersonationHeaders): string {
+  const ofTokens = "authentication.k8s.io/v1";
+  const references = [
+    ...groups.map((group) => ["Group", "", group, "", "", "", ""]),
+    ...Object.entries(extra).flatMap(([key, values]) =>
+      values.map((value) => ["UserExtra", "", value, "", ofTokens, "", key]),
+    ),
+    ...(uid === undefined ? [] : [["UID", "", uid, "", ofTokens, "", ""]]),
+  ];
+  return `[${references.map((fields) => `{${fields.join(" ")}}`).join(" ")}]`;
 }
 
 function decode(text: string): string {

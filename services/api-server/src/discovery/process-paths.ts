@@ -48,6 +48,12 @@ const json = (document: object, contentType = "application/json"): PathAnswer =>
   body: Buffer.from(JSON.stringify(document, undefined, 2)),
 });
 
+/** Of the keys of tokens: who verifies many tokens need not ask for each. */
+const keeping = (answer: PathAnswer): PathAnswer => ({
+  ...answer,
+  headers: { "Cache-Control": "public, max-age=3600" },
+});
+
 function checksFor(deps: ProcessPathDeps, probe: HealthEndpoint): Map<string, string | undefined> {
   const results = new Map<string, string | undefined>([["ping", undefined]]);
   for (const [name, check] of Object.entries(deps.checks())) {
@@ -118,9 +124,9 @@ export function createProcessPaths(deps: ProcessPathDeps): PathHandler {
       case "/metrics/slis":
         return { ...text(200, await slis.text()), contentType: METRICS_TYPE };
       case "/.well-known/openid-configuration":
-        return json(deps.openIdConfiguration());
+        return keeping(json(deps.openIdConfiguration()));
       case "/openid/v1/jwks":
-        return json(await deps.jwks(), "application/jwk-set+json");
+        return keeping(json(await deps.jwks(), "application/jwk-set+json"));
       default:
         return undefined;
     }
