@@ -129,6 +129,19 @@ describe("the baseline forbids", () => {
     expect(found(sysctl, "baseline", 31)).toBe("forbidden sysctls (net.ipv4.tcp_rmem)");
   });
 
+  test("before 1.19, profiles of system calls in annotations alone", () => {
+    const key = "seccomp.security.alpha.kubernetes.io";
+    const annotations = { [`${key}/pod`]: "unconfined", [`container.${key}/a`]: "x", [`container.${key}/z`]: "x" };
+    for (const level of ["baseline", "restricted"] as const) {
+      expect(found(one(), level, 18, { annotations }), level).toBe(
+        `seccompProfile (forbidden annotations container.${key}/a="x", ${key}/pod="unconfined")`,
+      );
+      expect(found(one(), level, 18, { annotations: { [`${key}/pod`]: "docker/default" } }), level).toBe("");
+      expect(found(one(), level, 19, { annotations }), level).toBe("");
+    }
+    expect(found(one({ seccompProfile: { type: "Unconfined" } }), "baseline", 18)).toBe("");
+  });
+
   test("profiles in annotations", () => {
     const annotations = { "container.apparmor.security.beta.kubernetes.io/a": "unconfined" };
     expect(found(one(), "baseline", "latest", { annotations })).toBe(
@@ -168,6 +181,10 @@ describe("the restricted level asks for", () => {
         'runAsUser=0 (container "a" must not set runAsUser=0)',
     ],
     [{ ...one({ runAsNonRoot: false, runAsUser: 0 }), hostUsers: false }, ""],
+    [
+      { ...one({ procMount: "Unmasked" }), hostUsers: false },
+      'procMount (container "a" must not set securityContext.procMount to "Unmasked")',
+    ],
   ])("%j", (spec, expected) => expect(found(spec, "restricted")).toBe(expected));
 
   test("nothing that Windows lacks", () => {

@@ -17,6 +17,8 @@ import {
 } from "./check.ts";
 
 const APP_ARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/";
+const SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod";
+const SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/";
 const CAPABILITIES = new Set([
   "AUDIT_WRITE",
   "CHOWN",
@@ -55,8 +57,8 @@ const SELINUX_TYPES: Readonly<Record<string, number>> = {
   container_engine_t: 31,
 };
 
-function allowsAnnotation(profile: string): boolean {
-  return profile === "" || profile === "runtime/default" || profile.startsWith("localhost/");
+function isSafeProfile(profile: string): boolean {
+  return profile === "runtime/default" || profile.startsWith("localhost/");
 }
 
 function appArmorProfile({ metadata, spec }: Subject): Violation | undefined {
@@ -66,7 +68,7 @@ function appArmorProfile({ metadata, spec }: Subject): Violation | undefined {
   const typeOf = (container: AnyContainer) => container.securityContext?.appArmorProfile?.type;
   const containers = namesWhere(spec, (container) => bad(typeOf(container)));
   const annotations = Object.entries(metadata.annotations ?? {}).filter(
-    ([key, value]) => key.startsWith(APP_ARMOR_PREFIX) && !allowsAnnotation(value),
+    ([key, value]) => key.startsWith(APP_ARMOR_PREFIX) && value !== "" && !isSafeProfile(value),
   );
   const who = setters(bad(podType), containers);
   if (annotations.length > 0) who.push(named(annotations.map(([key]) => key).toSorted(), "annotation"));
@@ -135,8 +137,11 @@ function privileged({ spec }: Subject): Violation | undefined {
   return { reason: "privileged", detail: `${named(names)} must not set securityContext.privileged=true` };
 }
 
-function procMount(subject: Subject): Violation | undefined {
-  if (hasOwnUsers(subject)) return undefined;
+export function procMount(subject: Subject): Violation | undefined {
+  return hasOwnUsers(subject) ? undefined : unmaskedProc(subject);
+}
+
+export function unmaskedProc(subject: Subject): Violation | undefined {
   const mountOf = ({ securityContext }: AnyContainer) => securityContext?.procMount ?? "Default";
   const names = namesWhere(subject.spec, (container) => mountOf(container) !== "Default");
   if (names.length === 0) return undefined;
@@ -164,8 +169,23 @@ function seLinuxOptions({ spec, minor }: Subject): Violation | undefined {
   return { reason: "seLinuxOptions", detail };
 }
 
+/** Before 1.19 annotations alone told of profiles. */
+function badSeccompAnnotations({ metadata, spec }: Subject): Violation | undefined {
+  const keys = [SECCOMP_POD, ...containersOf(spec).map(({ name }) => `${SECCOMP_CONTAINER}${name}`)];
+  const bad = keys.flatMap((key) => {
+    const profile = metadata.annotations?.[key];
+    const allowed = profile === undefined || profile === "docker/default" || isSafeProfile(profile);
+    return allowed ? [] : [`${key}=${JSON.stringify(profile)}`];
+  });
+  if (bad.length === 0) return undefined;
+  const what = plural("annotation", "annotations", bad.length);
+  return { reason: "seccompProfile", detail: `forbidden ${what} ${sorted(bad).join(", ")}` };
+}
+
 /** A profile that confines nothing, said aloud. Silence is allowed here. */
-export function badSeccomp({ spec }: Subject): Violation | undefined {
+export function badSeccomp(subject: Subject): Violation | undefined {
+  const { spec, minor } = subject;
+  if (minor < 19) return badSeccompAnnotations(subject);
   const bad = (type: string | undefined): type is string =>
     type !== undefined && type !== "RuntimeDefault" && type !== "Localhost";
   const podType = spec.securityContext?.seccompProfile?.type;

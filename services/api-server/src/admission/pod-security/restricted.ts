@@ -1,6 +1,6 @@
 // What the restricted level of the Pod Security Standards asks beyond the baseline. Pure; in the order in which violations are
 // told. https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-import { badSeccomp } from "./baseline.ts";
+import { badSeccomp, unmaskedProc } from "./baseline.ts";
 import {
   type AnyContainer,
   type Check,
@@ -55,6 +55,11 @@ function capabilities(subject: Subject): Violation | undefined {
   return details.length === 0 ? undefined : { reason: "unrestricted capabilities", detail: details.join("; ") };
 }
 
+/** Users of the pod's own excuse nothing here. */
+function procMount(subject: Subject): Violation | undefined {
+  return subject.minor < 35 ? undefined : unmaskedProc(subject);
+}
+
 function restrictedVolumes({ spec }: Subject): Violation | undefined {
   const typeOf = (volume: object): string => Object.keys(volume).find((key) => key !== "name") ?? "unknown";
   const bad = (spec.volumes ?? []).filter((volume) => !VOLUMES.has(typeOf(volume)));
@@ -100,7 +105,7 @@ function runAsUser(subject: Subject): Violation | undefined {
 }
 
 function seccompProfile(subject: Subject): Violation | undefined {
-  if (isWindows(subject)) return undefined;
+  if (subject.minor >= 19 && isWindows(subject)) return undefined;
   const bad = badSeccomp(subject);
   if (bad !== undefined || subject.minor < 19) return bad;
   const { spec } = subject;
@@ -114,6 +119,7 @@ function seccompProfile(subject: Subject): Violation | undefined {
 export const RESTRICTED: readonly Check[] = [
   allowPrivilegeEscalation,
   capabilities,
+  procMount,
   restrictedVolumes,
   runAsNonRoot,
   runAsUser,
