@@ -12,7 +12,7 @@ import {
   parseQuantity,
   validateQualifiedName,
 } from "@coxswain/apimachinery";
-import { defineKind } from "../../define-kind.ts";
+import { defineKind, plainStrategy } from "../../define-kind.ts";
 import type { LimitRange, LimitRangeItem } from "../../types.gen.ts";
 import { validateWith } from "../../validation/enums.ts";
 import {
@@ -142,4 +142,5 @@ export const limitRangeKind = defineKind<LimitRange>({
   defaults: (range) => (range.spec?.limits ?? []).forEach(setItemDefaults),
   validateCreate: validate,
   validateUpdate: validate,
+  strategy: plainStrategy({ allowCreateOnUpdate: true }),
 });

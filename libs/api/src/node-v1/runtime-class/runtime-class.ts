@@ -36,6 +36,7 @@ export const runtimeClassKind = defineKind<RuntimeClass>({
     ...validateImmutableField(runtimeClass.handler, old.handler, "handler"),
   ],
   strategy: plainStrategy({
+    allowCreateOnUpdate: true,
     warnings: ({ scheduling }) =>
       Object.keys(scheduling?.nodeSelector ?? {}).flatMap((key) => {
         const message = oldLabelMessage(key);

@@ -1,6 +1,6 @@
 // ClusterRoleBinding: grants a cluster role everywhere.
 import { validatePathSegmentName } from "@coxswain/apimachinery";
-import { defineKind } from "../../define-kind.ts";
+import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { RBAC } from "../../groups.ts";
 import type { ClusterRoleBinding } from "../../types.gen.ts";
 import {
@@ -24,4 +24,5 @@ export const clusterRoleBindingKind = defineKind<ClusterRoleBinding>({
   validateUpdate: (binding, old) => validateBindingUpdate(binding, old, false),
   columns: BINDING_COLUMNS,
   row: bindingRow,
+  strategy: plainStrategy({ allowCreateOnUpdate: true }),
 });

@@ -1,7 +1,7 @@
 // ClusterRole: rules for all namespaces, cluster-scoped resources and paths; or the sum of other cluster roles by label.
 import type { FieldError } from "@coxswain/apimachinery";
 import { fieldRequired, indexPath, validateLabelSelector, validatePathSegmentName } from "@coxswain/apimachinery";
-import { defineKind } from "../../define-kind.ts";
+import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { RBAC } from "../../groups.ts";
 import type { ClusterRole } from "../../types.gen.ts";
 import { validateRules } from "../rules.ts";
@@ -30,4 +30,5 @@ export const clusterRoleKind = defineKind<ClusterRole>({
   validateName: validatePathSegmentName,
   validateCreate: validate,
   validateUpdate: validate,
+  strategy: plainStrategy({ allowCreateOnUpdate: true }),
 });

@@ -1,6 +1,6 @@
 // RoleBinding: grants a role within one namespace.
 import { validatePathSegmentName } from "@coxswain/apimachinery";
-import { defineKind } from "../../define-kind.ts";
+import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { RBAC } from "../../groups.ts";
 import type { RoleBinding } from "../../types.gen.ts";
 import {
@@ -24,4 +24,5 @@ export const roleBindingKind = defineKind<RoleBinding>({
   validateUpdate: (binding, old) => validateBindingUpdate(binding, old, true),
   columns: BINDING_COLUMNS,
   row: bindingRow,
+  strategy: plainStrategy({ allowCreateOnUpdate: true }),
 });

@@ -1,6 +1,6 @@
 // Role: rules for the resources of one namespace.
 import { validatePathSegmentName } from "@coxswain/apimachinery";
-import { defineKind } from "../../define-kind.ts";
+import { defineKind, plainStrategy } from "../../define-kind.ts";
 import { RBAC } from "../../groups.ts";
 import type { Role } from "../../types.gen.ts";
 import { validateRules } from "../rules.ts";
@@ -15,4 +15,5 @@ export const roleKind = defineKind<Role>({
   validateName: validatePathSegmentName,
   validateCreate: (role) => validateRules(role.rules, true),
   validateUpdate: (role) => validateRules(role.rules, true),
+  strategy: plainStrategy({ allowCreateOnUpdate: true }),
 });
