@@ -217,7 +217,7 @@ function plugins(
   const read = async (resource: string, namespace: string, name: string) =>
     (await committer.read(kinds.get(resource)!, namespace, name))?.object;
   const extra = typeof deps.admission === "function" ? deps.admission(cache) : (deps.admission ?? []);
-  const { logger, env } = deps;
+  const { logger, env, metrics } = deps;
   const policies = { source: cache, authorizer, kinds: () => served };
   const webhooks = call && { ...policies, logger, random: env.random, call };
   const all = [
@@ -230,7 +230,7 @@ function plugins(
     ),
     createNodeRestriction(cache, authorizer),
     taintNodesByCondition,
-    createPodSecurity(cache, (name) => read("namespaces", "", name)),
+    createPodSecurity(cache, (name) => read("namespaces", "", name), metrics),
     createPriority(cache, (name) => read("priorityclasses", "", name)),
     defaultTolerationSeconds,
     createDefaultStorageClass(cache),

@@ -1,4 +1,7 @@
 // The Pod Security Standards: what labels ask for, what each level finds wrong and how it says so, and what admission does.
+import { createMetrics } from "@coxswain/component-base/metrics";
+import type { ObjectSource } from "../src/pipeline/extension.ts";
+import { createPodSecurity } from "../src/admission/pod-security/pod-security.ts";
 import { DEPLOYMENTS, NAMESPACES, type Pod, type PodSpec, PODS } from "@coxswain/api";
 import type { KubeObject, ResourceRef } from "@coxswain/apimachinery";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -201,6 +204,44 @@ test("pods that are there are told of once a reason", () => {
     'existing pods in namespace "n" violate the new PodSecurity enforce level "baseline:latest"',
     "a (and 1 other pod): host namespaces",
     "d: privileged",
+  ]);
+});
+
+test("audits hear of what is refused, and all judgements are counted", async () => {
+  const metrics = createMetrics();
+  const labels = { [label("enforce")]: "baseline", [label("audit")]: "restricted", [label("audit-version")]: "v1.30" };
+  const source = { get: () => ({ object: { metadata: { labels } } }), list: () => [] } as unknown as ObjectSource;
+  const plugin = createPodSecurity(source, async () => undefined, metrics);
+  const said: string[] = [];
+  const judge = (resource: string, object: object): unknown =>
+    plugin.validate?.({
+      operation: "CREATE",
+      kind: { group: resource === "pods" ? "" : "apps", resource },
+      subresource: "",
+      namespace: "n",
+      name: "x",
+      object,
+      annotate: (key: string, value: string) => said.push(`${key}: ${value}`),
+    } as never);
+  await judge("pods", { spec: one() });
+  await expect(judge("pods", { spec: { ...one(), hostPID: true } })).rejects.toThrow("violates PodSecurity");
+  await judge("deployments", { spec: { template: { spec: { ...one(), hostPID: true } } } });
+  const enforced = "pod-security.kubernetes.io/enforce-policy: baseline:latest";
+  const violations =
+    'pod-security.kubernetes.io/audit-violations: would violate PodSecurity "restricted:v1.30": host namespaces (hostPID=true)';
+  expect(said).toEqual([enforced, enforced, violations, violations]);
+  const counted = (await metrics.text())
+    .split("\n")
+    .filter((line) => line.startsWith("pod_security_evaluations_total{"));
+  const labelled = (decision: string, level: string, version: string, mode: string, resource: string): string =>
+    `pod_security_evaluations_total{decision="${decision}",policy_level="${level}",policy_version="${version}",mode="${mode}",request_operation="create",resource="${resource}",subresource=""} 1`;
+  expect(counted).toEqual([
+    labelled("allow", "baseline", "latest", "enforce", "pod"),
+    labelled("deny", "baseline", "latest", "enforce", "pod"),
+    labelled("deny", "restricted", "v1.30", "audit", "pod"),
+    labelled("deny", "restricted", "v1.30", "audit", "controller"),
+    // What is enforced of pods is what is warned of, where nothing else is said.
+    labelled("deny", "baseline", "latest", "warn", "controller"),
   ]);
 });
 

@@ -3,7 +3,9 @@
 // mean nothing are refused, and a stricter level tells which pods that are there already break it.
 import type { Namespace, ObjectMeta, Pod, PodSpec, PodTemplateSpec } from "@coxswain/api";
 import { deepEqual, newForbidden, newInvalid, type KubeObject } from "@coxswain/apimachinery";
+import { noMetrics, type Metrics } from "@coxswain/component-base";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../../pipeline/extension.ts";
+import { createEvaluationCounts, type EvaluationMode } from "./evaluation-counts.ts";
 import { evaluatedPods } from "./existing-pods.ts";
 import { formatViolations, violationsOf } from "./evaluate.ts";
 import { formatLevel, isStricter, policyOf, policyOfShared, sameLevel } from "./policy.ts";
@@ -76,7 +78,9 @@ function templateOf({
 export function createPodSecurity(
   source: ObjectSource,
   read: (name: string) => Promise<KubeObject | undefined>,
+  metrics: Metrics = noMetrics,
 ): AdmissionPlugin {
+  const count = createEvaluationCounts(metrics);
   async function judge(attributes: AdmissionAttributes, template: Template & { pod: boolean }): Promise<void> {
     const { kind, name, namespace } = attributes;
     const cached = source.get(NAMESPACES, "", namespace)?.object;
@@ -84,23 +88,24 @@ export function createPodSecurity(
       cached === undefined
         ? policyOf((await read(namespace))?.metadata?.labels)
         : policyOfShared(cached.metadata?.labels);
-    const broken = template.pod ? violationsOf(policy.enforce, template.metadata, template.spec) : [];
-    if (broken.length > 0) {
-      const level = JSON.stringify(formatLevel(policy.enforce));
-      throw newForbidden(kind, name, `violates PodSecurity ${level}: ${formatViolations(broken)}`);
+    const judged = (mode: EvaluationMode): string | undefined => {
+      const level = policy[mode];
+      const broken = violationsOf(level, template.metadata, template.spec);
+      if (broken.length > 0) count("deny", level, mode, attributes);
+      else if (mode === "enforce") count("allow", level, mode, attributes);
+      if (broken.length === 0) return undefined;
+      return `${JSON.stringify(formatLevel(level))}: ${formatViolations(broken)}`;
+    };
+    // Of what is refused, audits hear too.
+    const broken = template.pod ? judged("enforce") : undefined;
+    if (template.pod) attributes.annotate?.("pod-security.kubernetes.io/enforce-policy", formatLevel(policy.enforce));
+    const audited = judged("audit");
+    if (audited !== undefined) {
+      attributes.annotate?.("pod-security.kubernetes.io/audit-violations", `would violate PodSecurity ${audited}`);
     }
-    attributes.annotate?.("pod-security.kubernetes.io/enforce-policy", formatLevel(policy.enforce));
-    if (attributes.annotate !== undefined) {
-      const audited = violationsOf(policy.audit, template.metadata, template.spec);
-      const level = JSON.stringify(formatLevel(policy.audit));
-      const text = `would violate PodSecurity ${level}: ${formatViolations(audited)}`;
-      if (audited.length > 0) attributes.annotate("pod-security.kubernetes.io/audit-violations", text);
-    }
-    const warned = violationsOf(policy.warn, template.metadata, template.spec);
-    if (warned.length === 0) return;
-    attributes.warn?.(
-      `would violate PodSecurity ${JSON.stringify(formatLevel(policy.warn))}: ${formatViolations(warned)}`,
-    );
+    if (broken !== undefined) throw newForbidden(kind, name, `violates PodSecurity ${broken}`);
+    const warned = judged("warn");
+    if (warned !== undefined) attributes.warn?.(`would violate PodSecurity ${warned}`);
   }
 
   function checkNamespace(attributes: AdmissionAttributes): void {
