@@ -144,6 +144,110 @@ describe("service allocation", () => {
     await clear(client);
   });
 
+  test("addresses and families that do not fit each other or the cluster are refused before anything is given", async () => {
+    const { client } = first;
+    const refused = (spec: Service["spec"]): Promise<string> =>
+      client.create(SERVICES, service("r", spec)).then(
+        () => "made",
+        (error: Error) => error.message.replace('Service "r" is invalid: ', ""),
+      );
+    const dual = ["10.96.0.11", "2000::1"];
+    const shown = '["10.96.0.11","2000::1"]';
+    expect(await refused({ clusterIP: dual[0], clusterIPs: dual })).toBe(
+      `[spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified, ` +
+        `spec.clusterIPs[1]: Invalid value: ${shown}: IPv6 is not configured on this cluster]`,
+    );
+    expect(await refused({ clusterIP: dual[0], clusterIPs: dual, ipFamilyPolicy: "PreferDualStack" })).toBe(
+      `spec.clusterIPs[1]: Invalid value: ${shown}: IPv6 is not configured on this cluster`,
+    );
+    expect(await refused({ clusterIP: "2000::1" })).toBe(
+      'spec.clusterIPs[0]: Invalid value: ["2000::1"]: IPv6 is not configured on this cluster',
+    );
+    expect(await refused({ clusterIP: "2000::1", ipFamilies: ["IPv4"] })).toBe(
+      'spec.clusterIPs[0]: Invalid value: "2000::1": expected an IPv4 value as indicated by `ipFamilies[0]`',
+    );
+    expect(await refused({ clusterIPs: ["10.96.0.11"] })).toBe(
+      'spec.clusterIPs: Invalid value: ["10.96.0.11"]: must be empty when `clusterIP` is not specified',
+    );
+    expect(await refused({ clusterIP: "x" })).toBe(
+      'spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+    );
+    expect(await refused({ ipFamilies: ["IPv5"] })).toBe(
+      'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"',
+    );
+    expect(await refused({ ipFamilies: ["IPv4", "IPv4"] })).toBe('spec.ipFamilies[1]: Duplicate value: "IPv4"');
+    expect(await refused({ type: "ExternalName", externalName: "a.example", clusterIP: "10.96.0.11" })).toBe(
+      "spec.clusterIPs: Forbidden: may not be set for ExternalName services",
+    );
+  });
+
+  test("an address that is changed is named as such, whichever field it was changed by", async () => {
+    const { client } = first;
+    await client.create(SERVICES, service("c", { clusterIP: "10.96.0.11" }));
+    await expect(client.update(SERVICES, service("c", { clusterIP: "10.96.0.12" }))).rejects.toThrow(
+      'spec.clusterIPs[0]: Invalid value: ["10.96.0.12"]: may not change once set',
+    );
+    await expect(client.update(SERVICES, service("c", { clusterIPs: ["10.96.0.12"] }))).rejects.toThrow(
+      'spec.clusterIPs: Invalid value: ["10.96.0.12"]: first value must match `clusterIP`',
+    );
+    await clear(client);
+  });
+
+  test("a second family is released by policy only", async () => {
+    const { client } = first;
+    const free = await client.create(SERVICES, service("free", { clusterIP: "None" }));
+    const fewer: Service["spec"] = { ...free.spec, ipFamilies: ["IPv4"] };
+    await expect(client.update(SERVICES, { ...free, spec: fewer })).rejects.toThrow(
+      `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": must be 'SingleStack' to release the secondary IP family`,
+    );
+    await clear(client);
+  });
+
+  test("a port keeps its node port by its name, and a new Service's protocols of one port share theirs", async () => {
+    const { client } = first;
+    const ports = (...list: NonNullable<Service["spec"]>["ports"] & object): Service["spec"] => ({
+      type: "NodePort",
+      ports: list,
+    });
+    await client.create(SERVICES, service("n", ports({ name: "p", port: 80, nodePort: 30004 })));
+    const moved = await client.update(SERVICES, service("n", ports({ name: "p", port: 8080, protocol: "UDP" })));
+    expect(moved.spec?.ports?.[0]?.nodePort).toBe(30004);
+    const renamed = await client.update(SERVICES, service("n", ports({ name: "q", port: 8080, protocol: "UDP" })));
+    expect(renamed.spec?.ports?.[0]?.nodePort).not.toBe(30004);
+    const udp = { name: "udp", port: 53, protocol: "UDP" };
+    const drawn = await client.create(SERVICES, service("dns", ports(udp, { name: "tcp", port: 53 })));
+    expect(drawn.spec?.ports?.[0]?.nodePort).toBe(drawn.spec?.ports?.[1]?.nodePort);
+    const asked = await client.create(
+      SERVICES,
+      service("asked", ports(udp, { name: "tcp", port: 53, nodePort: 30005 })),
+    );
+    expect(asked.spec?.ports?.map((port) => port.nodePort)).toEqual([30005, 30005]);
+    await clear(client);
+  });
+
+  test("a health check has a port to itself", async () => {
+    const { client } = first;
+    const local = (nodePort: number, healthCheckNodePort?: number): Service =>
+      service("hc", {
+        type: "LoadBalancer",
+        externalTrafficPolicy: "Local",
+        healthCheckNodePort,
+        ports: [{ port: 80, nodePort }],
+      });
+    await expect(client.create(SERVICES, local(30006, 30006))).rejects.toThrow(
+      "failed to allocate requested HealthCheck NodePort 30006: provided port is already allocated",
+    );
+    await expect(client.create(SERVICES, local(30006, 3))).rejects.toMatchObject({
+      reason: "InternalError",
+      code: 500,
+    });
+    await client.create(SERVICES, local(30006, 30007));
+    await expect(client.update(SERVICES, local(30007))).rejects.toThrow(
+      "spec.ports[0].nodePort: Invalid value: 30007: provided port is already allocated",
+    );
+    await clear(client);
+  });
+
   test("a dry run takes nothing", async () => {
     const { client } = first;
     await client.create(SERVICES, service("dry", { clusterIP: "10.96.0.11" }), { dryRun: true });

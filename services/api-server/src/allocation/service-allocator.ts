@@ -1,6 +1,7 @@
 // Gives Services their addresses and node ports. Guarantee: an address or port belongs to one Service at a time, because
 // its key is written in the Service's own transaction on the condition that it is absent, and goes with it.
-import type { Service, ServicePort } from "@coxswain/api";
+import type { Service, ServicePort, ServiceSpec } from "@coxswain/api";
+import { validateClusterIps } from "@coxswain/api/core-v1/service/validation";
 import { canonicalIp } from "@coxswain/api/validation/ip";
 import {
   deepEqual,
@@ -27,6 +28,7 @@ import {
 
 const STATE = "service-allocation";
 const OWN_FAMILY = "IPv4";
+const TAKEN = "provided port is already allocated";
 
 /** What one request has learnt so far. */
 interface Progress {
@@ -78,23 +80,19 @@ function progressOf(state: Map<string, unknown>): Progress {
   return progress;
 }
 
-/** Brings clusterIP and clusterIPs in step, and carries over what the writer left out. */
+/** Carries over what the writer left out, and gives clusterIPs what was said by clusterIP. */
 function normalize(service: Service, old: Service | undefined): void {
   const spec = (service.spec ??= {});
   const before = old?.spec;
-  if (!needsClusterIp(service)) return;
-  const kept = before !== undefined && needsClusterIp(old!);
-  if (kept && !spec.clusterIP && (spec.clusterIPs ?? []).length === 0) {
-    spec.clusterIP = before.clusterIP;
-    spec.clusterIPs = before.clusterIPs;
-  } else if (spec.clusterIP && (spec.clusterIPs ?? []).length === 0) spec.clusterIPs = [spec.clusterIP];
-  else if (!spec.clusterIP && (spec.clusterIPs ?? []).length > 0) spec.clusterIP = spec.clusterIPs![0];
-  else if (kept && spec.clusterIP !== before.clusterIP && spec.clusterIPs?.[0] === before.clusterIPs?.[0]) {
-    spec.clusterIPs = spec.clusterIP ? [spec.clusterIP] : undefined;
+  if (before !== undefined && needsClusterIp(old!) && needsClusterIp(service)) {
+    spec.clusterIP ||= before.clusterIP;
+    if ((spec.clusterIPs ?? []).length === 0) spec.clusterIPs = before.clusterIPs;
   }
-  if (kept) {
-    spec.ipFamilies ??= before.ipFamilies;
-    spec.ipFamilyPolicy ??= before.ipFamilyPolicy;
+  const given = spec.clusterIPs ?? [];
+  if (old === undefined) {
+    if (spec.clusterIP && given.length === 0) spec.clusterIPs = [spec.clusterIP];
+  } else if ((before?.clusterIP ?? "") !== (spec.clusterIP ?? "") && deepEqual(given, before?.clusterIPs ?? [])) {
+    spec.clusterIPs = spec.clusterIP ? [spec.clusterIP] : undefined;
   }
   keepNodePorts(service, old);
   if (needsHealthCheckPort(service) && old !== undefined && needsHealthCheckPort(old)) {
@@ -102,14 +100,13 @@ function normalize(service: Service, old: Service | undefined): void {
   }
 }
 
-/** A port that the writer sent without its node port keeps the one it had. */
+/** A port that the writer sent without its node port keeps the one that the port of its name had. */
 function keepNodePorts(service: Service, old: Service | undefined): void {
   if (old === undefined || !needsNodePorts(service) || !needsNodePorts(old)) return;
-  const id = (port: ServicePort): string => `${port.protocol ?? "TCP"}/${port.port}`;
-  const known = new Map((old.spec?.ports ?? []).map((port) => [id(port), port.nodePort]));
+  const known = new Map((old.spec?.ports ?? []).map((port) => [port.name ?? "", port.nodePort]));
   const given = new Set((service.spec?.ports ?? []).map((port) => port.nodePort ?? 0));
   for (const port of service.spec?.ports ?? []) {
-    const before = known.get(id(port));
+    const before = known.get(port.name ?? "");
     if (!port.nodePort && before && !given.has(before)) port.nodePort = before;
   }
 }
@@ -123,49 +120,121 @@ function assign(deps: AllocatorDeps, service: Service, old: Service | undefined,
     if (errors.length > 0) throw newInvalid({ group: "", kind: "Service" }, service.metadata?.name ?? "", errors);
     assignClusterIp(deps, service, held, progress, errors);
   }
+  const ports = spec.ports ?? [];
   const mine = new Set<string>();
-  for (const [index, port] of (spec.ports ?? []).entries()) {
+  const oldPorts = new Set((old?.spec?.ports ?? []).map((port) => port.nodePort));
+  for (const [index, port] of ports.entries()) {
     if (port.nodePort && progress.taken.has(nodePortKey(port.nodePort))) delete port.nodePort;
-    if (port.nodePort) checkNodePort(deps, port.nodePort, `spec.ports[${index}].nodePort`, held, errors);
-    if (port.nodePort) mine.add(nodePortKey(port.nodePort));
-  }
-  if (needsNodePorts(service)) {
-    for (const port of spec.ports ?? []) port.nodePort ||= drawNodePort(deps, progress, mine);
-  }
-  if (needsHealthCheckPort(service)) {
-    const { healthCheckNodePort } = spec;
-    if (healthCheckNodePort && progress.taken.has(nodePortKey(healthCheckNodePort))) delete spec.healthCheckNodePort;
-    if (spec.healthCheckNodePort) {
-      checkNodePort(deps, spec.healthCheckNodePort, "spec.healthCheckNodePort", held, errors);
-    } else spec.healthCheckNodePort = drawNodePort(deps, progress, mine);
+    if (!port.nodePort) continue;
+    const at = `spec.ports[${index}].nodePort`;
+    const health = port.nodePort === old?.spec?.healthCheckNodePort && !oldPorts.has(port.nodePort);
+    const why = health ? TAKEN : wrongNodePort(deps, port.nodePort, held);
+    if (why !== undefined) errors.push(fieldInvalid(at, port.nodePort, why));
+    mine.add(nodePortKey(port.nodePort));
   }
   if (errors.length > 0) throw newInvalid({ group: "", kind: "Service" }, service.metadata?.name ?? "", errors);
+  if (needsNodePorts(service)) {
+    for (const port of ports) port.nodePort ||= twinsNodePort(port, ports, old) ?? drawNodePort(deps, progress, mine);
+  }
+  if (needsHealthCheckPort(service)) assignHealthCheckPort(deps, service, old, progress, mine);
+}
+
+/** A new Service's ports of one number, one for each protocol, share their node port. */
+function twinsNodePort(port: ServicePort, ports: readonly ServicePort[], old: Service | undefined): number | undefined {
+  if (old !== undefined) return undefined;
+  return ports.find((other) => other.port === port.port && other.nodePort)?.nodePort;
+}
+
+function assignHealthCheckPort(
+  deps: AllocatorDeps,
+  service: Service,
+  old: Service | undefined,
+  progress: Progress,
+  mine: Set<string>,
+): void {
+  const spec = service.spec!;
+  if (spec.healthCheckNodePort && progress.taken.has(nodePortKey(spec.healthCheckNodePort))) {
+    delete spec.healthCheckNodePort;
+  }
+  const asked = spec.healthCheckNodePort;
+  if (!asked) {
+    spec.healthCheckNodePort = drawNodePort(deps, progress, mine);
+    return;
+  }
+  if (old !== undefined && needsHealthCheckPort(old)) return;
+  const why = mine.has(nodePortKey(asked)) ? TAKEN : wrongNodePort(deps, asked, new Set());
+  if (why !== undefined) throw healthCheckPortRefused(asked, why);
+}
+
+function healthCheckPortRefused(port: number, why: string): Error {
+  return newInternalError(`failed to allocate requested HealthCheck NodePort ${port}: ${why}`);
 }
 
 /** Here are addresses of one family. Who has neither an address nor pods to look for may name any. */
-function assignFamilies({ spec = {} }: Service, old: Service | undefined): FieldError[] {
+function assignFamilies(service: Service, old: Service | undefined): FieldError[] {
+  const spec = service.spec!;
+  const before = old?.spec;
+  if (before !== undefined && stillPrefersDualStack(spec, before)) return [];
   const free = spec.clusterIP === NONE && Object.keys(spec.selector ?? {}).length === 0;
-  const policy = (spec.ipFamilyPolicy ??= free ? "RequireDualStack" : "SingleStack");
-  let families = (spec.ipFamilies ??= [OWN_FAMILY]);
-  if (policy === "SingleStack" && families.length > 1 && deepEqual(families, old?.spec?.ipFamilies)) {
-    families = spec.ipFamilies = families.slice(0, 1);
+  const policy = (spec.ipFamilyPolicy ??= before?.ipFamilyPolicy ?? (free ? "RequireDualStack" : "SingleStack"));
+  const malformed = validateClusterIps(spec);
+  if (malformed.length > 0) return malformed;
+  const errors = assignPolicy(spec, before, policy);
+  const ips = spec.clusterIP === NONE ? [] : (spec.clusterIPs ?? []);
+  const families = [...(spec.ipFamilies ?? [])];
+  for (const [index, ip] of ips.entries()) {
+    if (index < families.length) continue;
+    const family = ip.includes(":") ? "IPv6" : OWN_FAMILY;
+    if (family === OWN_FAMILY) families.push(family);
+    else errors.push(fieldInvalid(`spec.clusterIPs[${index}]`, ips, `${family} is not configured on this cluster`));
   }
-  if (policy === "SingleStack" && families.length > 1) {
-    const detail = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
-    return [fieldInvalid("spec.ipFamilyPolicy", policy, detail)];
-  }
+  if (errors.length > 0) return errors;
+  if (families.length === 0) families.push(OWN_FAMILY);
+  spec.ipFamilies = families;
   if (free) {
     if (policy !== "SingleStack" && families.length === 1) {
-      spec.ipFamilies = [families[0]!, families[0] === OWN_FAMILY ? "IPv6" : OWN_FAMILY];
+      families.push(families[0] === OWN_FAMILY ? "IPv6" : OWN_FAMILY);
     }
     return [];
   }
-  const errors = families.flatMap((family, at) =>
-    family === OWN_FAMILY ? [] : [fieldInvalid(`spec.ipFamilies[${at}]`, family, "not configured on this cluster")],
+  if (policy === "RequireDualStack") {
+    const detail = "this cluster is not configured for dual-stack services";
+    errors.push(fieldInvalid("spec.ipFamilyPolicy", policy, detail));
+  }
+  for (const [at, family] of families.entries()) {
+    if (family !== OWN_FAMILY) {
+      errors.push(fieldInvalid(`spec.ipFamilies[${at}]`, family, "not configured on this cluster"));
+    }
+  }
+  return errors;
+}
+
+/** What prefers both families stays as it is until somebody changes its families or addresses. */
+function stillPrefersDualStack(spec: ServiceSpec, before: ServiceSpec): boolean {
+  return (
+    spec.ipFamilyPolicy === "PreferDualStack" &&
+    (before.ipFamilyPolicy ?? spec.ipFamilyPolicy) === spec.ipFamilyPolicy &&
+    before.type === spec.type &&
+    deepEqual(before.clusterIPs ?? [], spec.clusterIPs ?? []) &&
+    deepEqual(before.ipFamilies ?? [], spec.ipFamilies ?? [])
   );
-  if (policy !== "RequireDualStack") return errors;
-  const detail = "this cluster is not configured for dual-stack services";
-  return [fieldInvalid("spec.ipFamilyPolicy", policy, detail), ...errors];
+}
+
+/** Lets go of the second family where that is asked for, and finds what the policy does not allow. */
+function assignPolicy(spec: ServiceSpec, before: ServiceSpec | undefined, policy: string): FieldError[] {
+  const at = "spec.ipFamilyPolicy";
+  const given = spec.ipFamilies ?? [];
+  if (policy !== "SingleStack") {
+    const reduced = given.length > 0 && given.length < (before?.ipFamilies ?? []).length;
+    return reduced ? [fieldInvalid(at, policy, "must be 'SingleStack' to release the secondary IP family")] : [];
+  }
+  if (given.length > 1 && deepEqual(given, before?.ipFamilies)) spec.ipFamilies = given.slice(0, 1);
+  const many = (what: string): FieldError =>
+    fieldInvalid(at, policy, `must be 'RequireDualStack' or 'PreferDualStack' when multiple ${what} are specified`);
+  return [
+    ...(spec.clusterIPs?.length === 2 ? [many("cluster IPs")] : []),
+    ...(spec.ipFamilies?.length === 2 ? [many("IP families")] : []),
+  ];
 }
 
 function assignClusterIp(
@@ -199,16 +268,9 @@ function assignClusterIp(
   spec.clusterIPs = [ip];
 }
 
-function checkNodePort(
-  deps: AllocatorDeps,
-  port: number,
-  field: string,
-  held: ReadonlySet<string>,
-  errors: FieldError[],
-): void {
-  if (held.has(nodePortKey(port)) || deps.nodePorts.contains(String(port))) return;
-  const detail = `provided port is not in the valid range. The range of valid ports is ${deps.nodePorts.text}`;
-  errors.push(fieldInvalid(field, port, detail));
+function wrongNodePort(deps: AllocatorDeps, port: number, held: ReadonlySet<string>): string | undefined {
+  if (held.has(nodePortKey(port)) || deps.nodePorts.contains(String(port))) return undefined;
+  return `provided port is not in the valid range. The range of valid ports is ${deps.nodePorts.text}`;
 }
 
 function drawNodePort(deps: AllocatorDeps, progress: Progress, mine: Set<string>): number {
@@ -266,12 +328,10 @@ function alreadyAllocated(service: Service, keys: readonly string[]): Error {
   }
   for (const [index, port] of (service.spec?.ports ?? []).entries()) {
     if (port.nodePort && keys.includes(nodePortKey(port.nodePort))) {
-      errors.push(fieldInvalid(`spec.ports[${index}].nodePort`, port.nodePort, "provided port is already allocated"));
+      errors.push(fieldInvalid(`spec.ports[${index}].nodePort`, port.nodePort, TAKEN));
     }
   }
   const check = service.spec?.healthCheckNodePort;
-  if (check && keys.includes(nodePortKey(check))) {
-    errors.push(fieldInvalid("spec.healthCheckNodePort", check, "provided port is already allocated"));
-  }
+  if (errors.length === 0 && check && keys.includes(nodePortKey(check))) return healthCheckPortRefused(check, TAKEN);
   return newInvalid({ group: "", kind: "Service" }, service.metadata?.name ?? "", errors);
 }

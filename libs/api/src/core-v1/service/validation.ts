@@ -106,7 +106,8 @@ function validateFamilies({ ipFamilies = [], ipFamilyPolicy }: ServiceSpec): Fie
   return [...errors, ...validateOptionalEnum(ipFamilyPolicy, FAMILY_POLICIES, "spec.ipFamilyPolicy")];
 }
 
-function validateClusterIps(spec: ServiceSpec): FieldError[] {
+/** What can be said of addresses and families without knowing the cluster. */
+export function validateClusterIps(spec: ServiceSpec): FieldError[] {
   if (spec.type === "ExternalName") return [];
   const at = "spec.clusterIPs";
   const ips = spec.clusterIPs ?? [];
