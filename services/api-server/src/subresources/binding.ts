@@ -27,6 +27,7 @@ export function applyBinding(old: CachedObject, binding: Binding, nowMs: number)
   if (nodeName) conflict(`pod ${old.name} is already assigned to node ${JSON.stringify(nodeName)}`);
   if ((schedulingGates ?? []).length > 0) conflict(`pod ${old.name} has non-empty .spec.schedulingGates`);
   pod.spec = { ...pod.spec!, nodeName: target.name };
+  if (metadata?.labels) pod.metadata!.labels = { ...pod.metadata!.labels, ...metadata.labels };
   if (metadata?.annotations) pod.metadata!.annotations = { ...pod.metadata!.annotations, ...metadata.annotations };
   setScheduled(pod, nowMs);
   return pod;
