@@ -238,8 +238,8 @@ describe("service allocation", () => {
       "failed to allocate requested HealthCheck NodePort 30006: provided port is already allocated",
     );
     await expect(client.create(SERVICES, local(30006, 3))).rejects.toMatchObject({
-      reason: "InternalError",
-      code: 500,
+      reason: "Unknown",
+      code: 400,
     });
     await client.create(SERVICES, local(30006, 30007));
     await expect(client.update(SERVICES, local(30007))).rejects.toThrow(

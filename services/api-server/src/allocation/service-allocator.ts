@@ -7,6 +7,7 @@ import {
   deepEqual,
   fieldInvalid,
   newInternalError,
+  newUnnamedRefusal,
   newInvalid,
   type FieldError,
   type KubeObject,
@@ -167,7 +168,7 @@ function assignHealthCheckPort(
 }
 
 function healthCheckPortRefused(port: number, why: string): Error {
-  return newInternalError(`failed to allocate requested HealthCheck NodePort ${port}: ${why}`);
+  return newUnnamedRefusal(`failed to allocate requested HealthCheck NodePort ${port}: ${why}`);
 }
 
 /** Here are addresses of one family. Who has neither an address nor pods to look for may name any. */
