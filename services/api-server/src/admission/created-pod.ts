@@ -23,6 +23,12 @@ export function resizedPod({ operation, kind, object, subresource }: AdmissionAt
   return resizes && operation === "UPDATE" ? withSpec(object as Pod) : undefined;
 }
 
+/** Undefined where the request gives a pod no ephemeral containers. */
+export function debuggedPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
+  const debugs = kind.group === "" && kind.resource === "pods" && subresource === "ephemeralcontainers";
+  return debugs && operation === "UPDATE" ? withSpec(object as Pod) : undefined;
+}
+
 function withSpec(pod: Pod): CreatedPod {
   pod.spec ??= { containers: [] };
   pod.spec.containers ??= [];

@@ -1,10 +1,13 @@
-// ServiceAccount: every pod runs as a service account that exists, and gets its token mounted unless somebody opts out.
+// ServiceAccount: every pod runs as a service account that exists, gets its token mounted unless somebody opts out, and names no
+// Secrets that the account does not allow. Mirror pods name no objects at all.
 import type { ServiceAccount, Volume } from "@coxswain/api";
 import { newForbidden, type KubeObject } from "@coxswain/apimachinery";
 import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
+import { podReferences } from "@coxswain/api/core-v1/pod/references";
 import type { Random } from "@coxswain/env";
 import type { AdmissionAttributes, AdmissionPlugin, ObjectSource } from "../pipeline/extension.ts";
-import { createdPod, type CreatedPod } from "./created-pod.ts";
+import { createdPod, debuggedPod, type CreatedPod } from "./created-pod.ts";
+import { enforcesMountableSecrets, ephemeralSecretProblem, secretProblem } from "./mountable-secrets.ts";
 
 const SERVICE_ACCOUNTS = { group: "", resource: "serviceaccounts" };
 const MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -49,7 +52,31 @@ export function createServiceAccountAdmission(
       if (found === undefined) return read(namespace, account).then((stored) => become(stored, pod, attributes));
       become(found, pod, attributes);
     },
+    validate(attributes): void | Promise<void> {
+      const created = createdPod(attributes);
+      if (created?.metadata?.annotations?.[MIRROR_ANNOTATION] !== undefined) return checkMirror(created, attributes);
+      const problemOf = created === undefined ? ephemeralSecretProblem : secretProblem;
+      const pod = created ?? debuggedPod(attributes);
+      if (pod === undefined) return;
+      const check = (account: ServiceAccount | undefined): void => {
+        if (account === undefined || !enforcesMountableSecrets(account)) return;
+        const problem = problemOf(pod.spec, account);
+        if (problem !== undefined) throw newForbidden(attributes.kind, attributes.name, problem);
+      };
+      const name = pod.spec.serviceAccountName ?? "";
+      const found = source.get(SERVICE_ACCOUNTS, attributes.namespace, name)?.object;
+      return found === undefined ? read(attributes.namespace, name).then(check) : check(found);
+    },
   };
+}
+
+/** What a kubelet shows of a pod that it was given by a file is asked for by nobody. Tokens need an account. */
+function checkMirror({ spec }: CreatedPod, { kind, name }: AdmissionAttributes): void {
+  const refuse = (what: string): never => {
+    throw newForbidden(kind, name, `a mirror pod may not ${what}`);
+  };
+  if (spec.serviceAccountName) refuse("reference service accounts");
+  if (podReferences({ spec }).secrets.size > 0) refuse("reference secrets");
 }
 
 function mountToken({ spec }: CreatedPod, random: Random): void {

@@ -4,7 +4,8 @@ import { AUTHENTICATION } from "../../groups.ts";
 import { age, AGE, NAME, nameOf } from "../../printing.ts";
 import type { ServiceAccount } from "../../types.gen.ts";
 
-const ENFORCE = "kubernetes.io/enforce-mountable-secrets";
+/** Pods of an account that says `true` by it may name the Secrets that it lists, and no others. */
+export const ENFORCE_MOUNTABLE_SECRETS = "kubernetes.io/enforce-mountable-secrets";
 
 function keepOnlyNames(account: ServiceAccount): void {
   if (account.secrets) account.secrets = account.secrets.map(({ name }) => ({ name }));
@@ -24,10 +25,10 @@ export const serviceAccountKind = defineKind<ServiceAccount>({
     prepareForCreate: keepOnlyNames,
     prepareForUpdate: keepOnlyNames,
     warnings(account, old) {
-      const annotated = account.metadata?.annotations?.[ENFORCE] !== undefined;
-      return annotated && old?.metadata?.annotations?.[ENFORCE] === undefined
+      const annotated = account.metadata?.annotations?.[ENFORCE_MOUNTABLE_SECRETS] !== undefined;
+      return annotated && old?.metadata?.annotations?.[ENFORCE_MOUNTABLE_SECRETS] === undefined
         ? [
-            `metadata.annotations[${ENFORCE}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`,
+            `metadata.annotations[${ENFORCE_MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`,
           ]
         : [];
     },
