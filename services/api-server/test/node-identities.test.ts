@@ -332,7 +332,10 @@ describe.each(IDENTITIES)("%s", (what, user) => {
   test("asks for tokens of its pods' accounts, for those alone whom the pods' volumes have tokens for", async () => {
     const ask = async (node: string, ...audiences: string[]) => {
       const found = server.api.source.get(PODS, "default", `pod-${node}`)?.object;
-      const boundObjectRef = { apiVersion: "v1", kind: "Pod", name: `pod-${node}`, uid: found?.metadata?.uid };
+      const uid = found?.metadata?.uid;
+      return askFor({ apiVersion: "v1", kind: "Pod", name: `pod-${node}`, uid }, ...audiences);
+    };
+    const askFor = async (boundObjectRef: object | undefined, ...audiences: string[]) => {
       const admission = createNodeRestriction(server.api.source, {
         authorize: ({ resource, verb }) => ({
           allowed: resource === "granted" && verb === "request-serviceaccounts-token-audience",
@@ -358,6 +361,16 @@ describe.each(IDENTITIES)("%s", (what, user) => {
     );
     await expect(ask("sim-1", "vault", "driver")).rejects.toThrow("node may only request 0 or 1 audiences");
     await expect(ask("sim-9", "vault")).rejects.toThrow("bound to a pod scheduled on a different node");
+    const bound = { apiVersion: "v1", kind: "Pod", name: "pod-sim-1", uid: "7" };
+    for (const [reference, why] of [
+      [undefined, "node requested token not bound to a pod"],
+      [{ ...bound, apiVersion: "v2" }, "node requested token not bound to a pod"],
+      [{ ...bound, uid: undefined }, "node requested token with a pod binding without a uid"],
+      [{ ...bound, name: "none" }, 'pods "none" not found'],
+      [bound, "the UID in the bound object reference (7) does not match the UID in record."],
+    ] as const) {
+      await expect(askFor(reference)).rejects.toThrow(why);
+    }
   });
 
   test("gives its Nodes the labels of kubelets, and no others of Kubernetes' own", async () => {

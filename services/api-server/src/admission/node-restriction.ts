@@ -18,7 +18,7 @@ import {
 import { podReferences } from "@coxswain/api/core-v1/pod/references";
 import { claimNameOf } from "@coxswain/api/core-v1/persistent-volume/binding";
 import { NODE_DISK_FINALIZER, NODE_DISK_LABEL } from "@coxswain/api/storage-v1/storage-class/node-disk";
-import { deepEqual, newForbidden, type KubeObject } from "@coxswain/apimachinery";
+import { deepEqual, newForbidden, newNotFound, type KubeObject } from "@coxswain/apimachinery";
 import { MIRROR_ANNOTATION } from "@coxswain/api/core-v1/pod/annotations";
 import { isKnownNode, nodeIdentityOf, type NodeIdentity } from "../auth/node-identity.ts";
 import type { Authorizer } from "../pipeline/contract.ts";
@@ -183,7 +183,7 @@ function checkPod(attributes: AdmissionAttributes, node: NodeIdentity, source: O
     return;
   }
   if (!node.covers(boundNode(old))) {
-    const doing = operation === "DELETE" ? "delete" : "update status for";
+    const doing = operation === "DELETE" ? "delete" : "update pod status for";
     refuse(attributes, `node ${quoted(node.name)} can only ${doing} pods with spec.nodeName set to itself`);
   }
   if (operation === "UPDATE" && subresource !== "status") {
@@ -276,11 +276,18 @@ async function checkToken(
 ): Promise<void> {
   const { spec } = attributes.object as TokenRequest;
   const reference = spec?.boundObjectRef;
-  if (reference?.kind !== "Pod" || !reference.name) {
+  if (reference?.kind !== "Pod" || reference.apiVersion !== "v1" || !reference.name) {
     refuse(attributes, "node requested token not bound to a pod");
   }
-  const pod = source.get({ group: "", resource: "pods" }, attributes.namespace, reference.name)?.object;
-  if (pod === undefined || pod.metadata?.uid !== reference.uid || !node.covers(boundNode(pod))) {
+  if (!reference.uid) refuse(attributes, "node requested token with a pod binding without a uid");
+  const pods = { group: "", resource: "pods" };
+  const pod = source.get(pods, attributes.namespace, reference.name)?.object;
+  if (pod === undefined) throw newNotFound(pods, reference.name);
+  if (pod.metadata?.uid !== reference.uid) {
+    const detail = "does not match the UID in record. The object might have been deleted and then recreated";
+    refuse(attributes, `the UID in the bound object reference (${reference.uid}) ${detail}`);
+  }
+  if (!node.covers(boundNode(pod))) {
     refuse(attributes, "node requested token bound to a pod scheduled on a different node");
   }
   const audiences = spec?.audiences ?? [];
