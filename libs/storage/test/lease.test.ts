@@ -12,6 +12,8 @@ const TTL_MS = 3_000;
 class FakeStream extends EventEmitter {
   requests = 0;
   cancelled = false;
+  /** Somebody listens when it tells, later, that it was cancelled: else the process would end by that. */
+  heard = false;
   readonly #answer: (stream: FakeStream) => void;
   constructor(answer: (stream: FakeStream) => void) {
     super();
@@ -24,7 +26,8 @@ class FakeStream extends EventEmitter {
   cancel(): void {
     if (this.cancelled) return;
     this.cancelled = true;
-    this.emit("error", new Error("CANCELLED"));
+    this.heard = this.listenerCount("error") > 0;
+    if (this.heard) this.emit("error", new Error("CANCELLED"));
   }
 }
 
@@ -35,7 +38,7 @@ interface Harness {
   readonly lease: () => Promise<HeldLease>;
 }
 
-function harness(answer: (stream: FakeStream, at: number) => void): Harness {
+function harness(answer: (stream: FakeStream, at: number) => void, opened?: Promise<void>): Harness {
   const env = new VirtualEnv({ seed: 1 });
   const streams: FakeStream[] = [];
   const revoked: string[] = [];
@@ -46,6 +49,7 @@ function harness(answer: (stream: FakeStream, at: number) => void): Harness {
       return { ID: "77" };
     },
     async stream() {
+      await opened;
       const stream: FakeStream = new FakeStream((one) => answer(one, streams.length - 1));
       streams.push(stream);
       return stream;
@@ -108,4 +112,17 @@ test("one that is given back is lost, revoked, and asks no more", async () => {
   expect(held.lost.aborted).toBe(true);
   expect(revoked).toEqual(["77"]);
   expect(streams.map(({ requests }) => requests)).toEqual([asked]);
+});
+
+test("a stream that opens when the lease is lost already is let go, and what it says then is heard", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const { env, streams, lease } = harness(() => {}, promise);
+  const { lost } = await lease();
+  await env.advance(TTL_MS);
+  expect([lost.aborted, streams.length]).toEqual([true, 0]);
+  resolve();
+  await env.advance(1);
+  expect(streams.map(({ requests, cancelled, heard }) => ({ requests, cancelled, heard }))).toEqual([
+    { requests: 0, cancelled: true, heard: true },
+  ]);
 });

@@ -74,8 +74,7 @@ async function keepAlive(deps: LeaseDeps, id: string, everyMs: number, keeping: 
       await env.timers.sleep(waitMs, ended);
       try {
         const stream = await connection.stream(LEASE_KEEP_ALIVE);
-        if (ended.aborted) stream.cancel();
-        else await follow(env, stream, id, everyMs, keeping);
+        await follow(env, stream, id, everyMs, keeping);
       } catch (error) {
         logger.debug({ lease: id, error: String(error) }, "no way to keep a lease alive, trying again");
       }
@@ -111,6 +110,7 @@ function follow(env: Env, stream: KeepAlives, id: string, everyMs: number, keepi
     stream.on("error", finish);
     stream.once("end", finish);
     keeping.ended.addEventListener("abort", finish, { once: true });
-    send();
+    if (keeping.ended.aborted) finish();
+    else send();
   });
 }
