@@ -57,7 +57,7 @@ describe("through the api-server", () => {
     for (const name of ["strict", "loose"]) {
       const annotations = { "kubernetes.io/enforce-mountable-secrets": name === "strict" ? "true" : "no" };
       const metadata = { name, namespace: "default", annotations };
-      await server.client.create(SERVICE_ACCOUNTS, { ...account, metadata } as ServiceAccount);
+      await server.client.create(SERVICE_ACCOUNTS, { ...account, metadata });
     }
   });
   afterAll(() => server.stop());
