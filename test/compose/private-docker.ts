@@ -14,6 +14,7 @@ import {
   rmdirSync,
   rmSync,
   writeFileSync,
+  type Dirent,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -250,7 +251,7 @@ function sweepLeftovers(): void {
   }
   // Where somebody else emptied the folder for temporary files, cgroups without a process tell of it.
   for (const hierarchy of hierarchies()) {
-    for (const name of namesIn(hierarchy).filter((entry) => entry.startsWith(PREFIX))) {
+    for (const { name } of entriesOf(hierarchy)?.filter((entry) => entry.name.startsWith(PREFIX)) ?? []) {
       const cgroup = path.join(hierarchy, name);
       if (!existsSync(path.join(tmpdir(), name)) && !hasProcesses(cgroup)) removeCgroup(cgroup);
     }
@@ -262,19 +263,17 @@ function hierarchies(): string[] {
 }
 
 function hasProcesses(cgroup: string): boolean {
-  return namesIn(cgroup).some((name) =>
-    name === "cgroup.procs"
-      ? readFileSync(path.join(cgroup, name), "utf8") !== ""
-      : hasProcesses(path.join(cgroup, name)),
-  );
+  if (readFileSync(path.join(cgroup, "cgroup.procs"), "utf8") !== "") return true;
+  const entries = entriesOf(cgroup) ?? [];
+  return entries.some((entry) => entry.isDirectory() && hasProcesses(path.join(cgroup, entry.name)));
 }
 
-/** Nothing where `folder` is none. */
-function namesIn(folder: string): string[] {
+/** Undefined where `folder` is none. */
+function entriesOf(folder: string): Dirent[] | undefined {
   try {
-    return readdirSync(folder);
+    return readdirSync(folder, { withFileTypes: true });
   } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;
   }
 }
@@ -297,13 +296,8 @@ function removeFolder(folder: string): void {
 
 /** A cgroup goes when it is empty, from the innermost out. */
 function removeCgroup(folder: string): void {
-  let entries;
-  try {
-    entries = readdirSync(folder, { withFileTypes: true });
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return;
-    throw error;
-  }
+  const entries = entriesOf(folder);
+  if (entries === undefined) return;
   for (const entry of entries) if (entry.isDirectory()) removeCgroup(path.join(folder, entry.name));
   rmdirSync(folder);
 }

@@ -1,19 +1,11 @@
 // PUT of what is not there: of some kinds it makes the object, of all others it is an error.
 import { allKinds, CLUSTER_ROLES } from "@coxswain/api";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ResourceClient } from "@coxswain/client";
-import { createInProcessClient } from "../src/client/in-process-client.ts";
 import { startTestServer, type TestServer } from "./test-server.ts";
 
 let server: TestServer;
-let client: ResourceClient;
 beforeAll(async () => {
   server = await startTestServer();
-  client = createInProcessClient({
-    pipeline: server.api.pipeline,
-    user: { username: "admin", groups: ["system:masters"] },
-    env: server.env,
-  });
 });
 afterAll(() => server.stop());
 
@@ -43,6 +35,7 @@ test("a role is made, and found", async () => {
     metadata: { name: "made" },
     rules: [],
   };
+  const { client } = server;
   await client.update(CLUSTER_ROLES, role);
   expect(await client.get(CLUSTER_ROLES, { name: "made" })).toMatchObject({ metadata: { name: "made" } });
 });

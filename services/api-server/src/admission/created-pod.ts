@@ -18,15 +18,19 @@ export function writtenPod({ operation, kind, object, subresource }: AdmissionAt
 }
 
 /** Undefined where the request does not change what a pod's containers ask for. */
-export function resizedPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
-  const resizes = kind.group === "" && kind.resource === "pods" && subresource === "resize";
-  return resizes && operation === "UPDATE" ? withSpec(object as Pod) : undefined;
+export function resizedPod(attributes: AdmissionAttributes): CreatedPod | undefined {
+  return podUpdatedBy("resize", attributes);
 }
 
 /** Undefined where the request gives a pod no ephemeral containers. */
-export function debuggedPod({ operation, kind, object, subresource }: AdmissionAttributes): CreatedPod | undefined {
-  const debugs = kind.group === "" && kind.resource === "pods" && subresource === "ephemeralcontainers";
-  return debugs && operation === "UPDATE" ? withSpec(object as Pod) : undefined;
+export function debuggedPod(attributes: AdmissionAttributes): CreatedPod | undefined {
+  return podUpdatedBy("ephemeralcontainers", attributes);
+}
+
+function podUpdatedBy(wanted: string, attributes: AdmissionAttributes): CreatedPod | undefined {
+  const { operation, kind, object, subresource } = attributes;
+  const isPod = kind.group === "" && kind.resource === "pods";
+  return isPod && subresource === wanted && operation === "UPDATE" ? withSpec(object as Pod) : undefined;
 }
 
 function withSpec(pod: Pod): CreatedPod {

@@ -1,14 +1,13 @@
 // Which FlowSchema a request belongs to, and which flow within it. Pure.
 // https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/flow-schema-v1/
 import type { FlowSchema, FlowSubject, NonResourcePolicyRule, ResourcePolicyRule } from "@coxswain/api";
+import { byPrecedence } from "@coxswain/api/flowcontrol-v1/flow-schema/flow-schema";
 import type { AuthorizationAttributes } from "../pipeline/contract.ts";
 import { serviceAccountName } from "../auth/identity.ts";
 
 /** In the order in which they are tried. */
 export function inOrder(schemas: readonly FlowSchema[]): FlowSchema[] {
-  const precedence = ({ spec }: FlowSchema): number => spec?.matchingPrecedence ?? 0;
-  const nameOf = ({ metadata }: FlowSchema): string => metadata?.name ?? "";
-  return schemas.toSorted((a, b) => precedence(a) - precedence(b) || (nameOf(a) < nameOf(b) ? -1 : 1));
+  return schemas.toSorted(byPrecedence);
 }
 
 export function schemaMatches(schema: FlowSchema, attributes: AuthorizationAttributes): boolean {

@@ -189,7 +189,7 @@ function validate({ metadata, spec }: FlowSchema): FieldError[] {
 }
 
 /** In the order in which requests try them. */
-function byPrecedence(a: FlowSchema, b: FlowSchema): number {
+export function byPrecedence(a: FlowSchema, b: FlowSchema): number {
   const [first, second] = [nameOf(a), nameOf(b)];
   const byName = first === second ? 0 : first < second ? -1 : 1;
   return (a.spec?.matchingPrecedence ?? 0) - (b.spec?.matchingPrecedence ?? 0) || byName;
